@@ -1,0 +1,500 @@
+"""The command line: one thin function a command.
+
+Imports of heavy libraries stay inside the commands, so that `--help` answers at once.
+"""
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from brainssl import __version__
+from brainssl.errors import BrainsslError
+from brainssl.progress import Terminal
+
+if TYPE_CHECKING:
+    from brainssl.encoders import Encoder
+    from brainssl.settings import Settings
+    from brainssl.stages import Data
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Self-supervised learning for brain MRI classification, with results that can be "
+    "believed.",
+)
+
+Source = Annotated[Path, typer.Argument(help="Folder of images, or a prepared store.")]
+Store = Annotated[Path, typer.Argument(help="Store made by `brainssl prepare`.")]
+Out = Annotated[Path, typer.Argument(help="Folder to make; must not exist.")]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels", help="CSV `folder,label` or `path,label[,patient]`; empty: unlabelled."
+    ),
+]
+Preset = Annotated[str, typer.Option("--preset", help="quick, paper, or the path of a TOML file.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a setting, e.g. pretrain.epochs=10; repeats."),
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+Fraction = Annotated[
+    float, typer.Option("--label-fraction", help="Share of the training labels to use.")
+]
+ProtocolOption = Annotated[
+    str, typer.Option("--protocol", help="grouped, image or paper (see the documentation).")
+]
+
+
+def _teaching(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn BrainsslError into one line and exit 1; a traceback is for our faults alone."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except BrainsslError as error:
+            typer.echo(f"brainssl: {error}", err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo("brainssl: interrupted; finished steps are kept", err=True)
+            raise typer.Exit(130) from None
+
+    return run
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"brainssl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+@_teaching
+def phantom(
+    out: Out,
+    patients: Annotated[int, typer.Option(min=1, help="Simulated patients.")] = 130,
+    size: Annotated[int, typer.Option(min=32, max=1024, help="Side in pixels.")] = 224,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate brain MRI of patients with and without tumours, with masks of the lesions.
+
+    Example: brainssl phantom data/phantom --patients 40 --size 96
+    """
+    from brainssl.phantom import simulate
+
+    terminal = Terminal()
+    with terminal.task("phantom") as progress:
+        try:
+            simulate(out, patients=patients, size=size, seed=seed, progress=progress)
+        except ValueError as error:
+            raise BrainsslError(str(error)) from None
+    _answer({"phantom": str(out)}, f"Simulated patients are in {out}", as_json)
+
+
+@app.command()
+@_teaching
+def audit(
+    source: Annotated[Path, typer.Argument(help="Folder of images.")],
+    labels: Labels = None,
+    out: Annotated[Path, typer.Option(help="Folder of audit.json and audit.html.")] = Path("audit"),
+    as_json: AsJson = False,
+) -> None:
+    """Say what is in a collection, what is wrong with it, and what a random split would leak.
+
+    Example: brainssl audit data/mri --labels labels.csv --out audit
+    """
+    from brainssl.data.audit import audit as run
+
+    with Terminal().task("audit") as progress:
+        result = run(source, labels=labels, out=out, progress=progress)
+    findings = [f if isinstance(f, str) else f["text"] for f in result["findings"]]
+    lines = [*(f"- {finding}" for finding in findings), f"See {out / 'audit.html'}"]
+    _answer(result, "\n".join(lines), as_json)
+
+
+@app.command()
+@_teaching
+def prepare(
+    source: Annotated[Path, typer.Argument(help="Folder of images.")],
+    store: Out,
+    labels: Labels = None,
+    size: Annotated[int, typer.Option(min=16, max=1024, help="Side in pixels.")] = 224,
+    as_json: AsJson = False,
+) -> None:
+    """Decode every image once into a store that all other commands read.
+
+    Example: brainssl prepare data/mri stores/mri --size 96
+    """
+    from brainssl.data.scan import scan
+    from brainssl.data.store import prepare as run
+    from brainssl.storage import refuse_existing
+
+    refuse_existing(store)
+    terminal = Terminal()
+    with terminal.task("scan") as progress:
+        found = scan(source, labels=labels, progress=progress)
+    for path, reason in found.unreadable:
+        terminal.say(f"left out {path}: {reason}")
+    with terminal.task("prepare") as progress:
+        made = run(found, store, size=size, progress=progress)
+    facts = {
+        "store": str(store),
+        "images": len(made.images),
+        "classes": len(made.classes),
+        "groups": int(made.manifest["group"].nunique()),
+        "unreadable": len(found.unreadable),
+        "checksum": made.checksum,
+    }
+    said = "{images} images, {classes} classes, {groups} groups in {store}".format(**facts)
+    _answer(facts, said, as_json)
+
+
+@app.command()
+@_teaching
+def pretrain(
+    store: Store,
+    out: Out,
+    method: Annotated[str, typer.Option(help="simclr")] = "simclr",
+    preset: Preset = "quick",
+    overrides: Set = None,
+    protocol: ProtocolOption = "grouped",
+    seed: Seed = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last epoch of a killed run, exactly.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Pretrain an encoder without labels, on the training part of a split.
+
+    Example: brainssl pretrain stores/mri runs/simclr --method simclr --set pretrain.epochs=100
+    """
+    from brainssl.storage import refuse_existing
+    from brainssl.training.pretrain import pretrain as run
+
+    refuse_existing(out)
+    _known("--method", [method], _methods())
+    data, settings = _open(store, preset, overrides, protocol=protocol, seed=seed)
+    rows = data.split.pretraining(data.store.manifest)
+    with Terminal().task(f"pretrain {method} on {len(rows)} images") as progress:
+        run(
+            data.store,
+            rows,
+            out,
+            method=method,
+            settings=settings,
+            seed=seed,
+            resume=resume,
+            facts=data.facts(),
+            progress=progress,
+        )
+    data.split.save(out / "split.json")
+    file = out / "encoder.safetensors"
+    _answer({"encoder": str(file), "images": len(rows)}, f"The encoder is {file}", as_json)
+
+
+@app.command()
+@_teaching
+def probe(
+    store: Store,
+    encoder: Annotated[Path, typer.Argument(help="Encoder, or the folder of a pretraining.")],
+    out: Out,
+    label_fraction: Fraction = 1.0,
+    preset: Preset = "quick",
+    overrides: Set = None,
+    protocol: ProtocolOption = "grouped",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Fit a linear classifier on an encoder that stays as it is, and measure it.
+
+    Example: brainssl probe stores/mri runs/simclr runs/simclr-linear
+    """
+    from brainssl.stages import Features, probe_stage
+    from brainssl.storage import refuse_existing
+
+    refuse_existing(out)
+    loaded = _pretrained(encoder)
+    data, settings = _open(
+        store, preset, overrides, protocol=protocol, seed=seed, encoder=loaded, at=encoder
+    )
+    with Terminal().task("linear probe") as progress:
+        rows = probe_stage(
+            data,
+            Features(lambda: loaded, data.store),
+            out,
+            facts={"method": loaded.facts.get("method", "unknown")},
+            settings=settings,
+            label_fraction=label_fraction,
+            seed=seed,
+            progress=progress,
+        )
+    _answer(rows, _table(rows, out), as_json)
+
+
+@app.command()
+@_teaching
+def finetune(
+    store: Store,
+    out: Out,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="Encoder, or the folder of a pretraining; without it: supervised."),
+    ] = None,
+    label_fraction: Fraction = 1.0,
+    preset: Preset = "quick",
+    overrides: Set = None,
+    protocol: ProtocolOption = "grouped",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune a pretrained encoder, or train one from scratch, and measure it.
+
+    Example: brainssl finetune stores/mri runs/tuned --encoder runs/simclr --label-fraction 0.1
+    """
+    from brainssl.encoders import build_encoder
+    from brainssl.stages import finetune_stage
+    from brainssl.storage import refuse_existing
+
+    refuse_existing(out)
+    loaded = _pretrained(encoder) if encoder else None
+    data, settings = _open(
+        store, preset, overrides, protocol=protocol, seed=seed, encoder=loaded, at=encoder
+    )
+    start = loaded or build_encoder(**settings.encoder.model_dump(), seed=seed)
+    method = loaded.facts.get("method", "unknown") if loaded else "supervised"
+    with Terminal().task("fine-tuning" if loaded else "supervised training") as progress:
+        rows = finetune_stage(
+            data,
+            start,
+            out,
+            facts={"method": method, "stage": "finetune" if loaded else "supervised"},
+            settings=settings,
+            label_fraction=label_fraction,
+            seed=seed,
+            progress=progress,
+        )
+    _answer(rows, _table(rows, out), as_json)
+
+
+@app.command()
+@_teaching
+def evaluate(
+    store: Store,
+    classifier: Annotated[Path, typer.Argument(help="Folder of a probe or a fine-tuning.")],
+    out: Out,
+    preset: Preset = "quick",
+    overrides: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a classifier again on the split that it was trained on.
+
+    Example: brainssl evaluate stores/mri runs/tuned runs/tuned-measured
+    """
+    from brainssl.classifier import Classifier
+    from brainssl.data.split import Split
+    from brainssl.data.store import ImageStore
+    from brainssl.settings import load_settings
+    from brainssl.stages import Data, evaluate_stage
+
+    loaded = Classifier.load(classifier)
+    folder = classifier if classifier.is_dir() else classifier.parent
+    opened = ImageStore.open(store)
+    opened.require_size(loaded.image_size)
+    settings, _ = load_settings(preset, overrides)
+    data = Data(opened, Split.load(folder / "split.json"))
+    with Terminal().task("evaluate"):
+        rows = evaluate_stage(data, loaded, out, settings=settings)
+    _answer(rows, _table(rows, out), as_json)
+
+
+@app.command()
+@_teaching
+def study(
+    source: Source,
+    out: Annotated[Path, typer.Argument(help="Folder of the study; an unfinished one goes on.")],
+    labels: Labels = None,
+    preset: Preset = "quick",
+    methods: Annotated[
+        str, typer.Option(help="Comma-separated; the supervised baseline is always there.")
+    ] = "simclr",
+    protocols: Annotated[
+        str, typer.Option(help="Comma-separated: grouped, image, paper.")
+    ] = "grouped",
+    label_fractions: Annotated[
+        str, typer.Option(help="Comma-separated shares of the labels.")
+    ] = "0.1,1.0",
+    seeds: Annotated[int, typer.Option(min=1, help="How many trainings of everything.")] = 2,
+    seed: Seed = 0,
+    overrides: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare methods with supervised training on your data, and write the report.
+
+    Example: brainssl study data/mri runs/study --labels labels.csv --label-fractions 0.1,1.0
+    """
+    from brainssl.data.split import PROTOCOLS
+    from brainssl.study import Plan, Study
+
+    settings, reasons = _settings(preset, overrides, source)
+    plan = Plan(
+        source=source,
+        labels=labels,
+        methods=_known("--methods", methods.split(","), _methods()),
+        protocols=_known("--protocols", protocols.split(","), PROTOCOLS),  # type: ignore[arg-type]
+        label_fractions=_fractions(label_fractions),
+        seeds=seeds,
+        seed=seed,
+        preset=preset,
+        settings=settings,
+        reasons=reasons,
+        command=shlex.join(["brainssl", *sys.argv[1:]]),
+    )
+    made = Study(plan, out, Terminal())
+    report = made.run()
+    said = [f"{len(made.failed)} steps failed; see the report."] if made.failed else []
+    said += [f"Results: {out / 'results.json'}", f"Report:  {report}"]
+    answer = {"report": str(report), "results": str(out / "results.json"), "failed": made.failed}
+    _answer(answer, "\n".join(said), as_json)
+    if made.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+@_teaching
+def predict(
+    classifier: Annotated[Path, typer.Argument(help="Classifier, or the folder that holds it.")],
+    files: Annotated[list[Path], typer.Argument(help="Images.")],
+    out: Annotated[Path | None, typer.Option(help="JSON file to write; default: print.")] = None,
+) -> None:
+    """Classify images. A file that cannot be read is listed with its reason; exit is then 1.
+
+    Example: brainssl predict runs/tuned slice.png other.jpg --out predictions.json
+    """
+    from brainssl.prediction import predict_files
+    from brainssl.storage import write_json
+
+    answer = predict_files(classifier, files)
+    if out:
+        write_json(out, answer)
+    else:
+        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    if any("error" in row for row in answer["predictions"]):
+        raise typer.Exit(1)
+
+
+def _answer(result: Any, said: str, as_json: bool) -> None:
+    text = json.dumps(result, indent=2, ensure_ascii=False) if as_json else said
+    typer.echo(text)
+
+
+def _table(rows: list[dict[str, Any]], out: Path) -> str:
+    lines = [f"{'split':6} {'n':>6}  accuracy  [95 % interval]   macro F1"]
+    for row in rows:
+        low, high = row["intervals"]["accuracy"] or (float("nan"),) * 2
+        lines.append(
+            f"{row['split']:6} {row['n']:>6}  {row['metrics']['accuracy']:8.3f}  "
+            f"[{low:.3f}, {high:.3f}]  {row['metrics']['f1_macro']:8.3f}"
+        )
+    return "\n".join([*lines, f"Classifier, predictions and history are in {out}"])
+
+
+def _methods() -> tuple[str, ...]:
+    from brainssl.methods import METHODS
+
+    return tuple(METHODS)
+
+
+def _known(option: str, asked: list[str], known: tuple[str, ...]) -> tuple[str, ...]:
+    wanted = tuple(dict.fromkeys(name.strip() for name in asked))
+    for name in wanted:
+        if name not in known:
+            raise typer.BadParameter(f"{name!r} is none of {', '.join(known)}", param_hint=option)
+    return wanted
+
+
+def _fractions(text: str) -> tuple[float, ...]:
+    try:
+        fractions = sorted({float(part) for part in text.split(",")})
+    except ValueError:
+        fractions = []
+    if not fractions or not all(0 < fraction <= 1 for fraction in fractions):
+        raise typer.BadParameter(
+            f"{text!r}: give shares above 0 and up to 1, such as 0.1,1.0",
+            param_hint="--label-fractions",
+        )
+    return tuple(fractions)
+
+
+def _settings(
+    preset: str, overrides: list[str] | None, source: Path
+) -> "tuple[Settings, dict[str, str]]":
+    """Load settings; a prepared store decides the image size unless it is set by hand."""
+    from brainssl.data.store import is_store
+    from brainssl.settings import load_settings
+    from brainssl.storage import read_json
+
+    settings, reasons = load_settings(preset, overrides)
+    if is_store(source) and reasons["encoder.image_size"] != "set by hand":
+        size = read_json(source / "store.json", "the facts of an ImageStore")["size"]
+        settings = settings.with_image_size(size)
+        reasons["encoder.image_size"] = f"{source} holds images of {size} px"
+    return settings, reasons
+
+
+def _pretrained(path: Path) -> "Encoder":
+    from brainssl.encoders import load_encoder
+
+    return load_encoder(path)
+
+
+def _open(
+    path: Path,
+    preset: str,
+    overrides: list[str] | None,
+    *,
+    protocol: str,
+    seed: int,
+    encoder: "Encoder | None" = None,
+    at: Path | None = None,
+) -> "tuple[Data, Settings]":
+    """Open a store with its split: the one that the encoder was pretrained on, else a new one."""
+    from brainssl.data.split import PROTOCOLS, Split, make_split
+    from brainssl.data.store import ImageStore
+    from brainssl.stages import Data
+
+    _known("--protocol", [protocol], PROTOCOLS)
+    store = ImageStore.open(path)
+    settings, _ = _settings(preset, overrides, path)
+    store.require_size(encoder.image_size if encoder else settings.encoder.image_size)
+    folder = at if at is None or at.is_dir() else at.parent
+    if folder is not None and (folder / "split.json").is_file():
+        split = Split.load(folder / "split.json")
+        split.indices(store.manifest, "train")
+    else:
+        split = make_split(
+            store.manifest,
+            protocol=protocol,  # type: ignore[arg-type]
+            seed=seed,
+            **settings.split.model_dump(),
+        )
+    return Data(store, split), settings

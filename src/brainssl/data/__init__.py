@@ -1,0 +1,1 @@
+"""Files in, one manifest and one store of decoded slices out."""

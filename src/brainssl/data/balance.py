@@ -1,0 +1,69 @@
+"""The study's class balancing: every class augmented up to the largest, before any split."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import UInt8
+
+from brainssl.data.store import ImageStore, write_store
+
+_BATCH = 256
+
+Augment = Callable[
+    [UInt8[np.ndarray, "n size size"], np.random.Generator], UInt8[np.ndarray, "n size size"]
+]
+
+
+def balance(
+    store: ImageStore,
+    out: Path,
+    *,
+    augment: Augment,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImageStore:
+    """Write a store in which augmented copies bring every class to the size of the largest.
+
+    This is what the study did before it split (its section 3.3 and Table 2), and why its test set
+    holds copies of training images. A copy keeps the group of its original, so the leak can be
+    counted. Unlabelled images and given sets are carried over unchanged.
+
+    Args:
+        store: of original images.
+        out: folder of the new store; must not exist.
+        augment: draws an augmented version of each image of a batch.
+        seed: of the choice of originals and of the augmentation.
+        progress: called with (images done, images in all).
+    """
+    generator = np.random.default_rng([seed, 2])
+    originals, copies = store.manifest, copies_to_balance(store.manifest, generator)
+    rows = originals.iloc[copies].reset_index(drop=True)
+    number = rows.groupby("image_id").cumcount() + 1
+    rows["image_id"] = rows["image_id"] + "+" + number.astype(str)
+    rows["flags"] = rows["flags"].map(lambda flags: f"{flags};augmented copy".strip(";"))
+    manifest = pd.concat([originals, rows], ignore_index=True)
+
+    def pixels() -> Iterator[UInt8[np.ndarray, "size size"]]:
+        yield from store.images
+        for start in range(0, len(copies), _BATCH):
+            yield from augment(store.images[copies[start : start + _BATCH]], generator)
+
+    facts = {"balanced_from": store.checksum, "seed": seed, "originals": len(originals)}
+    return write_store(out, manifest, pixels(), size=store.size, facts=facts, progress=progress)
+
+
+def copies_to_balance(
+    manifest: pd.DataFrame, generator: np.random.Generator
+) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """Return the rows to copy, with repetition, so that every class reaches the largest one.
+
+    Each original of a class is copied equally often, give or take one.
+    """
+    counts = manifest["label"].value_counts()
+    rows = []
+    for label in sorted(counts.index):
+        own = generator.permutation(np.flatnonzero((manifest["label"] == label).to_numpy()))
+        rows.append(np.resize(own, counts.max() - len(own)))
+    return np.concatenate(rows).astype(np.int64)

@@ -1,0 +1,209 @@
+"""A folder of images becomes a manifest: one row an image, nothing decoded twice.
+
+Each image is decoded once, in a pool of threads, and only its fingerprint and digests are kept.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from os import cpu_count
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float16
+
+from brainssl.data.duplicates import Pairs, fingerprint, group_slices, near_pairs
+from brainssl.data.layout import Layout, read_layout, sequence_of
+from brainssl.data.read import UnreadableImage, file_bytes, read_bytes
+from brainssl.data.tables import composed
+from brainssl.errors import BrainsslError
+
+MANIFEST_COLUMNS = (
+    "image_id",
+    "path",
+    "label",
+    "sequence",
+    "patient",
+    "group",
+    "width",
+    "height",
+    "source_bits",
+    "flags",
+    "given",
+    "pixels",
+)
+
+
+@dataclass
+class Scan:
+    """What a source holds.
+
+    Attributes:
+        root: folder that the manifest's paths are relative to.
+        manifest: one row a readable image, sorted by path, with the columns `image_id` (16 hex
+            digits of the path's SHA-256), `path` (POSIX), `label`, `sequence`, `patient` (None
+            where unknown), `group` (int64; images that must not cross a split share it), `width`,
+            `height` (pixels, upright), `source_bits`, `flags` (joined by ";"), `given` ("train",
+            "test" or None) and `pixels` (SHA-256 of the decoded pixels).
+        unreadable: relative path and reason of every file that was left out.
+        notes: decisions that a reader of the data should know.
+        file_digests: SHA-256 of each manifest row's file.
+        pairs: near-duplicate pairs of manifest rows.
+    """
+
+    root: Path
+    manifest: pd.DataFrame
+    unreadable: list[tuple[str, str]]
+    notes: list[str]
+    file_digests: list[str] = field(default_factory=list)
+    pairs: Pairs = field(default_factory=Pairs.none)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is kept of an image after it was decoded."""
+
+    width: int
+    height: int
+    source_bits: int
+    flags: str
+    file_digest: str
+    pixel_digest: str
+    fingerprint: Float16[np.ndarray, "side side"]
+
+
+def scan(
+    source: Path,
+    *,
+    labels: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Scan:
+    """Decode every image of a source once and describe it.
+
+    Args:
+        source: a folder in one of the layouts that `brainssl.data.layout.read_layout` describes.
+        labels: CSV `folder,label` (an empty label keeps the images for pretraining only) or
+            `path,label[,patient]`.
+        progress: is told (images done, images in all).
+
+    Returns:
+        The manifest, with the files that were left out and why.
+
+    Raises:
+        BrainsslError: no such folder, no readable image in it, or tables that do not fit it.
+    """
+    layout = read_layout(source, labels)
+    seen: dict[str, _Seen] = {}
+    for done, (path, result) in enumerate(_look_at(layout), start=1):
+        if isinstance(result, _Seen):
+            seen[path] = result
+        else:
+            layout.unreadable.append((path, result.reason))
+        if progress:
+            progress(done, len(layout.paths))
+    layout.unreadable.sort()
+    if not seen:
+        raise BrainsslError(_nothing_found(source, layout))
+    return _describe(layout, seen)
+
+
+def _nothing_found(source: Path, layout: Layout) -> str:
+    if not layout.unreadable:
+        return f"{source}: holds no image; name a folder with PNG, JPEG, TIFF or BMP files"
+    path, reason = layout.unreadable[0]
+    return (
+        f"{source}: none of its {len(layout.unreadable)} files is a readable image, e.g. {path} "
+        f"{reason}; name a folder with PNG, JPEG, TIFF or BMP files"
+    )
+
+
+def _look_at(layout: Layout) -> Iterator[tuple[str, _Seen | UnreadableImage]]:
+    """Yield what was seen of each path, in order, holding few decoded images at a time."""
+    workers = min(8, cpu_count() or 1)
+    waiting: list[tuple[str, Future[_Seen | UnreadableImage]]] = []
+    paths = iter(layout.paths)
+    with ThreadPoolExecutor(workers) as pool:
+        while True:
+            waiting.extend(
+                (path, pool.submit(_look, layout.root / path))
+                for path in islice(paths, 4 * workers - len(waiting))
+            )
+            if not waiting:
+                return
+            path, future = waiting.pop(0)
+            yield path, future.result()
+
+
+def _look(path: Path) -> _Seen | UnreadableImage:
+    try:
+        data = file_bytes(path)
+        image = read_bytes(data, str(path))
+    except UnreadableImage as error:
+        return error
+    height, width = image.pixels.shape
+    digest = hashlib.sha256(f"{height}x{width}:".encode() + image.pixels.tobytes())
+    return _Seen(
+        width,
+        height,
+        image.source_bits,
+        ";".join(image.flags),
+        hashlib.sha256(data).hexdigest(),
+        digest.hexdigest(),
+        fingerprint(image.pixels),
+    )
+
+
+def _describe(layout: Layout, seen: dict[str, _Seen]) -> Scan:
+    """Build the manifest and its groups."""
+    paths = list(seen)
+    labels = [layout.labels[path] for path in paths]
+    images = list(seen.values())
+    manifest = pd.DataFrame(
+        {
+            "image_id": _identifiers(paths),
+            "path": paths,
+            "label": _optional(labels),
+            "sequence": _optional(
+                [
+                    sequence_of(label, *reversed(Path(path).parts[:-1]))
+                    for label, path in zip(labels, paths, strict=True)
+                ]
+            ),
+            "patient": _optional([layout.patients[path] for path in paths]),
+            "group": np.zeros(len(paths), np.int64),
+            "width": np.array([image.width for image in images], np.int64),
+            "height": np.array([image.height for image in images], np.int64),
+            "source_bits": np.array([image.source_bits for image in images], np.int64),
+            "flags": [image.flags for image in images],
+            "given": _optional([layout.given[path] for path in paths]),
+            "pixels": [image.pixel_digest for image in images],
+        },
+        columns=list(MANIFEST_COLUMNS),
+    )
+    pairs = near_pairs(np.stack([image.fingerprint for image in images]))
+    groups = group_slices(manifest["patient"].tolist(), manifest["pixels"].tolist(), pairs)
+    manifest["group"] = groups.group
+    notes = layout.notes + groups.notes
+    digests = [image.file_digest for image in images]
+    return Scan(layout.root, manifest, layout.unreadable, notes, digests, pairs)
+
+
+def _optional(values: Sequence[str | None]) -> pd.Series:
+    """A text column that keeps None as None."""
+    return pd.Series(values, dtype=object)
+
+
+def _identifiers(paths: Sequence[str]) -> list[str]:
+    """Return 16 hex digits a path, the same whether a file system composes Unicode or not."""
+    taken: set[str] = set()
+    identifiers = []
+    for path in paths:
+        name = composed(path)
+        while (identifier := hashlib.sha256(name.encode()).hexdigest()[:16]) in taken:
+            name = f"{name}\n{path}"  # both spellings of one name lie side by side
+        taken.add(identifier)
+        identifiers.append(identifier)
+    return identifiers

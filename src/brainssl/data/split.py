@@ -1,0 +1,324 @@
+"""Split: which images train, which choose, which test; written once, refused if it leaks."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64, Int64
+
+from brainssl.errors import BrainsslError
+from brainssl.storage import read_json, write_json
+
+Protocol = Literal["grouped", "image", "paper"]
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+PARTS = ("train", "val", "test")
+Indices = Int64[np.ndarray, " n"]
+
+_VERSION = 1
+_RESTARTS = 20
+_CANDIDATES = 32
+
+
+@dataclass(frozen=True)
+class Split:
+    """Disjoint sets of image ids.
+
+    Attributes:
+        protocol: how the sets were drawn.
+        seed: of the draw.
+        train, val, test: ids of labelled images.
+        unlabelled: ids of images without label, for pretraining only.
+        left_out: ids that no set may hold, because their group stands in a later set.
+        warnings: sentences for the reader of a result.
+    """
+
+    protocol: Protocol
+    seed: int
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+    unlabelled: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over protocol, seed and the sets: two splits are the same iff this is."""
+        lines = [self.protocol, str(self.seed)]
+        for part in (*PARTS, "unlabelled"):
+            lines += [f"[{part}]", *sorted(self.ids(part))]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def ids(self, part: str) -> tuple[str, ...]:
+        """Return the image ids of `train`, `val`, `test`, `unlabelled` or `left_out`."""
+        ids: tuple[str, ...] = getattr(self, part)
+        return ids
+
+    def indices(self, manifest: pd.DataFrame, part: str) -> Indices:
+        """Return the rows of `part` in `manifest`, ascending.
+
+        Raises:
+            BrainsslError: the manifest lacks one of the images: it is another store's.
+        """
+        rows = pd.Index(manifest["image_id"]).get_indexer(list(self.ids(part)))
+        if (rows < 0).any():
+            missing = self.ids(part)[int(np.argmin(rows))]
+            raise BrainsslError(f"the split names image {missing}, which is not in this store")
+        return np.sort(rows).astype(np.int64)
+
+    def pretraining(self, manifest: pd.DataFrame) -> Indices:
+        """Return the rows that pretraining may see: the training set and the unlabelled images."""
+        rows = [self.indices(manifest, part) for part in ("train", "unlabelled")]
+        return np.sort(np.concatenate(rows))
+
+    def save(self, path: Path) -> None:
+        """Write the split as JSON with its digest; an existing other split is never replaced."""
+        if path.exists():
+            if Split.load(path).digest != self.digest:
+                raise BrainsslError(f"{path} holds another split: keep it, or delete it first")
+            return
+        content = {part: list(self.ids(part)) for part in (*PARTS, "unlabelled", "left_out")}
+        head = {"format": "brainssl-split", "version": _VERSION, "protocol": self.protocol}
+        head |= {"seed": self.seed, "digest": self.digest, "warnings": list(self.warnings)}
+        write_json(path, head | content)
+
+    @classmethod
+    def load(cls, path: Path) -> "Split":
+        """Read a split and verify its digest.
+
+        Raises:
+            BrainsslError: not a split, from a newer version, or altered by hand.
+        """
+        content = read_json(path, "a split")
+        if content.get("format") != "brainssl-split" or content["version"] > _VERSION:
+            raise BrainsslError(f"{path} is not a split that this brainssl reads: upgrade it")
+        sets = {part: tuple(content[part]) for part in (*PARTS, "unlabelled", "left_out")}
+        warnings = tuple(content["warnings"])
+        split = cls(content["protocol"], content["seed"], **sets, warnings=warnings)
+        if split.digest != content["digest"]:
+            raise BrainsslError(f"{path} was altered: its digest does not match, make it anew")
+        return split
+
+
+def make_split(
+    manifest: pd.DataFrame,
+    *,
+    protocol: Protocol = "grouped",
+    seed: int = 0,
+    val_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+) -> Split:
+    """Draw a stratified split.
+
+    `grouped` moves whole groups (patients, else near-duplicates) so that each class comes as
+    close to its share as groups allow. `image` and `paper` move single images; `paper` expects a
+    manifest that was balanced by augmentation beforehand. A test (or validation) set that the
+    source gives stays as it is; under `grouped`, images of its groups elsewhere are left out.
+
+    Args:
+        manifest: one row an image with `image_id`, `label`, `group` and `given`.
+        protocol: the rule.
+        seed: of the draw.
+        val_fraction: share of labelled images for validation.
+        test_fraction: share for the test, unless the source gives a test set.
+
+    Raises:
+        BrainsslError: no labelled image, or fewer than two classes.
+    """
+    labelled = manifest[manifest["label"].notna()]
+    classes = sorted(labelled["label"].unique())
+    if len(classes) < 2:
+        raise BrainsslError(
+            f"the manifest has {len(labelled)} labelled images in {len(classes)} classes: "
+            "a classifier needs at least two classes (see --labels)"
+        )
+    whole = protocol == "grouped"
+    part = labelled["given"].where(labelled["given"].isin(["val", "test"])).astype(object)
+    held = _groups_of(manifest, part, "test") if whole else set[int]()
+    left_out = part.isna() & labelled["group"].isin(held)
+    if whole:
+        # The test set goes before the validation set where one group stands in both.
+        left_out |= part.eq("val") & labelled["group"].isin(held)
+        left_out |= part.isna() & labelled["group"].isin(_groups_of(manifest, part, "val"))
+    free = part.isna() & ~left_out
+    goal = _goal(part, val_fraction, test_fraction)
+    units = labelled["group"] if whole else pd.Series(np.arange(len(labelled)), labelled.index)
+    part[free] = _assign(labelled[free]["label"], units[free], classes, goal, seed)
+    part[left_out] = "left_out"
+    unlabelled = _unlabelled(manifest, part, whole=whole)
+    ids = labelled["image_id"]
+    split = Split(
+        protocol,
+        seed,
+        train=tuple(ids[part == "train"]),
+        val=tuple(ids[part == "val"]),
+        test=tuple(ids[part == "test"]),
+        unlabelled=tuple(unlabelled["image_id"][unlabelled["usable"]]),
+        left_out=(
+            *ids[part == "left_out"],
+            *unlabelled["image_id"][~unlabelled["usable"]],
+        ),
+        warnings=tuple(_warnings(labelled, part, classes)),
+    )
+    check_groups(manifest, split)
+    return split
+
+
+def check_groups(manifest: pd.DataFrame, split: Split) -> None:
+    """Raise BrainsslError if a group of a `grouped` split stands in two of its sets.
+
+    Unlabelled images count as training images: pretraining sees them.
+    """
+    if split.protocol != "grouped":
+        return
+    group = manifest.set_index("image_id")["group"]
+    sets = {
+        "train": {*group[list(split.train)], *group[list(split.unlabelled)]},
+        "val": {*group[list(split.val)]},
+        "test": {*group[list(split.test)]},
+    }
+    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+        if crossing := sets[one] & sets[other]:
+            raise BrainsslError(
+                f"{len(crossing)} groups stand in {one} and in {other} (first: {min(crossing)}): "
+                "a grouped split must keep every group on one side; make the split anew"
+            )
+
+
+def label_subset(
+    manifest: pd.DataFrame, split: Split, fraction: float, *, seed: int = 0
+) -> Indices:
+    """Choose the training images whose labels may be used: nested, stratified, groups whole.
+
+    The groups of the training set are put in one order for a seed, in which every beginning has
+    the classes in nearly their true proportions; a fraction is a beginning of that order. Hence a
+    smaller fraction lies within a larger one. The first group of each class in that order is always
+    chosen, so that no class goes untaught, even where this takes a little more than the fraction.
+    Under `image` and `paper` each image is its own group.
+
+    Args:
+        manifest: of the store.
+        split: whose training set is reduced.
+        fraction: of training images, in (0, 1].
+        seed: of the order.
+
+    Returns:
+        Rows of `manifest`, ascending.
+    """
+    if not 0 < fraction <= 1:
+        raise BrainsslError(f"a label fraction is above 0 and at most 1, not {fraction}")
+    rows = split.indices(manifest, "train")
+    if fraction == 1:
+        return rows
+    train = manifest.iloc[rows]
+    units = train["group"].to_numpy() if split.protocol == "grouped" else np.arange(len(train))
+    counts = pd.crosstab(units, train["label"].to_numpy())
+    order = _balanced_order(counts.to_numpy(np.float64), np.random.default_rng([seed, 1]))
+    ordered = counts.to_numpy()[order]
+    enough = ordered.sum(axis=1).cumsum() >= fraction * len(train)
+    first_of_class = (ordered > 0).argmax(axis=0)
+    places = np.union1d(np.arange(int(np.argmax(enough)) + 1), first_of_class)
+    chosen = counts.index[order[places]]
+    return np.asarray(rows[np.isin(units, chosen)], np.int64)
+
+
+def _groups_of(manifest: pd.DataFrame, part: "pd.Series[str]", name: str) -> set[int]:
+    given = part.index[part == name]
+    return set(manifest.loc[given, "group"])
+
+
+def _goal(
+    part: "pd.Series[str]", val_fraction: float, test_fraction: float
+) -> Float64[np.ndarray, " 3"]:
+    """Shares of the images that are still free; a part that the source gives takes no more."""
+    val = 0.0 if (part == "val").any() else val_fraction
+    test = 0.0 if (part == "test").any() else test_fraction
+    return np.array([1 - val - test, val, test])
+
+
+def _assign(
+    labels: "pd.Series[str]",
+    units: "pd.Series[int]",
+    classes: list[str],
+    goal: Float64[np.ndarray, " 3"],
+    seed: int,
+) -> list[str]:
+    counts = pd.crosstab(units.to_numpy(), labels.to_numpy()).reindex(columns=classes, fill_value=0)
+    table = counts.to_numpy(np.float64)
+    tries = (
+        _greedy(table, goal, np.random.default_rng([seed, restart])) for restart in range(_RESTARTS)
+    )
+    _, best = min(tries, key=lambda attempt: attempt[0])
+    of_unit = dict(zip(counts.index, best, strict=True))
+    return [PARTS[of_unit[unit]] for unit in units]
+
+
+def _greedy(
+    counts: Float64[np.ndarray, "groups classes"],
+    goal: Float64[np.ndarray, " 3"],
+    generator: np.random.Generator,
+) -> tuple[float, Int64[np.ndarray, " groups"]]:
+    """Give each group, largest first, to the part that needs its classes most.
+
+    Returns:
+        The squared miss of the class counts relative to their aims, and the part of each group.
+    """
+    aim = goal[:, None] * counts.sum(axis=0)
+    scale = np.maximum(aim, 1.0)
+    part = np.zeros(len(counts), np.int64)
+    filled = np.zeros_like(aim)
+    shuffled = generator.permutation(len(counts))
+    for group in shuffled[np.argsort(-counts[shuffled].sum(axis=1), kind="stable")]:
+        before = (filled - aim) ** 2 / scale
+        after = (filled + counts[group] - aim) ** 2 / scale
+        gain = np.where(goal > 0, (after - before).sum(axis=1), np.inf)
+        part[group] = np.argmin(gain)
+        filled[part[group]] += counts[group]
+    # A class that misses a part altogether cannot be measured there: worse than any imbalance.
+    empty = ((filled == 0) & (aim > 0)).sum()
+    return float(((filled - aim) ** 2 / scale).sum() + 1000 * empty), part
+
+
+def _balanced_order(
+    counts: Float64[np.ndarray, "groups classes"], generator: np.random.Generator
+) -> Int64[np.ndarray, " groups"]:
+    """Order groups so that every beginning has nearly the class proportions of the whole."""
+    share = counts.sum(axis=0) / counts.sum()
+    left = list(generator.permutation(len(counts)))
+    filled = np.zeros(counts.shape[1])
+    order = []
+    while left:
+        candidates = counts[left[:_CANDIDATES]]
+        total = filled + candidates
+        aim = total.sum(axis=1, keepdims=True) * share
+        best = int(np.argmin(((total - aim) ** 2 / aim).sum(axis=1)))
+        order.append(left.pop(best))
+        filled += counts[order[-1]]
+    return np.array(order, np.int64)
+
+
+def _unlabelled(manifest: pd.DataFrame, part: "pd.Series[str]", *, whole: bool) -> pd.DataFrame:
+    unlabelled = manifest.loc[manifest["label"].isna(), ["image_id", "group", "given"]].copy()
+    held = set(manifest.loc[part.index[part.isin(["val", "test"])], "group"]) if whole else set()
+    given = unlabelled["given"].isin(["val", "test"])
+    return unlabelled.assign(usable=~unlabelled["group"].isin(held) & ~given)
+
+
+def _warnings(labelled: pd.DataFrame, part: "pd.Series[str]", classes: list[str]) -> list[str]:
+    table = pd.crosstab(labelled["label"], part).reindex(classes).fillna(0)
+    warnings = []
+    for name in PARTS:
+        present = table[name] if name in table else pd.Series(0, index=classes)
+        if missing := [label for label in classes if present[label] == 0]:
+            warnings.append(
+                f"The {name} set has no image of {', '.join(missing)}: too few groups to split."
+            )
+    if lost := int((part == "left_out").sum()):
+        warnings.append(
+            f"{lost} labelled images are left out: their groups stand in the given test set."
+        )
+    return warnings

@@ -1,0 +1,170 @@
+"""ImageStore: every slice decoded once, letterboxed, uint8, memory-mapped."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float32, UInt8
+from numpy.lib.format import open_memmap
+from PIL import Image
+
+from brainssl.data.read import read_slice
+from brainssl.data.scan import Scan
+from brainssl.errors import BrainsslError
+from brainssl.storage import read_json, whole_folder, write_json
+
+VERSION = 1
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class ImageStore:
+    """Slices as `images` uint8 (n, size, size) on disk, one manifest row each.
+
+    `images` is mapped copy-on-write: reading costs no memory of its own and nothing that is
+    done to the array reaches the file.
+    """
+
+    path: Path
+    images: UInt8[np.ndarray, "n size size"]
+    manifest: pd.DataFrame
+    checksum: str
+    facts: dict[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Side of every image, in pixels."""
+        return int(self.images.shape[1])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels that occur, sorted."""
+        return tuple(sorted(self.manifest["label"].dropna().unique()))
+
+    def require_size(self, size: int) -> None:
+        """Raise BrainsslError unless the images have this side, in pixels."""
+        if self.size != size:
+            raise BrainsslError(
+                f"{self.path} holds images of {self.size} px, encoder.image_size is {size}: set it "
+                f"to {self.size}, or prepare a store with --size {size}"
+            )
+
+    @classmethod
+    def open(cls, path: Path) -> "ImageStore":
+        """Open a store and verify its checksum.
+
+        Raises:
+            BrainsslError: not a store, written by a newer version, incomplete or altered.
+        """
+        facts = read_json(path / "store.json", "the facts of an ImageStore (see brainssl prepare)")
+        if facts.get("format") != "brainssl-store":
+            raise BrainsslError(f"{path} is not an ImageStore: make one with brainssl prepare")
+        if facts["version"] > VERSION:
+            raise BrainsslError(
+                f"{path} is an ImageStore of version {facts['version']}; this brainssl reads up to "
+                f"{VERSION}: upgrade brainssl"
+            )
+        try:
+            images = np.load(path / "images.npy", mmap_mode="c", allow_pickle=False)
+            manifest = pd.read_parquet(path / "manifest.parquet")
+        except (OSError, ValueError) as error:
+            raise BrainsslError(f"{path} is damaged ({error}): prepare it again") from None
+        checksum = _checksum(path)
+        if checksum != facts["checksum"] or len(images) != len(manifest):
+            raise BrainsslError(f"{path} was altered since it was prepared: prepare it again")
+        return cls(path, images, manifest, checksum, facts)
+
+
+def is_store(path: Path) -> bool:
+    """Tell whether `path` holds an ImageStore."""
+    return (path / "store.json").is_file()
+
+
+def prepare(
+    scan: Scan,
+    out: Path,
+    *,
+    size: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImageStore:
+    """Decode every slice of a scan into a new store at `out`.
+
+    Memory stays constant in the number of images. A killed preparation leaves no store.
+
+    Args:
+        scan: what `brainssl.data.scan.scan` found.
+        out: folder of the store; must not exist.
+        size: side of the square images in pixels; slices are letterboxed into it.
+        progress: called with (images done, images in all).
+
+    Raises:
+        BrainsslError: `out` exists, or a file changed since it was scanned.
+    """
+
+    def decode(relative: str) -> UInt8[np.ndarray, "size size"]:
+        return letterbox(read_slice(scan.root / relative).pixels, size)
+
+    def pixels() -> Iterator[UInt8[np.ndarray, "size size"]]:
+        with ThreadPoolExecutor() as pool:
+            # In batches, because map() takes its whole input at once: memory stays bounded.
+            paths = scan.manifest["path"].tolist()
+            for start in range(0, len(paths), _BATCH):
+                yield from pool.map(decode, paths[start : start + _BATCH])
+
+    facts = {"unreadable": [list(pair) for pair in scan.unreadable], "notes": list(scan.notes)}
+    return write_store(out, scan.manifest, pixels(), size=size, facts=facts, progress=progress)
+
+
+def write_store(
+    out: Path,
+    manifest: pd.DataFrame,
+    pixels: Iterator[UInt8[np.ndarray, "size size"]],
+    *,
+    size: int,
+    facts: dict[str, Any],
+    progress: Callable[[int, int], None] | None = None,
+) -> ImageStore:
+    """Write images as they come, in the order of `manifest`, and open the finished store."""
+    with whole_folder(out) as folder:
+        shape = (len(manifest), size, size)
+        images = open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+        for row, image in enumerate(pixels):
+            images[row] = image
+            if progress:
+                progress(row + 1, len(manifest))
+        images.flush()
+        del images
+        manifest.reset_index(drop=True).to_parquet(folder / "manifest.parquet")
+        described = {"format": "brainssl-store", "version": VERSION, "size": size}
+        described |= {"images": len(manifest), **facts, "checksum": _checksum(folder)}
+        write_json(folder / "store.json", described)
+    return ImageStore.open(out)
+
+
+def letterbox(pixels: Float32[np.ndarray, "h w"], size: int) -> UInt8[np.ndarray, "size size"]:
+    """Scale the longer side to `size`, pad the shorter with black, round [0, 1] to 0..255.
+
+    Training, prediction and serving all pass through here: the same pixels, bit for bit.
+    """
+    height, width = pixels.shape
+    scale = size / max(height, width)
+    h, w = max(1, round(height * scale)), max(1, round(width * scale))
+    # Pillow widens the filter when it shrinks, so fine detail does not alias.
+    resized = np.asarray(Image.fromarray(pixels).resize((w, h), Image.Resampling.BILINEAR))
+    square = np.zeros((size, size), np.uint8)
+    top, left = (size - h) // 2, (size - w) // 2
+    square[top : top + h, left : left + w] = np.rint(resized.clip(0, 1) * 255).astype(np.uint8)
+    return square
+
+
+def _checksum(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for name in ("images.npy", "manifest.parquet"):
+        with (folder / name).open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,54 @@
+"""Rows of results: one model on one split, with its metrics and intervals."""
+
+import math
+from typing import Any
+
+from brainssl.evaluation.intervals import resample
+from brainssl.evaluation.metrics import evaluate, per_class
+from brainssl.evaluation.predictions import SPLITS, Predictions
+from brainssl.settings import EvaluationSettings
+
+
+def result_rows(
+    predictions: Predictions, facts: dict[str, Any], settings: EvaluationSettings
+) -> list[dict[str, Any]]:
+    """Measure predictions on each split that they hold.
+
+    Args:
+        predictions: of one model.
+        facts: what every row begins with: method, stage, protocol, label_fraction, seed ...
+        settings: of the bootstrap. Its draws are the same for all models, so that they can be
+            compared on the same resampled groups.
+
+    Returns:
+        Dictionaries ready for JSON: `facts`, then `split n metrics intervals per_class`. What
+        cannot be computed (a class without cases, one group) is None.
+    """
+    rows = []
+    for split in SPLITS:
+        part = predictions.of(split)
+        if len(part) == 0:
+            continue
+        labels, probabilities = part.labels, part.probabilities()
+        drawn = resample(part, draws=settings.draws)
+        by_class: dict[str, dict[str, Any]] = {**per_class(labels, probabilities, part.classes)}
+        for name, intervals in drawn.class_intervals(settings.level).items():
+            by_class[name]["intervals"] = intervals
+        measured = {
+            "metrics": evaluate(labels, probabilities),
+            "intervals": drawn.intervals(settings.level),
+            "per_class": by_class,
+        }
+        rows.append({**facts, "split": split, "n": len(part), **_for_json(measured)})
+    return rows
+
+
+def _for_json(value: Any) -> Any:
+    """Replace NaN by None and pairs that hold one by None; turn tuples into lists."""
+    if isinstance(value, dict):
+        return {key: _for_json(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return None if any(math.isnan(item) for item in value) else list(value)
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value

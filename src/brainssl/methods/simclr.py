@@ -1,0 +1,52 @@
+"""SimCLR (Chen et al. 2020, https://arxiv.org/abs/2002.05709)."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from brainssl.encoders import Encoder
+from brainssl.methods.heads import mlp
+from brainssl.methods.method import Method
+
+
+class SimCLR(Method):
+    """Two views of one image attract; views of all other images of the batch repel."""
+
+    def __init__(
+        self, encoder: Encoder, *, hidden_dim: int, output_dim: int, temperature: float
+    ) -> None:
+        super().__init__(encoder)
+        self.projector = mlp(encoder.dim, hidden_dim, output_dim)
+        self.temperature = temperature
+
+    def loss(self, views: list[Float[Tensor, "n 1 size size"]]) -> Float[Tensor, ""]:
+        """Return NT-Xent over the projections of both views."""
+        # One forward over both views: BatchNorm sees 2n images, as in the original.
+        projected = self.projector(self.encoder(torch.cat(views)))
+        first, second = projected.chunk(2)
+        return nt_xent(first, second, temperature=self.temperature)
+
+
+def nt_xent(
+    first: Float[Tensor, "n dim"], second: Float[Tensor, "n dim"], *, temperature: float
+) -> Float[Tensor, ""]:
+    """Return the normalised temperature-scaled cross-entropy over 2n views.
+
+    For each view i with partner j(i): −log( exp(s_ij/τ) / Σ_{k≠i} exp(s_ik/τ) ), s the cosine
+    similarity, averaged over all 2n views (the study's section 3.5.2, matrix form).
+
+    Args:
+        first: projections of one view of each image; need not be normalised.
+        second: projections of the other view, in the same order.
+        temperature: τ > 0.
+
+    Returns:
+        A float32 scalar whatever the autocast: at τ = 0.1 bf16 would keep two digits of s/τ.
+    """
+    n = len(first)
+    with torch.autocast(first.device.type, enabled=False):
+        z = functional.normalize(torch.cat([first, second]).float(), dim=1)
+        similarity = (z @ z.T / temperature).fill_diagonal_(-torch.inf)
+        partner = torch.arange(2 * n, device=z.device).roll(n)
+        return functional.cross_entropy(similarity, partner)

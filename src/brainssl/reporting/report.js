@@ -1,0 +1,81 @@
+// Draws the figures from the specifications beside them; nothing leaves the page.
+(() => {
+  "use strict";
+  const NARROW = 560, PRINTED = 660;
+  const merge = (base, more) => {
+    const out = { ...base };
+    for (const [key, value] of Object.entries(more ?? {})) {
+      const plain = value !== null && typeof value === "object" && !Array.isArray(value);
+      out[key] = plain ? merge(out[key] ?? {}, value) : value;
+    }
+    return out;
+  };
+  const STYLE = {
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: getComputedStyle(document.body).fontFamily, size: 13 },
+    margin: { l: 52, r: 12, t: 12, b: 44 },
+    hovermode: "closest",
+    hoverlabel: { font: { size: 13 }, namelength: -1 },
+    xaxis: { showline: true, zeroline: false, automargin: true, ticks: "outside", ticklen: 4, tickcolor: "rgba(128,128,128,.5)", title: { font: { size: 13 } } },
+    yaxis: { showline: false, zeroline: false, automargin: true, title: { standoff: 10, font: { size: 13 } } },
+  };
+  const CONFIG = { displayModeBar: false, responsive: false };
+
+  // A legend stands beside the plot where there is room and below it where there is none.
+  const layoutFor = (canvas, spec, width) => {
+    const entries = spec.data.filter((trace) => trace.showlegend !== false && trace.name).length;
+    const longest = Math.max(0, ...spec.data.map((trace) => (trace.name ?? "").length));
+    const besides = width >= NARROW && width - longest * 7 - 50 > 300;
+    const line = 19, inner = Number(canvas.dataset.height);
+    const legend = besides
+      ? { x: 1.02, y: 1, xanchor: "left", yanchor: "top" }
+      : { x: 0, y: 0, yref: "container", xanchor: "left", yanchor: "bottom", orientation: "v" };
+    const below = besides || entries < 2 ? 0 : entries * line + 10;
+    const plot = canvas.hasAttribute("data-square") && !besides ? Math.min(inner, width) : inner;
+    return merge(merge(STYLE, spec.layout), {
+      width, height: Math.max(plot, besides ? entries * line + 60 : 0) + below,
+      legend: { font: { size: 12 }, tracegroupgap: 0, ...legend }, margin: { b: 44 + below },
+    });
+  };
+  const canvases = [...document.querySelectorAll(".canvas")];
+  const draw = (canvas, width) => {
+    const wide = width ?? canvas.clientWidth;
+    if (wide === 0 || canvas.dataset.drawn === String(wide)) return;
+    const spec = JSON.parse(canvas.nextElementSibling.textContent);
+    if (!canvas.dataset.drawn) canvas.replaceChildren();
+    canvas.dataset.drawn = String(wide);
+    Plotly.react(canvas, spec.data, layoutFor(canvas, spec, wide), CONFIG);
+  };
+  const drawAll = (width) => canvases.forEach((canvas) => draw(canvas, width));
+
+  for (const choice of document.querySelectorAll(".choice")) {
+    const select = choice.querySelector("select");
+    if (!select) continue;
+    const choose = () => {
+      for (const panel of choice.querySelectorAll(":scope > .panel")) panel.hidden = panel.id !== select.value;
+      drawAll();
+    };
+    select.addEventListener("change", choose);
+    choose();
+  }
+  for (const fold of document.querySelectorAll("details")) fold.addEventListener("toggle", () => drawAll());
+
+  let waiting = 0;
+  addEventListener("resize", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(drawAll, 120);
+  });
+  // Paper has one width, and nothing on it can be opened.
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll("details:not([open])")];
+    for (const fold of opened) fold.open = true;
+    canvases.filter((canvas) => canvas.offsetParent !== null).forEach((canvas) => draw(canvas, PRINTED));
+  });
+  addEventListener("afterprint", () => {
+    for (const fold of opened) fold.open = false;
+    drawAll();
+  });
+  drawAll();
+})();

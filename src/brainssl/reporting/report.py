@@ -1,0 +1,62 @@
+"""The report of a study: one HTML file that holds everything it shows."""
+
+from pathlib import Path
+
+from brainssl.reporting.results import Study, read_study
+from brainssl.reporting.sections import sections
+from brainssl.reporting.wording import moment
+from brainssl.storage import write_atomically
+
+_TEMPLATE = "report.html.jinja"
+
+
+def render_report(study: Path) -> Path:
+    """Write `report.html` into a finished study's folder and return its path.
+
+    The page is a function of the folder alone: nothing is trained, nothing fetched, and the same
+    folder gives the same bytes. It needs `results.json`; predictions, histories, images and the
+    audit's page are shown where they are there.
+
+    Raises:
+        BrainsslError: `results.json` is missing, damaged, or not the results of a study.
+    """
+    page = render(read_study(study))
+    path = study / "report.html"
+    write_atomically(path, lambda beside: beside.write_text(page, encoding="utf-8"))
+    return path
+
+
+def render(study: Study) -> str:
+    """Return the page as text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
+    environment = Environment(
+        loader=PackageLoader("brainssl.reporting", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(_TEMPLATE).render(
+        title=f"{study.facts.get('source') or study.folder.name}",
+        made=_made(study),
+        sections=sections(study),
+        audit=_audit_page(study),
+        plotly=get_plotlyjs(),
+    )
+
+
+def _made(study: Study) -> str:
+    facts = study.facts
+    parts = (
+        moment(str(facts.get("created") or "")),
+        f"preset {facts['preset']}" if facts.get("preset") else "",
+        f"brainssl {facts['brainssl']}" if facts.get("brainssl") else "",
+    )
+    return " · ".join(part for part in parts if part)
+
+
+def _audit_page(study: Study) -> str | None:
+    path = study.folder / "audit" / "audit.html"
+    return "audit/audit.html" if path.is_file() else None

@@ -1,0 +1,141 @@
+"""How the report writes numbers, metrics and long names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of `results.json`, as a reader meets it.
+
+    Attributes:
+        name: Its key in `results.json`.
+        title: Its name in words.
+        percent: Whether it is written in per cent; otherwise with three decimals.
+        meaning: One sentence on what it measures and which way is better.
+    """
+
+    name: str
+    title: str
+    percent: bool
+    meaning: str
+
+    @property
+    def heading(self) -> str:
+        """Title with its unit."""
+        return f"{self.title}, %" if self.percent else self.title
+
+    def number(self, value: float | None) -> str:
+        """Return the value in this metric's unit."""
+        return percent(value) if self.percent else decimal(value)
+
+    def range(self, limits: tuple[float, float] | None) -> str:
+        """Return an interval in this metric's unit."""
+        if limits is None:
+            return MISSING
+        low, high = (self.number(value) for value in limits)
+        return f"{low} to {high}" if low.startswith("−") else f"{low}–{high}"
+
+
+METRICS = (
+    Metric("accuracy", "Accuracy", True, "Share of images whose class was named rightly."),
+    Metric("balanced_accuracy", "Balanced accuracy", True, "Mean over classes of the recall."),
+    Metric("precision_macro", "Macro precision", True, "Mean over classes of the precision."),
+    Metric("recall_macro", "Macro recall", True, "Mean over classes of the recall."),
+    Metric("f1_macro", "Macro F1", True, "Mean over classes of the F1 score: rare ones count."),
+    Metric("precision_weighted", "Weighted precision", True, "Precision, weighted by class size."),
+    Metric("recall_weighted", "Weighted recall", True, "Recall, weighted by class size."),
+    Metric("f1_weighted", "Weighted F1", True, "F1 score, weighted by class size."),
+    Metric("auroc_macro", "AUROC", False, "Area under the ROC curve, one class against the rest."),
+    Metric("average_precision_macro", "Average precision", False, "The same for precision–recall."),
+    Metric("mcc", "MCC", False, "Matthews correlation coefficient: 1 perfect, 0 chance."),
+    Metric("nll", "NLL", False, "Negative log-likelihood, in nats: lower is better."),
+    Metric("brier", "Brier", False, "Squared error of the probabilities: lower is better."),
+    Metric("ece", "ECE", False, "Expected calibration error, biased upwards on few images."),
+)
+METRIC = {metric.name: metric for metric in METRICS}
+
+HEADLINE = METRIC["accuracy"]
+MAIN_METRICS = tuple(
+    METRIC[name] for name in ("accuracy", "balanced_accuracy", "f1_macro", "auroc_macro")
+)
+CLASS_METRICS = (
+    Metric("precision", "Precision", True, ""),
+    Metric("recall", "Recall", True, ""),
+    Metric("f1", "F1", True, ""),
+    Metric("auroc", "AUROC", False, ""),
+    Metric("average_precision", "Average precision", False, ""),
+)
+
+
+def percent(value: float | None) -> str:
+    """Return a fraction in per cent with one decimal, without the sign for it."""
+    return _signed(value, 100.0, 1)
+
+
+def decimal(value: float | None) -> str:
+    """Return a number with three decimals."""
+    return _signed(value, 1.0, 3)
+
+
+def count(value: object) -> str:
+    """Return a whole number with thin spaces between thousands."""
+    if not isinstance(value, (int, float)) or value != value:
+        return MISSING
+    return f"{int(value):,}".replace(",", "\u202f")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return "1 image", "2 images"."""
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def fraction_title(fraction: float) -> str:
+    """Return a label fraction as "10 %"."""
+    return f"{100 * fraction:g}\u00a0%"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time that took so many seconds, in the unit that suits it."""
+    if seconds is None:
+        return MISSING
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def moment(time: str) -> str:
+    """Return an ISO time to the minute, in UTC; other text as it is."""
+    try:
+        parsed = datetime.fromisoformat(time)
+    except ValueError:
+        return time
+    return f"{parsed.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if parsed.tzinfo else time
+
+
+def join(words: Sequence[str]) -> str:
+    """Return "a", "a and b" or "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def shorten(name: str, limit: int) -> str:
+    """Return a name in at most `limit` characters; its end, often a sequence, is kept."""
+    if len(name) <= limit:
+        return name
+    tail = name.rsplit(" ", 1)[-1]
+    if not 0 < len(tail) <= limit // 3:
+        return name[: limit - 1].rstrip() + "…"
+    return f"{name[: limit - len(tail) - 2].rstrip(' (,')}… {tail}"
+
+
+def _signed(value: float | None, scale: float, digits: int) -> str:
+    if value is None:
+        return MISSING
+    text = f"{scale * value:.{digits}f}"
+    # "-0.0" says something that the number does not.
+    return text.replace("-", "−" if float(text) else "")

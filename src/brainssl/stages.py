@@ -1,0 +1,238 @@
+"""Linear probe and fine-tuning as folders: classifier, predictions, history, rows of results."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float32, Int64
+
+from brainssl.classifier import Classifier, run_in_batches
+from brainssl.data.split import PARTS, Indices, Split, label_subset
+from brainssl.data.store import ImageStore
+from brainssl.encoders import Encoder
+from brainssl.errors import BrainsslError
+from brainssl.evaluation.predictions import Predictions
+from brainssl.evaluation.rows import result_rows
+from brainssl.settings import Settings
+from brainssl.storage import whole_folder, write_json
+from brainssl.training.finetune import budget, finetune
+from brainssl.training.probe import fit_probe
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A store and its split: what every stage of one protocol shares."""
+
+    store: ImageStore
+    split: Split
+
+    @cached_property
+    def labels(self) -> Int64[np.ndarray, " n"]:
+        """Index of each image's class; −1 without label."""
+        classes = {label: index for index, label in enumerate(self.store.classes)}
+        return self.store.manifest["label"].map(classes).fillna(-1).to_numpy(np.int64)
+
+    def rows(self, fraction: float, seed: int) -> dict[str, Indices]:
+        """Return the rows of each part; of the training set those whose labels may be used."""
+        rows = {part: self.split.indices(self.store.manifest, part) for part in PARTS}
+        rows["train"] = label_subset(self.store.manifest, self.split, fraction, seed=seed)
+        return rows
+
+    def facts(self) -> dict[str, Any]:
+        """Say which data a model has seen."""
+        return {
+            "protocol": self.split.protocol,
+            "split_digest": self.split.digest,
+            "store": self.store.checksum,
+        }
+
+
+@dataclass
+class Features:
+    """An encoder and its features for every image of a store, both made when first needed.
+
+    Attributes:
+        load: makes the encoder.
+        store: of the images.
+    """
+
+    load: Callable[[], Encoder]
+    store: ImageStore
+    progress: Progress | None = None
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The frozen encoder."""
+        return self.load().eval()
+
+    @cached_property
+    def vectors(self) -> Float32[np.ndarray, "n dim"]:
+        """One row an image of the store."""
+        return run_in_batches(self.encoder, self.store.images, progress=self.progress)
+
+
+def probe_stage(
+    data: Data,
+    features: Features,
+    out: Path,
+    *,
+    facts: dict[str, Any],
+    settings: Settings,
+    label_fraction: float = 1.0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Fit a linear probe into a new folder and return its rows of results.
+
+    Args:
+        data: store and split.
+        features: of the frozen encoder on the same store.
+        out: folder to make.
+        facts: at least `method`; kept with the classifier and in the rows.
+        settings: of the probe and the evaluation.
+        label_fraction: share of the training labels that are used.
+        seed: of the choice of labels and the order.
+        progress: called with (images encoded, images in all).
+    """
+    started = time.perf_counter()
+    features.progress = progress
+    rows = data.rows(label_fraction, seed)
+    with whole_folder(out) as folder:
+        train, val = rows["train"], rows["val"]
+        probe = fit_probe(
+            features.vectors[train],
+            data.labels[train],
+            features.vectors[val],
+            data.labels[val],
+            classes=len(data.store.classes),
+            settings=settings.probe,
+            seed=seed,
+        )
+        pd.DataFrame(probe.history).to_csv(folder / "history.csv", index=False)
+        told = facts | {"stage": "linear", "label_fraction": label_fraction, "seed": seed}
+        classifier = Classifier(
+            features.encoder, probe.head, data.store.classes, told | data.facts()
+        )
+        return _finish(classifier, data, rows, folder, settings, started)
+
+
+def finetune_stage(
+    data: Data,
+    encoder: Encoder,
+    out: Path,
+    *,
+    facts: dict[str, Any],
+    settings: Settings,
+    label_fraction: float = 1.0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Fine-tune `encoder` (in place) into a new folder and return its rows of results.
+
+    Args:
+        data: store and split.
+        encoder: pretrained, or fresh for the supervised baseline.
+        out: folder to make; a killed training goes on from its last checkpoint.
+        facts: at least `method` and `stage`; kept with the classifier and in the rows.
+        settings: of fine-tuning and evaluation.
+        label_fraction: share of the training labels that are used.
+        seed: of the choice of labels, the head, the order and the augmentation.
+        progress: called with (optimiser steps done, steps in all).
+    """
+    started = time.perf_counter()
+    rows = data.rows(label_fraction, seed)
+    with whole_folder(out, resume=True) as folder:
+        head = finetune(
+            data.store,
+            rows["train"],
+            rows["val"],
+            folder,
+            encoder=encoder,
+            settings=settings,
+            seed=seed,
+            progress=progress,
+        )
+        told = facts | {"label_fraction": label_fraction, "seed": seed}
+        told["budget"] = budget(settings.finetune, len(rows["train"])).reason
+        classifier = Classifier(encoder, head, data.store.classes, told | data.facts())
+        return _finish(classifier, data, rows, folder, settings, started)
+
+
+def evaluate_stage(
+    data: Data, classifier: Classifier, out: Path, *, settings: Settings
+) -> list[dict[str, Any]]:
+    """Measure a classifier into a new folder: predictions and rows of results.
+
+    Args:
+        data: store and split that the classifier was trained on.
+        classifier: what to measure.
+        out: folder to make.
+        settings: of the evaluation.
+
+    Raises:
+        BrainsslError: the classifier was trained on another store or split; then this would
+            measure it on images that it may have learnt.
+    """
+    facts = classifier.facts
+    trained_on = (facts.get("store"), facts.get("split_digest"))
+    if trained_on != (data.store.checksum, data.split.digest):
+        raise BrainsslError(
+            f"{data.store.path} or its split is not what this classifier was trained on, so its "
+            "test set may hold images that were learnt: give the store of its training"
+        )
+    with whole_folder(out) as folder:
+        rows = data.rows(facts["label_fraction"], facts["seed"])
+        return _measure(classifier, data, rows, folder, settings, time.perf_counter())
+
+
+def predict_parts(classifier: Classifier, data: Data, rows: dict[str, Indices]) -> Predictions:
+    """Run a classifier on the rows of each part of a store."""
+    order = np.concatenate(list(rows.values()))
+    manifest = data.store.manifest.iloc[order]
+    return Predictions.build(
+        manifest["image_id"].tolist(),
+        manifest["group"].to_numpy(np.int64),
+        [part for part, own in rows.items() for _ in own],
+        data.labels[order],
+        classifier.logits(data.store.images, order),
+        data.store.classes,
+    )
+
+
+def _finish(
+    classifier: Classifier,
+    data: Data,
+    rows: dict[str, Indices],
+    folder: Path,
+    settings: Settings,
+    started: float,
+) -> list[dict[str, Any]]:
+    classifier.eval().save(folder / "classifier.safetensors")
+    data.split.save(folder / "split.json")
+    write_json(folder / "settings.json", settings.model_dump(mode="json"))
+    return _measure(classifier, data, rows, folder, settings, started)
+
+
+def _measure(
+    classifier: Classifier,
+    data: Data,
+    rows: dict[str, Indices],
+    folder: Path,
+    settings: Settings,
+    started: float,
+) -> list[dict[str, Any]]:
+    predictions = predict_parts(classifier, data, rows)
+    predictions.save(folder / "predictions.parquet")
+    hidden = ("store", "split_digest")
+    facts = {name: value for name, value in classifier.facts.items() if name not in hidden}
+    facts["seconds"] = round(time.perf_counter() - started, 2)
+    results = result_rows(predictions, facts, settings.evaluation)
+    write_json(folder / "rows.json", results)
+    return results

@@ -1,0 +1,84 @@
+"""Folders and files that are either whole or absent, whenever the process is killed."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from brainssl.errors import BrainsslError
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file beside `path`, flush it to disk and rename it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: several writers choose their format by it.
+    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        write(beside)
+        _flush(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as readable JSON, atomically; NaN is refused because JSON has none."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Read JSON; `what` names the file's role in the error that a damaged one gives."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BrainsslError(f"{path} is missing: it should hold {what}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BrainsslError(
+            f"{path} is damaged ({error}): delete it and make {what} anew"
+        ) from None
+
+
+@contextmanager
+def whole_folder(folder: Path, *, resume: bool = False) -> Iterator[Path]:
+    """Yield a working folder beside `folder` that takes its name when the block succeeds.
+
+    After a failure or a kill the working folder stays, hidden, so that a later call with
+    `resume=True` finds what was there; without `resume` it starts empty.
+
+    Raises:
+        BrainsslError: `folder` exists already and is not empty.
+    """
+    refuse_existing(folder)
+    working = working_folder(folder)
+    if not resume:
+        shutil.rmtree(working, ignore_errors=True)
+    working.mkdir(parents=True, exist_ok=True)
+    yield working
+    for file in working.rglob("*"):
+        if file.is_file():
+            _flush(file)
+    if folder.exists():
+        folder.rmdir()
+    working.rename(folder)
+
+
+def working_folder(folder: Path) -> Path:
+    """Return where `whole_folder` collects what will become `folder`."""
+    return folder.with_name(f".{folder.name}.partial")
+
+
+def refuse_existing(folder: Path) -> None:
+    """Raise BrainsslError unless `folder` is absent or empty: nothing finished is overwritten."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.exists():
+        raise BrainsslError(f"{folder} exists already: choose another name or delete it first")
+
+
+def _flush(file: Path) -> None:
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())

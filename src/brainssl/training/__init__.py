@@ -1,0 +1,1 @@
+"""Training: pretraining, linear probe, fine-tuning."""

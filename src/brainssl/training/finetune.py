@@ -1,0 +1,191 @@
+"""Fine-tuning; from fresh weights it is the supervised baseline, with the same budget."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn import functional
+
+from brainssl.data.split import Indices
+from brainssl.data.store import ImageStore
+from brainssl.encoders import Encoder
+from brainssl.settings import FinetuneSettings, Settings
+from brainssl.training.batches import plain_batches, seeded, training_batches
+from brainssl.training.trainer import CHECKPOINT, Training, adamw, fit, without_decay
+from brainssl.views.recipes import TABLE2, to_unit
+
+_CHECKPOINT_SECONDS = 60.0
+
+
+class Finetuning(Training):
+    """Encoder and a new head, cross-entropy; augmentation on training batches alone."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: nn.Linear,
+        pixels: Tensor,
+        labels: Int64[np.ndarray, " n"],
+        settings: FinetuneSettings,
+        *,
+        seed: int,
+    ) -> None:
+        super().__init__(pixels, seed=seed)
+        self.encoder, self.head, self.settings = encoder, head, settings
+        self.register_buffer("labels", torch.tensor(labels), persistent=False)
+
+    def on_after_batch_transfer(
+        self, batch: Tensor, dataloader_idx: int
+    ) -> tuple[Float[Tensor, "n 1 size size"], Int64[Tensor, " n"]]:
+        """Turn row numbers into images and labels; only training images are augmented."""
+        images = self.pixels[batch]
+        if self.trainer.training:
+            generator = seeded(self.seed, 3, self.global_step)
+            views = TABLE2.draw(images, images.shape[-1], generator)
+        else:
+            views = to_unit(images)
+        return views, self.labels[batch]  # type: ignore[index]
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Float[Tensor, ""]:
+        """Return the cross-entropy of an augmented batch."""
+        return self._loss(batch, "train_loss")
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Log the cross-entropy; Lightning averages it over the whole validation set."""
+        self._loss(batch, "val_loss")
+
+    def _loss(self, batch: tuple[Tensor, Tensor], name: str) -> Float[Tensor, ""]:
+        images, labels = batch
+        loss = functional.cross_entropy(self.head(self.encoder(images)).float(), labels)
+        self.log(name, loss, on_step=False, on_epoch=True, batch_size=len(images))
+        return loss
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW with warm-up and cosine, the head faster than the encoder."""
+        rate, decay = self.settings.learning_rate, self.settings.weight_decay
+        groups = [
+            *without_decay(self.encoder, weight_decay=decay, lr=rate),
+            *without_decay(self.head, weight_decay=decay, lr=rate * self.settings.head_factor),
+        ]
+        epochs = self.trainer.max_epochs or self.settings.epochs
+        return adamw(self, groups, warmup_epochs=self.settings.warmup_epochs, epochs=epochs)
+
+
+class SmoothedChoice(Callback):
+    """Keeps the weights of the epoch with the best smoothed validation loss, and stops after it.
+
+    The loss is that of the whole validation set, averaged over the last `smoothing` epochs: one
+    lucky epoch among noisy ones is not chosen. Fewer epochs than that are never chosen either,
+    unless the whole training is shorter.
+    """
+
+    def __init__(self, *, smoothing: int, patience: int, epochs: int) -> None:
+        self.smoothing, self.patience = min(smoothing, epochs), patience
+        self.losses: list[float] = []
+        self.best: dict[str, Tensor] = {}
+        self.best_loss, self.best_epoch = math.inf, 0
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Judge the epoch that ends."""
+        self.losses.append(float(trainer.callback_metrics["val_loss"]))
+        if len(self.losses) < self.smoothing:
+            return
+        smoothed = float(np.mean(self.losses[-self.smoothing :]))
+        epoch = len(self.losses)
+        if smoothed < self.best_loss:
+            self.best_loss, self.best_epoch = smoothed, epoch
+            self.best = {k: v.detach().cpu().clone() for k, v in pl_module.state_dict().items()}
+        if epoch - self.best_epoch >= self.patience:
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the judgement so far, for the checkpoint."""
+        names = ("losses", "best", "best_loss", "best_epoch")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the judgement of a checkpoint."""
+        for name, value in state_dict.items():
+            setattr(self, name, value)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to fine-tune, and why."""
+
+    epochs: int
+    reason: str
+
+
+def budget(settings: FinetuneSettings, images: int) -> Budget:
+    """Resolve the number of epochs for a number of labelled images."""
+    steps = max(1, images // settings.batch_size)
+    needed = math.ceil(settings.min_steps / steps)
+    if needed <= settings.epochs:
+        return Budget(settings.epochs, f"{settings.epochs} epochs as set")
+    return Budget(
+        needed,
+        f"{images} labelled images give {steps} steps an epoch; {needed} epochs make the "
+        f"{settings.min_steps} steps of finetune.min_steps",
+    )
+
+
+def finetune(
+    store: ImageStore,
+    rows: Indices,
+    val_rows: Indices,
+    folder: Path,
+    *,
+    encoder: Encoder,
+    settings: Settings,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> nn.Linear:
+    """Train `encoder` in place, together with a new head that is returned.
+
+    Args:
+        store: of the images.
+        rows: images whose labels may be used, augmented as in the study's Table 2.
+        val_rows: the validation set, which chooses the epoch; never augmented.
+        folder: where `history.csv` goes, and a checkpoint of an interrupted training is found.
+        encoder: pretrained, or fresh for the supervised baseline.
+        settings: of the whole run.
+        seed: of the head's weights, the order and the augmentation.
+        progress: called with (optimiser steps done, steps in all).
+    """
+    classes = {label: index for index, label in enumerate(store.classes)}
+    # Unlabelled images get −1, which cross-entropy refuses: none can slip into training.
+    labels = store.manifest["label"].map(classes).fillna(-1).to_numpy(np.int64)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed + 2)
+        head = nn.Linear(encoder.dim, len(classes))
+    epochs = budget(settings.finetune, len(rows)).epochs
+    choice = SmoothedChoice(
+        smoothing=settings.finetune.smoothing, patience=settings.finetune.patience, epochs=epochs
+    )
+    pixels = torch.from_numpy(store.images)
+    training = Finetuning(encoder, head, pixels, labels, settings.finetune, seed=seed)
+    fit(
+        training,
+        training_batches(rows, settings.finetune.batch_size, seed),
+        val_batches=plain_batches(val_rows, 4 * settings.finetune.batch_size),
+        epochs=epochs,
+        clip_norm=settings.finetune.clip_norm,
+        run=settings.run,
+        folder=folder,
+        checkpoint_seconds=_CHECKPOINT_SECONDS,
+        callbacks=[choice],
+        progress=progress,
+    )
+    training.load_state_dict(choice.best)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    return head

@@ -1,0 +1,1 @@
+"""Views: random versions of an image, drawn in batches on the device."""

@@ -1,0 +1,75 @@
+"""View recipes: what a method, or fine-tuning, sees of an image."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from brainssl.views.geometry import Geometry, draw_warps, warp
+from brainssl.views.intensity import Intensity, change_intensity
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewRecipe:
+    """A distribution of views of an image: one warp, then changes of intensity."""
+
+    geometry: Geometry = field(default_factory=Geometry)
+    intensity: Intensity = field(default_factory=Intensity)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "ViewRecipe":
+        """Build a recipe from one flat mapping of Geometry's and Intensity's values."""
+        names = {field.name for field in fields(Geometry)}
+        return cls(
+            geometry=Geometry(**{k: v for k, v in values.items() if k in names}),
+            intensity=Intensity(**{k: v for k, v in values.items() if k not in names}),
+        )
+
+    def draw(
+        self, images: UInt8[Tensor, "n h w"], size: int, generator: torch.Generator
+    ) -> Float[Tensor, "n 1 size size"]:
+        """Draw one view of each image, on the device that holds the images.
+
+        Args:
+            images: grey values 0..255.
+            size: side of the views in pixels.
+            generator: of the CPU; the same state gives the same views on every device.
+
+        Returns:
+            Float32 views in [0, 1].
+        """
+        warps = draw_warps(self.geometry, len(images), generator).to(images.device)
+        views = warp(to_unit(images), warps, size, self.geometry.fill)
+        return change_intensity(views, self.intensity, generator)
+
+
+def to_unit(images: UInt8[Tensor, "n h w"]) -> Float[Tensor, "n 1 h w"]:
+    """Turn stored grey values 0..255 into float32 in [0, 1] with a channel axis."""
+    return images.unsqueeze(1).float().div_(255)
+
+
+UNCHANGED = ViewRecipe()
+
+# The study's Table 2. "Nearest-neighbour fill" repeats the edge.
+TABLE2 = ViewRecipe(
+    geometry=Geometry(zoom=0.1, shift=0.1, rotation=20.0, flip=0.5, fill="border"),
+    intensity=Intensity(brightness=(0.8, 1.2)),
+)
+
+
+def augment_table2(
+    images: UInt8[np.ndarray, "n size size"], generator: np.random.Generator
+) -> UInt8[np.ndarray, "n size size"]:
+    """Draw one Table 2 version of each image, as stored grey values."""
+    seed = int(generator.integers(2**63))
+    views = TABLE2.draw(
+        torch.from_numpy(np.ascontiguousarray(images)),
+        images.shape[-1],
+        torch.Generator().manual_seed(seed),
+    )
+    augmented: UInt8[np.ndarray, "n size size"] = (views[:, 0] * 255).round().byte().numpy()
+    return augmented

@@ -1,0 +1,364 @@
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image
+
+from brainssl.data.read import CHANNEL_TOLERANCE, UnreadableImage, read_bytes, read_slice
+
+LEVELS = np.arange(256, dtype=np.uint8).reshape(8, 32)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
+    """A PNG written by hand, so that nothing of Pillow's writer is trusted."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def windowed(samples: np.ndarray) -> np.ndarray:
+    """The definition, written independently: percentiles of what lies above the minimum."""
+    ordered = np.sort(samples[samples > samples.min()].astype(np.float64))
+    positions = np.array([0.005, 0.995]) * (len(ordered) - 1)
+    low, high = np.interp(positions, np.arange(len(ordered)), ordered)
+    return np.clip((samples - low) / (high - low), 0, 1)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
+def test_eight_bit_grey_is_the_level_over_255(kind: str) -> None:
+    read = read_bytes(encoded(Image.fromarray(LEVELS), kind), "a")
+    np.testing.assert_array_equal(read.pixels, LEVELS.astype(np.float32) / np.float32(255))
+    assert read.pixels.dtype == np.float32
+    assert read.source_bits == 8
+    assert read.flags == ()
+    assert read.provenance[0].startswith(f"decoded {kind}")
+
+
+def test_jpeg_is_close_and_the_same_from_disk_and_memory(tmp_path: Path) -> None:
+    smooth = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)
+    data = encoded(Image.fromarray(smooth), "JPEG", quality=95)
+    (tmp_path / "a.jpg").write_bytes(data)
+    from_disk, from_memory = read_slice(tmp_path / "a.jpg"), read_bytes(data, "upload")
+    np.testing.assert_array_equal(from_disk.pixels, from_memory.pixels)
+    assert np.abs(from_disk.pixels * 255 - smooth).max() <= 4
+
+
+def test_sixteen_bit_png_keeps_its_contrast() -> None:
+    samples = np.linspace(0, 60_000, 32 * 32).astype(np.uint16).reshape(32, 32)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    read = read_bytes(png(32, 32, 16, 0, rows), "deep.png")
+    np.testing.assert_allclose(read.pixels, windowed(samples), atol=1e-6)
+    assert len(np.unique(read.pixels)) > 900, "a clipped image would be white"
+    assert read.source_bits == 16
+    assert any("percentile" in step for step in read.provenance)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_deep_tiff_is_scaled_by_its_foreground(dtype: type) -> None:
+    samples = np.zeros((40, 40), dtype)
+    samples[10:30, 10:30] = np.random.default_rng(0).uniform(100, 900, (20, 20)).astype(dtype)
+    read = read_bytes(encoded(Image.fromarray(samples), "TIFF"), "deep.tif")
+    np.testing.assert_allclose(read.pixels, windowed(samples), atol=1e-6)
+    assert read.source_bits == np.dtype(dtype).itemsize * 8
+    assert (read.pixels[:5] == 0).all()
+
+
+def test_sixteen_bit_tiff_with_white_as_zero_is_inverted() -> None:
+    samples = np.random.default_rng(1).integers(1, 4000, (24, 24)).astype(np.uint16)
+    samples[:4] = 4000  # the background of an inverted film
+    black = encoded(Image.fromarray((4000 - samples).astype(np.uint16)), "TIFF")
+    white = encoded(Image.fromarray(samples), "TIFF", tiffinfo={262: 0})
+    np.testing.assert_allclose(
+        read_bytes(white, "w").pixels, read_bytes(black, "b").pixels, atol=1e-6
+    )
+
+
+def test_values_that_are_not_finite_are_background() -> None:
+    samples = np.random.default_rng(2).uniform(1, 2, (16, 16)).astype(np.float32)
+    samples[0] = [np.nan, np.inf] * 8
+    read = read_bytes(encoded(Image.fromarray(samples), "TIFF"), "f.tif")
+    assert (read.pixels[0] == 0).all()
+    assert np.isfinite(read.pixels).all()
+    assert "not finite" in read.flags
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
+def test_one_bit(kind: str) -> None:
+    mask = np.random.default_rng(3).random((9, 13)) > 0.5
+    read = read_bytes(encoded(Image.fromarray(mask), kind), "m")
+    np.testing.assert_array_equal(read.pixels, mask.astype(np.float32))
+    if kind != "BMP":
+        assert read.source_bits == 1
+
+
+def test_four_bit_png_spans_black_to_white() -> None:
+    rows = b"\0" + bytes([0x0F, 0x5A])
+    read = read_bytes(png(4, 1, 4, 0, rows), "g.png")
+    np.testing.assert_allclose(read.pixels, np.array([[0, 15, 5, 10]]) / 15, atol=1e-7)
+    assert read.source_bits == 4
+
+
+def test_grey_saved_as_rgb_is_collapsed_exactly() -> None:
+    grey = read_bytes(encoded(Image.fromarray(LEVELS)), "a")
+    rgb = read_bytes(encoded(Image.fromarray(np.stack([LEVELS] * 3, 2))), "b")
+    np.testing.assert_array_equal(rgb.pixels, grey.pixels)
+    assert rgb.flags == ()
+
+
+def test_grey_rgb_jpeg_is_not_called_coloured() -> None:
+    noise = np.random.default_rng(4).integers(0, 256, (64, 64), dtype=np.uint8)
+    data = encoded(Image.fromarray(np.stack([noise] * 3, 2)), "JPEG", quality=60)
+    assert read_bytes(data, "a").flags == ()
+
+
+def test_coloured_annotation_is_flagged_and_becomes_luminance() -> None:
+    rgb = np.full((50, 50, 3), 100, np.uint8)
+    rgb[10:14, 10:14] = (255, 0, 0)
+    read = read_bytes(encoded(Image.fromarray(rgb)), "a")
+    assert read.flags == ("coloured annotation",)
+    assert read.pixels[11, 11] == pytest.approx(0.299, abs=1e-6)
+    assert read.pixels[0, 0] == pytest.approx(100 / 255, abs=1e-6)
+    tinted = np.full((50, 50, 3), (120, 60, 10), np.uint8)
+    assert "coloured" in read_bytes(encoded(Image.fromarray(tinted)), "b").flags
+
+
+def test_palette_is_looked_up() -> None:
+    image = Image.new("P", (3, 1))
+    image.putpalette([10, 10, 10, 200, 200, 200, 0, 0, 255])
+    image.putdata([0, 1, 1])
+    read = read_bytes(encoded(image), "p.png")
+    np.testing.assert_allclose(read.pixels, np.array([[10, 200, 200]]) / 255, atol=1e-6)
+    assert read.flags == ("palette",)
+
+
+def test_alpha_lies_on_black() -> None:
+    grey = np.full((2, 2), 200, np.uint8)
+    alpha = np.array([[255, 0], [128, 255]], np.uint8)
+    expected = 200 / 255 * alpha / 255
+    for planes, mode in ((2, "LA"), (4, "RGBA")):
+        stack = np.stack([grey] * (planes - 1) + [alpha], 2)
+        read = read_bytes(encoded(Image.fromarray(stack)), mode)
+        np.testing.assert_allclose(read.pixels, expected, atol=1e-6)
+        assert read.flags == ("alpha",)
+
+
+def test_opaque_alpha_changes_nothing() -> None:
+    stack = np.stack([LEVELS, np.full_like(LEVELS, 255)], 2)
+    read = read_bytes(encoded(Image.fromarray(stack)), "a")
+    np.testing.assert_array_equal(read.pixels, LEVELS / np.float32(255))
+    assert read.flags == ()
+
+
+def test_transparent_level_of_deep_png_is_black() -> None:
+    samples = np.array([[100, 200, 300, 65_000]], np.uint16)
+    data = encoded(Image.fromarray(samples), transparency=65_000)
+    read = read_bytes(data, "t.png")
+    assert read.pixels[0, 3] == 0
+    assert read.pixels[0, 2] == 1
+    assert "alpha" in read.flags
+
+
+ORIENTED = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.T,
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].T,
+    8: lambda a: np.rot90(a),
+}
+
+
+@pytest.mark.parametrize("orientation", ORIENTED)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_exif_orientation_is_applied_once(kind: str, orientation: int) -> None:
+    levels = np.kron(np.array([[0, 80, 160], [240, 120, 40]], np.uint8), np.ones((16, 16)))
+    image = Image.fromarray(levels.astype(np.uint8))
+    exif = Image.Exif()
+    exif[274] = orientation
+    read = read_bytes(encoded(image, kind, exif=exif), "a")
+    np.testing.assert_allclose(read.pixels * 255, ORIENTED[orientation](levels), atol=3)
+    assert ("exif rotated" in read.flags) == (orientation != 1)
+
+
+def test_content_decides_and_a_lying_suffix_is_flagged(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(encoded(Image.fromarray(LEVELS), "PNG"))
+    read = read_slice(path)
+    np.testing.assert_array_equal(read.pixels, LEVELS / np.float32(255))
+    assert read.flags == ("suffix differs",)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_truncated_files_are_errors(kind: str, share: float) -> None:
+    noise = np.random.default_rng(5).integers(0, 256, (64, 64), dtype=np.uint8)
+    data = encoded(Image.fromarray(noise), kind)
+    with pytest.raises(UnreadableImage, match=r"^a\.x: .*") as caught:
+        read_bytes(data[: int(len(data) * share)], "a.x")
+    assert caught.value.reason
+
+
+def test_a_flipped_bit_in_a_png_is_noticed() -> None:
+    data = bytearray(encoded(Image.fromarray(LEVELS)))
+    data[data.index(b"IDAT") + 12] ^= 1
+    with pytest.raises(UnreadableImage):
+        read_bytes(bytes(data), "a")
+
+
+@pytest.mark.parametrize("size", [(30_000, 30_000), (9_000, 9_000), (2**31 - 1, 2**31 - 1)])
+def test_a_bomb_is_refused_before_decoding(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("it was decoded"))
+    with pytest.raises(UnreadableImage, match="pixels"):
+        read_bytes(png(*size, 8, 0, b"\0"), "bomb.png")
+
+
+def test_limits_are_honoured(tmp_path: Path) -> None:
+    data = encoded(Image.fromarray(LEVELS))
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(UnreadableImage, match="bytes"):
+        read_slice(tmp_path / "a.png", max_bytes=len(data) - 1)
+    with pytest.raises(UnreadableImage, match="pixels"):
+        read_slice(tmp_path / "a.png", max_pixels=LEVELS.size - 1)
+    assert read_slice(tmp_path / "a.png", max_bytes=len(data), max_pixels=LEVELS.size)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PPM"])
+def test_other_formats_are_refused(kind: str) -> None:
+    with pytest.raises(UnreadableImage, match="not a PNG, JPEG, TIFF or BMP"):
+        read_bytes(encoded(Image.fromarray(LEVELS), kind), "a")
+
+
+def test_missing_empty_folder_and_pipe_are_told(tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    os.mkfifo(tmp_path / "pipe.png")
+    for name in ("missing.png", "empty.png", "pipe.png", ""):
+        with pytest.raises(UnreadableImage, match=str(tmp_path)):
+            read_slice(tmp_path / name)
+
+
+def test_first_page_is_read_and_told() -> None:
+    pages = [Image.fromarray(LEVELS), Image.fromarray(LEVELS[::-1].copy())]
+    read = read_bytes(encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:]), "a.tif")
+    np.testing.assert_array_equal(read.pixels, LEVELS / np.float32(255))
+    assert read.flags == ("several pages",)
+
+
+def test_blank_image_is_flagged() -> None:
+    assert "blank" in read_bytes(encoded(Image.new("L", (4, 4), 7)), "a").flags
+    deep = read_bytes(encoded(Image.fromarray(np.full((4, 4), 900, np.uint16))), "b")
+    assert "blank" in deep.flags
+    assert (deep.pixels == 0).all()
+
+
+def test_sixteen_bit_colour_says_that_depth_was_lost() -> None:
+    rows = b"\0" + struct.pack(">3H", 0x8000, 0x8000, 0x8000)
+    read = read_bytes(png(1, 1, 16, 2, rows), "c.png")
+    assert read.source_bits == 16
+    assert "colour depth reduced" in read.flags
+    assert read.pixels[0, 0] == pytest.approx(0x80 / 255)
+
+
+SHAPES = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24)
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.uint8, SHAPES), st.sampled_from(["PNG", "TIFF", "BMP"]))
+def test_any_grey_image_survives_losslessly(levels: np.ndarray, kind: str) -> None:
+    read = read_bytes(encoded(Image.fromarray(levels), kind), "a")
+    np.testing.assert_array_equal(read.pixels, levels.astype(np.float32) / np.float32(255))
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.uint16, SHAPES), st.integers(0, 3_000), st.sampled_from(["PNG", "TIFF"]))
+def test_deep_images_keep_order_range_and_ignore_an_offset(
+    samples: np.ndarray, offset: int, kind: str
+) -> None:
+    samples = samples // 2
+    pixels = read_bytes(encoded(Image.fromarray(samples), kind), "a").pixels
+    assert pixels.dtype == np.float32
+    assert pixels.min() >= 0
+    assert pixels.max() <= 1
+    order = np.argsort(samples, axis=None)
+    assert (np.diff(pixels.ravel()[order]) >= 0).all()
+    shifted = read_bytes(encoded(Image.fromarray((samples + offset).astype(np.uint16)), kind), "b")
+    np.testing.assert_allclose(shifted.pixels, pixels, atol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(arrays(np.float32, SHAPES, elements=st.floats(width=32)))
+def test_any_float_image_gives_finite_pixels_in_range(samples: np.ndarray) -> None:
+    pixels = read_bytes(encoded(Image.fromarray(samples), "TIFF"), "a").pixels
+    assert np.isfinite(pixels).all()
+    assert pixels.min() >= 0
+    assert pixels.max() <= 1
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    arrays(np.uint8, (12, 12, 3)),
+    st.integers(0, CHANNEL_TOLERANCE),
+)
+def test_channels_collapse_only_within_the_tolerance(rgb: np.ndarray, spread: int) -> None:
+    near = (rgb[..., :1] // 2 + np.array([0, spread // 2, spread])).astype(np.uint8)
+    collapsed = read_bytes(encoded(Image.fromarray(near)), "a")
+    assert not set(collapsed.flags) & {"coloured", "coloured annotation"}
+    np.testing.assert_allclose(collapsed.pixels * 255, near.mean(axis=2), atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(["PNG", "JPEG", "TIFF", "BMP"]),
+    st.lists(st.tuples(st.integers(0, 2_000), st.integers(0, 255)), min_size=1, max_size=12),
+    st.integers(0, 400),
+)
+def test_damaged_bytes_give_a_slice_or_unreadable_image(
+    kind: str, damage: list[tuple[int, int]], cut: int
+) -> None:
+    data = bytearray(encoded(Image.fromarray(LEVELS), kind))
+    for position, value in damage:
+        data[position % len(data)] = value
+    damaged = bytes(data[: len(data) - cut % len(data)])
+    outcome = read_or_reason(damaged)
+    if isinstance(outcome, str):
+        assert outcome.startswith("a: ")
+        assert "\n" not in outcome
+    else:
+        assert outcome.ndim == 2
+        assert outcome.min() >= 0
+        assert outcome.max() <= 1
+
+
+def read_or_reason(data: bytes) -> np.ndarray | str:
+    try:
+        return read_bytes(data, "a").pixels
+    except UnreadableImage as error:
+        return str(error)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_never_crash(data: bytes) -> None:
+    with pytest.raises(UnreadableImage):
+        read_bytes(data, "a")

@@ -1,0 +1,269 @@
+"""A finished study made up: random predictions of a plausible shape, and everything beside them."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainssl.evaluation.metrics import evaluate, per_class
+from brainssl.evaluation.predictions import Predictions
+
+CLASSES = [
+    "Glioma T1",
+    "Glioma T1C+",
+    "Glioma T2",
+    "Meningioma T1",
+    "Meningioma T1C+",
+    "Meningioma T2",
+    "Neurocitoma (Central - Intraventricular, Extraventricular) T1",
+    "Neurocitoma (Central - Intraventricular, Extraventricular) T1C+",
+    "Neurocitoma (Central - Intraventricular, Extraventricular) T2",
+    "Normal T1",
+    "Normal T2",
+    "Outros Tipos de Lesões (Abscessos, Cistos, Encefalopatias Diversas) T1",
+    "Outros Tipos de Lesões (Abscessos, Cistos, Encefalopatias Diversas) T1C+",
+    "Outros Tipos de Lesões (Abscessos, Cistos, Encefalopatias Diversas) T2",
+    "Schwannoma T1",
+    "Schwannoma T1C+",
+    "Schwannoma T2",
+]
+SIZES = {"train": 300, "val": 60, "test": 120}
+
+
+def fabricate(
+    folder: Path,
+    *,
+    classes: Sequence[str] = CLASSES,
+    methods: Sequence[str] = ("simclr",),
+    protocols: Sequence[str] = ("grouped",),
+    fractions: Sequence[float] = (0.1, 1.0),
+    seeds: int = 2,
+    source: str = "mri44",
+    extras: bool = True,
+) -> Path:
+    """Write a study folder; without `extras`, `results.json` alone."""
+    rng = np.random.default_rng(0)
+    truth = _truth(rng, len(classes))
+    rows: list[dict[str, Any]] = []
+    arms = [(m, s) for m in methods for s in ("linear", "finetune")]
+    arms += [("untrained", "linear"), ("supervised", "supervised")]
+    for protocol in protocols:
+        for fraction in fractions:
+            for method, stage in arms:
+                for seed in range(seeds):
+                    step = f"{stage}-{method}-{protocol}-f{fraction:g}-s{seed}"
+                    skill = 1.2 + 1.6 * fraction**0.5 + (0.6 if stage == "finetune" else 0.0)
+                    skill *= 0.3 if method == "untrained" else 1.0
+                    skill += 0.8 if protocol != "grouped" else 0.0
+                    predictions = _predictions(rng, truth, classes, skill)
+                    if extras:
+                        (folder / "steps" / step).mkdir(parents=True)
+                        predictions.save(folder / "steps" / step / "predictions.parquet")
+                        _history(rng, validated=True).to_csv(
+                            folder / "steps" / step / "history.csv", index=False
+                        )
+                    key = {
+                        "method": method,
+                        "stage": stage,
+                        "protocol": protocol,
+                        "label_fraction": fraction,
+                        "seed": seed,
+                        "seconds": 12.5,
+                        "step": f"steps/{step}",
+                    }
+                    rows += [key | _scores(rng, predictions, split) for split in SIZES]
+    if extras:
+        _beside(rng, folder, classes, methods, protocols, seeds)
+    facts = _facts(classes, methods, protocols, fractions, seeds, source, truth)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"study": facts, "rows": rows}, indent=1, allow_nan=False)
+    (folder / "results.json").write_text(text, encoding="utf-8")
+    return folder
+
+
+def _truth(rng: np.random.Generator, k: int) -> dict[str, np.ndarray]:
+    weights = 1.0 / (1.0 + np.arange(k))
+    return {
+        split: np.concatenate([np.arange(k), rng.choice(k, n - k, p=weights / weights.sum())])
+        for split, n in SIZES.items()
+    }
+
+
+def _predictions(
+    rng: np.random.Generator, truth: dict[str, np.ndarray], classes: Sequence[str], skill: float
+) -> Predictions:
+    labels = np.concatenate(list(truth.values())).astype(np.int64)
+    splits = [split for split, part in truth.items() for _ in part]
+    logits = rng.normal(size=(len(labels), len(classes)))
+    logits[np.arange(len(labels)), labels] += skill
+    return Predictions.build(
+        image_ids=[f"image-{i}" for i in range(len(labels))],
+        groups=np.arange(len(labels), dtype=np.int64) // 3,
+        splits=splits,
+        labels=labels,
+        logits=logits,
+        classes=classes,
+    )
+
+
+def _scores(rng: np.random.Generator, predictions: Predictions, split: str) -> dict[str, Any]:
+    part = predictions.of(split)
+    metrics = evaluate(part.labels, part.probabilities())
+    by_class = per_class(part.labels, part.probabilities(), part.classes)
+    return {
+        "split": split,
+        "n": len(part),
+        "metrics": {name: _known(value) for name, value in metrics.items()},
+        "intervals": {name: _around(rng, value) for name, value in metrics.items()},
+        "per_class": {
+            name: {
+                **{metric: _known(value) for metric, value in scores.items()},
+                "intervals": {
+                    metric: _around(rng, value)
+                    for metric, value in scores.items()
+                    if metric != "support"
+                },
+            }
+            for name, scores in by_class.items()
+        },
+    }
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _around(rng: np.random.Generator, value: float) -> list[float] | None:
+    if not np.isfinite(value):
+        return None
+    low, high = rng.uniform(0.02, 0.06, 2)
+    return [value - low, value + high]
+
+
+def _history(rng: np.random.Generator, *, validated: bool) -> pd.DataFrame:
+    epochs = np.arange(1, 21)
+    loss = 0.4 + 2.2 * np.exp(-epochs / 6) + rng.normal(0, 0.03, len(epochs))
+    return pd.DataFrame(
+        {
+            "epoch": epochs,
+            "train_loss": loss,
+            "val_loss": loss + 0.3 + rng.normal(0, 0.05, len(epochs)) if validated else None,
+            "lr": 1e-3,
+            "seconds": 4.2,
+        }
+    )
+
+
+def _beside(
+    rng: np.random.Generator,
+    folder: Path,
+    classes: Sequence[str],
+    methods: Sequence[str],
+    protocols: Sequence[str],
+    seeds: int,
+) -> None:
+    for method in methods:
+        for protocol in protocols:
+            for seed in range(seeds):
+                step = folder / "steps" / f"pretrain-{method}-{protocol}-s{seed}"
+                step.mkdir(parents=True)
+                _history(rng, validated=False).to_csv(step / "history.csv", index=False)
+    store = folder / "store"
+    store.mkdir(parents=True)
+    n, side = 6 * len(classes), 48
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+    radius = rng.uniform(0.6, 0.9, (n, 1, 1))
+    head = 160 * (x**2 + y**2 < radius**2) + rng.normal(20, 8, (n, side, side))
+    np.save(store / "images.npy", head.clip(0, 255).astype(np.uint8))
+    pd.DataFrame(
+        {
+            "image_id": [f"image-{i}" for i in range(n)],
+            "label": [classes[i % len(classes)] for i in range(n)],
+            "group": [i // 2 for i in range(n)],
+        }
+    ).to_parquet(store / "manifest.parquet")
+    (folder / "audit").mkdir()
+    (folder / "audit" / "audit.html").write_text("<p>audit</p>", encoding="utf-8")
+
+
+def _facts(
+    classes: Sequence[str],
+    methods: Sequence[str],
+    protocols: Sequence[str],
+    fractions: Sequence[float],
+    seeds: int,
+    source: str,
+    truth: dict[str, np.ndarray],
+) -> dict[str, Any]:
+    counts = {
+        split: {name: int((labels == i).sum()) for i, name in enumerate(classes)}
+        for split, labels in truth.items()
+    }
+    split = {
+        "file": "splits/grouped.json",
+        "digest": "3f0c9e1d" * 8,
+        "seed": 0,
+        "images": dict(SIZES),
+        "groups": {name: n // 3 for name, n in SIZES.items()},
+        "unlabelled": 1234,
+        "left_out": 2,
+        "counts": counts,
+        "warnings": ["Class “Schwannoma T2” has 2 groups: it is not in the validation split."],
+    }
+    return {
+        "brainssl": "0.1.0",
+        "created": "2025-03-04T05:06:07+00:00",
+        "command": f"brainssl study data/{source} runs/{source} --preset quick --seeds {seeds}",
+        "source": source,
+        "preset": "quick",
+        "seed": 0,
+        "seeds": seeds,
+        "methods": list(methods),
+        "protocols": list(protocols),
+        "label_fractions": list(fractions),
+        "classes": list(classes),
+        "settings": {
+            "encoder": {"name": "resnet18", "image_size": 96, "pretrained": False},
+            "pretrain": {"epochs": 60, "batch_size": 128, "learning_rate": 0.0003},
+            "finetune": {"epochs": 30, "patience": 10, "minimum_change": None},
+        },
+        "reasons": {
+            "finetune.epochs@0.1": "few labels: an epoch has few steps",
+            "pretrain.epochs": "the quick preset fits two cores",
+        },
+        "splits": dict.fromkeys(protocols, split),
+        "audit": {
+            "images": 3758,
+            "unreadable": 1,
+            "groups": 1559,
+            "findings": [
+                {"severity": "serious", "text": "10 images stand under two different labels."},
+                {"severity": "note", "text": "50 images are byte-identical copies of another."},
+                "Two images in three have a close neighbour.",
+            ],
+        },
+        "environment": {"python": "3.11.2", "torch": "2.6.0", "device": "cpu", "cpus": 2},
+        "warnings": ["bf16 is slow on this processor; float32 was used."],
+        "failed": [],
+        "seconds": 5025.0,
+    }
+
+
+@pytest.fixture(scope="session")
+def make_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return a function that fabricates a study in a new folder."""
+
+    def make(**what: Any) -> Path:
+        return fabricate(tmp_path_factory.mktemp("study") / "out", **what)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def study(make_study: Callable[..., Path]) -> Path:
+    """Return a study of one method under one protocol, complete; not to be changed."""
+    return make_study()

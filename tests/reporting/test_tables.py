@@ -1,0 +1,118 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brainssl.reporting.results import read_study
+from brainssl.reporting.tables import (
+    class_table,
+    confusion_table,
+    counts_table,
+    full_table,
+    main_table,
+    protocol_table,
+    settings_table,
+)
+from brainssl.reporting.wording import HEADLINE, METRICS
+
+
+def test_main_table_has_a_line_for_the_mean_and_one_for_each_seed(study: Path) -> None:
+    table = main_table(read_study(study), "grouped")
+    assert [line.kind for line in table.lines] == ["mean", "seed", "seed"] * 8
+    assert [line.start for line in table.lines].count(True) == 2
+    for line in table.lines:
+        for cell in line.cells:
+            assert ("±" in cell.detail) == (line.kind == "mean")
+    assert "Test split" in table.caption
+    assert "grouped" in table.caption
+
+
+def test_main_table_of_one_seed_shows_no_spread(make_study: Callable[..., Path]) -> None:
+    folder = make_study(classes=["a", "b"], seeds=1, fractions=[1.0], extras=False)
+    table = main_table(read_study(folder), "grouped")
+    assert {line.kind for line in table.lines} == {"seed"}
+
+
+def test_full_table_holds_every_metric_of_every_row(study: Path) -> None:
+    raw = json.loads((study / "results.json").read_text(encoding="utf-8"))["rows"]
+    table = full_table(read_study(study), "grouped", "val")
+    rows = {
+        (row["method"], row["stage"], row["label_fraction"], str(row["seed"])): row
+        for row in raw
+        if row["split"] == "val"
+    }
+    assert len(table.lines) == len(rows)
+    first = rows["untrained", "linear", 0.1, "0"]
+    for metric, cell in zip(METRICS, table.lines[0].cells, strict=True):
+        value = first["metrics"][metric.name]
+        expected = f"{100 * value:.1f}" if metric.percent else f"{value:.3f}"
+        assert cell.text.replace("−", "-") == expected
+
+
+def test_protocol_table_gives_the_difference_in_points(make_study: Callable[..., Path]) -> None:
+    folder = make_study(
+        classes=["a", "b", "c"], protocols=["grouped", "image"], seeds=1, extras=False
+    )
+    read = read_study(folder)
+    table = protocol_table(read, HEADLINE)
+    assert table.columns == ("grouped", "image", "image − grouped, points")
+    for line, grouped, image in zip(
+        table.lines, read.arms("grouped"), read.arms("image"), strict=True
+    ):
+        gap = 100 * ((image.mean("accuracy") or 0) - (grouped.mean("accuracy") or 0))
+        said = float(line.cells[2].text.replace("−", "-").replace("+", ""))
+        assert said == pytest.approx(gap, abs=0.051)
+
+
+def test_confusion_table_gives_counts_and_their_share_of_the_row() -> None:
+    table = confusion_table(np.array([[3, 1], [0, 0]]), ["a", "b"], "m", "model")
+    first, empty = table.lines
+    assert [(cell.text, cell.detail) for cell in first.cells] == [
+        ("3", "75 %"),
+        ("1", "25 %"),
+        ("4", ""),
+    ]
+    assert [cell.text for cell in empty.cells] == ["·", "·", "0"]
+    assert first.cells[0].shade == pytest.approx(0.75)
+
+
+def test_column_heads_that_were_cut_alike_keep_their_own_names() -> None:
+    names = ["Outros Tipos de Lesões (Abscessos, Cistos, Diversas) T1", "x" * 50, "x" * 51]
+    table = confusion_table(np.eye(3, dtype=np.int64), names, "m", "model")
+    assert [line.cells[i].title for i, line in enumerate(table.lines)] == [
+        f"→ {name}" for name in names
+    ]
+
+
+def test_class_table_shows_missing_scores_as_a_dash(study: Path) -> None:
+    row = read_study(study).rows[0]
+    per_class = {"a": {"support": 0, "precision": None, "intervals": {"precision": None}}}
+    empty = type(row)(**{**row.__dict__, "per_class": per_class})
+    table = class_table(empty, ["a"], "t", "model")
+    assert [cell.text for cell in table.lines[0].cells] == ["0", "–"]
+
+
+def test_counts_add_up(study: Path) -> None:
+    table = counts_table(read_study(study), "grouped")
+    *classes, total = table.lines
+    for column in range(4):
+        numbers = [int(line.cells[column].text) for line in classes]
+        assert sum(numbers) == int(total.cells[column].text)
+    assert [cell.text for cell in total.cells] == ["300", "60", "120", "480"]
+
+
+def test_settings_carry_their_reasons() -> None:
+    table = settings_table(
+        {"finetune": {"epochs": 30, "rates": [0.1, 1.0]}, "on": True, "limit": None},
+        {"finetune.epochs@0.1": "few labels", "gone.setting": "why"},
+    )
+    lines = {line.headers[0]: [cell.text for cell in line.cells] for line in table.lines}
+    assert lines == {
+        "finetune.epochs": ["30", "with 10\u00a0% of labels: few labels"],
+        "finetune.rates": ["0.1, 1", ""],
+        "on": ["yes", ""],
+        "limit": ["–", ""],
+        "gone.setting": ["–", "why"],
+    }

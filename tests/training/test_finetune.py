@@ -1,0 +1,181 @@
+"""Fine-tuning: budget, choice of epoch, augmentation of training images alone."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from brainssl.data.store import ImageStore
+from brainssl.encoders import Encoder, build_encoder
+from brainssl.settings import FinetuneSettings, Settings, load_settings
+from brainssl.training import finetune as module
+from brainssl.training.finetune import Finetuning, SmoothedChoice, budget, finetune
+from brainssl.views.recipes import ViewRecipe
+
+
+def settings_for(store: ImageStore, *overrides: str) -> Settings:
+    fixed = [
+        "encoder.name=test_resnet",
+        f"encoder.image_size={store.size}",
+        "finetune.epochs=4",
+        "finetune.batch_size=8",
+        "run.accelerator=cpu",
+    ]
+    return load_settings("quick", [*fixed, *overrides])[0]
+
+
+def labelled(store: ImageStore) -> np.ndarray:
+    return np.flatnonzero(store.manifest["label"].notna().to_numpy()).astype(np.int64)
+
+
+def train(store: ImageStore, folder: Path, *overrides: str) -> tuple[Encoder, nn.Linear]:
+    encoder = build_encoder("test_resnet", image_size=store.size, seed=0)
+    rows = labelled(store)
+    folder.mkdir(exist_ok=True)
+    head = finetune(
+        store,
+        rows[::2],
+        rows[1::2],
+        folder,
+        encoder=encoder,
+        settings=settings_for(store, *overrides),
+    )
+    return encoder, head
+
+
+def test_few_labels_get_more_epochs_and_say_why() -> None:
+    settings = FinetuneSettings(epochs=20, min_steps=300, batch_size=32)
+    many, few = budget(settings, 3200), budget(settings, 64)
+    assert many.epochs == 20
+    assert few.epochs == 150
+    assert "64 labelled images" in few.reason
+    assert budget(settings, 3).epochs == 300
+
+
+@pytest.mark.parametrize(
+    ("losses", "smoothing", "patience", "best", "seen"),
+    [
+        # A single lucky epoch (the third) is not chosen: its neighbours speak against it.
+        ([1.0, 0.9, 0.1, 0.9, 0.5, 0.4, 0.3, 0.9, 0.9, 0.9], 3, 10, 7, 10),
+        ([1.0, 0.8, 0.9, 1.0, 1.1, 1.2], 1, 2, 2, 4),
+        ([1.0, 0.5], 3, 10, 2, 2),
+    ],
+)
+def test_choice_of_epoch(
+    losses: list[float], smoothing: int, patience: int, best: int, seen: int
+) -> None:
+    choice = SmoothedChoice(smoothing=smoothing, patience=patience, epochs=len(losses))
+    network = nn.Linear(1, 1)
+    epochs = 0
+    for epoch, loss in enumerate(losses, start=1):
+        nn.init.constant_(network.weight, epoch)
+        trainer: Any = SimpleNamespace(callback_metrics={"val_loss": loss}, should_stop=False)
+        choice.on_validation_end(trainer, network)  # type: ignore[arg-type]
+        epochs = epoch
+        if trainer.should_stop:
+            break
+    assert epochs == seen
+    assert choice.best_epoch == best
+    assert choice.best["weight"].item() == best
+
+
+def test_weights_that_are_kept_are_those_of_the_chosen_epoch(
+    store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choices: list[SmoothedChoice] = []
+
+    class Remembered(SmoothedChoice):
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**arguments)
+            choices.append(self)
+
+    monkeypatch.setattr(module, "SmoothedChoice", Remembered)
+    _, head = train(store, tmp_path)
+    assert torch.equal(head.weight.detach(), choices[0].best["head.weight"])
+
+
+def test_only_training_images_are_augmented(
+    store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every image that Table 2 touches is one of the training rows."""
+    augmented: list[Tensor] = []
+    draw = ViewRecipe.draw
+
+    def spy(self: ViewRecipe, images: Tensor, *rest: Any) -> Tensor:
+        augmented.extend(images)
+        return draw(self, images, *rest)
+
+    evaluated: list[Tensor] = []
+    unit = module.to_unit
+
+    def spy_unit(images: Tensor) -> Tensor:
+        evaluated.extend(images)
+        return unit(images)
+
+    monkeypatch.setattr(ViewRecipe, "draw", spy)
+    monkeypatch.setattr(module, "to_unit", spy_unit)
+    train(store, tmp_path)
+    rows = labelled(store)
+    allowed = {store.images[row].tobytes() for row in rows[::2]}
+    chosen_on = {store.images[row].tobytes() for row in rows[1::2]}
+    assert augmented
+    assert {image.numpy().tobytes() for image in augmented} <= allowed
+    assert {image.numpy().tobytes() for image in evaluated} == chosen_on
+
+
+def test_images_outside_of_the_two_sets_cannot_matter(store: ImageStore, tmp_path: Path) -> None:
+    rows = labelled(store)
+    train_rows, val_rows, rest = rows[::3], rows[1::3], rows[2::3]
+    heads = []
+    for name in ("a", "b"):
+        images = store.images.copy()
+        if name == "b":
+            images[rest] = 255 - images[rest]
+        other = ImageStore(store.path, images, store.manifest, store.checksum, store.facts)
+        encoder = build_encoder("test_resnet", image_size=store.size, seed=0)
+        (tmp_path / name).mkdir()
+        settings = settings_for(store)
+        heads.append(
+            finetune(
+                other, train_rows, val_rows, tmp_path / name, encoder=encoder, settings=settings
+            )
+        )
+    assert torch.equal(heads[0].weight, heads[1].weight)
+
+
+def test_an_unlabelled_image_cannot_be_trained_on(store: ImageStore, tmp_path: Path) -> None:
+    unlabelled = np.flatnonzero(store.manifest["label"].isna().to_numpy()).astype(np.int64)
+    assert len(unlabelled)
+    encoder = build_encoder("test_resnet", image_size=store.size, seed=0)
+    with pytest.raises((IndexError, RuntimeError, ValueError)):
+        finetune(
+            store,
+            unlabelled,
+            labelled(store),
+            tmp_path,
+            encoder=encoder,
+            settings=settings_for(store),
+        )
+
+
+def test_the_head_learns_faster_than_the_encoder(store: ImageStore) -> None:
+    settings = FinetuneSettings(learning_rate=1e-4, head_factor=10)
+    encoder = build_encoder("test_resnet", image_size=store.size, seed=0)
+    labels = np.zeros(len(store.images), np.int64)
+    training = Finetuning(
+        encoder, nn.Linear(encoder.dim, 2), torch.zeros(1), labels, settings, seed=0
+    )
+    training._trainer = SimpleNamespace(max_epochs=2, estimated_stepping_batches=10)  # type: ignore[assignment]
+    chosen: Any = training.configure_optimizers()
+    rates = {
+        id(p): group["initial_lr"]
+        for group in chosen["optimizer"].param_groups
+        for p in group["params"]
+    }
+    assert {rates[id(p)] for p in training.encoder.parameters()} == {1e-4}
+    assert {rates[id(p)] for p in training.head.parameters()} == {pytest.approx(1e-3)}
+    assert len(rates) == len(list(training.parameters()))

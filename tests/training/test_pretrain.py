@@ -1,0 +1,142 @@
+"""Pretraining: only its rows are seen, resuming is exact, the encoder is timm's."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+
+from brainssl.data.store import ImageStore
+from brainssl.settings import Settings, load_settings
+from brainssl.storage import working_folder
+from brainssl.training.pretrain import pretrain
+
+EPOCHS = 6
+
+
+def small_settings(store: ImageStore, *overrides: str) -> Settings:
+    fixed = [
+        "encoder.name=test_resnet",
+        f"encoder.image_size={store.size}",
+        f"pretrain.epochs={EPOCHS}",
+        "pretrain.batch_size=8",
+        "run.accelerator=cpu",
+    ]
+    return load_settings("quick", [*fixed, *overrides])[0]
+
+
+def rows_of(store: ImageStore) -> np.ndarray:
+    return np.arange(len(store.images), dtype=np.int64)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(store: ImageStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "run"
+    pretrain(store, rows_of(store), out, method="simclr", settings=small_settings(store), seed=3)
+    return out
+
+
+# Runs in a process of its own, to be killed there.
+SCRIPT = """
+import sys, numpy as np
+from pathlib import Path
+from brainssl.data.store import ImageStore
+from brainssl.settings import Settings
+from brainssl.training.pretrain import pretrain
+store = ImageStore.open(Path(sys.argv[1]))
+settings = Settings.model_validate_json(sys.argv[3])
+rows = np.arange(len(store.images), dtype=np.int64)
+pretrain(store, rows, Path(sys.argv[2]), method="simclr", settings=settings, seed=3)
+"""
+
+
+def test_resuming_after_a_kill_gives_the_same_bits(
+    store: ImageStore, uninterrupted: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    settings = small_settings(store)
+    arguments = [str(store.path), str(out), settings.model_dump_json()]
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments])
+    history = working_folder(out) / "history.csv"
+    deadline = time.monotonic() + 120
+    # Killed somewhere after its second epoch, wherever it then is.
+    while not history.is_file() or len(history.read_text().splitlines()) < 3:
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not out.exists()
+
+    steps: list[int] = []
+    pretrain(
+        store,
+        rows_of(store),
+        out,
+        method="simclr",
+        settings=settings,
+        seed=3,
+        resume=True,
+        progress=lambda done, _total: steps.append(done),
+    )
+    per_epoch = len(store.images) // 8
+    assert steps[0] > per_epoch, "the resumed run began anew"
+    whole, resumed = (load_file(run / "encoder.safetensors") for run in (uninterrupted, out))
+    assert whole.keys() == resumed.keys()
+    for name in whole:
+        assert torch.equal(whole[name], resumed[name]), name
+    curves = [
+        np.loadtxt(run / "history.csv", delimiter=",", skiprows=1, usecols=(0, 1, 3))
+        for run in (uninterrupted, out)
+    ]
+    np.testing.assert_array_equal(*curves)
+
+
+def test_without_resume_a_killed_run_is_forgotten(store: ImageStore, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    partial = working_folder(out)
+    partial.mkdir()
+    (partial / "last.ckpt").write_bytes(b"not a checkpoint")
+    settings = small_settings(store, "pretrain.epochs=1")
+    pretrain(store, rows_of(store), out, method="simclr", settings=settings)
+    assert (out / "encoder.safetensors").is_file()
+
+
+def test_only_the_given_rows_are_seen(
+    store: ImageStore, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """Pixels outside of the rows may hold anything: the weights stay the same to the bit."""
+    rows = rows_of(store)[::2]
+    settings = small_settings(store, "pretrain.epochs=2")
+    pretrain(store, rows, tmp_path / "a", method="simclr", settings=settings)
+    images = store.images.copy()
+    images[1::2] = 255 - images[1::2]
+    other = ImageStore(store.path, images, store.manifest, store.checksum, store.facts)
+    pretrain(other, rows, tmp_path / "b", method="simclr", settings=settings)
+    a, b = (load_file(tmp_path / run / "encoder.safetensors") for run in "ab")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_the_encoder_is_timms(uninterrupted: Path) -> None:
+    network = timm.create_model("test_resnet", in_chans=1, num_classes=0)
+    network.load_state_dict(load_file(uninterrupted / "encoder.safetensors"))
+
+
+def test_the_folder_tells_what_was_done(uninterrupted: Path, store: ImageStore) -> None:
+    names = {file.name for file in uninterrupted.iterdir()}
+    assert names == {"encoder.safetensors", "history.csv", "settings.json"}
+    saved = json.loads((uninterrupted / "settings.json").read_text())
+    assert Settings.model_validate(saved) == small_settings(store)
+
+
+def test_the_loss_falls(uninterrupted: Path) -> None:
+    losses = np.loadtxt(uninterrupted / "history.csv", delimiter=",", skiprows=1, usecols=1)
+    assert len(losses) == EPOCHS
+    assert losses[-1] < losses[0]

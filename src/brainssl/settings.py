@@ -6,21 +6,31 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from brainssl.errors import BrainsslError
 
+
+def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] > ends[1]:
+        raise ValueError("the lower end of a range comes first")
+    return ends
+
+
 Positive = Annotated[int, Field(ge=1)]
+Amount = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
-Range = tuple[float, float]
+Range = Annotated[tuple[Rate, Rate], AfterValidator(_ascending)]
+# TOML has no null: the word stands for it.
+OptionalRate = Annotated[Rate | None, BeforeValidator(lambda v: None if v == "none" else v)]
 
 
 class Section(BaseModel):
     """A group of settings; unknown names are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class EncoderSettings(Section):
@@ -41,9 +51,9 @@ class SplitSettings(Section):
 class ViewSettings(Section):
     """The views of pretraining; see brainssl.views for what each value means."""
 
-    crop_area: Range = (0.3, 1.0)
+    crop_area: Annotated[tuple[Rate, Probability], AfterValidator(_ascending)] = (0.3, 1.0)
     crop_ratio: Range = (0.75, 1.333)
-    rotation: float = 10.0  # degrees
+    rotation: Amount = 10.0  # degrees
     flip: Probability = 0.5
     brightness: Range = (0.8, 1.2)  # narrow: the sequence is part of the label
     contrast: Range = (0.8, 1.2)
@@ -51,7 +61,7 @@ class ViewSettings(Section):
     jitter: Probability = 0.8
     blur: Probability = 0.3
     blur_sigma: Range = (0.1, 2.0)  # pixels at 224 px
-    noise: float = 0.02
+    noise: Amount = 0.02
 
 
 class PretrainSettings(Section):
@@ -60,9 +70,9 @@ class PretrainSettings(Section):
     epochs: Positive = 40
     batch_size: Positive = 64  # images; a contrastive loss sees twice as many views
     learning_rate: Rate = 1e-3  # absolute: never rescaled by the batch size
-    weight_decay: float = 1e-4  # not on biases and normalisation
-    warmup_epochs: float = 2.0
-    clip_norm: float | None = 1.0  # of the whole gradient; null: no clipping
+    weight_decay: Amount = 1e-4  # not on biases and normalisation
+    warmup_epochs: Amount = 2.0
+    clip_norm: OptionalRate = 1.0  # of the whole gradient; "none": no clipping
 
 
 class SimCLRSettings(Section):
@@ -79,7 +89,7 @@ class ProbeSettings(Section):
     epochs: Positive = 100
     batch_size: Positive = 128
     learning_rate: Rate = 3e-3
-    weight_decay: float = 1e-4
+    weight_decay: Amount = 1e-4
     patience: Positive = 10  # epochs without a better validation loss
 
 
@@ -92,9 +102,9 @@ class FinetuneSettings(Section):
     batch_size: Positive = 32
     learning_rate: Rate = 1e-3  # of the encoder
     head_factor: Rate = 10.0  # the new classifier learns this many times faster
-    weight_decay: float = 1e-4
-    warmup_epochs: float = 1.0
-    clip_norm: float | None = 1.0
+    weight_decay: Amount = 1e-4
+    warmup_epochs: Amount = 1.0
+    clip_norm: OptionalRate = 1.0
     patience: Positive = 10  # epochs without a better smoothed validation loss
     smoothing: Positive = 3  # epochs over which the validation loss is averaged
 
@@ -148,6 +158,7 @@ def load_settings(
         BrainsslError: no such preset, unknown key (the nearest is named), or a wrong value.
     """
     where, tables = _read_preset(preset)
+    _require_sections(where, tables)
     reasons = dict.fromkeys(_keys(tables), f"preset {where}")
     for override in overrides or []:
         key, value = _parse(override)
@@ -161,6 +172,9 @@ def load_settings(
     try:
         settings = Settings.model_validate(tables)
     except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors()[0]["loc"][:2])
+        if any(f"{key}.".startswith(f"{place}.") for key in by_hand):
+            where = "--set"
         raise BrainsslError(f"{where}: {_explain(error)}") from None
     every = _keys(settings.model_dump())
     return settings, {key: reasons.get(key, "default") for key in every}
@@ -186,10 +200,16 @@ def _read_preset(preset: str) -> tuple[str, dict[str, Any]]:
         raise BrainsslError(f"{path} is no valid TOML: {error}") from None
 
 
+def _require_sections(where: str, tables: dict[str, Any]) -> None:
+    for name, values in tables.items():
+        if not isinstance(values, dict):
+            raise BrainsslError(f"{where}: {name} stands outside of a section, such as [pretrain]")
+
+
 def _parse(override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
     key = key.strip()
-    if not equals or key.count(".") != 1:
+    if not equals or key.count(".") != 1 or not all(key.split(".")):
         raise BrainsslError(f"--set {override}: write section.key=value, e.g. pretrain.epochs=10")
     try:
         return key, tomllib.loads(f"value = {text}")["value"]
@@ -198,12 +218,7 @@ def _parse(override: str) -> tuple[str, Any]:
 
 
 def _keys(tables: dict[str, Any]) -> list[str]:
-    return [
-        f"{section}.{key}"
-        for section, values in tables.items()
-        if isinstance(values, dict)
-        for key in values
-    ]
+    return [f"{section}.{key}" for section, values in tables.items() for key in values]
 
 
 def _explain(error: ValidationError) -> str:

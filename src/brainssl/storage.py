@@ -36,7 +36,7 @@ def read_json(path: Path, what: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BrainsslError(f"{path} is missing: it should hold {what}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise BrainsslError(
             f"{path} is damaged ({error}): delete it and make {what} anew"
         ) from None
@@ -73,9 +73,11 @@ def working_folder(folder: Path) -> Path:
 
 def refuse_existing(folder: Path) -> None:
     """Raise BrainsslError unless `folder` is absent or empty: nothing finished is overwritten."""
-    if folder.is_dir() and not any(folder.iterdir()):
+    if folder.name in ("", ".."):
+        raise BrainsslError(f"{folder} cannot be made: name a new folder, such as ./out")
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
         return
-    if folder.exists():
+    if folder.is_symlink() or folder.exists():
         raise BrainsslError(f"{folder} exists already: choose another name or delete it first")
 
 

@@ -111,13 +111,15 @@ class Study:
         if is_store(self.plan.source):
             store = ImageStore.open(self.plan.source)
             store.require_size(size)
+            if not path.exists():
+                path.symlink_to(self.plan.source.resolve(), target_is_directory=True)
             return store, None
         if is_store(path):
             return ImageStore.open(path), read_json(self.out / "audit" / "audit.json", "an audit")
         with self.terminal.task("scan") as progress:
             found = scan(self.plan.source, labels=self.plan.labels, progress=progress)
-        with self.terminal.task("audit") as progress:
-            audit = audit_scan(found, out=self.out / "audit", progress=progress)
+        with self.terminal.task("audit"):
+            audit = audit_scan(found, out=self.out / "audit")
         with self.terminal.task("prepare") as progress:
             return prepare(found, path, size=size, progress=progress), audit
 
@@ -254,6 +256,7 @@ class Study:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": plan.command,
             "source": plan.source.name,
+            "simulated": next(iter(shared.values())).store.facts.get("simulated", False),
             "preset": plan.preset,
             "seed": plan.seed,
             "seeds": plan.seeds,

@@ -55,7 +55,8 @@ def fabricate(
         for fraction in fractions:
             for method, stage in arms:
                 for seed in range(seeds):
-                    step = f"{stage}-{method}-{protocol}-f{fraction:g}-s{seed}"
+                    name = method if method == stage else f"{stage}-{method}"
+                    step = f"{name}-{protocol}-f{fraction:g}-s{seed}"
                     skill = 1.2 + 1.6 * fraction**0.5 + (0.6 if stage == "finetune" else 0.0)
                     skill *= 0.3 if method == "untrained" else 1.0
                     skill += 0.8 if protocol != "grouped" else 0.0
@@ -203,6 +204,7 @@ def _facts(
         split: {name: int((labels == i).sum()) for i, name in enumerate(classes)}
         for split, labels in truth.items()
     }
+    missing = "Class “Schwannoma T2” has 2 groups: it is not in the validation split."
     split = {
         "file": "splits/grouped.json",
         "digest": "3f0c9e1d" * 8,
@@ -212,7 +214,7 @@ def _facts(
         "unlabelled": 1234,
         "left_out": 2,
         "counts": counts,
-        "warnings": ["Class “Schwannoma T2” has 2 groups: it is not in the validation split."],
+        "warnings": [missing],
     }
     return {
         "brainssl": "0.1.0",
@@ -247,7 +249,7 @@ def _facts(
             ],
         },
         "environment": {"python": "3.11.2", "torch": "2.6.0", "device": "cpu", "cpus": 2},
-        "warnings": ["bf16 is slow on this processor; float32 was used."],
+        "warnings": [missing, "bf16 is slow on this processor; float32 was used."],
         "failed": [],
         "seconds": 5025.0,
     }

@@ -109,6 +109,7 @@ def test_cautions_name_what_the_study_knows(make_study: Callable[..., Path]) -> 
         "note: Fewer than 10 test images under “grouped” in",
     ):
         assert said in text
+    assert text.count("it is not in the validation split") == 1
     severities = [caution.severity for caution in found]
     assert severities == sorted(severities, reverse=True)
 

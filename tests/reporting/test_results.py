@@ -46,6 +46,16 @@ def test_predictions_are_those_of_the_rows_split(study: Path) -> None:
         assert set(predictions.frame["split"]) == {row.split}
 
 
+def test_the_baselines_step_names_no_method(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text('{"study": {}, "rows": []}', encoding="utf-8")
+    step = tmp_path / "steps" / "supervised-grouped-f0.1-s0"
+    step.mkdir(parents=True)
+    (step / "history.csv").write_text("epoch,train_loss,val_loss\n1,0.5,\n", encoding="utf-8")
+    (history,) = read_study(tmp_path).histories()
+    assert (history.stage, history.arm) == ("supervised", "Supervised baseline, grouped, 10\u00a0%")
+    assert (history.train_loss, history.val_loss) == ([0.5], [None])
+
+
 def test_missing_or_damaged_predictions_are_none(make_study: Callable[..., Path]) -> None:
     folder = make_study(classes=["a", "b"], seeds=1, fractions=[1.0])
     read = read_study(folder)

@@ -106,11 +106,18 @@ def test_counts_add_up(study: Path) -> None:
 def test_settings_carry_their_reasons() -> None:
     table = settings_table(
         {"finetune": {"epochs": 30, "rates": [0.1, 1.0]}, "on": True, "limit": None},
-        {"finetune.epochs@0.1": "few labels", "gone.setting": "why"},
+        {
+            "finetune.epochs@0.1": "few labels",
+            "finetune.epochs at 1 of the labels": "as planned",
+            "gone.setting": "why",
+        },
     )
     lines = {line.headers[0]: [cell.text for cell in line.cells] for line in table.lines}
     assert lines == {
-        "finetune.epochs": ["30", "with 10\u00a0% of labels: few labels"],
+        "finetune.epochs": [
+            "30",
+            "with 10\u00a0% of labels: few labels; with 100\u00a0% of labels: as planned",
+        ],
         "finetune.rates": ["0.1, 1", ""],
         "on": ["yes", ""],
         "limit": ["–", ""],

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +38,16 @@ def rows_of(store: ImageStore) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(store: ImageStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(shared_store: ImageStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole") / "run"
-    pretrain(store, rows_of(store), out, method="simclr", settings=small_settings(store), seed=3)
+    pretrain(
+        shared_store,
+        rows_of(shared_store),
+        out,
+        method="simclr",
+        settings=small_settings(shared_store),
+        seed=3,
+    )
     return out
 
 
@@ -58,11 +66,11 @@ pretrain(store, rows, Path(sys.argv[2]), method="simclr", settings=settings, see
 
 
 def test_resuming_after_a_kill_gives_the_same_bits(
-    store: ImageStore, uninterrupted: Path, tmp_path: Path
+    shared_store: ImageStore, uninterrupted: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    settings = small_settings(store)
-    arguments = [str(store.path), str(out), settings.model_dump_json()]
+    settings = small_settings(shared_store)
+    arguments = [str(shared_store.path), str(out), settings.model_dump_json()]
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments])
     history = working_folder(out) / "history.csv"
     deadline = time.monotonic() + 120
@@ -77,8 +85,8 @@ def test_resuming_after_a_kill_gives_the_same_bits(
 
     steps: list[int] = []
     pretrain(
-        store,
-        rows_of(store),
+        shared_store,
+        rows_of(shared_store),
         out,
         method="simclr",
         settings=settings,
@@ -86,7 +94,7 @@ def test_resuming_after_a_kill_gives_the_same_bits(
         resume=True,
         progress=lambda done, _total: steps.append(done),
     )
-    per_epoch = len(store.images) // 8
+    per_epoch = len(shared_store.images) // 8
     assert steps[0] > per_epoch, "the resumed run began anew"
     whole, resumed = (load_file(run / "encoder.safetensors") for run in (uninterrupted, out))
     assert whole.keys() == resumed.keys()
@@ -99,26 +107,26 @@ def test_resuming_after_a_kill_gives_the_same_bits(
     np.testing.assert_array_equal(*curves)
 
 
-def test_without_resume_a_killed_run_is_forgotten(store: ImageStore, tmp_path: Path) -> None:
+def test_without_resume_a_killed_run_is_forgotten(shared_store: ImageStore, tmp_path: Path) -> None:
     out = tmp_path / "run"
     partial = working_folder(out)
     partial.mkdir()
     (partial / "last.ckpt").write_bytes(b"not a checkpoint")
-    settings = small_settings(store, "pretrain.epochs=1")
-    pretrain(store, rows_of(store), out, method="simclr", settings=settings)
+    settings = small_settings(shared_store, "pretrain.epochs=1")
+    pretrain(shared_store, rows_of(shared_store), out, method="simclr", settings=settings)
     assert (out / "encoder.safetensors").is_file()
 
 
 def test_only_the_given_rows_are_seen(
-    store: ImageStore, uninterrupted: Path, tmp_path: Path
+    shared_store: ImageStore, uninterrupted: Path, tmp_path: Path
 ) -> None:
     """Pixels outside of the rows may hold anything: the weights stay the same to the bit."""
-    rows = rows_of(store)[::2]
-    settings = small_settings(store, "pretrain.epochs=2")
-    pretrain(store, rows, tmp_path / "a", method="simclr", settings=settings)
-    images = store.images.copy()
+    rows = rows_of(shared_store)[::2]
+    settings = small_settings(shared_store, "pretrain.epochs=2")
+    pretrain(shared_store, rows, tmp_path / "a", method="simclr", settings=settings)
+    images = shared_store.images.copy()
     images[1::2] = 255 - images[1::2]
-    other = ImageStore(store.path, images, store.manifest, store.checksum, store.facts)
+    other = replace(shared_store, images=images)
     pretrain(other, rows, tmp_path / "b", method="simclr", settings=settings)
     a, b = (load_file(tmp_path / run / "encoder.safetensors") for run in "ab")
     assert all(torch.equal(a[name], b[name]) for name in a)
@@ -129,11 +137,11 @@ def test_the_encoder_is_timms(uninterrupted: Path) -> None:
     network.load_state_dict(load_file(uninterrupted / "encoder.safetensors"))
 
 
-def test_the_folder_tells_what_was_done(uninterrupted: Path, store: ImageStore) -> None:
+def test_the_folder_tells_what_was_done(uninterrupted: Path, shared_store: ImageStore) -> None:
     names = {file.name for file in uninterrupted.iterdir()}
     assert names == {"encoder.safetensors", "history.csv", "settings.json"}
     saved = json.loads((uninterrupted / "settings.json").read_text())
-    assert Settings.model_validate(saved) == small_settings(store)
+    assert Settings.model_validate(saved) == small_settings(shared_store)
 
 
 def test_the_loss_falls(uninterrupted: Path) -> None:

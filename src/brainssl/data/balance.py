@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 
 from brainssl.data.store import ImageStore, write_store
 
@@ -28,7 +28,8 @@ def balance(
 
     This is what the study did before it split (its section 3.3 and Table 2), and why its test set
     holds copies of training images. A copy keeps the group of its original, so the leak can be
-    counted. Unlabelled images and given sets are carried over unchanged.
+    counted. Unlabelled images and given test sets are carried over unchanged: only what the split
+    is still to be drawn from is balanced.
 
     Args:
         store: of original images.
@@ -51,19 +52,22 @@ def balance(
             yield from augment(store.images[copies[start : start + _BATCH]], generator)
 
     facts = {"balanced_from": store.checksum, "seed": seed, "originals": len(originals)}
+    facts["simulated"] = store.facts.get("simulated", False)
     return write_store(out, manifest, pixels(), size=store.size, facts=facts, progress=progress)
 
 
 def copies_to_balance(
     manifest: pd.DataFrame, generator: np.random.Generator
-) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+) -> Int64[np.ndarray, " copies"]:
     """Return the rows to copy, with repetition, so that every class reaches the largest one.
 
-    Each original of a class is copied equally often, give or take one.
+    Each original of a class is copied equally often, give or take one. Images of a given
+    validation or test set are neither counted nor copied.
     """
-    counts = manifest["label"].value_counts()
-    rows = []
+    labels = manifest["label"].mask(manifest["given"].isin(["val", "test"]))
+    counts = labels.value_counts()
+    rows = [np.empty(0, np.int64)]
     for label in sorted(counts.index):
-        own = generator.permutation(np.flatnonzero((manifest["label"] == label).to_numpy()))
+        own = generator.permutation(np.flatnonzero((labels == label).to_numpy()))
         rows.append(np.resize(own, counts.max() - len(own)))
     return np.concatenate(rows).astype(np.int64)

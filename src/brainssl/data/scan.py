@@ -72,7 +72,7 @@ class _Seen:
     flags: str
     file_digest: str
     pixel_digest: str
-    fingerprint: Float16[np.ndarray, "side side"]
+    fingerprint: Float16[np.ndarray, "2 side side"]
 
 
 def scan(

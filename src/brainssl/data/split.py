@@ -21,6 +21,8 @@ Indices = Int64[np.ndarray, " n"]
 _VERSION = 1
 _RESTARTS = 20
 _CANDIDATES = 32
+# A class that misses a part altogether cannot be measured there: worse than any imbalance.
+_ABSENT = 1e9
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Split:
     def digest(self) -> str:
         """SHA-256 over protocol, seed and the sets: two splits are the same iff this is."""
         lines = [self.protocol, str(self.seed)]
-        for part in (*PARTS, "unlabelled"):
+        for part in (*PARTS, "unlabelled", "left_out"):
             lines += [f"[{part}]", *sorted(self.ids(part))]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -94,12 +96,21 @@ class Split:
             BrainsslError: not a split, from a newer version, or altered by hand.
         """
         content = read_json(path, "a split")
-        if content.get("format") != "brainssl-split" or content["version"] > _VERSION:
-            raise BrainsslError(f"{path} is not a split that this brainssl reads: upgrade it")
-        sets = {part: tuple(content[part]) for part in (*PARTS, "unlabelled", "left_out")}
-        warnings = tuple(content["warnings"])
-        split = cls(content["protocol"], content["seed"], **sets, warnings=warnings)
-        if split.digest != content["digest"]:
+        if not isinstance(content, dict) or content.get("format") != "brainssl-split":
+            raise BrainsslError(f"{path} is not a split: delete it and draw a split anew")
+        try:
+            if content["version"] > _VERSION:
+                raise BrainsslError(
+                    f"{path} is a split of version {content['version']}; this brainssl reads up "
+                    f"to {_VERSION}: upgrade brainssl"
+                )
+            sets = {part: tuple(content[part]) for part in (*PARTS, "unlabelled", "left_out")}
+            warnings = tuple(content["warnings"])
+            split = cls(content["protocol"], content["seed"], **sets, warnings=warnings)
+            intact = split.digest == content["digest"]
+        except (KeyError, TypeError):
+            intact = False
+        if not intact:
             raise BrainsslError(f"{path} was altered: its digest does not match, make it anew")
         return split
 
@@ -127,8 +138,14 @@ def make_split(
         test_fraction: share for the test, unless the source gives a test set.
 
     Raises:
-        BrainsslError: no labelled image, or fewer than two classes.
+        BrainsslError: no labelled image, fewer than two classes, or fractions that leave nothing
+            to train on.
     """
+    if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
+        raise BrainsslError(
+            f"val_fraction {val_fraction} and test_fraction {test_fraction} leave no training set: "
+            "their sum must be below 1"
+        )
     labelled = manifest[manifest["label"].notna()]
     classes = sorted(labelled["label"].unique())
     if len(classes) < 2:
@@ -175,11 +192,11 @@ def check_groups(manifest: pd.DataFrame, split: Split) -> None:
     """
     if split.protocol != "grouped":
         return
-    group = manifest.set_index("image_id")["group"]
+    group = manifest["group"].to_numpy()
     sets = {
-        "train": {*group[list(split.train)], *group[list(split.unlabelled)]},
-        "val": {*group[list(split.val)]},
-        "test": {*group[list(split.test)]},
+        "train": {*group[split.pretraining(manifest)]},
+        "val": {*group[split.indices(manifest, "val")]},
+        "test": {*group[split.indices(manifest, "test")]},
     }
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
         if crossing := sets[one] & sets[other]:
@@ -219,7 +236,8 @@ def label_subset(
     counts = pd.crosstab(units, train["label"].to_numpy())
     order = _balanced_order(counts.to_numpy(np.float64), np.random.default_rng([seed, 1]))
     ordered = counts.to_numpy()[order]
-    enough = ordered.sum(axis=1).cumsum() >= fraction * len(train)
+    # 0.07 of 100 is 7.000000000000001 in floating point: still seven images.
+    enough = ordered.sum(axis=1).cumsum() >= fraction * len(train) - 1e-6
     first_of_class = (ordered > 0).argmax(axis=0)
     places = np.union1d(np.arange(int(np.argmax(enough)) + 1), first_of_class)
     chosen = counts.index[order[places]]
@@ -248,9 +266,14 @@ def _assign(
     seed: int,
 ) -> list[str]:
     counts = pd.crosstab(units.to_numpy(), labels.to_numpy()).reindex(columns=classes, fill_value=0)
-    table = counts.to_numpy(np.float64)
+    # The images in all are a column of their own, after the classes.
+    table = np.column_stack([counts, counts.sum(axis=1)]).astype(np.float64)
+    restarts = max(_RESTARTS, min(100, 2000 // (len(table) or 1)))  # few groups: cheap and fickle
+    if (table[:, -1] <= 1).all():
+        restarts = 1  # units of one image are alike: no order of them is better than another
     tries = (
-        _greedy(table, goal, np.random.default_rng([seed, restart])) for restart in range(_RESTARTS)
+        _greedy(table, goal, np.random.default_rng([seed, restart]), disorder=restart / restarts)
+        for restart in range(restarts)
     )
     _, best = min(tries, key=lambda attempt: attempt[0])
     of_unit = dict(zip(counts.index, best, strict=True))
@@ -258,35 +281,55 @@ def _assign(
 
 
 def _greedy(
-    counts: Float64[np.ndarray, "groups classes"],
+    counts: Float64[np.ndarray, "groups columns"],
     goal: Float64[np.ndarray, " 3"],
     generator: np.random.Generator,
+    *,
+    disorder: float,
 ) -> tuple[float, Int64[np.ndarray, " groups"]]:
     """Give each group, largest first, to the part that needs its classes most.
+
+    Args:
+        counts: images of each class in each group, and of all classes in the last column.
+        goal: shares of train, val and test.
+        generator: of the order.
+        disorder: how far the order may stray from the largest first: standard deviation of the
+            logarithm of a factor on each group's size.
 
     Returns:
         The squared miss of the class counts relative to their aims, and the part of each group.
     """
     aim = goal[:, None] * counts.sum(axis=0)
     scale = np.maximum(aim, 1.0)
+    scale[:, -1] *= 100  # the size of a part decides only what the classes leave open
     part = np.zeros(len(counts), np.int64)
     filled = np.zeros_like(aim)
-    shuffled = generator.permutation(len(counts))
-    for group in shuffled[np.argsort(-counts[shuffled].sum(axis=1), kind="stable")]:
+    has = counts > 0
+    has[:, -1] = False
+    to_come = has.sum(axis=0)
+    size = counts[:, -1] * np.exp(disorder * generator.standard_normal(len(counts)))
+    for group in np.lexsort([generator.random(len(counts)), -size]):
         before = (filled - aim) ** 2 / scale
         after = (filled + counts[group] - aim) ** 2 / scale
-        gain = np.where(goal > 0, (after - before).sum(axis=1), np.inf)
-        part[group] = np.argmin(gain)
+        cost = (after - before).sum(axis=1)
+        # Where a class has no more groups to come than parts without it, none may be spent on a
+        # part that has it already.
+        lacks = (filled == 0) & (aim > 0)
+        scarce = has[group] & (to_come <= lacks.sum(axis=0))
+        cost += _ABSENT * (scarce & ~lacks).sum(axis=1)
+        part[group] = np.argmin(np.where(goal > 0, cost, np.inf))
         filled[part[group]] += counts[group]
-    # A class that misses a part altogether cannot be measured there: worse than any imbalance.
-    empty = ((filled == 0) & (aim > 0)).sum()
-    return float(((filled - aim) ** 2 / scale).sum() + 1000 * empty), part
+        to_come -= has[group]
+    absent = ((filled == 0) & (aim > 0))[:, :-1].sum()
+    return float(((filled - aim) ** 2 / scale).sum() + _ABSENT * absent), part
 
 
 def _balanced_order(
     counts: Float64[np.ndarray, "groups classes"], generator: np.random.Generator
 ) -> Int64[np.ndarray, " groups"]:
     """Order groups so that every beginning has nearly the class proportions of the whole."""
+    if (counts.sum(axis=1) == 1).all():
+        return _interleaved(counts.argmax(axis=1), generator)
     share = counts.sum(axis=0) / counts.sum()
     left = list(generator.permutation(len(counts)))
     filled = np.zeros(counts.shape[1])
@@ -299,6 +342,16 @@ def _balanced_order(
         order.append(left.pop(best))
         filled += counts[order[-1]]
     return np.array(order, np.int64)
+
+
+def _interleaved(
+    classes: Int64[np.ndarray, " images"], generator: np.random.Generator
+) -> Int64[np.ndarray, " images"]:
+    """Order single images so that each class is spread evenly over the whole order."""
+    shuffled = generator.permutation(len(classes))
+    of_class = pd.Series(classes[shuffled]).groupby(classes[shuffled])
+    place = (of_class.cumcount() + 0.5) / of_class.transform("size")
+    return shuffled[np.argsort(place.to_numpy(), kind="stable")]
 
 
 def _unlabelled(manifest: pd.DataFrame, part: "pd.Series[str]", *, whole: bool) -> pd.DataFrame:
@@ -319,6 +372,6 @@ def _warnings(labelled: pd.DataFrame, part: "pd.Series[str]", classes: list[str]
             )
     if lost := int((part == "left_out").sum()):
         warnings.append(
-            f"{lost} labelled images are left out: their groups stand in the given test set."
+            f"{lost} labelled images are left out: their groups stand in a given test set."
         )
     return warnings

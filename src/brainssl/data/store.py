@@ -62,21 +62,22 @@ class ImageStore:
             BrainsslError: not a store, written by a newer version, incomplete or altered.
         """
         facts = read_json(path / "store.json", "the facts of an ImageStore (see brainssl prepare)")
-        if facts.get("format") != "brainssl-store":
+        if not isinstance(facts, dict) or facts.get("format") != "brainssl-store":
             raise BrainsslError(f"{path} is not an ImageStore: make one with brainssl prepare")
-        if facts["version"] > VERSION:
-            raise BrainsslError(
-                f"{path} is an ImageStore of version {facts['version']}; this brainssl reads up to "
-                f"{VERSION}: upgrade brainssl"
-            )
         try:
+            if facts["version"] > VERSION:
+                raise BrainsslError(
+                    f"{path} is an ImageStore of version {facts['version']}; this brainssl reads "
+                    f"up to {VERSION}: upgrade brainssl"
+                )
+            # Before anything is parsed: no decoder sees bytes that are not the ones written.
+            checksum = _checksum(path)
+            if checksum != facts["checksum"]:
+                raise BrainsslError(f"{path} was altered since it was prepared: prepare it again")
             images = np.load(path / "images.npy", mmap_mode="c", allow_pickle=False)
             manifest = pd.read_parquet(path / "manifest.parquet")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise BrainsslError(f"{path} is damaged ({error}): prepare it again") from None
-        checksum = _checksum(path)
-        if checksum != facts["checksum"] or len(images) != len(manifest):
-            raise BrainsslError(f"{path} was altered since it was prepared: prepare it again")
         return cls(path, images, manifest, checksum, facts)
 
 
@@ -103,7 +104,7 @@ def prepare(
         progress: called with (images done, images in all).
 
     Raises:
-        BrainsslError: `out` exists, or a file changed since it was scanned.
+        BrainsslError: `out` exists, or a file cannot be read as it could when it was scanned.
     """
 
     def decode(relative: str) -> UInt8[np.ndarray, "size size"]:
@@ -116,7 +117,12 @@ def prepare(
             for start in range(0, len(paths), _BATCH):
                 yield from pool.map(decode, paths[start : start + _BATCH])
 
-    facts = {"unreadable": [list(pair) for pair in scan.unreadable], "notes": list(scan.notes)}
+    facts = {
+        "unreadable": [list(pair) for pair in scan.unreadable],
+        "notes": list(scan.notes),
+        # A reader of any result must know that it is not about real patients.
+        "simulated": (scan.root.parent / "phantom.json").is_file(),
+    }
     return write_store(out, scan.manifest, pixels(), size=size, facts=facts, progress=progress)
 
 
@@ -129,11 +135,16 @@ def write_store(
     facts: dict[str, Any],
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageStore:
-    """Write images as they come, in the order of `manifest`, and open the finished store."""
+    """Write images as they come, in the order of `manifest`, and open the finished store.
+
+    Raises:
+        BrainsslError: `out` exists.
+        ValueError: `pixels` yields fewer or more images than the manifest has rows.
+    """
     with whole_folder(out) as folder:
         shape = (len(manifest), size, size)
         images = open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-        for row, image in enumerate(pixels):
+        for row, image in zip(range(len(manifest)), pixels, strict=True):
             images[row] = image
             if progress:
                 progress(row + 1, len(manifest))

@@ -40,7 +40,7 @@ CLASS_COUNTS: dict[str, dict[str, int]] = {
 }
 """Images of each class in Table 1 of the published study, whose proportions the phantom keeps."""
 
-_PLANE_SHARES = (0.66, 0.17, 0.17)
+_PLANE_SHARES = (0.76, 0.12, 0.12)
 _SLICES_PER_PATIENT = 1000 / 130
 _FEWEST, _MOST, _TYPICAL = 2, 6, 3.9  # slices of one patient and sequence
 _PATIENTS_A_CLASS = 4  # what a split into training, validation and test by patient needs
@@ -130,8 +130,8 @@ def _deal(total: int, people: int, generator: np.random.Generator) -> list[int]:
 def _ventricle_growth(family: str, generator: np.random.Generator) -> float | None:
     """Hydrocephalus is the rule with neurocytoma and happens with every tumour."""
     if family == "Neurocytoma":
-        return float(generator.uniform(1.0, 10.0))
-    if generator.random() < (0.04 if family == "Normal" else 0.12):
+        return float(generator.uniform(2.0, 10.0))
+    if generator.random() < (0.04 if family == "Normal" else 0.08):
         return float(generator.uniform(3.0, 9.0))
     return None
 
@@ -221,6 +221,8 @@ def simulate(
         raise ValueError(f"size is {size}; give 64 to 1024 pixels")
     if seed < 0:
         raise ValueError(f"seed is {seed}; give 0 or more")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers is {workers}; give at least 1")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} exists and is not empty; remove it or name another folder")
     out.parent.mkdir(parents=True, exist_ok=True)

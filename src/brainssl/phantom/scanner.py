@@ -50,8 +50,9 @@ SOURCES = {
     "Kjaer et al., Acta Radiol. 32:498 (1991).",
     "rician": "Noise of magnitude images: Gudbjartsson and Patz, Magn. Reson. Med. 34:910 (1995).",
     "template": "ICBM152 2009a: Fonov et al., NeuroImage 54:313 (2011), as carried by nilearn.",
-    "assumed": "Dura, mucosa, choroid plexus, skin, uptake of contrast agent and the short "
-    "effective T2 of flowing venous blood (flow void) are assumed values of usual appearance.",
+    "assumed": "CSF's T1 at 3 T (rounded), the lesions' ratio of times at 3 T to 1.5 T, dura, "
+    "mucosa, choroid plexus, skin, uptake of contrast agent and the short effective T2 of flowing "
+    "venous blood (flow void) are assumed values of usual appearance.",
 }
 
 RELAXIVITY = {1.5: 4.78, 3.0: 4.97}

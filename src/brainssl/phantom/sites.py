@@ -43,15 +43,15 @@ _CPA = (19.0, -37.0, -36.0)  # cerebellopontine angle
 _TRIGONE = (22.0, -40.0, 11.0)
 _SPOTS = {
     "Meningioma": (
-        Spot(0.55, None),  # convexity
+        Spot(0.60, None),  # convexity
         Spot(0.13, (5.0, 5.0, 48.0), 18.0),  # falx
         Spot(0.12, (33.0, 22.0, -16.0), 4.0),  # sphenoid wing
         Spot(0.07, (4.0, 38.0, -18.0), 4.0),  # olfactory groove
-        Spot(0.08, _CPA, 3.0),
-        Spot(0.05, _TRIGONE, 4.0),
+        Spot(0.05, _CPA, 3.0),
+        Spot(0.03, _TRIGONE, 4.0),
     ),
-    "Schwannoma": (Spot(0.85, _CPA), Spot(0.15, (24.0, -12.0, -30.0))),  # vestibular, trigeminal
-    "Neurocytoma": (Spot(0.8, (8.0, 2.0, 15.0), 5.0), Spot(0.2, _TRIGONE, 5.0)),
+    "Schwannoma": (Spot(0.9, _CPA), Spot(0.1, (24.0, -12.0, -30.0))),  # vestibular, trigeminal
+    "Neurocytoma": (Spot(0.85, (8.0, 2.0, 15.0), 5.0), Spot(0.15, _TRIGONE, 5.0)),
     "cyst": (Spot(0.5, (42.0, 10.0, -26.0), 4.0), Spot(0.5, None)),  # middle fossa, convexity
 }
 
@@ -100,7 +100,7 @@ def _on_the_convexity(generator: np.random.Generator) -> Vector:
 
 def _in_the_brain(generator: np.random.Generator, radius: float) -> Vector:
     """A point deep in the hemispheres, now and then in cerebellum or brain stem."""
-    below = generator.random() < 0.12
+    below = generator.random() < 0.08
     low, high = ((-40, -80, -50), (40, -30, -15)) if below else ((-55, -85, -22), (55, 60, 60))
     template = load_template()
     while True:

@@ -3,19 +3,16 @@
 import html
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float64, Int64
-
 from brainssl.reporting.results import BASELINE, CONTROLS, Arm, History, Study
-from brainssl.reporting.wording import HEADLINE, fraction_title, shorten
+from brainssl.reporting.wording import HEADLINE, fraction_title
 
-_BASELINE_COLOUR, _CONTROL_COLOUR = "#8b6f5a", "#8a929c"
+_BASELINE_COLOUR, CONTROL_COLOUR = "#8b6f5a", "#8a929c"
 # Mid tones, legible on white and on near-black alike; the first is the page's accent.
-_COLOURS = (
+COLOURS = (
     "#12908a",
     "#d9772b",
     "#5b84d6",
@@ -27,9 +24,6 @@ _COLOURS = (
     "#b98a1d",
     "#4aa3c2",
 )
-_DASHES = ("solid", "dash", "dot", "dashdot")
-_SEQUENCES = ("T1", "T1C+", "T2")
-_CURVE_POINTS = 300
 
 
 @dataclass(frozen=True)
@@ -65,7 +59,7 @@ def label_efficiency(study: Study, protocol: str) -> Figure:
     fractions = sorted({arm.label_fraction for arms in by_model.values() for arm in arms}) or [1.0]
     traces = []
     for place, (title, arms) in enumerate(by_model.items()):
-        colour = colour_of.get(arms[0].method, _CONTROL_COLOUR)
+        colour = colour_of.get(arms[0].method, CONTROL_COLOUR)
         # Models of one label fraction stand side by side; the hover names the true fraction.
         shift = 1.0 + 0.035 * (place - (len(by_model) - 1) / 2)
         dash = "dot" if arms[0].stage == "linear" else "solid"
@@ -95,7 +89,7 @@ def loss_curves(stage: str, title: str, histories: Sequence[History]) -> Figure:
     named: set[str] = set()
     traces = []
     for history in histories:
-        colour = _COLOURS[arms.index(history.arm) % len(_COLOURS)]
+        colour = COLOURS[arms.index(history.arm) % len(COLOURS)]
         both = (("training", history.train_loss, "solid"), ("validation", history.val_loss, "dot"))
         for split, losses, dash in both:
             if all(loss is None for loss in losses):
@@ -108,7 +102,7 @@ def loss_curves(stage: str, title: str, histories: Sequence[History]) -> Figure:
                     "legendgroup": escape(history.arm),
                     "showlegend": history.arm not in named,
                     "x": history.epochs,
-                    "y": _rounded(losses, 5),
+                    "y": rounded(losses, 5),
                     "line": {"color": colour, "dash": dash, "width": 1.6},
                     "marker": {"color": colour, "size": 6},
                     "hovertemplate": "epoch %{x}: %{y:.4f}<extra>"
@@ -128,59 +122,12 @@ def loss_curves(stage: str, title: str, histories: Sequence[History]) -> Figure:
     return Figure(f"loss-{stage}", caption, specification(traces, layout), 320)
 
 
-def roc_curves(
-    labels: Int64[np.ndarray, " n"],
-    probabilities: Float64[np.ndarray, "n classes"],
-    classes: Sequence[str],
-    name: str,
-    title: str,
-) -> Figure:
-    """Plot the ROC curve of each class against the rest, with its area in the legend."""
-    from sklearn.metrics import auc, roc_curve
-
-    curves = []
-    for index, positive in _one_vs_rest(labels, len(classes)):
-        false, true, _ = roc_curve(positive, probabilities[:, index])
-        curves.append((index, false, true, float(auc(false, true))))
-    traces = [_chance([0, 1], [0, 1]), *_class_traces(curves, classes, "AUROC", "linear")]
-    layout = _unit_axes("False positive rate", "True positive rate")
-    caption = (
-        f"ROC, one class against the rest, {title}. The legend gives the area under each; "
-        "click a class to hide it, twice to see it alone."
-    )
-    return Figure(name, caption, specification(traces, layout), 460, square=True)
-
-
-def pr_curves(
-    labels: Int64[np.ndarray, " n"],
-    probabilities: Float64[np.ndarray, "n classes"],
-    classes: Sequence[str],
-    name: str,
-    title: str,
-) -> Figure:
-    """Plot the precision–recall curve of each class, with its average precision in the legend."""
-    from sklearn.metrics import average_precision_score, precision_recall_curve
-
-    curves = []
-    for index, positive in _one_vs_rest(labels, len(classes)):
-        scores = probabilities[:, index]
-        precision, recall, _ = precision_recall_curve(positive, scores)
-        curves.append((index, recall, precision, float(average_precision_score(positive, scores))))
-    layout = _unit_axes("Recall", "Precision")
-    caption = (
-        f"Precision–recall, one class against the rest, {title}. The legend gives the average "
-        "precision; chance is the share of the class."
-    )
-    traces = _class_traces(curves, classes, "AP", "hv")
-    return Figure(name, caption, specification(traces, layout), 460, square=True)
-
-
 def method_colours(study: Study) -> dict[str, str]:
     """Return one colour a method, the same in every figure."""
     methods = [str(m) for m in study.facts.get("methods") or ()]
     methods += sorted({row.method for row in study.rows} - set(methods))
     own = [method for method in methods if method != BASELINE and method not in CONTROLS]
-    colours = {method: _COLOURS[i % len(_COLOURS)] for i, method in enumerate(own)}
+    colours = {method: COLOURS[i % len(COLOURS)] for i, method in enumerate(own)}
     return colours | {BASELINE: _BASELINE_COLOUR}
 
 
@@ -198,25 +145,6 @@ def specification(traces: Sequence[dict[str, Any]], layout: dict[str, Any]) -> s
 def escape(text: str) -> str:
     """Return text that Plotly shows as it is: its labels are a small dialect of HTML."""
     return html.escape(text, quote=False)
-
-
-def class_styles(classes: Sequence[str]) -> list[dict[str, str]]:
-    """Return colour and dash of each class: colour by family, dash by sequence where named."""
-    split = [_family_and_sequence(name) for name in classes]
-    if all(sequence for _, sequence in split):
-        families = list(dict.fromkeys(family for family, _ in split))
-        places = [(families.index(f), _SEQUENCES.index(s)) for f, s in split]
-    else:
-        places = [(i % len(_COLOURS), i // len(_COLOURS)) for i in range(len(classes))]
-    return [
-        {"color": _COLOURS[colour % len(_COLOURS)], "dash": _DASHES[dash % len(_DASHES)]}
-        for colour, dash in places
-    ]
-
-
-def _family_and_sequence(name: str) -> tuple[str, str]:
-    family, _, sequence = name.rpartition(" ")
-    return (family, sequence) if sequence in _SEQUENCES else (name, "")
 
 
 def _mean_line(
@@ -265,66 +193,6 @@ def _models(arms: Sequence[Arm], colour: str, shift: float) -> dict[str, Any]:
     }
 
 
-def _one_vs_rest(
-    labels: Int64[np.ndarray, " n"], classes: int
-) -> Iterable[tuple[int, Int64[np.ndarray, " n"]]]:
-    """Yield each class that has a positive and a negative image: no other has a curve."""
-    for index in range(classes):
-        positive = (labels == index).astype(np.int64)
-        if 0 < positive.sum() < len(positive):
-            yield index, positive
-
-
-def _class_traces(
-    curves: Sequence[tuple[int, np.ndarray, np.ndarray, float]],
-    classes: Sequence[str],
-    area: str,
-    shape: str,
-) -> list[dict[str, Any]]:
-    styles = class_styles(classes)
-    traces = []
-    for index, x, y, value in curves:
-        kept = _thinned(len(x))
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": escape(f"{shorten(classes[index], 34)}  {value:.3f}"),
-                "x": _rounded(x[kept].tolist(), 4),
-                "y": _rounded(y[kept].tolist(), 4),
-                "line": dict(styles[index], width=1.7, shape=shape),
-                "hovertemplate": f"%{{x:.2f}}, %{{y:.2f}}<extra>{escape(classes[index])}"
-                f"<br>{area} {value:.3f}</extra>",
-            }
-        )
-    return traces
-
-
-def _thinned(n: int) -> Int64[np.ndarray, " kept"]:
-    """Return at most `_CURVE_POINTS` indices of n, both ends among them."""
-    return np.unique(np.linspace(0, n - 1, min(n, _CURVE_POINTS)).round().astype(np.int64))
-
-
-def _chance(x: list[int], y: list[int]) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": x,
-        "y": y,
-        "line": {"color": _CONTROL_COLOUR, "width": 1, "dash": "dot"},
-        "showlegend": False,
-        "hoverinfo": "skip",
-    }
-
-
-def _unit_axes(x: str, y: str) -> dict[str, Any]:
-    axis = {"range": [-0.02, 1.02], "tickvals": [0, 0.25, 0.5, 0.75, 1]}
-    return {
-        "xaxis": {**axis, "title": {"text": x}},
-        "yaxis": {**axis, "title": {"text": y}},
-        "showlegend": True,
-    }
-
-
-def _rounded(values: Sequence[float | None], digits: int) -> list[float | None]:
+def rounded(values: Sequence[float | None], digits: int) -> list[float | None]:
+    """Return the values as a page needs them, None where one is missing."""
     return [None if value is None else round(float(value), digits) for value in values]

@@ -205,7 +205,10 @@ def _from_run(study: Study) -> Iterator[Caution]:
         known = isinstance(failed, Mapping)
         text = f"{failed.get('step')}: {failed.get('error')}" if known else str(failed)
         yield Caution("serious", f"A step failed and its results are missing. {text}")
+    told = {w for protocol in study.protocols for w in study.split(protocol).get("warnings") or ()}
     for warning in study.facts.get("warnings") or ():
+        if warning in told:
+            continue
         yield Caution("note", str(warning))
     models = {row.step: row for row in study.rows if row.step}
     lost = sorted(step for step, row in models.items() if study.predictions(row) is None)

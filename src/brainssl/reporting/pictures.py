@@ -93,7 +93,13 @@ def sample_strips(
     }
     for count, quality in ((per_class, 82), (per_class, 60), (max(1, per_class // 2), 50), (1, 40)):
         strips = [
-            _strip(np.stack([images[i] for i in chosen[:count]]), name, side, quality)
+            strip_of(
+                np.stack([images[i] for i in chosen[:count]]),
+                caption=name,
+                alt=f"{len(chosen[:count])} slices of the class {name}",
+                side=side,
+                quality=quality,
+            )
             for name, chosen in rows.items()
         ]
         if sum(len(strip.data) for strip in strips) <= budget:
@@ -123,7 +129,10 @@ def _spread(manifest: pd.DataFrame, n: int) -> list[int]:
     return [int(places[i]) for i in chosen]
 
 
-def _strip(images: UInt8[np.ndarray, "n h w"], name: str, side: int, quality: int) -> Picture:
+def strip_of(
+    images: UInt8[np.ndarray, "n h w"], *, caption: str, alt: str, side: int, quality: int = 82
+) -> Picture:
+    """Return the images side by side, each fitted into `side` pixels, as one JPEG."""
     tiles = [Image.fromarray(np.ascontiguousarray(image)) for image in images]
     strip = Image.new("L", (len(tiles) * side + (len(tiles) - 1) * 2, side), color=0)
     for i, original in enumerate(tiles):
@@ -133,8 +142,7 @@ def _strip(images: UInt8[np.ndarray, "n h w"], name: str, side: int, quality: in
     stream = io.BytesIO()
     strip.save(stream, "JPEG", quality=quality, optimize=True)
     data = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
-    alt = f"{len(tiles)} slices of the class {name}"
-    return Picture(data, alt, name, strip.width, strip.height)
+    return Picture(data, alt, caption, strip.width, strip.height)
 
 
 def _font() -> tuple[ImageFont.FreeTypeFont | ImageFont.ImageFont, bool]:

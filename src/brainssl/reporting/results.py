@@ -26,7 +26,7 @@ _STAGE_TITLES = {
     "supervised": "from labels alone",
 }
 _STEP_NAME = re.compile(
-    r"(?P<stage>[a-z]+)-(?P<method>.+?)-(?P<protocol>[a-z]+)(-f(?P<fraction>[\d.]+))?-s(?P<seed>\d+)"
+    r"(?P<stage>[a-z]+)(-(?P<method>.+?))?-(?P<protocol>[a-z]+)(-f(?P<fraction>[\d.]+))?-s(?P<seed>\d+)"
 )
 
 Interval = tuple[float, float]
@@ -81,11 +81,6 @@ class Arm:
     def title(self) -> str:
         """The arm in words, without its label fraction."""
         return arm_title(self.method, self.stage)
-
-    @property
-    def key(self) -> str:
-        """A name for anchors, unique in a study."""
-        return f"{self.method}-{self.stage}-{self.protocol}-f{self.label_fraction:g}-{self.split}"
 
     @property
     def self_supervised(self) -> bool:
@@ -260,7 +255,7 @@ def _history(name: str, frame: pd.DataFrame) -> History:
         stage, arm, label = name.split("-")[0], name, name
     else:
         stage = parts["stage"]
-        words = [method_title(parts["method"]), parts["protocol"]]
+        words = [method_title(parts["method"] or stage), parts["protocol"]]
         if parts["fraction"]:
             words.append(f"{100 * float(parts['fraction']):g}\u00a0%")
         arm = ", ".join(words)

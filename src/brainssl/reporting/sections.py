@@ -2,17 +2,31 @@
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
+import numpy as np
+import pandas as pd
+from jaxtyping import UInt8
+
 from brainssl.evaluation.metrics import confusion
-from brainssl.reporting import figures, tables
-from brainssl.reporting.figures import Figure
-from brainssl.reporting.findings import PROTOCOLS, Caution, answer, cautions, findings
-from brainssl.reporting.pictures import Picture, read_images, sample_strips
-from brainssl.reporting.results import Arm, History, Row, Study, method_title, stage_title
-from brainssl.reporting.tables import Table
+from brainssl.reporting import curves, figures, tables
+from brainssl.reporting.blocks import (
+    Block,
+    Cautions,
+    Choice,
+    Columns,
+    Facts,
+    Fold,
+    Panel,
+    Prose,
+    Section,
+    Strips,
+)
+from brainssl.reporting.findings import PROTOCOLS, answer, cautions, findings
+from brainssl.reporting.pictures import read_images, sample_strips
+from brainssl.reporting.recipes import recipe_strips
+from brainssl.reporting.results import History, Row, Study, arm_title, method_title, stage_title
 from brainssl.reporting.wording import (
     HEADLINE,
     METRIC,
@@ -27,89 +41,6 @@ from brainssl.reporting.wording import (
 
 _SHOWN_CELLS = 8000
 _MOST_MODELS = 24
-
-
-@dataclass(frozen=True)
-class Prose:
-    """Paragraphs; `lead` sets the first one larger."""
-
-    paragraphs: tuple[str, ...]
-    lead: bool = False
-    kind: str = "prose"
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Terms and what they are, as a definition list; `code` sets the values in monospace."""
-
-    pairs: tuple[tuple[str, str], ...]
-    code: frozenset[str] = frozenset()
-    kind: str = "facts"
-
-
-@dataclass(frozen=True)
-class Cautions:
-    """A list of cautions."""
-
-    items: tuple[Caution, ...]
-    kind: str = "cautions"
-
-
-@dataclass(frozen=True)
-class Strips:
-    """Sample pictures, a strip a class."""
-
-    caption: str
-    pictures: tuple[Picture, ...]
-    kind: str = "strips"
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Blocks that a reader opens if wanted."""
-
-    title: str
-    blocks: tuple["Block", ...]
-    kind: str = "fold"
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Blocks side by side where the page is wide enough."""
-
-    blocks: tuple["Block", ...]
-    kind: str = "columns"
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One of the alternatives of a `Choice`."""
-
-    name: str
-    title: str
-    blocks: tuple["Block", ...]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Alternatives of which one is shown, the first to begin with."""
-
-    name: str
-    label: str
-    panels: tuple[Panel, ...]
-    kind: str = "choice"
-
-
-Block = Prose | Facts | Cautions | Strips | Fold | Columns | Choice | Table | Figure
-
-
-@dataclass(frozen=True)
-class Section:
-    """A numbered part of the report."""
-
-    name: str
-    title: str
-    blocks: tuple[Block, ...] = field(default=())
 
 
 def sections(study: Study) -> list[Section]:
@@ -147,7 +78,7 @@ def caution_section(study: Study) -> Section:
 def run_section(study: Study) -> Section:
     """Say what was run, on what, and how it was split."""
     facts = study.facts
-    blocks: list[Block] = [Facts(_run_facts(study), frozenset({"Command"}))]
+    blocks: list[Block] = [Facts(_run_facts(study), frozenset({"Command", "Classifier"}))]
     for protocol in study.protocols:
         pairs = _split_facts(study, protocol)
         if pairs:
@@ -196,17 +127,17 @@ def efficiency_section(study: Study) -> Section:
     return Section("efficiency", "How far the labels go", tuple(plots))
 
 
-def confusion_section(study: Study) -> Section:
+def model_section(study: Study) -> Section:
     """Show confusion matrices, per-class scores and curves of one model, others by choice."""
-    chosen = _models_to_show(study)
-    panels = tuple(p for arm in chosen if (p := _model_panel(study, arm)) is not None)
+    shown = _models_to_show(study)
+    panels = tuple(p for row in shown if (p := _model_panel(study, row)) is not None)
     if not panels:
         return Section("models", "Model by model")
     return Section(
         "models",
         "Model by model",
         (
-            Prose((_choice_rule(study, len(panels)),)),
+            Prose((_choice_rule(study),)),
             Choice("model", "Model", panels),
         ),
     )
@@ -235,18 +166,36 @@ def data_section(study: Study) -> Section:
         for protocol in study.protocols
         if study.split(protocol).get("counts")
     ]
-    for store in sorted(study.folder.glob("store*")):
-        found = read_images(store)
-        if found is None:
-            continue
+    if found := _store_images(study):
         images, manifest = found
         classes = study.classes or sorted(manifest["label"].dropna().unique())
         strips = tuple(sample_strips(images, manifest, classes))
         if strips:
             caption = "Slices of each class as the store holds them, from different groups."
             blocks.append(Strips(caption, strips))
-            break
     return Section("data", "The data", tuple(blocks))
+
+
+def view_section(study: Study) -> Section:
+    """Show what pretraining and fine-tuning see of a few slices."""
+    found, values = _store_images(study), (study.facts.get("settings") or {}).get("views")
+    if not found or not values:
+        return Section("views", "Views")
+    from brainssl.views.recipes import TABLE2, ViewRecipe
+
+    images, manifest = found
+    labels = manifest["label"].dropna().drop_duplicates()
+    rows = labels.index[np.linspace(0, len(labels) - 1, min(4, len(labels))).round().astype(int)]
+    recipes = {
+        "Pretraining: each strip begins with the slice as stored.": ViewRecipe.of(values),
+        "Fine-tuning and supervised training: the augmentation of the study’s Table 2, applied to "
+        "training slices alone.": TABLE2,
+    }
+    blocks = tuple(
+        Strips(caption, tuple(recipe_strips(images[rows], list(labels[rows]), recipe)))
+        for caption, recipe in recipes.items()
+    )
+    return Section("views", "Views", blocks)
 
 
 def settings_section(study: Study) -> Section:
@@ -283,20 +232,26 @@ _SECTIONS: tuple[Callable[[Study], Section], ...] = (
     result_section,
     protocol_section,
     efficiency_section,
-    confusion_section,
+    model_section,
     loss_section,
     data_section,
+    view_section,
     settings_section,
     published_section,
 )
+
+
+def _store_images(study: Study) -> tuple[UInt8[np.ndarray, "n h w"], pd.DataFrame] | None:
+    """Return images and manifest of the study's store, or of its balanced one."""
+    stores = (read_images(store) for store in sorted(study.folder.glob("store*")))
+    return next((found for found in stores if found), None)
 
 
 def _run_facts(study: Study) -> tuple[tuple[str, str], ...]:
     facts, audit = study.facts, study.audit
     methods = [method_title(str(m)) for m in facts.get("methods") or ()]
     fractions = [fraction_title(float(f)) for f in facts.get("label_fractions") or ()]
-    unreadable = audit.get("unreadable")
-    unread = f", {counted(unreadable, 'file')} unreadable" if unreadable else ""
+    unread = _unreadable(audit)
     groups = f" in {counted(audit['groups'], 'group')}" if audit.get("groups") else ""
     images = f"{counted(audit['images'], 'image')}{groups}{unread}" if audit.get("images") else ""
     pairs = {
@@ -310,9 +265,23 @@ def _run_facts(study: Study) -> tuple[tuple[str, str], ...]:
         "Seeds": _seeds(facts),
         "brainssl": str(facts.get("brainssl") or ""),
         "Finished": moment(str(facts.get("created") or "")),
+        "Classifier": _classifier(facts),
         "Time taken": duration(facts["seconds"]) if facts.get("seconds") else "",
     }
     return tuple((key, value) for key, value in pairs.items() if value)
+
+
+def _classifier(facts: Mapping[str, Any]) -> str:
+    best = facts.get("best") or {}
+    reason = f", chosen by {best['chosen_by']}" if best.get("chosen_by") else ""
+    return f"{best['classifier']}{reason}" if best.get("classifier") else ""
+
+
+def _unreadable(audit: Mapping[str, Any]) -> str:
+    """Return ", 2 files unreadable", or nothing; the audit may count the files or list them."""
+    unreadable = audit.get("unreadable") or 0
+    number = unreadable if isinstance(unreadable, int) else len(unreadable)
+    return f", {counted(number, 'file')} unreadable" if number else ""
 
 
 def _seeds(facts: Mapping[str, Any]) -> str:
@@ -342,55 +311,61 @@ def _split_facts(study: Study, protocol: str) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def _models_to_show(study: Study) -> list[Arm]:
-    """Return the arms on test, the best on validation of the default protocol first."""
+def _models_to_show(study: Study) -> list[Row]:
+    """Return the model chosen on validation and the first seed of every other arm, on test."""
     classes = max(1, len(study.classes))
     most = max(1, min(_MOST_MODELS, _SHOWN_CELLS // classes**2))
-    arms = [arm for protocol in study.protocols for arm in study.arms(protocol)]
-    best = max(
-        (arm for arm in arms if arm.protocol == study.protocols[0]),
-        key=lambda arm: _validation_score(study, arm),
-        default=None,
+    chosen = _chosen_step(study)
+    best, others = [], []
+    for arm in (arm for protocol in study.protocols for arm in study.arms(protocol)):
+        own = [row for row in arm.rows if row.step == chosen]
+        best += own
+        others += [] if own else [arm.rows[0]]
+    return [*best, *others][:most]
+
+
+def _chosen_step(study: Study) -> str:
+    """Return the step that the study chose on validation, or that has the best macro F1 there."""
+    named = (study.facts.get("best") or {}).get("step")
+    if named:
+        return str(named)
+    protocols = study.protocols[:1]
+    candidates = [row for p in protocols for arm in study.arms(p, "val") for row in arm.rows]
+    best = max(candidates, key=lambda row: row.metrics.get("f1_macro") or 0.0, default=None)
+    return "" if best is None else best.step
+
+
+def _choice_rule(study: Study) -> str:
+    if not _chosen_step(study):
+        return (
+            "Of every method, stage and label fraction the first seed is shown, measured on test."
+        )
+    return (
+        "The model shown first is the one with the best macro F1 on the validation split; of every "
+        "other method, stage and label fraction the first seed. All of it is measured on test."
     )
-    rest = [arm for arm in arms if arm is not best]
-    return ([] if best is None else [best, *rest])[:most]
 
 
-def _validation_score(study: Study, arm: Arm) -> float:
-    key = (arm.method, arm.stage, arm.label_fraction)
-    for other in study.arms(arm.protocol, "val"):
-        if (other.method, other.stage, other.label_fraction) == key:
-            return other.mean("f1_macro") or 0.0
-    return 0.0
-
-
-def _choice_rule(study: Study, shown: int) -> str:
-    chosen = "The model shown first has the highest macro F1 on the validation split"
-    if not study.arms(study.protocols[0], "val"):
-        chosen = "No validation scores are stored, so the model shown first is not a choice"
-    first = "of its seeds the first" if shown == 1 else "each with the first of its seeds"
-    return f"{chosen}; {first}. All of it is measured on the test split."
-
-
-def _model_panel(study: Study, arm: Arm) -> Panel | None:
-    row: Row = arm.rows[0]
+def _model_panel(study: Study, row: Row) -> Panel | None:
     predictions = study.predictions(row)
     if predictions is None:
         return None
     classes, labels = predictions.classes, predictions.labels
-    title = f"{arm.title}, {fraction_title(arm.label_fraction)} of labels"
-    where = f"{title}, seed {row.seed}, test split, protocol “{arm.protocol}”"
+    fraction = fraction_title(row.label_fraction)
+    title = f"{arm_title(row.method, row.stage)}, {fraction} of labels, seed {row.seed}"
+    where = f"{title}, {row.split} split, protocol “{row.protocol}”"
+    key = f"{row.method}-{row.stage}-{row.protocol}-f{row.label_fraction:g}-s{row.seed}"
     counts = confusion(labels, predictions.predicted, classes)
     probabilities = predictions.probabilities()
     blocks: list[Block] = [
-        tables.confusion_table(counts, classes, f"confusion-{arm.key}", where),
-        tables.class_table(row, classes, f"classes-{arm.key}", where),
+        tables.confusion_table(counts, classes, f"confusion-{key}", where),
+        tables.class_table(row, classes, f"classes-{key}", where),
         Columns(
             (
-                figures.roc_curves(labels, probabilities, classes, f"roc-{arm.key}", where),
-                figures.pr_curves(labels, probabilities, classes, f"pr-{arm.key}", where),
+                curves.roc_curves(labels, probabilities, classes, f"roc-{key}", where),
+                curves.pr_curves(labels, probabilities, classes, f"pr-{key}", where),
             )
         ),
     ]
-    option = title if len(study.protocols) == 1 else f"{title}, {arm.protocol}"
-    return Panel(f"panel-{arm.key}", option, tuple(blocks))
+    option = title if len(study.protocols) == 1 else f"{title}, {row.protocol}"
+    return Panel(f"panel-{key}", option, tuple(blocks))

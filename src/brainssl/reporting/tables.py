@@ -233,14 +233,14 @@ def settings_table(settings: Mapping[str, Any], reasons: Mapping[str, str]) -> T
     flat = dict(_flatten(settings))
     given: dict[str, list[str]] = {}
     for key, reason in reasons.items():
-        name, _, at = key.partition("@")
-        given.setdefault(name, []).append(f"{_condition(at)}: {reason}" if at else str(reason))
+        name, at = _setting_and_condition(key)
+        given.setdefault(name, []).append(f"{at}: {reason}" if at else str(reason))
     lines = [
         Line((name,), (Cell(_plain(flat.get(name))), Cell("; ".join(given.get(name, ())))))
         for name in [*flat, *(name for name in given if name not in flat)]
     ]
     return Table(
-        name="settings",
+        name="settings-resolved",
         caption="Every setting after presets, overrides and rules were resolved.",
         stub=("Setting",),
         columns=("Value", "Reason"),
@@ -326,12 +326,13 @@ def _flatten(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, A
     return flat
 
 
-def _condition(at: str) -> str:
-    """Return "with 10 % of labels" for the `@0.1` of a reason's key, and any other as it is."""
+def _setting_and_condition(key: str) -> tuple[str, str]:
+    """Split the key of a reason: "a.b@0.1" holds for a.b with 10 % of labels only."""
+    name, _, at = key.replace(" at ", "@", 1).partition("@")
     try:
-        return f"with {fraction_title(float(at))} of labels"
+        return name, f"with {fraction_title(float(at.split(' ', 1)[0]))} of labels"
     except ValueError:
-        return at
+        return name, at
 
 
 def _plain(value: Any) -> str:

@@ -16,7 +16,8 @@ class Geometry:
     Attributes:
         crop_area: range of the share of the image area that a random resized crop keeps. Below
             0.2 a crop of a brain often misses the lesion.
-        crop_ratio: range of the crop's width / height, drawn log-uniformly.
+        crop_ratio: range of the crop's width / height, drawn log-uniformly from what fits into the
+            image at the area drawn.
         zoom: largest relative change of scale, in and out (0.1: 0.9 to 1.1).
         shift: largest horizontal and vertical shift, as a share of the side.
         rotation: largest rotation either way, in degrees.
@@ -45,8 +46,9 @@ def draw_warps(
         return torch.empty(count).uniform_(low, high, generator=generator)
 
     area = uniform(*geometry.crop_area)
-    low, high = torch.tensor(geometry.crop_ratio).log().tolist()
-    ratio = uniform(low, high).exp()
+    # Width and height are at most 1, hence the ratio lies between the area and its inverse.
+    low, high = (torch.tensor(end).maximum(area).minimum(1 / area) for end in geometry.crop_ratio)
+    ratio = torch.lerp(low.log(), high.log(), uniform(0, 1)).exp()
     width = (area * ratio).sqrt().clamp(max=1)
     height = (area / ratio).sqrt().clamp(max=1)
     centre_x = uniform(-1, 1) * (1 - width)

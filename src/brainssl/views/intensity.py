@@ -61,7 +61,8 @@ def change_intensity(
     if intensity.gamma != (1.0, 1.0):
         images = images.pow(gamma)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    images = ((images - mean) * contrast + mean) * brightness
+    # lerp gives the image itself, bit for bit, where the contrast is 1.
+    images = torch.lerp(mean, images, contrast) * brightness
     if intensity.noise > 0:
         noise = torch.empty(images.shape).normal_(generator=generator).to(device)
         images = images + noise * uniform(0, intensity.noise)

@@ -42,9 +42,14 @@ class ViewRecipe:
         Returns:
             Float32 views in [0, 1].
         """
-        warps = draw_warps(self.geometry, len(images), generator).to(images.device)
-        views = warp(to_unit(images), warps, size, self.geometry.fill)
-        return change_intensity(views, self.intensity, generator)
+        views = to_unit(images)
+        # Under autocast, coordinates would be rounded to the 8 bits of bfloat16.
+        with torch.autocast(images.device.type, enabled=False):
+            # Even the identity warp interpolates; a recipe that changes nothing must not.
+            if self.geometry != Geometry() or images.shape[1:] != (size, size):
+                warps = draw_warps(self.geometry, len(images), generator).to(images.device)
+                views = warp(views, warps, size, self.geometry.fill)
+            return change_intensity(views, self.intensity, generator)
 
 
 def to_unit(images: UInt8[Tensor, "n h w"]) -> Float[Tensor, "n 1 h w"]:

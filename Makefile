@@ -1,0 +1,36 @@
+# `make demo` and `make test` do all of their own set-up; PYTHON chooses the interpreter.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PARALLEL ?= 2
+
+.PHONY: demo test lint types docs clean
+
+demo: $(VENV)/.installed
+	test -d demo/phantom || $(BIN)/brainssl phantom demo/phantom --size 96
+	$(BIN)/brainssl study demo/phantom demo/study --preset quick \
+	  --methods simclr --protocols grouped --label-fractions 0.1,1.0 --seeds 2
+
+test: $(VENV)/.installed lint types
+	# One thread a process: two test processes with two threads each would fight for two cores.
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PARALLEL)
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+docs: $(VENV)/.installed
+	$(BIN)/mkdocs build --strict --quiet
+
+# Installed again whenever the declared dependencies change.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo site .pytest_cache .mypy_cache .ruff_cache

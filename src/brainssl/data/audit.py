@@ -1,0 +1,286 @@
+"""The data are checked before the first epoch: what is there, what is wrong, what would leak."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brainssl import __version__
+from brainssl.data.audit_findings import findings_of
+from brainssl.data.audit_page import write_page
+from brainssl.data.duplicates import NEAR, Pairs
+from brainssl.data.layout import sequence_of
+from brainssl.data.leakage import KINDS, Leakage, random_split_leakage
+from brainssl.data.scan import Scan, scan
+from brainssl.storage import write_json
+
+DRAWS = 20
+SEED = 0
+LISTED = 24
+"""Worst pairs that are listed and pictured."""
+
+
+def audit(
+    source: Path,
+    *,
+    labels: Path | None = None,
+    out: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Scan a source and report on it.
+
+    Args:
+        source: a folder of images, as `brainssl.data.scan.scan` takes it.
+        labels: CSV of labels, as there.
+        out: folder for `audit.json` and `audit.html`; nothing is written without it.
+        progress: is told (images done, images in all).
+
+    Returns:
+        The report, as `audit_scan` describes it.
+
+    Raises:
+        BrainsslError: as `scan` does.
+    """
+    return audit_scan(scan(source, labels=labels, progress=progress), out=out)
+
+
+def audit_scan(scanned: Scan, *, out: Path | None = None) -> dict[str, Any]:
+    """Report on a source that was scanned.
+
+    Args:
+        scanned: the scan.
+        out: folder for `audit.json` and `audit.html`; nothing is written without it.
+
+    Returns:
+        A report that JSON can hold:
+
+        - `source`, `version`; `images`, `labelled`, `unlabelled`, `patients` (0 if unknown)
+        - `findings`: sentences, the most serious first, each with its mend
+        - `classes`: `label sequence images patients groups` each; `sequences`: images by sequence
+        - `small_classes`: labels with fewer than 3 groups, which cannot be in all three parts
+        - `unreadable`: `path reason` each; `notes`: what the scan decided
+        - `sizes`: `distinct`, the `smallest` and `largest` [width, height], the `most_common` with
+          their counts; `bit_depths` and `flags`: images by each
+        - `byte_identical`, `pixel_identical`: `sets` of copies, `images` in them, `superfluous`
+        - `near_duplicates`: `similarity` from which pairs count, `pairs`, `images` in one and their
+          `share`, `across_patients` (pairs)
+        - `groups`: `count`, `largest`, `sizes` (groups by size)
+        - `conflicts`: `identical` sets of copies that bear different labels and the `images` in
+          them; `near_duplicates` (pairs) of different labels, sequence aside
+        - `random_split`: `draws`, `seed` and for each of `brainssl.data.leakage.KINDS` the `mean`
+          and `sd` of the share of test images that a split 80/10/10 by image leaks (`patient` is
+          None where no patient is known; the kinds are absent below 10 images)
+        - `given_split`: None, or `train` and `test` images, `groups_across`, and for each kind the
+          share of test images that the given training set holds
+        - `worst_pairs`: `left right left_label right_label similarity why` each
+    """
+    report = _report(scanned)
+    findings = findings_of(report)
+    report["findings"] = [finding.sentence for finding in findings]
+    if out is not None:
+        write_json(out / "audit.json", report)
+        write_page(out / "audit.html", report, findings, scanned.root)
+    return report
+
+
+def _report(scanned: Scan) -> dict[str, Any]:
+    manifest, near = scanned.manifest, scanned.pairs.near()
+    leakage = Leakage.of(manifest, near)
+    classes = _classes(manifest)
+    labelled = int(manifest["label"].notna().sum())
+    return {
+        "source": str(scanned.root),
+        "version": __version__,
+        "images": len(manifest),
+        "labelled": labelled,
+        "unlabelled": len(manifest) - labelled,
+        "patients": int(manifest["patient"].nunique()),
+        "findings": [],
+        "classes": classes,
+        "sequences": _counts(manifest["sequence"].fillna("unknown")),
+        "small_classes": [one["label"] for one in classes if one["groups"] < 3],
+        "unreadable": [{"path": path, "reason": reason} for path, reason in scanned.unreadable],
+        "notes": list(scanned.notes),
+        "sizes": _sizes(manifest),
+        "bit_depths": _counts(manifest["source_bits"].astype(str)),
+        "flags": dict(
+            Counter(";".join(filter(None, manifest["flags"])).split(";")) - Counter([""])
+        ),
+        "byte_identical": _copies(scanned.file_digests),
+        "pixel_identical": _copies(manifest["pixels"].tolist()),
+        "near_duplicates": _near(manifest, near),
+        "groups": _groups(manifest),
+        "conflicts": _conflicts(manifest, near),
+        "random_split": _random_split(manifest, leakage),
+        "given_split": _given_split(manifest, leakage),
+        "worst_pairs": _worst_pairs(manifest, near),
+    }
+
+
+def _counts(values: "pd.Series[str]") -> dict[str, int]:
+    return {str(name): int(count) for name, count in values.value_counts().sort_index().items()}
+
+
+def _classes(manifest: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            "label": str(label),
+            "sequence": sequence_of(str(label)),
+            "images": len(rows),
+            "patients": int(rows["patient"].nunique()),
+            "groups": int(rows["group"].nunique()),
+        }
+        for label, rows in manifest.dropna(subset=["label"]).groupby("label")
+    ]
+
+
+def _sizes(manifest: pd.DataFrame) -> dict[str, Any]:
+    sizes = Counter(zip(manifest["width"].tolist(), manifest["height"].tolist(), strict=True))
+    by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+    common = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))[:6]
+    return {
+        "distinct": len(sizes),
+        "smallest": list(by_area[0]),
+        "largest": list(by_area[-1]),
+        "most_common": [{"size": list(size), "images": count} for size, count in common],
+    }
+
+
+def _copies(digests: Sequence[str]) -> dict[str, int]:
+    sets = [count for count in Counter(digests).values() if count > 1]
+    return {"sets": len(sets), "images": sum(sets), "superfluous": sum(sets) - len(sets)}
+
+
+def _near(manifest: pd.DataFrame, near: Pairs) -> dict[str, Any]:
+    """Count near-duplicates; images with an identical copy have one, too."""
+    involved = manifest["pixels"].duplicated(keep=False).to_numpy(copy=True)
+    involved[near.left] = involved[near.right] = True
+    patient = manifest["patient"].to_numpy()
+    known = manifest["patient"].notna().to_numpy()
+    across = known[near.left] & known[near.right] & (patient[near.left] != patient[near.right])
+    return {
+        "similarity": NEAR,
+        "pairs": len(near),
+        "images": int(involved.sum()),
+        "share": float(involved.mean()),
+        "across_patients": int(across.sum()),
+    }
+
+
+def _groups(manifest: pd.DataFrame) -> dict[str, Any]:
+    sizes = manifest["group"].value_counts()
+    by_size = sizes.value_counts().sort_index()
+    return {
+        "count": len(sizes),
+        "largest": int(sizes.max()),
+        "sizes": {str(size): int(count) for size, count in by_size.items()},
+    }
+
+
+def _families(manifest: pd.DataFrame) -> pd.Series:
+    """Labels without their sequence: a slice's T1 and T1C+ may well look alike."""
+    sequences = manifest["label"].map(sequence_of, na_action="ignore")
+    return pd.Series(
+        [
+            re.sub(r"[\s_\-./(]*\S*$", "", label) if isinstance(sequence, str) else label
+            for label, sequence in zip(manifest["label"], sequences, strict=True)
+        ],
+        index=manifest.index,
+        dtype=object,
+    )
+
+
+def _conflicts(manifest: pd.DataFrame, near: Pairs) -> dict[str, int]:
+    labelled = manifest.dropna(subset=["label"])
+    labels = labelled.groupby("pixels")["label"].nunique()
+    digests = labels.index[labels > 1]
+    return {
+        "identical": len(digests),
+        "images": int(labelled["pixels"].isin(digests).sum()),
+        "near_duplicates": int(_differing(manifest, near).sum()),
+    }
+
+
+def _differing(manifest: pd.DataFrame, near: Pairs) -> np.ndarray:
+    family, known = _families(manifest).to_numpy(), manifest["label"].notna().to_numpy()
+    return np.asarray(
+        known[near.left] & known[near.right] & (family[near.left] != family[near.right]), bool
+    )
+
+
+def _random_split(manifest: pd.DataFrame, leakage: Leakage) -> dict[str, Any]:
+    rows = np.flatnonzero(manifest["label"].notna())
+    rows = rows if len(rows) else np.arange(len(manifest))
+    generator = np.random.default_rng(SEED)
+    found = random_split_leakage(leakage, rows, draws=DRAWS, generator=generator)
+    shares: dict[str, Any] = {kind: {"mean": m, "sd": sd} for kind, (m, sd) in found.items()}
+    if "patient" in shares and manifest["patient"].isna().all():
+        shares["patient"] = None
+    return {"draws": DRAWS, "seed": SEED} | shares
+
+
+def _given_split(manifest: pd.DataFrame, leakage: Leakage) -> dict[str, Any] | None:
+    train, test = (np.flatnonzero(manifest["given"] == part) for part in ("train", "test"))
+    if not len(train) or not len(test):
+        return None
+    seen = leakage.seen(train, test)
+    across = np.intersect1d(leakage.group[train], leakage.group[test])
+    shares: dict[str, Any] = {kind: float(seen[kind].mean()) for kind in KINDS}
+    if manifest["patient"].isna().all():
+        shares["patient"] = None
+    return {"train": len(train), "test": len(test), "groups_across": len(across)} | shares
+
+
+def _worst_pairs(manifest: pd.DataFrame, near: Pairs) -> list[dict[str, Any]]:
+    """List identical and near pairs: other labels first, then other parts, patients, the rest."""
+    left, right, similarity = _all_pairs(manifest, near)
+    family = _families(manifest).to_numpy()
+    columns = {name: manifest[name].to_numpy() for name in ("path", "label", "given", "patient")}
+    same_pixels = (manifest["pixels"].to_numpy()[left]) == (manifest["pixels"].to_numpy()[right])
+
+    def differ(values: np.ndarray) -> np.ndarray:
+        known = pd.notna(values[left]) & pd.notna(values[right])
+        return np.asarray(known & (values[left] != values[right]), bool)
+
+    reasons = [
+        ("identical, different labels", same_pixels & differ(columns["label"])),
+        ("nearly identical, different labels", differ(family)),
+        ("across the given split", differ(columns["given"])),
+        ("different patients", differ(columns["patient"])),
+        ("identical", same_pixels),
+        ("nearly identical", np.ones(len(left), bool)),
+    ]
+    rank = np.argmax(np.stack([which for _, which in reasons]), axis=0)
+    order = np.lexsort((right, left, -similarity, rank))[:LISTED]
+    return [
+        {
+            "left": columns["path"][left[at]],
+            "right": columns["path"][right[at]],
+            "left_label": columns["label"][left[at]],
+            "right_label": columns["label"][right[at]],
+            "similarity": round(float(similarity[at]), 4),
+            "why": reasons[rank[at]][0],
+        }
+        for at in order
+    ]
+
+
+def _all_pairs(manifest: pd.DataFrame, near: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return near-duplicates and identical copies; a set of copies as a chain, not all its pairs."""
+    copies = [
+        pair
+        for rows in manifest.groupby("pixels").indices.values()
+        for pair in zip(np.sort(rows)[:-1], np.sort(rows)[1:], strict=True)
+    ]
+    ends = np.array(copies, np.int64).reshape(-1, 2)
+    pixels = manifest["pixels"].to_numpy()
+    other = near.where(pixels[near.left] != pixels[near.right])
+    return (
+        np.concatenate([ends[:, 0], other.left]),
+        np.concatenate([ends[:, 1], other.right]),
+        np.concatenate([np.ones(len(ends), np.float32), other.similarity]),
+    )

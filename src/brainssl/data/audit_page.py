@@ -1,0 +1,87 @@
+"""The audit as one self-contained page with pictures of the worst pairs."""
+
+import base64
+import io
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from brainssl.data.audit_findings import Finding
+from brainssl.data.read import UnreadableImage, read_slice
+from brainssl.storage import write_atomically
+
+PICTURE = 208
+"""Pixels a side of the pictures in the page."""
+
+_BINS = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, 32), (33, 64), (65, 128), (129, None))
+
+
+def write_page(file: Path, report: dict[str, Any], findings: Sequence[Finding], root: Path) -> None:
+    """Write a report as a page that opens offline.
+
+    Args:
+        file: the page to write.
+        report: as `brainssl.data.audit.audit_scan` returns it.
+        findings: what it amounts to.
+        root: folder that the report's paths are relative to.
+    """
+    environment = Environment(
+        loader=PackageLoader("brainssl.data", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+    @cache
+    def picture(path: str) -> str | None:
+        return _picture(root / path)
+
+    page = environment.get_template("audit.html.jinja").render(
+        report=report,
+        findings=findings,
+        picture=picture,
+        group_bins=_group_bins(report["groups"]["sizes"]),
+        name=_title(root),
+    )
+    write_atomically(file, lambda beside: beside.write_text(page, encoding="utf-8"))
+
+
+def _title(root: Path) -> str:
+    root = root.resolve()
+    return root.parent.name if root.name == "images" else root.name
+
+
+def _picture(path: Path) -> str | None:
+    """Return a small picture as a data address, None if it cannot be read any more."""
+    try:
+        pixels = read_slice(path).pixels
+    except UnreadableImage:
+        return None
+    image = Image.fromarray(np.round(pixels * 255).astype(np.uint8))
+    image.thumbnail((PICTURE, PICTURE), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def _group_bins(sizes: dict[str, int]) -> list[dict[str, Any]]:
+    """Return how many groups and images each range of group sizes holds, up to the last in use."""
+    bins = []
+    for low, high in _BINS:
+        inside = {
+            int(size): count
+            for size, count in sizes.items()
+            if int(size) >= low and (high is None or int(size) <= high)
+        }
+        name = str(low) if low == high else f"{low}–{high}" if high else f"over {low - 1}"
+        images = sum(size * count for size, count in inside.items())
+        bins.append({"name": name, "groups": sum(inside.values()), "images": images})
+    while bins and not bins[-1]["groups"]:
+        bins.pop()
+    return bins

@@ -1,0 +1,91 @@
+"""What a report is made of: blocks that the template shows by their kind, and sections of them."""
+
+from dataclasses import dataclass, field
+
+from brainssl.reporting.figures import Figure
+from brainssl.reporting.findings import Caution
+from brainssl.reporting.pictures import Picture
+from brainssl.reporting.tables import Table
+
+
+@dataclass(frozen=True)
+class Prose:
+    """Paragraphs; `lead` sets the first one larger."""
+
+    paragraphs: tuple[str, ...]
+    lead: bool = False
+    kind: str = "prose"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Terms and what they are, as a definition list; `code` sets the values in monospace."""
+
+    pairs: tuple[tuple[str, str], ...]
+    code: frozenset[str] = frozenset()
+    kind: str = "facts"
+
+
+@dataclass(frozen=True)
+class Cautions:
+    """A list of cautions."""
+
+    items: tuple[Caution, ...]
+    kind: str = "cautions"
+
+
+@dataclass(frozen=True)
+class Strips:
+    """Sample pictures, a strip a class."""
+
+    caption: str
+    pictures: tuple[Picture, ...]
+    kind: str = "strips"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks that a reader opens if wanted."""
+
+    title: str
+    blocks: tuple["Block", ...]
+    kind: str = "fold"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Blocks side by side where the page is wide enough."""
+
+    blocks: tuple["Block", ...]
+    kind: str = "columns"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One of the alternatives of a `Choice`."""
+
+    name: str
+    title: str
+    blocks: tuple["Block", ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Alternatives of which one is shown, the first to begin with."""
+
+    name: str
+    label: str
+    panels: tuple[Panel, ...]
+    kind: str = "choice"
+
+
+Block = Prose | Facts | Cautions | Strips | Fold | Columns | Choice | Table | Figure
+
+
+@dataclass(frozen=True)
+class Section:
+    """A numbered part of the report."""
+
+    name: str
+    title: str
+    blocks: tuple[Block, ...] = field(default=())

@@ -1,0 +1,101 @@
+"""Small, fast data that every test may use, and the way to `tests/oracles`.
+
+Fixtures:
+    image_folder: 24 PNG files of 20 x 24 px in class folders, beside no tables.
+    store: an ImageStore of 60 images of 32 px in three classes.
+    shared_folder, shared_store: the same, made once, for tests that only read.
+
+All are made of noise with a bright square whose place tells the class, so that a network can
+learn them.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from brainssl.data.store import ImageStore, write_store
+
+sys.path.insert(0, str(Path(__file__).parent))  # so that tests can import `oracles`
+
+CLASSES = ("Glioma T1", "Glioma T2", "Normal T1")
+
+
+def picture(kind: int, generator: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Noise with a bright square in one of four quarters, uint8."""
+    pixels = generator.integers(0, 120, (height, width), dtype=np.uint8)
+    top, left = (kind // 2) * height // 2, (kind % 2) * width // 2
+    pixels[top + 2 : top + height // 2 - 2, left + 2 : left + width // 2 - 2] += 100
+    return pixels
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """Class folders `Glioma T1`, `Glioma T2`, `Normal T1` with eight different grey PNGs each."""
+    return make_image_folder(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same folder for every test: not to be written to."""
+    return make_image_folder(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ImageStore:
+    """A store of 60 images of 32 px: 54 labelled in three classes, 6 without label."""
+    return make_store(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> ImageStore:
+    """The same store for every test: not to be written to."""
+    return make_store(tmp_path_factory.mktemp("shared"))
+
+
+def make_image_folder(folder: Path) -> Path:
+    """Write the class folders."""
+    root = folder / "images of patients"
+    generator = np.random.default_rng(0)
+    for kind, name in enumerate(CLASSES):
+        (root / name).mkdir(parents=True)
+        for number in range(8):
+            pixels = picture(kind, generator, 24, 20)
+            Image.fromarray(pixels).save(root / name / f"slice {number}.png")
+    return root
+
+
+def make_store(folder: Path) -> ImageStore:
+    """Write the store.
+
+    20 groups of 3 images. Most groups span two classes, and each unlabelled image shares its
+    group with labelled ones, so that every shortcut across groups shows. No set is given.
+    """
+    generator = np.random.default_rng(0)
+    group = np.repeat(np.arange(20), 3)
+    kind = (group + np.tile([0, 0, 1], 20)) % 3
+    unlabelled = np.zeros(60, bool)
+    unlabelled[::10] = True
+    labels = [None if blank else CLASSES[k] for k, blank in zip(kind, unlabelled, strict=True)]
+    sequence = [None if label is None else label.split()[-1] for label in labels]
+    manifest = pd.DataFrame(
+        {
+            "image_id": [f"{number:016x}" for number in range(60)],
+            "path": [f"slice {number}.png" for number in range(60)],
+            "label": pd.Series(labels, dtype=object),
+            "sequence": pd.Series(sequence, dtype=object),
+            "patient": [f"patient {number}" for number in group],
+            "group": group.astype(np.int64),
+            "width": np.full(60, 32, np.int64),
+            "height": np.full(60, 32, np.int64),
+            "source_bits": np.full(60, 8, np.int64),
+            "flags": "",
+            "given": pd.Series([None] * 60, dtype=object),
+            "pixels": [f"{number:064x}" for number in range(60)],
+        }
+    )
+    pictures = (picture(k, generator, 32, 32) for k in kind)
+    return write_store(folder / "store", manifest, pictures, size=32, facts={})

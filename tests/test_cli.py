@@ -1,0 +1,179 @@
+"""The command line: the contract of names, exits and errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from brainssl.cli import app
+
+COMMANDS = (
+    "phantom",
+    "audit",
+    "prepare",
+    "pretrain",
+    "probe",
+    "finetune",
+    "evaluate",
+    "study",
+    "predict",
+)
+SETTINGS = {
+    "encoder.name": "test_resnet",
+    "pretrain.epochs": 1,
+    "pretrain.batch_size": 8,
+    "probe.epochs": 3,
+    "finetune.epochs": 1,
+    "finetune.batch_size": 8,
+    "evaluation.draws": 20,
+    "split.val_fraction": 0.2,
+    "split.test_fraction": 0.2,
+    "run.accelerator": "cpu",
+}
+FAST = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
+
+
+def run(*words: object) -> Any:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def said(*words: object) -> Any:
+    """Run with `--json` and return the answer."""
+    result = run(*words, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def prepared(shared_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = tmp_path_factory.mktemp("cli") / "store"
+    said("prepare", shared_folder, store, "--size", 32)
+    return store
+
+
+@pytest.fixture(scope="module")
+def pretrained(prepared: Path) -> Path:
+    out = prepared.parent / "ssl"
+    answer = said("pretrain", prepared, out, "--method", "simclr", *FAST)
+    assert Path(answer["encoder"]).is_file()
+    return out
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    for command in COMMANDS:
+        result = run(command, "--help")
+        assert result.exit_code == 0
+        assert f"Example: brainssl {command}" in " ".join(result.output.split())
+
+
+def test_help_is_light() -> None:
+    """`--help` imports nothing heavy, so it answers at once."""
+    code = (
+        "import sys; from brainssl.cli import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('torch', 'lightning', 'pandas', 'timm') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_from_a_folder_to_a_prediction(
+    prepared: Path, pretrained: Path, shared_folder: Path
+) -> None:
+    folder = prepared.parent
+    linear = said("probe", prepared, pretrained, folder / "linear", *FAST)
+    tuned = said(
+        "finetune",
+        prepared,
+        folder / "tuned",
+        "--encoder",
+        pretrained,
+        "--label-fraction",
+        0.5,
+        *FAST,
+    )
+    scratch = said("finetune", prepared, folder / "scratch", *FAST)
+    for rows, stage, method in (
+        (linear, "linear", "simclr"),
+        (tuned, "finetune", "simclr"),
+        (scratch, "supervised", "supervised"),
+    ):
+        assert {row["split"] for row in rows} == {"train", "val", "test"}
+        assert {(row["stage"], row["method"]) for row in rows} == {(stage, method)}
+    assert tuned[0]["n"] < scratch[0]["n"]
+
+    again = said("evaluate", prepared, folder / "tuned", folder / "again", *FAST[-4:])
+    key = "accuracy"
+    assert [r["metrics"][key] for r in again] == [r["metrics"][key] for r in tuned]
+
+    image = next(shared_folder.rglob("*.png"))
+    out = folder / "predictions.json"
+    assert run("predict", folder / "tuned", image, "--out", out).exit_code == 0
+    assert json.loads(out.read_text())["predictions"][0]["file"] == str(image)
+
+
+def test_all_stages_share_the_split_of_the_pretraining(prepared: Path, pretrained: Path) -> None:
+    out = prepared.parent / "linear-other-seed"
+    said("probe", prepared, pretrained, out, "--seed", 5, *FAST)
+    assert (out / "split.json").read_bytes() == (pretrained / "split.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "needle"),
+    [
+        (["prepare", "nowhere", "out"], 1, "nowhere"),
+        (["audit", "nowhere"], 1, "nowhere"),
+        (["study", "nowhere", "out"], 1, "nowhere"),
+        (["pretrain", "nowhere", "out"], 1, "nowhere"),
+        (["predict", "nowhere", "x.png"], 1, "nowhere"),
+        (["study", "x", "out", "--methods", "simclr,simsiam"], 2, "simsiam"),
+        (["study", "x", "out", "--protocols", "random"], 2, "random"),
+        (["study", "x", "out", "--label-fractions", "0,2"], 2, "0,2"),
+        (["study", "x", "out", "--set", "pretrain.epoch=3"], 1, "pretrain.epochs"),
+        (["study", "x", "out", "--preset", "slow"], 1, "quick"),
+        (["phantom", "out", "--patients", "0"], 2, "patients"),
+        (["nonsense"], 2, "nonsense"),
+    ],
+)
+def test_bad_use_is_one_clear_line(
+    words: list[str], exit_code: int, needle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*words)
+    assert result.exit_code == exit_code, result.output
+    assert needle in result.stderr
+    assert "Traceback" not in result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+
+
+def test_finished_work_is_never_overwritten(prepared: Path, pretrained: Path) -> None:
+    before = (pretrained / "encoder.safetensors").read_bytes()
+    result = run("pretrain", prepared, pretrained, *FAST)
+    assert result.exit_code == 1
+    assert "exists already" in result.stderr
+    assert (pretrained / "encoder.safetensors").read_bytes() == before
+
+
+def test_a_classifier_of_another_store_is_not_measured(
+    prepared: Path, pretrained: Path, shared_folder: Path, tmp_path: Path
+) -> None:
+    linear = prepared.parent / "linear-for-other"
+    said("probe", prepared, pretrained, linear, *FAST)
+    said("prepare", shared_folder, tmp_path / "store48", "--size", 48)
+    result = run("evaluate", tmp_path / "store48", linear, tmp_path / "out")
+    assert result.exit_code == 1
+    assert "48 px" in result.stderr
+
+
+def test_a_store_decides_the_image_size(prepared: Path) -> None:
+    """The quick preset says 64 px; the store holds 32 px and wins, unless one insists."""
+    refused = run(
+        "finetune", prepared, prepared.parent / "no", *FAST, "--set", "encoder.image_size=64"
+    )
+    assert refused.exit_code == 1
+    assert "--size 64" in refused.stderr

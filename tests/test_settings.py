@@ -28,7 +28,7 @@ TABLE3 = {
     "finetune.weight_decay": 1e-6,
     "probe.patience": 10,
     "finetune.patience": 10,
-    "finetune.min_steps": 0,
+    "finetune.min_epoch_steps": 0,
     "simclr.hidden_dim": 512,
     "simclr.output_dim": 128,
     "simclr.temperature": 0.5,
@@ -199,21 +199,6 @@ def test_an_unknown_preset_is_answered_by_the_known_ones(preset):
     message = refused([], preset)
     assert "quick" in message
     assert "paper" in message
-
-
-def test_epochs_by_hand_are_the_epochs_that_are_run():
-    preset, _ = load_settings("quick")
-    assert preset.finetune.min_steps > 0
-    settings, reasons = load_settings("quick", ["finetune.epochs=2"])
-    assert (settings.finetune.epochs, settings.finetune.min_steps) == (2, 0)
-    assert reasons["finetune.min_steps"] == "finetune.epochs is set by hand"
-
-
-def test_min_steps_by_hand_stay():
-    overrides = ["finetune.min_steps=50", "finetune.epochs=2"]
-    settings, reasons = load_settings("quick", overrides)
-    assert (settings.finetune.epochs, settings.finetune.min_steps) == (2, 50)
-    assert reasons["finetune.min_steps"] == "set by hand"
 
 
 def test_with_image_size_changes_that_alone():

@@ -97,8 +97,8 @@ class FinetuneSettings(Section):
     """Fine-tuning, and the supervised baseline: the same budget for both."""
 
     epochs: Positive = 30
-    min_steps: Annotated[int, Field(ge=0)] = 0  # more epochs where labels are so few that they
-    #                                             would give fewer optimiser steps than this
+    min_epoch_steps: Annotated[int, Field(ge=0)] = 0  # an epoch goes through few labels as often
+    #                                                  as it takes to make this many steps
     batch_size: Positive = 32
     learning_rate: Rate = 1e-3  # of the encoder
     head_factor: Rate = 10.0  # the new classifier learns this many times faster
@@ -166,14 +166,12 @@ def load_settings(
         tables.setdefault(section, {})[name] = value
         reasons[key] = "set by hand"
     by_hand = [key for key, reason in reasons.items() if reason == "set by hand"]
-    if "finetune.epochs" in by_hand and "finetune.min_steps" not in by_hand:
-        tables["finetune"]["min_steps"] = 0
-        reasons["finetune.min_steps"] = "finetune.epochs is set by hand"
     try:
         settings = Settings.model_validate(tables)
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"][:2])
-        if any(f"{key}.".startswith(f"{place}.") for key in by_hand):
+        by_hand = [f"{key}." for key, reason in reasons.items() if reason == "set by hand"]
+        if any(key.startswith(f"{place}.") for key in by_hand):
             where = "--set"
         raise BrainsslError(f"{where}: {_explain(error)}") from None
     every = _keys(settings.model_dump())

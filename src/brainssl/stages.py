@@ -20,7 +20,7 @@ from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
 from brainssl.settings import Settings
 from brainssl.storage import whole_folder, write_json
-from brainssl.training.finetune import budget, finetune
+from brainssl.training.finetune import finetune, passes
 from brainssl.training.probe import fit_probe
 
 Progress = Callable[[int, int], None]
@@ -160,7 +160,7 @@ def finetune_stage(
             progress=progress,
         )
         told = facts | {"label_fraction": label_fraction, "seed": seed}
-        told["budget"] = budget(settings.finetune, len(rows["train"])).reason
+        told["passes"] = passes(settings.finetune, len(rows["train"]))
         classifier = Classifier(encoder, head, data.store.classes, told | data.facts())
         return _finish(classifier, data, rows, folder, settings, started)
 

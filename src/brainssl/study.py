@@ -265,7 +265,7 @@ class Study:
             "label_fractions": list(plan.label_fractions),
             "classes": list(next(iter(shared.values())).store.classes),
             "settings": plan.settings.model_dump(mode="json"),
-            "reasons": plan.reasons | _budgets(rows),
+            "reasons": plan.reasons | _passes(rows),
             "splits": {protocol: _split_facts(data) for protocol, data in shared.items()},
             "audit": audit,
             "best": _best(rows, plan.protocols[0]),
@@ -295,11 +295,14 @@ def _split_facts(data: Data) -> dict[str, Any]:
     }
 
 
-def _budgets(rows: list[dict[str, Any]]) -> dict[str, str]:
+def _passes(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Say how finetune.min_epoch_steps worked out at each label fraction."""
     return {
-        f"finetune.epochs at {row['label_fraction']:g} of the labels": row["budget"]
+        f"passes through the labels an epoch, at {row['label_fraction']:g} of them": (
+            f"{row['passes']}, by finetune.min_epoch_steps"
+        )
         for row in rows
-        if "budget" in row
+        if "passes" in row
     }
 
 

@@ -127,14 +127,19 @@ def test_a_split_by_image_puts_copies_of_one_original_on_both_sides(uneven, tmp_
     originals = {part: {one.split("+")[0] for one in split.ids(part)} for part in ("train", "test")}
     assert originals["train"] & originals["test"]
     grouped = make_split(balanced.manifest, protocol="grouped")
-    originals = {part: {one.split("+")[0] for one in grouped.ids(part)} for part in ("train", "test")}
+    originals = {
+        part: {one.split("+")[0] for one in grouped.ids(part)} for part in ("train", "test")
+    }
     assert not originals["train"] & originals["test"]
 
 
 def test_progress_counts_every_image(uneven, tmp_path):
     calls = []
     balanced = balance(
-        uneven, tmp_path / "b", augment=noisy, progress=lambda done, total: calls.append((done, total))
+        uneven,
+        tmp_path / "b",
+        augment=noisy,
+        progress=lambda done, total: calls.append((done, total)),
     )
     count = len(balanced.manifest)
     assert calls == [(number, count) for number in range(1, count + 1)]

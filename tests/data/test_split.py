@@ -459,7 +459,7 @@ def test_a_fraction_of_hundred_images_is_its_percents(fraction, count):
     assert len(label_subset(build(["a", "b"] * 50, range(100)), split, fraction)) == count
 
 
-@pytest.mark.parametrize("fraction", [0, -0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("fraction", [0.0, -0.1, 1.1, float("nan")])
 def test_a_fraction_outside_of_its_range_is_refused(store, fraction):
     with pytest.raises(BrainsslError, match="above 0 and at most 1"):
         label_subset(store.manifest, make_split(store.manifest), fraction)

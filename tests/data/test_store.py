@@ -98,7 +98,7 @@ def test_memory_does_not_grow_with_the_number_of_images(image_folder, tmp_path, 
         prepare(Scan(found.root, rows, [], []), tmp_path / f"{count}", size=64)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[2] - peaks[1] < 4 * 2**20
+    assert peaks[2] - peaks[1] < 2 * 2**20
 
 
 KILLED = """

@@ -50,6 +50,11 @@ def test_the_default_population_has_the_published_proportions() -> None:
         assert slices[name] == pytest.approx(1000 * n / total, abs=2)
 
 
+def test_patients_have_one_two_or_three_sequences() -> None:
+    plan = plan_cohort(130, np.random.default_rng(0))
+    assert {len(p.slices) for p in plan} == {1, 2, 3}
+
+
 @settings(max_examples=40, deadline=None)
 @given(patients=st.integers(1, 300), seed=st.integers(0, 2**32))
 def test_what_holds_for_every_plan(patients: int, seed: int) -> None:

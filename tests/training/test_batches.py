@@ -32,6 +32,14 @@ def test_a_small_set_is_one_batch() -> None:
     assert [len(batch) for batch in batches] == [5]
 
 
+def test_passes_go_through_all_rows_equally_often() -> None:
+    batches = list(training_batches(np.arange(8, dtype=np.int64), 4, seed=0, passes=3))
+    first, second = (np.concatenate(batches[i : i + 2]) for i in (0, 2))
+    assert len(batches) == 6
+    assert sorted(first) == sorted(second) == list(range(8))
+    assert first.tolist() != second.tolist()
+
+
 def test_plain_batches_keep_everything_in_order() -> None:
     rows = np.array([7, 3, 9, 1, 5], np.int64)
     assert [b.tolist() for b in plain_batches(rows, 2)] == [[7, 3], [9, 1], [5]]

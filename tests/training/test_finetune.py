@@ -14,7 +14,7 @@ from brainssl.data.store import ImageStore
 from brainssl.encoders import Encoder, build_encoder
 from brainssl.settings import FinetuneSettings, Settings, load_settings
 from brainssl.training import finetune as module
-from brainssl.training.finetune import Finetuning, SmoothedChoice, budget, finetune
+from brainssl.training.finetune import Finetuning, SmoothedChoice, finetune, passes
 from brainssl.views.recipes import ViewRecipe
 
 
@@ -48,13 +48,12 @@ def train(shared_store: ImageStore, folder: Path, *overrides: str) -> tuple[Enco
     return encoder, head
 
 
-def test_few_labels_get_more_epochs_and_say_why() -> None:
-    settings = FinetuneSettings(epochs=20, min_steps=300, batch_size=32)
-    many, few = budget(settings, 3200), budget(settings, 64)
-    assert many.epochs == 20
-    assert few.epochs == 150
-    assert "64 labelled images" in few.reason
-    assert budget(settings, 3).epochs == 300
+def test_an_epoch_of_few_labels_has_enough_steps() -> None:
+    settings = FinetuneSettings(min_epoch_steps=15, batch_size=32)
+    assert passes(settings, 3200) == 1
+    assert passes(settings, 64) == 8
+    assert passes(settings, 3) == 15
+    assert passes(FinetuneSettings(min_epoch_steps=0), 3) == 1
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,9 @@ def test_a_warp_is_one_bilinear_resampling(seed, fill, size):
     images = noise(3, 1, 17, 14)
     warps = draw_warps(EVERYTHING, 3, torch.Generator().manual_seed(seed))
     found = warp(images, warps, size, fill)[:, 0].numpy()
-    for image, matrix, view in zip(images[:, 0].numpy(), warps.double().numpy(), found, strict=True):
+    for image, matrix, view in zip(
+        images[:, 0].numpy(), warps.double().numpy(), found, strict=True
+    ):
         assert view == pytest.approx(resample(image, matrix, size, fill), abs=1e-4)
 
 

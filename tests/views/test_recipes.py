@@ -91,7 +91,11 @@ def test_a_batch_is_its_images_one_by_one():
     fixed = ViewRecipe(
         geometry=Geometry(flip=1.0, fill="border"),
         intensity=Intensity(
-            brightness=(0.9, 0.9), gamma=(0.7, 0.7), contrast=(1.2, 1.2), blur=1.0, blur_sigma=(9, 9)
+            brightness=(0.9, 0.9),
+            gamma=(0.7, 0.7),
+            contrast=(1.2, 1.2),
+            blur=1.0,
+            blur_sigma=(9.0, 9.0),
         ),
     )
     images = stored(5, 20)
@@ -133,7 +137,7 @@ def test_an_unknown_value_is_no_part_of_a_recipe():
 
 
 def test_table_2_is_the_studys():
-    """Rotation 20 degrees, shifts and zoom 10 %, horizontal flip, brightness 0.8 to 1.2, nearest."""
+    """Rotation 20 degrees, shift and zoom 10 %, left-right flip, brightness 0.8 to 1.2, nearest."""
     assert vars(TABLE2.geometry) == {
         "crop_area": (1.0, 1.0),
         "crop_ratio": (1.0, 1.0),

@@ -270,7 +270,7 @@ def _worst_pairs(manifest: pd.DataFrame, near: Pairs) -> list[dict[str, Any]]:
 
 
 def _all_pairs(manifest: pd.DataFrame, near: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return near-duplicates and identical copies; a set of copies as a chain, not all its pairs."""
+    """Return near-duplicates and identical copies; a set of copies gives a chain of pairs."""
     copies = [
         pair
         for rows in manifest.groupby("pixels").indices.values()

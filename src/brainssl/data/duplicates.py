@@ -152,7 +152,7 @@ def near_pairs(fingerprints: Float16[np.ndarray, "n 2 side side"]) -> Pairs:
     """Find the pairs that resemble each other enough to link two images.
 
     Up to 8,192 images all pairs are searched; beyond, an inverted file with 4·√n cells of which 24
-    are visited, which costs O(n^1.5). Memory is about 6 KB an image.
+    are visited: O(n^1.5), about 11 KB of memory an image.
 
     Args:
         fingerprints: of distinct images or copies, as `fingerprint` returns them.

@@ -268,9 +268,8 @@ def _assign(
     counts = pd.crosstab(units.to_numpy(), labels.to_numpy()).reindex(columns=classes, fill_value=0)
     # The images in all are a column of their own, after the classes.
     table = np.column_stack([counts, counts.sum(axis=1)]).astype(np.float64)
-    restarts = max(_RESTARTS, min(100, 2000 // (len(table) or 1)))  # few groups: cheap and fickle
-    if (table[:, -1] <= 1).all():
-        restarts = 1  # units of one image are alike: no order of them is better than another
+    # Units of one image are alike: no order of them is better than another.
+    restarts = _RESTARTS if (table[:, -1] > 1).any() else 1
     tries = (
         _greedy(table, goal, np.random.default_rng([seed, restart]), disorder=restart / restarts)
         for restart in range(restarts)

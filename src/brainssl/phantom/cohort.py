@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -88,17 +89,14 @@ def plan_cohort(patients: int, generator: np.random.Generator) -> list[Patient]:
         people = members[family]
         if not people:
             continue
-        cursor = 0
         counts = CLASS_COUNTS[family]
         wanted = {s: total * n / everything for s, n in counts.items()}
         havers = {s: _patients_for(w, len(people)) for s, w in wanted.items()}
         while sum(havers.values()) < len(people):  # nobody goes without a scan
             poorest = min(havers, key=lambda s: havers[s] / wanted[s])
             havers[poorest] += 1
-        for sequence, number in havers.items():
-            chosen = [people[(cursor + i) % len(people)] for i in range(number)]
-            cursor += number
-            dealt = _deal(round(wanted[sequence]), number, generator)
+        for sequence, chosen in _choose(people, havers, generator).items():
+            dealt = _deal(round(wanted[sequence]), len(chosen), generator)
             for person, n in zip(chosen, dealt, strict=True):
                 slices[person][sequence] = n
     family_of = {person: f for f, people in members.items() for person in people}
@@ -116,6 +114,26 @@ def _shares(weights: np.ndarray, total: int, fewest: int) -> list[int]:
 
 def _patients_for(slices: float, people: int) -> int:
     return int(np.clip(round(slices / _TYPICAL), min(_PATIENTS_A_CLASS, people), people))
+
+
+def _choose(
+    people: list[int], havers: dict[str, int], generator: np.random.Generator
+) -> dict[str, list[int]]:
+    """Chooses who has each sequence, so many people each, and everybody at least one."""
+    chosen = {
+        s: [int(p) for p in generator.choice(people, n, replace=False)] for s, n in havers.items()
+    }
+    owned = Counter(p for scans in chosen.values() for p in scans)
+    for person in people:
+        if owned[person]:
+            continue
+        # Somebody with the most sequences gives one up.
+        donor = max(people, key=lambda p: owned[p])
+        scans = next(scans for scans in chosen.values() if donor in scans)
+        scans[scans.index(donor)] = person
+        owned[donor] -= 1
+        owned[person] = 1
+    return chosen
 
 
 def _deal(total: int, people: int, generator: np.random.Generator) -> list[int]:

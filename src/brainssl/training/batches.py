@@ -16,30 +16,35 @@ class ShuffledRows(Sampler[int]):
     Hence a run that goes on after a kill sees the order that it would have seen.
     """
 
-    def __init__(self, count: int, seed: int) -> None:
-        self.count, self.seed, self.epoch = count, seed, 0
+    def __init__(self, count: int, seed: int, passes: int = 1) -> None:
+        self.count, self.seed, self.passes, self.epoch = count, seed, passes, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; Lightning calls this before each one."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.count
+        return self.count * self.passes
 
     def __iter__(self) -> Iterator[int]:
         generator = seeded(self.seed, 0, self.epoch)
-        yield from torch.randperm(self.count, generator=generator).tolist()
+        for _ in range(self.passes):
+            yield from torch.randperm(self.count, generator=generator).tolist()
 
 
-def training_batches(rows: Indices, batch_size: int, seed: int) -> DataLoader[Tensor]:
+def training_batches(
+    rows: Indices, batch_size: int, seed: int, *, passes: int = 1
+) -> DataLoader[Tensor]:
     """Yield shuffled batches of `rows`, all of one size; what is left over waits an epoch.
+
+    An epoch goes through the rows `passes` times, in another order each time.
 
     A set smaller than a batch is one batch: BatchNorm and contrastive losses need company.
     """
     return DataLoader(
         torch.from_numpy(rows),  # type: ignore[arg-type]
         batch_size=min(batch_size, len(rows)),
-        sampler=ShuffledRows(len(rows), seed),
+        sampler=ShuffledRows(len(rows), seed, passes),
         drop_last=True,
     )
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -118,25 +117,14 @@ class SmoothedChoice(Callback):
             setattr(self, name, value)
 
 
-@dataclass(frozen=True)
-class Budget:
-    """How long to fine-tune, and why."""
+def passes(settings: FinetuneSettings, images: int) -> int:
+    """Return how often an epoch goes through the labelled images.
 
-    epochs: int
-    reason: str
-
-
-def budget(settings: FinetuneSettings, images: int) -> Budget:
-    """Resolve the number of epochs for a number of labelled images."""
+    With few labels a pass is a handful of steps: judged after each one, the training would stop
+    before it began. So an epoch has at least `min_epoch_steps` optimiser steps.
+    """
     steps = max(1, images // settings.batch_size)
-    needed = math.ceil(settings.min_steps / steps)
-    if needed <= settings.epochs:
-        return Budget(settings.epochs, f"{settings.epochs} epochs as set")
-    return Budget(
-        needed,
-        f"{images} labelled images give {steps} steps an epoch; {needed} epochs make the "
-        f"{settings.min_steps} steps of finetune.min_steps",
-    )
+    return max(1, math.ceil(settings.min_epoch_steps / steps))
 
 
 def finetune(
@@ -168,7 +156,7 @@ def finetune(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 2)
         head = nn.Linear(encoder.dim, len(classes))
-    epochs = budget(settings.finetune, len(rows)).epochs
+    epochs = settings.finetune.epochs
     choice = SmoothedChoice(
         smoothing=settings.finetune.smoothing, patience=settings.finetune.patience, epochs=epochs
     )
@@ -176,7 +164,12 @@ def finetune(
     training = Finetuning(encoder, head, pixels, labels, settings.finetune, seed=seed)
     fit(
         training,
-        training_batches(rows, settings.finetune.batch_size, seed),
+        training_batches(
+            rows,
+            settings.finetune.batch_size,
+            seed,
+            passes=passes(settings.finetune, len(rows)),
+        ),
         val_batches=plain_batches(val_rows, 4 * settings.finetune.batch_size),
         epochs=epochs,
         clip_norm=settings.finetune.clip_norm,

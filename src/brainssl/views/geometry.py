@@ -48,16 +48,16 @@ def draw_warps(
     area = uniform(*geometry.crop_area)
     # Width and height are at most 1, hence the ratio lies between the area and its inverse.
     low, high = (torch.tensor(end).maximum(area).minimum(1 / area) for end in geometry.crop_ratio)
-    ratio = torch.lerp(low.log(), high.log(), uniform(0, 1)).exp()
+    ratio = torch.lerp(low.log(), high.log(), uniform(0.0, 1.0)).exp()
     width = (area * ratio).sqrt().clamp(max=1)
     height = (area / ratio).sqrt().clamp(max=1)
-    centre_x = uniform(-1, 1) * (1 - width)
-    centre_y = uniform(-1, 1) * (1 - height)
+    centre_x = uniform(-1.0, 1.0) * (1 - width)
+    centre_y = uniform(-1.0, 1.0) * (1 - height)
     zoom = 1 / uniform(1 - geometry.zoom, 1 + geometry.zoom)
     shift_x = uniform(-2 * geometry.shift, 2 * geometry.shift)
     shift_y = uniform(-2 * geometry.shift, 2 * geometry.shift)
     angle = torch.deg2rad(uniform(-geometry.rotation, geometry.rotation))
-    mirror = torch.where(uniform(0, 1) < geometry.flip, -1.0, 1.0)
+    mirror = torch.where(uniform(0.0, 1.0) < geometry.flip, -1.0, 1.0)
 
     cos, sin = angle.cos() * zoom, angle.sin() * zoom
     # Crop scales the rotated frame by (width, height) and moves it to its centre.

@@ -48,12 +48,12 @@ def change_intensity(
 
     scale = images.shape[-1] / 224
     sigma = uniform(*intensity.blur_sigma) * scale
-    blurred = uniform(0, 1) < intensity.blur
+    blurred = uniform(0.0, 1.0) < intensity.blur
     if intensity.blur > 0:
         radius = max(1, math.ceil(3 * intensity.blur_sigma[1] * scale))
         images = torch.where(blurred, gaussian_blur(images, sigma.flatten(), radius), images)
 
-    jittered = uniform(0, 1) < intensity.jitter
+    jittered = uniform(0.0, 1.0) < intensity.jitter
     low, high = (math.log(value) for value in intensity.gamma)
     gamma = torch.where(jittered, uniform(low, high).exp(), 1.0)
     contrast = torch.where(jittered, uniform(*intensity.contrast), 1.0)
@@ -65,7 +65,7 @@ def change_intensity(
     images = torch.lerp(mean, images, contrast) * brightness
     if intensity.noise > 0:
         noise = torch.empty(images.shape).normal_(generator=generator).to(device)
-        images = images + noise * uniform(0, intensity.noise)
+        images = images + noise * uniform(0.0, intensity.noise)
     return images.clamp(0, 1)
 
 

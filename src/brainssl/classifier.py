@@ -12,10 +12,17 @@ from torch import Tensor, nn
 from brainssl.data.split import Indices
 from brainssl.encoders import Encoder, read_tensors, write_tensors
 from brainssl.errors import BrainsslError
+from brainssl.settings import RunSettings
 from brainssl.views.recipes import to_unit
 
 VERSION = 1
 _BATCH = 128
+
+
+def device_of(run: RunSettings) -> torch.device:
+    """Return where networks predict: the GPU if there is one and the settings allow it."""
+    gpu = torch.cuda.is_available() and run.accelerator != "cpu"
+    return torch.device("cuda" if gpu else "cpu")
 
 
 class Classifier(nn.Module):

@@ -92,7 +92,7 @@ def _root(
 def phantom(
     out: Out,
     patients: Annotated[int, typer.Option(min=1, help="Simulated patients.")] = 130,
-    size: Annotated[int, typer.Option(min=32, max=1024, help="Side in pixels.")] = 224,
+    size: Annotated[int, typer.Option(min=64, max=1024, help="Side in pixels.")] = 224,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -125,10 +125,10 @@ def audit(
     """
     from brainssl.data.audit import audit as run
 
+    _refuse_store(source)
     with Terminal().task("audit") as progress:
         result = run(source, labels=labels, out=out, progress=progress)
-    findings = [f if isinstance(f, str) else f["text"] for f in result["findings"]]
-    lines = [*(f"- {finding}" for finding in findings), f"See {out / 'audit.html'}"]
+    lines = [*(f"- {finding}" for finding in result["findings"]), f"See {out / 'audit.html'}"]
     _answer(result, "\n".join(lines), as_json)
 
 
@@ -149,6 +149,7 @@ def prepare(
     from brainssl.data.store import prepare as run
     from brainssl.storage import refuse_existing
 
+    _refuse_store(source)
     refuse_existing(store)
     terminal = Terminal()
     with terminal.task("scan") as progress:
@@ -229,6 +230,7 @@ def probe(
 
     Example: brainssl probe stores/mri runs/simclr runs/simclr-linear
     """
+    from brainssl.classifier import device_of
     from brainssl.stages import Features, probe_stage
     from brainssl.storage import refuse_existing
 
@@ -240,7 +242,7 @@ def probe(
     with Terminal().task("linear probe") as progress:
         rows = probe_stage(
             data,
-            Features(lambda: loaded, data.store),
+            Features(lambda: loaded, data.store, device_of(settings.run)),
             out,
             facts={"method": loaded.facts.get("method", "unknown")},
             settings=settings,
@@ -400,6 +402,13 @@ def predict(
         typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     if any("error" in row for row in answer["predictions"]):
         raise typer.Exit(1)
+
+
+def _refuse_store(source: Path) -> None:
+    from brainssl.data.store import is_store
+
+    if is_store(source):
+        raise BrainsslError(f"{source} is a prepared store: give the folder of images behind it")
 
 
 def _answer(result: Any, said: str, as_json: bool) -> None:

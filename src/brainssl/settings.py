@@ -170,8 +170,7 @@ def load_settings(
         settings = Settings.model_validate(tables)
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"][:2])
-        by_hand = [f"{key}." for key, reason in reasons.items() if reason == "set by hand"]
-        if any(key.startswith(f"{place}.") for key in by_hand):
+        if any(f"{key}.".startswith(f"{place}.") for key in by_hand):
             where = "--set"
         raise BrainsslError(f"{where}: {_explain(error)}") from None
     every = _keys(settings.model_dump())

@@ -1,5 +1,6 @@
 """Linear probe and fine-tuning as folders: classifier, predictions, history, rows of results."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Float32, Int64
+from torch import nn
 
-from brainssl.classifier import Classifier, run_in_batches
+from brainssl.classifier import Classifier, device_of, run_in_batches
 from brainssl.data.split import PARTS, Indices, Split, label_subset
 from brainssl.data.store import ImageStore
 from brainssl.encoders import Encoder
@@ -61,16 +64,19 @@ class Features:
     Attributes:
         load: makes the encoder.
         store: of the images.
+        device: where the encoder runs.
+        progress: called with (images encoded, images in all).
     """
 
     load: Callable[[], Encoder]
     store: ImageStore
+    device: torch.device
     progress: Progress | None = None
 
     @cached_property
     def encoder(self) -> Encoder:
         """The frozen encoder."""
-        return self.load().eval()
+        return self.load().eval().to(self.device)
 
     @cached_property
     def vectors(self) -> Float32[np.ndarray, "n dim"]:
@@ -148,7 +154,9 @@ def finetune_stage(
     """
     started = time.perf_counter()
     rows = data.rows(label_fraction, seed)
-    with whole_folder(out, resume=True) as folder:
+    request = {**facts, **data.facts(), "label_fraction": label_fraction, "seed": seed}
+    request |= {"start": _digest(encoder), "settings": settings.model_dump(mode="json")}
+    with whole_folder(out, resume=True, request=request) as folder:
         head = finetune(
             data.store,
             rows["train"],
@@ -206,6 +214,14 @@ def predict_parts(classifier: Classifier, data: Data, rows: dict[str, Indices]) 
     )
 
 
+def _digest(network: nn.Module) -> str:
+    """Return a digest of the weights: a training goes on only from the same beginning."""
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def _finish(
     classifier: Classifier,
     data: Data,
@@ -228,7 +244,7 @@ def _measure(
     settings: Settings,
     started: float,
 ) -> list[dict[str, Any]]:
-    predictions = predict_parts(classifier, data, rows)
+    predictions = predict_parts(classifier.to(device_of(settings.run)), data, rows)
     predictions.save(folder / "predictions.parquet")
     hidden = ("store", "split_digest")
     facts = {name: value for name, value in classifier.facts.items() if name not in hidden}

@@ -10,6 +10,8 @@ from typing import Any
 
 from brainssl.errors import BrainsslError
 
+_REQUEST = "request.json"
+
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, flush it to disk and rename it into place."""
@@ -43,27 +45,41 @@ def read_json(path: Path, what: str) -> Any:
 
 
 @contextmanager
-def whole_folder(folder: Path, *, resume: bool = False) -> Iterator[Path]:
+def whole_folder(folder: Path, *, resume: bool = False, request: Any = None) -> Iterator[Path]:
     """Yield a working folder beside `folder` that takes its name when the block succeeds.
 
-    After a failure or a kill the working folder stays, hidden, so that a later call with
-    `resume=True` finds what was there; without `resume` it starts empty.
+    After a failure or a kill the working folder stays, hidden. A later call with `resume=True`
+    and the same request finds what was there; any other starts empty.
+
+    Args:
+        folder: to make.
+        resume: whether what a killed call left may be used.
+        request: what the folder is for, JSON-serialisable: work begun for another is no use.
 
     Raises:
         BrainsslError: `folder` exists already and is not empty.
     """
     refuse_existing(folder)
     working = working_folder(folder)
-    if not resume:
+    if not resume or begun_for(folder) != request:
         shutil.rmtree(working, ignore_errors=True)
     working.mkdir(parents=True, exist_ok=True)
+    if request is not None:
+        write_json(working / _REQUEST, request)
     yield working
+    (working / _REQUEST).unlink(missing_ok=True)
     for file in working.rglob("*"):
         if file.is_file():
             _flush(file)
     if folder.exists():
         folder.rmdir()
     working.rename(folder)
+
+
+def begun_for(folder: Path) -> Any:
+    """Return the request of the unfinished work on `folder`; None where there is none."""
+    file = working_folder(folder) / _REQUEST
+    return read_json(file, "what an unfinished folder is for") if file.is_file() else None
 
 
 def working_folder(folder: Path) -> Path:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from brainssl import __version__
+from brainssl.classifier import device_of
 from brainssl.data.audit import audit_scan
 from brainssl.data.balance import balance
 from brainssl.data.scan import scan
@@ -109,6 +110,11 @@ class Study:
         """Open the source's store, or scan, audit and prepare the source into `out/store`."""
         path, size = self.out / "store", self.plan.settings.encoder.image_size
         if is_store(self.plan.source):
+            if self.plan.labels:
+                raise BrainsslError(
+                    f"{self.plan.source} is a prepared store and has its labels: leave out "
+                    "--labels, or give the folder of images"
+                )
             store = ImageStore.open(self.plan.source)
             store.require_size(size)
             if not path.exists():
@@ -165,13 +171,14 @@ class Study:
 
     def _steps_of_seed(self, data: Data, seed: int) -> Iterator[Step]:
         settings, protocol = self.plan.settings, data.split.protocol
+        device = device_of(settings.run)
         fresh = partial(build_encoder, **settings.encoder.model_dump(), seed=seed)
-        yield from self._probes(data, Features(fresh, data.store), UNTRAINED, seed)
+        yield from self._probes(data, Features(fresh, data.store, device), UNTRAINED, seed)
         for method in self.plan.methods:
             name = f"pretrain-{method}-{protocol}-s{seed}"
             yield Step(name, partial(self._pretrain, data, method, seed))
             load = partial(load_encoder, self.out / "steps" / name)
-            yield from self._probes(data, Features(load, data.store), method, seed)
+            yield from self._probes(data, Features(load, data.store, device), method, seed)
             yield from self._finetunings(data, load, method, "finetune", seed)
         yield from self._finetunings(data, fresh, SUPERVISED, "supervised", seed)
 
@@ -317,7 +324,7 @@ def _best(rows: list[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
 
 
 def _environment(settings: Settings) -> dict[str, Any]:
-    gpu = torch.cuda.is_available() and settings.run.accelerator != "cpu"
+    gpu = device_of(settings.run).type == "cuda"
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from brainssl.data.store import ImageStore
+from brainssl.errors import BrainsslError
 from brainssl.settings import Settings, load_settings
 from brainssl.storage import working_folder
 from brainssl.training.pretrain import pretrain
@@ -115,6 +116,25 @@ def test_without_resume_a_killed_run_is_forgotten(shared_store: ImageStore, tmp_
     settings = small_settings(shared_store, "pretrain.epochs=1")
     pretrain(shared_store, rows_of(shared_store), out, method="simclr", settings=settings)
     assert (out / "encoder.safetensors").is_file()
+
+
+def test_another_run_is_not_resumed(shared_store: ImageStore, tmp_path: Path) -> None:
+    """Going on with other settings would give neither the one run nor the other."""
+    out = tmp_path / "run"
+
+    def killed(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    settings = small_settings(shared_store, "pretrain.epochs=1")
+    rows = rows_of(shared_store)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        pretrain(shared_store, rows, out, method="simclr", settings=settings, progress=killed)
+    assert working_folder(out).is_dir()
+    with pytest.raises(BrainsslError, match="other settings or data"):
+        pretrain(shared_store, rows[1:], out, method="simclr", settings=settings, resume=True)
+    pretrain(shared_store, rows, out, method="simclr", settings=settings, resume=True)
+    assert (out / "encoder.safetensors").is_file()
+    assert not (out / "request.json").exists()
 
 
 def test_only_the_given_rows_are_seen(

@@ -1,5 +1,6 @@
 """Self-supervised pretraining."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from torch import Tensor
 from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore
 from brainssl.encoders import Encoder, build_encoder, save_encoder
+from brainssl.errors import BrainsslError
 from brainssl.methods import Method, build_method
 from brainssl.settings import Settings
-from brainssl.storage import whole_folder, write_json
+from brainssl.storage import begun_for, whole_folder, working_folder, write_json
 from brainssl.training.batches import seeded, training_batches
 from brainssl.training.trainer import CHECKPOINT, Training, adamw, fit, without_decay
 from brainssl.views.recipes import ViewRecipe
@@ -78,16 +80,32 @@ def pretrain(
         method: a name of `brainssl.methods.METHODS`.
         settings: what to do.
         seed: of the initial weights, the order and the views.
-        resume: go on from the last finished epoch of a killed run, exactly.
+        resume: go on from the last finished epoch of a killed run, exactly; where there is none,
+            begin.
         facts: kept with the encoder, beside method and seed.
         progress: called with (optimiser steps done, steps in all).
+
+    Raises:
+        BrainsslError: `out` exists, or the run to be resumed had other settings or data.
     """
+    request = {
+        "method": method,
+        "seed": seed,
+        "store": store.checksum,
+        "rows": hashlib.sha256(rows.tobytes()).hexdigest(),
+        "settings": settings.model_dump(mode="json"),
+    }
+    if resume and begun_for(out) not in (None, request):
+        raise BrainsslError(
+            f"the unfinished run at {working_folder(out)} has other settings or data: give it "
+            "those, or leave out --resume to begin anew"
+        )
     encoder = build_encoder(**settings.encoder.model_dump(), seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 1)  # the heads' weights, apart from the encoder's
         learner = build_method(method, encoder, settings)
     training = Pretraining(learner, torch.from_numpy(store.images), settings, seed=seed)
-    with whole_folder(out, resume=resume) as folder:
+    with whole_folder(out, resume=resume, request=request) as folder:
         fit(
             training,
             training_batches(rows, settings.pretrain.batch_size, seed),

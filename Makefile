@@ -23,7 +23,7 @@ types: $(VENV)/.installed
 	$(BIN)/mypy
 
 docs: $(VENV)/.installed
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Installed again whenever the declared dependencies change.
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -27,6 +27,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
+from brainssl.data.split import Split
 from brainssl.data.store import ImageStore, write_store
 from brainssl.encoders import build_encoder
 from brainssl.methods import build_method
@@ -158,10 +159,10 @@ def at_the_limit(store: ImageStore, settings: Settings, steps: int) -> float:
 def with_brainssl(store: ImageStore, settings: Settings, steps: int) -> float:
     """Pretrain for one epoch, through everything that a user's run goes through."""
     clock = Clock(steps)
-    rows = np.arange(len(store.images), dtype=np.int64)
+    split = Split("image", 0, train=tuple(store.manifest["image_id"]), val=(), test=())
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        pretrain(store, rows, out, method="simclr", settings=settings, progress=clock)
+        pretrain(store, split, out, method="simclr", settings=settings, progress=clock)
     return 2 * settings.pretrain.batch_size / clock.seconds_a_step()
 
 

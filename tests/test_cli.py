@@ -177,3 +177,26 @@ def test_a_store_decides_the_image_size(prepared: Path) -> None:
     )
     assert refused.exit_code == 1
     assert "--size 64" in refused.stderr
+
+
+def test_an_encoder_is_not_measured_on_another_split(
+    prepared: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    """Without its split.json, another seed would draw a test set that pretraining has seen."""
+    moved = tmp_path / "encoder.safetensors"
+    moved.write_bytes((pretrained / "encoder.safetensors").read_bytes())
+    result = run("probe", prepared, moved, tmp_path / "out", "--seed", 5, *FAST)
+    assert result.exit_code == 1
+    assert "another split" in result.stderr
+    assert said("probe", prepared, moved, tmp_path / "same", *FAST)
+
+
+def test_the_balanced_protocol_is_for_studies(prepared: Path, tmp_path: Path) -> None:
+    result = run("finetune", prepared, tmp_path / "out", "--protocol", "paper")
+    assert result.exit_code == 2
+
+
+def test_a_store_is_not_audited(prepared: Path) -> None:
+    result = run("audit", prepared)
+    assert result.exit_code == 1
+    assert "prepared store" in result.stderr

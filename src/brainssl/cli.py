@@ -50,9 +50,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON."
 Fraction = Annotated[
     float, typer.Option("--label-fraction", help="Share of the training labels to use.")
 ]
-ProtocolOption = Annotated[
-    str, typer.Option("--protocol", help="grouped, image or paper (see the documentation).")
-]
+ProtocolOption = Annotated[str, typer.Option("--protocol", help="grouped or image.")]
 
 
 def _teaching(command: Callable[..., None]) -> Callable[..., None]:
@@ -128,7 +126,10 @@ def audit(
     _refuse_store(source)
     with Terminal().task("audit") as progress:
         result = run(source, labels=labels, out=out, progress=progress)
-    lines = [*(f"- {finding}" for finding in result["findings"]), f"See {out / 'audit.html'}"]
+    lines = [
+        *(f"- {finding['text']}" for finding in result["findings"]),
+        f"See {out / 'audit.html'}",
+    ]
     _answer(result, "\n".join(lines), as_json)
 
 
@@ -195,22 +196,19 @@ def pretrain(
     refuse_existing(out)
     _known("--method", [method], _methods())
     data, settings = _open(store, preset, overrides, protocol=protocol, seed=seed)
-    rows = data.split.pretraining(data.store.manifest)
-    with Terminal().task(f"pretrain {method} on {len(rows)} images") as progress:
-        run(
+    with Terminal().task(f"pretrain {method}") as progress:
+        encoder = run(
             data.store,
-            rows,
+            data.split,
             out,
             method=method,
             settings=settings,
             seed=seed,
             resume=resume,
-            facts=data.facts(),
             progress=progress,
         )
-    data.split.save(out / "split.json")
     file = out / "encoder.safetensors"
-    _answer({"encoder": str(file), "images": len(rows)}, f"The encoder is {file}", as_json)
+    _answer({"encoder": str(file), **encoder.facts}, f"The encoder is {file}", as_json)
 
 
 @app.command()
@@ -487,11 +485,12 @@ def _open(
     at: Path | None = None,
 ) -> "tuple[Data, Settings]":
     """Open a store with its split: the one that the encoder was pretrained on, else a new one."""
-    from brainssl.data.split import PROTOCOLS, Split, make_split
+    from brainssl.data.split import Split, make_split
     from brainssl.data.store import ImageStore
     from brainssl.stages import Data
 
-    _known("--protocol", [protocol], PROTOCOLS)
+    # `paper` balances the store before it splits, which only a study does.
+    _known("--protocol", [protocol], ("grouped", "image"))
     store = ImageStore.open(path)
     settings, _ = _settings(preset, overrides, path)
     store.require_size(encoder.image_size if encoder else settings.encoder.image_size)
@@ -505,5 +504,11 @@ def _open(
             protocol=protocol,  # type: ignore[arg-type]
             seed=seed,
             **settings.split.model_dump(),
+        )
+    pretrained_on = encoder.facts.get("split_digest") if encoder else None
+    if pretrained_on not in (None, split.digest):
+        raise BrainsslError(
+            f"{at} was pretrained on another split, so this one's test set may hold images that it "
+            "has seen: keep the split.json of the pretraining beside the encoder"
         )
     return Data(store, split), settings

@@ -1,5 +1,6 @@
 """The whole comparison: a grid of steps, each one complete or absent."""
 
+import hashlib
 import os
 import platform
 import time
@@ -90,7 +91,6 @@ class Study:
             BrainsslError: the source or the plan is of no use, `out` holds another study, or
                 no step succeeded.
         """
-        started = time.perf_counter()
         self.out.mkdir(parents=True, exist_ok=True)
         store, audit = self._store()
         self._claim(store)
@@ -101,7 +101,7 @@ class Study:
             rows += self._finish(step, f"[{number}/{total}] {step.name}")
         if not rows:
             raise BrainsslError(f"no step of the study succeeded; the first failed: {self.failed}")
-        study = self._describe(shared, audit, rows, time.perf_counter() - started)
+        study = self._describe(shared, audit, rows)
         write_json(self.out / "results.json", {"study": study, "rows": rows})
         with self.terminal.task("report"):
             return render_report(self.out)
@@ -132,7 +132,10 @@ class Study:
     def _claim(self, store: ImageStore) -> None:
         """Refuse a folder that holds a study of other data or settings: its steps are reused."""
         file = self.out / "study.json"
+        labels = self.plan.labels
         own = {
+            "source": self.plan.source.name,
+            "labels": hashlib.sha256(labels.read_bytes()).hexdigest() if labels else None,
             "store": store.checksum,
             "seed": self.plan.seed,
             "settings": self.plan.settings.model_dump(mode="json"),
@@ -185,13 +188,12 @@ class Study:
     def _pretrain(self, data: Data, method: str, seed: int, folder: Path, report: Report) -> None:
         pretrain(
             data.store,
-            data.split.pretraining(data.store.manifest),
+            data.split,
             folder,
             method=method,
             settings=self.plan.settings,
             seed=seed,
             resume=True,
-            facts=data.facts(),
             progress=report,
         )
 
@@ -237,8 +239,10 @@ class Study:
         folder = self.out / "steps" / step.name
         try:
             if not folder.is_dir():
+                started = time.perf_counter()
                 with self.terminal.task(title) as progress:
                     step.run(folder, progress)
+                self._note_seconds(step.name, time.perf_counter() - started)
             rows: list[dict[str, Any]] = []
             if (folder / "rows.json").is_file():
                 rows = read_json(folder / "rows.json", "the results of a step")
@@ -249,12 +253,19 @@ class Study:
             return []
         return [row | {"step": f"steps/{step.name}"} for row in rows]
 
+    def _seconds(self) -> dict[str, float]:
+        """Return how long each finished step took, over all calls."""
+        file = self.out / "seconds.json"
+        return read_json(file, "the durations of steps") if file.is_file() else {}
+
+    def _note_seconds(self, name: str, seconds: float) -> None:
+        write_json(self.out / "seconds.json", self._seconds() | {name: round(seconds, 1)})
+
     def _describe(
         self,
         shared: dict[Protocol, Data],
         audit: dict[str, Any] | None,
         rows: list[dict[str, Any]],
-        seconds: float,
     ) -> dict[str, Any]:
         plan = self.plan
         warnings = [warning for data in shared.values() for warning in data.split.warnings]
@@ -279,7 +290,7 @@ class Study:
             "environment": _environment(plan.settings),
             "warnings": warnings,
             "failed": self.failed,
-            "seconds": round(seconds, 1),
+            "seconds": round(sum(self._seconds().values()), 1),
         }
 
 

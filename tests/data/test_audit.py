@@ -64,7 +64,7 @@ def test_what_is_wrong_is_counted(source: Path) -> None:
 
 
 def test_findings_are_plain_and_the_most_serious_come_first(source: Path) -> None:
-    findings = audit(source)["findings"]
+    findings = [finding["text"] for finding in audit(source)["findings"]]
     text = "\n".join(findings)
     assert "1 picture stands under more than one label" in text
     assert "Rare T2" in text
@@ -91,7 +91,7 @@ def test_the_page_is_self_contained_and_escapes_names(source: Path, tmp_path: Pa
     assert all(address.startswith("data:image/jpeg;base64,") for address in addresses)
     assert "http" not in page.replace("http-equiv", "")
     for finding in report["findings"]:
-        assert finding.split(":")[0].split("`")[0][:40].split(" <")[0] in page
+        assert finding["text"].split(":")[0].split("`")[0][:40].split(" <")[0] in page
 
 
 def test_a_scan_is_not_repeated_and_a_file_that_went_away_does_not_stop_the_page(
@@ -115,7 +115,7 @@ def test_leakage_of_a_given_split(tmp_path: Path) -> None:
     assert given["identical"] == pytest.approx(1 / 6)
     assert given["near_duplicate"] == given["group"] == pytest.approx(2 / 6)
     assert given["patient"] is None
-    assert any("given split leaks" in finding for finding in report["findings"])
+    assert any("given split leaks" in finding["text"] for finding in report["findings"])
     assert {pair["why"] for pair in report["worst_pairs"][:2]} == {"across the given split"}
 
 
@@ -171,4 +171,4 @@ def test_too_few_images_to_split_are_no_error(tmp_path: Path) -> None:
     put(tmp_path / "1.png", texture(1))
     report = audit(tmp_path, out=tmp_path / "out")
     assert "identical" not in report["random_split"]
-    assert any("No image is labelled" in finding for finding in report["findings"])
+    assert any("No image is labelled" in finding["text"] for finding in report["findings"])

@@ -14,6 +14,7 @@ import timm
 import torch
 from safetensors.torch import load_file
 
+from brainssl.data.split import Split, make_split
 from brainssl.data.store import ImageStore
 from brainssl.errors import BrainsslError
 from brainssl.settings import Settings, load_settings
@@ -34,8 +35,9 @@ def small_settings(store: ImageStore, *overrides: str) -> Settings:
     return load_settings("quick", [*fixed, *overrides])[0]
 
 
-def rows_of(store: ImageStore) -> np.ndarray:
-    return np.arange(len(store.images), dtype=np.int64)
+def all_of(store: ImageStore) -> Split:
+    """A split with everything in training: what is tested here is not the split."""
+    return Split("image", 0, train=tuple(store.manifest["image_id"]), val=(), test=())
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def uninterrupted(shared_store: ImageStore, tmp_path_factory: pytest.TempPathFac
     out = tmp_path_factory.mktemp("whole") / "run"
     pretrain(
         shared_store,
-        rows_of(shared_store),
+        all_of(shared_store),
         out,
         method="simclr",
         settings=small_settings(shared_store),
@@ -54,15 +56,16 @@ def uninterrupted(shared_store: ImageStore, tmp_path_factory: pytest.TempPathFac
 
 # Runs in a process of its own, to be killed there.
 SCRIPT = """
-import sys, numpy as np
+import sys
 from pathlib import Path
+from brainssl.data.split import Split
 from brainssl.data.store import ImageStore
 from brainssl.settings import Settings
 from brainssl.training.pretrain import pretrain
 store = ImageStore.open(Path(sys.argv[1]))
 settings = Settings.model_validate_json(sys.argv[3])
-rows = np.arange(len(store.images), dtype=np.int64)
-pretrain(store, rows, Path(sys.argv[2]), method="simclr", settings=settings, seed=3)
+split = Split("image", 0, train=tuple(store.manifest["image_id"]), val=(), test=())
+pretrain(store, split, Path(sys.argv[2]), method="simclr", settings=settings, seed=3)
 """
 
 
@@ -72,22 +75,23 @@ def test_resuming_after_a_kill_gives_the_same_bits(
     out = tmp_path / "run"
     settings = small_settings(shared_store)
     arguments = [str(shared_store.path), str(out), settings.model_dump_json()]
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments])
     history = working_folder(out) / "history.csv"
-    deadline = time.monotonic() + 120
-    # Killed somewhere after its second epoch, wherever it then is.
-    while not history.is_file() or len(history.read_text().splitlines()) < 3:
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    deadline = time.monotonic() + 600
+    with subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments]) as process:
+        try:
+            # Killed somewhere after its second epoch, wherever it then is.
+            while not history.is_file() or len(history.read_text().splitlines()) < 3:
+                assert process.poll() is None, "the run ended before it could be killed"
+                assert time.monotonic() < deadline
+                time.sleep(0.002)
+        finally:
+            process.send_signal(signal.SIGKILL)
     assert not out.exists()
 
     steps: list[int] = []
     pretrain(
         shared_store,
-        rows_of(shared_store),
+        all_of(shared_store),
         out,
         method="simclr",
         settings=settings,
@@ -114,7 +118,7 @@ def test_without_resume_a_killed_run_is_forgotten(shared_store: ImageStore, tmp_
     partial.mkdir()
     (partial / "last.ckpt").write_bytes(b"not a checkpoint")
     settings = small_settings(shared_store, "pretrain.epochs=1")
-    pretrain(shared_store, rows_of(shared_store), out, method="simclr", settings=settings)
+    pretrain(shared_store, all_of(shared_store), out, method="simclr", settings=settings)
     assert (out / "encoder.safetensors").is_file()
 
 
@@ -126,28 +130,32 @@ def test_another_run_is_not_resumed(shared_store: ImageStore, tmp_path: Path) ->
         raise KeyboardInterrupt
 
     settings = small_settings(shared_store, "pretrain.epochs=1")
-    rows = rows_of(shared_store)
+    split = all_of(shared_store)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        pretrain(shared_store, rows, out, method="simclr", settings=settings, progress=killed)
+        pretrain(shared_store, split, out, method="simclr", settings=settings, progress=killed)
     assert working_folder(out).is_dir()
+    fewer = replace(split, train=split.train[1:])
     with pytest.raises(BrainsslError, match="other settings or data"):
-        pretrain(shared_store, rows[1:], out, method="simclr", settings=settings, resume=True)
-    pretrain(shared_store, rows, out, method="simclr", settings=settings, resume=True)
+        pretrain(shared_store, fewer, out, method="simclr", settings=settings, resume=True)
+    pretrain(shared_store, split, out, method="simclr", settings=settings, resume=True)
     assert (out / "encoder.safetensors").is_file()
     assert not (out / "request.json").exists()
 
 
-def test_only_the_given_rows_are_seen(
+def test_validation_and_test_images_are_not_seen(
     shared_store: ImageStore, uninterrupted: Path, tmp_path: Path
 ) -> None:
-    """Pixels outside of the rows may hold anything: the weights stay the same to the bit."""
-    rows = rows_of(shared_store)[::2]
+    """Their pixels may hold anything: the weights stay the same to the bit."""
+    split = make_split(shared_store.manifest, val_fraction=0.2, test_fraction=0.2)
+    assert split.unlabelled
     settings = small_settings(shared_store, "pretrain.epochs=2")
-    pretrain(shared_store, rows, tmp_path / "a", method="simclr", settings=settings)
+    pretrain(shared_store, split, tmp_path / "a", method="simclr", settings=settings)
     images = shared_store.images.copy()
-    images[1::2] = 255 - images[1::2]
+    for part in ("val", "test"):
+        rows = split.indices(shared_store.manifest, part)
+        images[rows] = 255 - images[rows]
     other = replace(shared_store, images=images)
-    pretrain(other, rows, tmp_path / "b", method="simclr", settings=settings)
+    pretrain(other, split, tmp_path / "b", method="simclr", settings=settings)
     a, b = (load_file(tmp_path / run / "encoder.safetensors") for run in "ab")
     assert all(torch.equal(a[name], b[name]) for name in a)
 
@@ -159,7 +167,7 @@ def test_the_encoder_is_timms(uninterrupted: Path) -> None:
 
 def test_the_folder_tells_what_was_done(uninterrupted: Path, shared_store: ImageStore) -> None:
     names = {file.name for file in uninterrupted.iterdir()}
-    assert names == {"encoder.safetensors", "history.csv", "settings.json"}
+    assert names == {"encoder.safetensors", "history.csv", "settings.json", "split.json"}
     saved = json.loads((uninterrupted / "settings.json").read_text())
     assert Settings.model_validate(saved) == small_settings(shared_store)
 

@@ -59,7 +59,8 @@ def audit_scan(scanned: Scan, *, out: Path | None = None) -> dict[str, Any]:
         A report that JSON can hold:
 
         - `source`, `version`; `images`, `labelled`, `unlabelled`, `patients` (0 if unknown)
-        - `findings`: sentences, the most serious first, each with its mend
+        - `findings`: `severity` ("serious", "caution", "good") and `text` with its mend, the most
+          serious first
         - `classes`: `label sequence images patients groups` each; `sequences`: images by sequence
         - `small_classes`: labels with fewer than 3 groups, which cannot be in all three parts
         - `unreadable`: `path reason` each; `notes`: what the scan decided
@@ -80,7 +81,9 @@ def audit_scan(scanned: Scan, *, out: Path | None = None) -> dict[str, Any]:
     """
     report = _report(scanned)
     findings = findings_of(report)
-    report["findings"] = [finding.sentence for finding in findings]
+    report["findings"] = [
+        {"severity": finding.level, "text": finding.sentence} for finding in findings
+    ]
     if out is not None:
         write_json(out / "audit.json", report)
         write_page(out / "audit.html", report, findings, scanned.root)

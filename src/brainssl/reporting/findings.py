@@ -192,6 +192,8 @@ def _from_protocols(study: Study) -> Iterator[Caution]:
 def _from_audit(audit: Mapping[str, Any]) -> Iterator[Caution]:
     for finding in audit.get("findings") or ():
         if isinstance(finding, Mapping):
+            if finding.get("severity") == "good":
+                continue
             serious = finding.get("severity") == "serious"
             text = str(finding.get("text") or finding.get("message") or "")
         else:

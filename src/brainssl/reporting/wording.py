@@ -54,7 +54,12 @@ METRICS = (
     Metric("mcc", "MCC", False, "Matthews correlation coefficient: 1 perfect, 0 chance."),
     Metric("nll", "NLL", False, "Negative log-likelihood, in nats: lower is better."),
     Metric("brier", "Brier", False, "Squared error of the probabilities: lower is better."),
-    Metric("ece", "ECE", False, "Expected calibration error, biased upwards on few images."),
+    Metric(
+        "ece",
+        "ECE",
+        False,
+        "Expected calibration error, biased upwards on few images, and its interval more so.",
+    ),
 )
 METRIC = {metric.name: metric for metric in METRICS}
 

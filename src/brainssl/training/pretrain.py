@@ -1,6 +1,5 @@
 """Self-supervised pretraining."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from jaxtyping import Float
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from brainssl.data.split import Indices
+from brainssl.data.split import Split
 from brainssl.data.store import ImageStore
 from brainssl.encoders import Encoder, build_encoder, save_encoder
 from brainssl.errors import BrainsslError
@@ -61,45 +60,46 @@ class Pretraining(Training):
 
 def pretrain(
     store: ImageStore,
-    rows: Indices,
+    split: Split,
     out: Path,
     *,
     method: str,
     settings: Settings,
     seed: int = 0,
     resume: bool = False,
-    facts: dict[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Encoder:
-    """Pretrain an encoder on the images of `rows`, without labels.
+    """Pretrain an encoder without labels, on the training set and the unlabelled images of a split.
 
     Args:
         store: of the images; its size must be `settings.encoder.image_size`.
-        rows: of the store: the training set and the unlabelled images, never others.
-        out: folder that will hold `encoder.safetensors`, `history.csv`, `settings.json`.
+        split: of the store; its validation and test sets are not touched.
+        out: folder that will hold `encoder.safetensors`, `history.csv`, `settings.json` and
+            `split.json`, so that whoever measures the encoder keeps to the same test set.
         method: a name of `brainssl.methods.METHODS`.
         settings: what to do.
         seed: of the initial weights, the order and the views.
         resume: go on from the last finished epoch of a killed run, exactly; where there is none,
             begin.
-        facts: kept with the encoder, beside method and seed.
         progress: called with (optimiser steps done, steps in all).
 
     Raises:
         BrainsslError: `out` exists, or the run to be resumed had other settings or data.
     """
-    request = {
+    facts = {
         "method": method,
         "seed": seed,
+        "protocol": split.protocol,
+        "split_digest": split.digest,
         "store": store.checksum,
-        "rows": hashlib.sha256(rows.tobytes()).hexdigest(),
-        "settings": settings.model_dump(mode="json"),
     }
+    request = facts | {"settings": settings.model_dump(mode="json")}
     if resume and begun_for(out) not in (None, request):
         raise BrainsslError(
             f"the unfinished run at {working_folder(out)} has other settings or data: give it "
             "those, or leave out --resume to begin anew"
         )
+    rows = split.pretraining(store.manifest)
     encoder = build_encoder(**settings.encoder.model_dump(), seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 1)  # the heads' weights, apart from the encoder's
@@ -116,8 +116,9 @@ def pretrain(
             checkpoint_seconds=0,
             progress=progress,
         )
-        encoder.facts = {"method": method, "seed": seed, "images": len(rows), **(facts or {})}
+        encoder.facts = facts | {"images": len(rows)}
         save_encoder(encoder, folder / "encoder.safetensors")
+        split.save(folder / "split.json")
         write_json(folder / "settings.json", settings.model_dump(mode="json"))
         (folder / CHECKPOINT).unlink()
     return encoder.eval()

@@ -11,6 +11,7 @@ process of its own, so that its peak memory is its own.
 
 import argparse
 import json
+import os
 import platform
 import resource
 import subprocess
@@ -21,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float16, Float32, Int64
@@ -230,6 +232,19 @@ def scaling() -> dict[str, Any]:
     return {"rows": rows, "exponent": round(exponent, 3)}
 
 
+def machine() -> dict[str, Any]:
+    """Say what the figures were measured on."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cores": os.cpu_count(),
+        "processor": models[0] if models else platform.machine(),
+        "numpy": np.__version__,
+        "faiss": faiss.__version__,
+    }
+
+
 def main() -> None:
     """Run one part and put its result into the file."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -241,7 +256,7 @@ def main() -> None:
         return
     out = Path(asked.out)
     results = json.loads(out.read_text()) if out.is_file() else {}
-    results["machine"] = {"cores": 2, "processor": platform.machine()}
+    results["machine"] = machine()
     results["settings"] = {
         "near": duplicates.NEAR,
         "always": duplicates.ALWAYS,

@@ -1,5 +1,7 @@
 """The documentation says what the code does: settings, commands, columns, metrics, figures."""
 
+import ast
+import importlib
 import json
 import re
 import shlex
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 import typer
 
+import brainssl
 from brainssl.cli import app
 from brainssl.data.scan import MANIFEST_COLUMNS
 from brainssl.evaluation.metrics import METRICS
@@ -117,6 +120,49 @@ def test_near_duplicate_figures_are_the_measured_ones() -> None:
         row = by_name[measure, linkage, None if threshold == SAME else float(threshold)]
         names = ("precision_patient", "recall_patient", "recall_series")
         assert figures == [str(row["largest"]), *(f"{row[name]:.2f}" for name in names)]
+
+
+def test_scaling_figures_are_the_measured_ones() -> None:
+    text = (DOCS / "why/splits.md").read_text("utf-8")
+    block = text.partition("<!-- scaling:")[2].partition("<!-- scaling: end -->")[0]
+    measured = json.loads((ROOT / "results/near-duplicates-2cores.json").read_text("utf-8"))
+    assert tables(block)[1:] == [
+        [
+            f"{row['images']:,}",
+            f"{row['seconds']:.0f}",
+            f"{row['peak_gib']:.2f}",
+            f"{row['precision_patient']:.2f}",
+            f"{row['recall_patient']:.2f}",
+        ]
+        for row in measured["scaling"]["rows"]
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(brainssl.__all__))
+def test_public_names_can_be_imported_and_are_documented(name: str) -> None:
+    assert getattr(brainssl, name) is not None
+    text = (DOCS / "reference/python.md").read_text("utf-8")
+    assert name == "__version__" or f"`{name}`" in text
+
+
+def test_snippets_import_what_there_is() -> None:
+    blocks = [
+        block
+        for page in PAGES
+        for block in re.findall(
+            r"^```python\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL
+        )
+    ]
+    statements = [
+        node
+        for block in blocks
+        for node in ast.walk(ast.parse(block))
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("brainssl")
+    ]
+    assert statements
+    for statement in statements:
+        module = importlib.import_module(str(statement.module))
+        assert [name.name for name in statement.names if not hasattr(module, name.name)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -16,7 +16,10 @@ def tiny(seed: int = 0) -> Encoder:
     return build_encoder("test_resnet", image_size=32, seed=seed)
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "resnet18"])
+# Among them networks whose pooled features are wider than timm's num_features says.
+@pytest.mark.parametrize(
+    "name", ["test_resnet", "test_efficientnet", "resnet18", "mobilenetv3_small_050", "vgg11"]
+)
 def test_any_cnn_takes_one_channel_and_gives_pooled_features(name: str) -> None:
     encoder = Encoder(name, image_size=32).eval()
     assert encoder(torch.rand(2, 1, 32, 32)).shape == (2, encoder.dim)
@@ -50,6 +53,11 @@ def test_saved_encoder_comes_back_and_timm_takes_it(tmp_path: Path) -> None:
     assert again.image_size == 32
     network = timm.create_model("test_resnet", in_chans=1, num_classes=0)
     network.load_state_dict(load_file(file))
+
+
+def test_a_network_that_takes_no_such_images_is_refused() -> None:
+    with pytest.raises(BrainsslError, match=r"encoder\.image_size"):
+        Encoder("vit_tiny_patch16_224", image_size=32)
 
 
 def test_unknown_architecture_is_named_with_near_ones() -> None:

@@ -16,9 +16,11 @@ from brainssl.data.store import ImageStore
 from brainssl.errors import BrainsslError
 from brainssl.evaluation.metrics import METRICS
 from brainssl.evaluation.predictions import Predictions
+from brainssl.evaluation.rows import result_rows
+from brainssl.plan import Plan
 from brainssl.progress import Terminal
 from brainssl.settings import load_settings
-from brainssl.study import Plan, Study
+from brainssl.study import Study
 
 FAST = [
     "encoder.name=test_resnet",
@@ -184,10 +186,33 @@ def test_finished_steps_are_never_run_again(
     assert results(finished)["rows"] == rows
 
 
+def test_rows_hold_all_that_can_be_recomputed(finished: Path) -> None:
+    """Metrics, intervals and classes of a row follow from its predictions alone."""
+    settings, _ = load_settings("quick", FAST)
+    for row in results(finished)["rows"]:
+        predictions = Predictions.load(finished / row["step"] / "predictions.parquet")
+        again = {r["split"]: r for r in result_rows(predictions, {}, settings.evaluation)}
+        for key in ("n", "metrics", "intervals", "per_class"):
+            assert row[key] == again[row["split"]][key]
+
+
+def test_a_study_that_finished_nothing_may_be_begun_anew(unbalanced: Path, tmp_path: Path) -> None:
+    settings, _ = load_settings("quick", [*FAST, "encoder.name=resnet1888"])
+    plan = plan_for(unbalanced, protocols=("grouped",), label_fractions=(1.0,), methods=())
+    with pytest.raises(BrainsslError, match=r"encoder\.name"):
+        Study(replace(plan, settings=settings), tmp_path / "out", Terminal(quiet=True)).run()
+    Study(plan, tmp_path / "out", Terminal(quiet=True)).run()
+
+
+def test_another_source_in_the_same_folder_is_refused(finished: Path, shared_folder: Path) -> None:
+    with pytest.raises(BrainsslError, match="another source"):
+        Study(plan_for(shared_folder), finished, Terminal(quiet=True)).run()
+
+
 def test_another_study_in_the_same_folder_is_refused(finished: Path, unbalanced: Path) -> None:
     settings, _ = load_settings("quick", [*FAST, "pretrain.learning_rate=0.5"])
     other = plan_for(unbalanced, settings=settings)
-    with pytest.raises(BrainsslError, match="choose another folder"):
+    with pytest.raises(BrainsslError, match=r"pretrain\.learning_rate.*choose another folder"):
         Study(other, finished, Terminal(quiet=True)).run()
 
 
@@ -204,6 +229,8 @@ def test_a_failed_step_is_reported_and_the_others_go_on(
     content = results(out)
     failed = {failure["step"]: failure["error"] for failure in content["study"]["failed"]}
     assert failed["pretrain-simclr-grouped-s0"] == "out of memory"
+    trace = (out / "failed" / "pretrain-simclr-grouped-s0.txt").read_text()
+    assert "RuntimeError" in trace
     assert set(failed) == {
         "pretrain-simclr-grouped-s0",
         "linear-simclr-grouped-f1-s0",

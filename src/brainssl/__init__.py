@@ -1,3 +1,35 @@
 """Self-supervised learning for brain MRI classification, with results that can be believed."""
 
+from importlib import import_module
+from typing import Any
+
 __version__ = "0.1.0"
+
+# Where each public name lives. They are imported when first asked for: the command line answers
+# --help without PyTorch.
+_PLACES = {
+    "audit": "brainssl.data.audit",
+    "scan": "brainssl.data.scan",
+    "prepare": "brainssl.data.store",
+    "ImageStore": "brainssl.data.store",
+    "Split": "brainssl.data.split",
+    "make_split": "brainssl.data.split",
+    "label_subset": "brainssl.data.split",
+    "ViewRecipe": "brainssl.views.recipes",
+    "TABLE2": "brainssl.views.recipes",
+    "Encoder": "brainssl.encoders",
+    "load_encoder": "brainssl.encoders",
+    "pretrain": "brainssl.training.pretrain",
+    "Classifier": "brainssl.classifier",
+    "Predictions": "brainssl.evaluation.predictions",
+    "Settings": "brainssl.settings",
+    "load_settings": "brainssl.settings",
+}
+
+__all__ = ["__version__", *_PLACES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module brainssl has no attribute {name}")
+    return getattr(import_module(_PLACES[name]), name)

@@ -20,7 +20,13 @@ _BATCH = 128
 
 
 def device_of(run: RunSettings) -> torch.device:
-    """Return where networks predict: the GPU if there is one and the settings allow it."""
+    """Return where to compute: the GPU if there is one and the settings allow it.
+
+    Raises:
+        BrainsslError: the settings demand a GPU and there is none.
+    """
+    if run.accelerator == "gpu" and not torch.cuda.is_available():
+        raise BrainsslError("run.accelerator is gpu, and PyTorch sees none here: set auto or cpu")
     gpu = torch.cuda.is_available() and run.accelerator != "cpu"
     return torch.device("cuda" if gpu else "cpu")
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brainssl import __version__
-from brainssl.errors import BrainsslError
+from brainssl.errors import BadUseError, BrainsslError
 from brainssl.progress import Terminal
 
 if TYPE_CHECKING:
+    from brainssl.data.dataset import Data
     from brainssl.encoders import Encoder
     from brainssl.settings import Settings
-    from brainssl.stages import Data
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,12 +45,25 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a setting, e.g. pretrain.epochs=10; repeats."),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything random in this command.")]
+NoSeed = Annotated[
+    int,
+    typer.Option("--seed", min=0, help="Accepted everywhere; the draws of this command are fixed."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Fraction = Annotated[
     float, typer.Option("--label-fraction", help="Share of the training labels to use.")
 ]
-ProtocolOption = Annotated[str, typer.Option("--protocol", help="grouped or image.")]
+ProtocolOption = Annotated[
+    str,
+    typer.Option(
+        "--protocol", help="grouped or image; an encoder brings the split of its pretraining."
+    ),
+]
+OtherData = Annotated[
+    bool,
+    typer.Option("--other-data", help="The encoder was pretrained on other patients: I vouch."),
+]
 
 
 def _teaching(command: Callable[..., None]) -> Callable[..., None]:
@@ -62,6 +75,11 @@ def _teaching(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except BrainsslError as error:
             typer.echo(f"brainssl: {error}", err=True)
+            raise typer.Exit(2 if isinstance(error, BadUseError) else 1) from None
+        except OSError as error:
+            typer.echo(
+                f"brainssl: {error.filename or 'input or output'}: {error.strerror}", err=True
+            )
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo("brainssl: interrupted; finished steps are kept", err=True)
@@ -115,6 +133,7 @@ def audit(
     source: Annotated[Path, typer.Argument(help="Folder of images.")],
     labels: Labels = None,
     out: Annotated[Path, typer.Option(help="Folder of audit.json and audit.html.")] = Path("audit"),
+    seed: NoSeed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Say what is in a collection, what is wrong with it, and what a random split would leak.
@@ -140,6 +159,7 @@ def prepare(
     store: Out,
     labels: Labels = None,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side in pixels.")] = 224,
+    seed: NoSeed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Decode every image once into a store that all other commands read.
@@ -176,7 +196,7 @@ def prepare(
 def pretrain(
     store: Store,
     out: Out,
-    method: Annotated[str, typer.Option(help="simclr")] = "simclr",
+    method: Annotated[str, typer.Option(help="Self-supervised method: simclr.")] = "simclr",
     preset: Preset = "quick",
     overrides: Set = None,
     protocol: ProtocolOption = "grouped",
@@ -221,6 +241,7 @@ def probe(
     preset: Preset = "quick",
     overrides: Set = None,
     protocol: ProtocolOption = "grouped",
+    other_data: OtherData = False,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -229,13 +250,21 @@ def probe(
     Example: brainssl probe stores/mri runs/simclr runs/simclr-linear
     """
     from brainssl.classifier import device_of
+    from brainssl.encoders import load_encoder
     from brainssl.stages import Features, probe_stage
     from brainssl.storage import refuse_existing
 
     refuse_existing(out)
-    loaded = _pretrained(encoder)
+    loaded = load_encoder(encoder)
     data, settings = _open(
-        store, preset, overrides, protocol=protocol, seed=seed, encoder=loaded, at=encoder
+        store,
+        preset,
+        overrides,
+        protocol=protocol,
+        seed=seed,
+        encoder=loaded,
+        at=encoder,
+        other_data=other_data,
     )
     with Terminal().task("linear probe") as progress:
         rows = probe_stage(
@@ -244,7 +273,7 @@ def probe(
             out,
             facts={"method": loaded.facts.get("method", "unknown")},
             settings=settings,
-            label_fraction=label_fraction,
+            label_fraction=_fraction(label_fraction),
             seed=seed,
             progress=progress,
         )
@@ -264,6 +293,7 @@ def finetune(
     preset: Preset = "quick",
     overrides: Set = None,
     protocol: ProtocolOption = "grouped",
+    other_data: OtherData = False,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -271,14 +301,21 @@ def finetune(
 
     Example: brainssl finetune stores/mri runs/tuned --encoder runs/simclr --label-fraction 0.1
     """
-    from brainssl.encoders import build_encoder
+    from brainssl.encoders import build_encoder, load_encoder
     from brainssl.stages import finetune_stage
     from brainssl.storage import refuse_existing
 
     refuse_existing(out)
-    loaded = _pretrained(encoder) if encoder else None
+    loaded = load_encoder(encoder) if encoder else None
     data, settings = _open(
-        store, preset, overrides, protocol=protocol, seed=seed, encoder=loaded, at=encoder
+        store,
+        preset,
+        overrides,
+        protocol=protocol,
+        seed=seed,
+        encoder=loaded,
+        at=encoder,
+        other_data=other_data,
     )
     start = loaded or build_encoder(**settings.encoder.model_dump(), seed=seed)
     method = loaded.facts.get("method", "unknown") if loaded else "supervised"
@@ -289,7 +326,7 @@ def finetune(
             out,
             facts={"method": method, "stage": "finetune" if loaded else "supervised"},
             settings=settings,
-            label_fraction=label_fraction,
+            label_fraction=_fraction(label_fraction),
             seed=seed,
             progress=progress,
         )
@@ -304,6 +341,7 @@ def evaluate(
     out: Out,
     preset: Preset = "quick",
     overrides: Set = None,
+    seed: NoSeed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Measure a classifier again on the split that it was trained on.
@@ -311,17 +349,16 @@ def evaluate(
     Example: brainssl evaluate stores/mri runs/tuned runs/tuned-measured
     """
     from brainssl.classifier import Classifier
+    from brainssl.data.dataset import Data
     from brainssl.data.split import Split
     from brainssl.data.store import ImageStore
-    from brainssl.settings import load_settings
-    from brainssl.stages import Data, evaluate_stage
+    from brainssl.stages import evaluate_stage
 
     loaded = Classifier.load(classifier)
-    folder = classifier if classifier.is_dir() else classifier.parent
     opened = ImageStore.open(store)
     opened.require_size(loaded.image_size)
-    settings, _ = load_settings(preset, overrides)
-    data = Data(opened, Split.load(folder / "split.json"))
+    settings, _ = _settings(preset, overrides, store)
+    data = Data(opened, Split.load(_beside(classifier)))
     with Terminal().task("evaluate"):
         rows = evaluate_stage(data, loaded, out, settings=settings)
     _answer(rows, _table(rows, out), as_json)
@@ -353,7 +390,8 @@ def study(
     Example: brainssl study data/mri runs/study --labels labels.csv --label-fractions 0.1,1.0
     """
     from brainssl.data.split import PROTOCOLS
-    from brainssl.study import Plan, Study
+    from brainssl.plan import Plan
+    from brainssl.study import Study
 
     settings, reasons = _settings(preset, overrides, source)
     plan = Plan(
@@ -385,6 +423,10 @@ def predict(
     classifier: Annotated[Path, typer.Argument(help="Classifier, or the folder that holds it.")],
     files: Annotated[list[Path], typer.Argument(help="Images.")],
     out: Annotated[Path | None, typer.Option(help="JSON file to write; default: print.")] = None,
+    seed: NoSeed = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the JSON, with --out as well.")
+    ] = False,
 ) -> None:
     """Classify images. A file that cannot be read is listed with its reason; exit is then 1.
 
@@ -396,7 +438,7 @@ def predict(
     answer = predict_files(classifier, files)
     if out:
         write_json(out, answer)
-    else:
+    if as_json or not out:
         typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     if any("error" in row for row in answer["predictions"]):
         raise typer.Exit(1)
@@ -435,21 +477,23 @@ def _known(option: str, asked: list[str], known: tuple[str, ...]) -> tuple[str, 
     wanted = tuple(dict.fromkeys(name.strip() for name in asked))
     for name in wanted:
         if name not in known:
-            raise typer.BadParameter(f"{name!r} is none of {', '.join(known)}", param_hint=option)
+            raise BadUseError(f"{option}: {name!r} is none of {', '.join(known)}")
     return wanted
 
 
 def _fractions(text: str) -> tuple[float, ...]:
     try:
-        fractions = sorted({float(part) for part in text.split(",")})
+        fractions = sorted({_fraction(float(part)) for part in text.split(",")})
     except ValueError:
-        fractions = []
-    if not fractions or not all(0 < fraction <= 1 for fraction in fractions):
-        raise typer.BadParameter(
-            f"{text!r}: give shares above 0 and up to 1, such as 0.1,1.0",
-            param_hint="--label-fractions",
-        )
+        raise BadUseError(f"--label-fractions: {text!r} are no shares such as 0.1,1.0") from None
     return tuple(fractions)
+
+
+def _fraction(value: float) -> float:
+    """Check a label fraction; four digits are enough, and name the folders of steps."""
+    if not 0.0001 <= value <= 1:
+        raise BadUseError(f"a label fraction is from 0.0001 to 1, not {value:g}")
+    return round(value, 4)
 
 
 def _settings(
@@ -468,12 +512,6 @@ def _settings(
     return settings, reasons
 
 
-def _pretrained(path: Path) -> "Encoder":
-    from brainssl.encoders import load_encoder
-
-    return load_encoder(path)
-
-
 def _open(
     path: Path,
     preset: str,
@@ -483,32 +521,33 @@ def _open(
     seed: int,
     encoder: "Encoder | None" = None,
     at: Path | None = None,
+    other_data: bool = False,
 ) -> "tuple[Data, Settings]":
-    """Open a store with its split: the one that the encoder was pretrained on, else a new one."""
+    """Open a store with its split: the one that lies beside the encoder at `at`, else a new one."""
+    from brainssl.data.dataset import Data
     from brainssl.data.split import Split, make_split
     from brainssl.data.store import ImageStore
-    from brainssl.stages import Data
 
     # `paper` balances the store before it splits, which only a study does.
     _known("--protocol", [protocol], ("grouped", "image"))
     store = ImageStore.open(path)
-    settings, _ = _settings(preset, overrides, path)
-    store.require_size(encoder.image_size if encoder else settings.encoder.image_size)
-    folder = at if at is None or at.is_dir() else at.parent
-    if folder is not None and (folder / "split.json").is_file():
-        split = Split.load(folder / "split.json")
-        split.indices(store.manifest, "train")
+    settings, reasons = _settings(preset, overrides, path)
+    Terminal().say(f"images of {store.size} px: {reasons['encoder.image_size']}")
+    if encoder:
+        settings = settings.with_encoder(encoder.name, encoder.image_size)
+    store.require_size(settings.encoder.image_size)
+    beside = _beside(at) if at and not other_data else None
+    if beside and beside.is_file():
+        split = Split.load(beside)
     else:
-        split = make_split(
-            store.manifest,
-            protocol=protocol,  # type: ignore[arg-type]
-            seed=seed,
-            **settings.split.model_dump(),
-        )
-    pretrained_on = encoder.facts.get("split_digest") if encoder else None
-    if pretrained_on not in (None, split.digest):
-        raise BrainsslError(
-            f"{at} was pretrained on another split, so this one's test set may hold images that it "
-            "has seen: keep the split.json of the pretraining beside the encoder"
-        )
-    return Data(store, split), settings
+        chosen = settings.split.model_dump()
+        split = make_split(store.manifest, protocol=protocol, seed=seed, **chosen)  # type: ignore[arg-type]
+    data = Data(store, split)
+    if encoder and not other_data:
+        data.refuse_seen(encoder.facts)
+    return data, settings
+
+
+def _beside(model: Path) -> Path:
+    """Return where the split of a model lies."""
+    return (model if model.is_dir() else model.parent) / "split.json"

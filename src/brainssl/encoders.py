@@ -49,7 +49,26 @@ class Encoder(nn.Module):
                 f"the {weights} weights of {name} cannot be had ({type(error).__name__}): connect "
                 "to the internet, or set encoder.weights to random"
             ) from None
-        self.dim: int = self.network.num_features  # type: ignore[assignment]
+        self.dim = self._width()
+
+    def _width(self) -> int:
+        """Return the length of the features, which timm's `num_features` does not always say."""
+        training = self.network.training
+        self.network.eval()
+        try:
+            with torch.no_grad():
+                size = self.image_size
+                features = self.network(torch.zeros(1, 1, size, size))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise BrainsslError(
+                f"encoder.name: {self.name} does not take one-channel images of {self.image_size} "
+                f"px ({reason}): set encoder.image_size, or choose a CNN"
+            ) from None
+        self.network.train(training)
+        if features.ndim != 2:
+            raise BrainsslError(f"encoder.name: {self.name} gives no feature vector: choose a CNN")
+        return int(features.shape[1])
 
     def forward(self, images: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n dim"]:
         """Return pooled features of float slices in [0, 1]."""

@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read."""
+"""The exceptions that a user is meant to read."""
 
 
 class BrainsslError(Exception):
@@ -6,3 +6,7 @@ class BrainsslError(Exception):
 
     The command line prints the message without a traceback and exits with 1.
     """
+
+
+class BadUseError(BrainsslError):
+    """A command was called with something that cannot be: the command line exits with 2."""

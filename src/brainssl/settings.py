@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from brainssl.errors import BrainsslError
+from brainssl.errors import BadUseError
 
 
 def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
@@ -86,10 +86,12 @@ class SimCLRSettings(Section):
 class ProbeSettings(Section):
     """Linear probe on features that are computed once."""
 
-    epochs: Positive = 100
-    batch_size: Positive = 128
-    learning_rate: Rate = 3e-3
-    weight_decay: Amount = 1e-4
+    solver: Literal["lbfgs", "adamw"] = "lbfgs"  # lbfgs finds the optimum and needs no rates: what
+    #                                              follows is for adamw, the study's
+    epochs: Positive = 50
+    batch_size: Positive = 32
+    learning_rate: Rate = 1e-3
+    weight_decay: Amount = 1e-6
     patience: Positive = 10  # epochs without a better validation loss
 
 
@@ -113,7 +115,6 @@ class EvaluationSettings(Section):
     """Intervals."""
 
     draws: Annotated[int, Field(ge=1)] = 2000  # bootstrap draws of groups
-    level: Share = 0.95
 
 
 class RunSettings(Section):
@@ -138,7 +139,11 @@ class Settings(Section):
 
     def with_image_size(self, size: int) -> "Settings":
         """Return the same settings for images of another side, in pixels."""
-        encoder = self.encoder.model_copy(update={"image_size": size})
+        return self.with_encoder(self.encoder.name, size)
+
+    def with_encoder(self, name: str, image_size: int) -> "Settings":
+        """Return the same settings for another encoder and images of its side, in pixels."""
+        encoder = self.encoder.model_copy(update={"name": name, "image_size": image_size})
         return self.model_copy(update={"encoder": encoder})
 
 
@@ -155,7 +160,7 @@ def load_settings(
         The settings, and for each `section.key` the reason of its value.
 
     Raises:
-        BrainsslError: no such preset, unknown key (the nearest is named), or a wrong value.
+        BadUseError: no such preset, unknown key (the nearest is named), or a wrong value.
     """
     where, tables = _read_preset(preset)
     _require_sections(where, tables)
@@ -172,7 +177,7 @@ def load_settings(
         place = ".".join(str(part) for part in error.errors()[0]["loc"][:2])
         if any(f"{key}.".startswith(f"{place}.") for key in by_hand):
             where = "--set"
-        raise BrainsslError(f"{where}: {_explain(error)}") from None
+        raise BadUseError(f"{where}: {_explain(error)}") from None
     every = _keys(settings.model_dump())
     return settings, {key: reasons.get(key, "default") for key in every}
 
@@ -190,24 +195,24 @@ def _read_preset(preset: str) -> tuple[str, dict[str, Any]]:
     path = Path(preset)
     if path.suffix != ".toml" or not path.is_file():
         known = ", ".join(preset_names())
-        raise BrainsslError(f"no preset {preset}: choose {known}, or give a .toml file")
+        raise BadUseError(f"no preset {preset}: choose {known}, or give a .toml file")
     try:
         return str(path), tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BrainsslError(f"{path} is no valid TOML: {error}") from None
+        raise BadUseError(f"{path} is no valid TOML: {error}") from None
 
 
 def _require_sections(where: str, tables: dict[str, Any]) -> None:
     for name, values in tables.items():
         if not isinstance(values, dict):
-            raise BrainsslError(f"{where}: {name} stands outside of a section, such as [pretrain]")
+            raise BadUseError(f"{where}: {name} stands outside of a section, such as [pretrain]")
 
 
 def _parse(override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
     key = key.strip()
     if not equals or key.count(".") != 1 or not all(key.split(".")):
-        raise BrainsslError(f"--set {override}: write section.key=value, e.g. pretrain.epochs=10")
+        raise BadUseError(f"--set {override}: write section.key=value, e.g. pretrain.epochs=10")
     try:
         return key, tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -11,50 +11,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32
 from torch import nn
 
 from brainssl.classifier import Classifier, device_of, run_in_batches
-from brainssl.data.split import PARTS, Indices, Split, label_subset
+from brainssl.data.dataset import Data
+from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore
 from brainssl.encoders import Encoder
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
 from brainssl.settings import Settings
 from brainssl.storage import whole_folder, write_json
 from brainssl.training.finetune import finetune, passes
-from brainssl.training.probe import fit_probe
+from brainssl.training.probe import Labelled, fit_probe
+from brainssl.training.trainer import CHECKPOINT
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Data:
-    """A store and its split: what every stage of one protocol shares."""
-
-    store: ImageStore
-    split: Split
-
-    @cached_property
-    def labels(self) -> Int64[np.ndarray, " n"]:
-        """Index of each image's class; −1 without label."""
-        classes = {label: index for index, label in enumerate(self.store.classes)}
-        return self.store.manifest["label"].map(classes).fillna(-1).to_numpy(np.int64)
-
-    def rows(self, fraction: float, seed: int) -> dict[str, Indices]:
-        """Return the rows of each part; of the training set those whose labels may be used."""
-        rows = {part: self.split.indices(self.store.manifest, part) for part in PARTS}
-        rows["train"] = label_subset(self.store.manifest, self.split, fraction, seed=seed)
-        return rows
-
-    def facts(self) -> dict[str, Any]:
-        """Say which data a model has seen."""
-        return {
-            "protocol": self.split.protocol,
-            "split_digest": self.split.digest,
-            "store": self.store.checksum,
-        }
 
 
 @dataclass
@@ -113,16 +86,16 @@ def probe_stage(
     with whole_folder(out) as folder:
         train, val = rows["train"], rows["val"]
         probe = fit_probe(
-            features.vectors[train],
-            data.labels[train],
-            features.vectors[val],
-            data.labels[val],
+            Labelled(features.vectors[train], data.store.labels[train]),
+            Labelled(features.vectors[val], data.store.labels[val]),
             classes=len(data.store.classes),
             settings=settings.probe,
             seed=seed,
         )
-        pd.DataFrame(probe.history).to_csv(folder / "history.csv", index=False)
+        if probe.history:
+            pd.DataFrame(probe.history).to_csv(folder / "history.csv", index=False)
         told = facts | {"stage": "linear", "label_fraction": label_fraction, "seed": seed}
+        told["chosen"] = probe.chosen
         classifier = Classifier(
             features.encoder, probe.head, data.store.classes, told | data.facts()
         )
@@ -170,7 +143,9 @@ def finetune_stage(
         told = facts | {"label_fraction": label_fraction, "seed": seed}
         told["passes"] = passes(settings.finetune, len(rows["train"]))
         classifier = Classifier(encoder, head, data.store.classes, told | data.facts())
-        return _finish(classifier, data, rows, folder, settings, started)
+        results = _finish(classifier, data, rows, folder, settings, started)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+        return results
 
 
 def evaluate_stage(
@@ -189,12 +164,7 @@ def evaluate_stage(
             measure it on images that it may have learnt.
     """
     facts = classifier.facts
-    trained_on = (facts.get("store"), facts.get("split_digest"))
-    if trained_on != (data.store.checksum, data.split.digest):
-        raise BrainsslError(
-            f"{data.store.path} or its split is not what this classifier was trained on, so its "
-            "test set may hold images that were learnt: give the store of its training"
-        )
+    data.refuse_seen(facts)
     with whole_folder(out) as folder:
         rows = data.rows(facts["label_fraction"], facts["seed"])
         return _measure(classifier, data, rows, folder, settings, time.perf_counter())
@@ -208,7 +178,7 @@ def predict_parts(classifier: Classifier, data: Data, rows: dict[str, Indices]) 
         manifest["image_id"].tolist(),
         manifest["group"].to_numpy(np.int64),
         [part for part, own in rows.items() for _ in own],
-        data.labels[order],
+        data.store.labels[order],
         classifier.logits(data.store.images, order),
         data.store.classes,
     )

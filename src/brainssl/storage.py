@@ -1,5 +1,6 @@
 """Folders and files that are either whole or absent, whenever the process is killed."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -57,23 +58,26 @@ def whole_folder(folder: Path, *, resume: bool = False, request: Any = None) -> 
         request: what the folder is for, JSON-serialisable: work begun for another is no use.
 
     Raises:
-        BrainsslError: `folder` exists already and is not empty.
+        BrainsslError: `folder` exists already and is not empty, or another process is making it.
     """
     refuse_existing(folder)
     working = working_folder(folder)
-    if not resume or begun_for(folder) != request:
-        shutil.rmtree(working, ignore_errors=True)
     working.mkdir(parents=True, exist_ok=True)
-    if request is not None:
-        write_json(working / _REQUEST, request)
-    yield working
-    (working / _REQUEST).unlink(missing_ok=True)
-    for file in working.rglob("*"):
-        if file.is_file():
-            _flush(file)
-    if folder.exists():
-        folder.rmdir()
-    working.rename(folder)
+    with _locked(working):
+        if not resume or begun_for(folder) != request:
+            _empty(working)
+        if request is not None:
+            write_json(working / _REQUEST, request)
+        yield working
+        # What a kill in the middle of write_atomically left is no part of the result.
+        for leftover in [working / _REQUEST, *working.glob(".*")]:
+            leftover.unlink(missing_ok=True)
+        for file in working.rglob("*"):
+            if file.is_file():
+                _flush(file)
+        if folder.exists():
+            folder.rmdir()
+        working.rename(folder)
 
 
 def begun_for(folder: Path) -> Any:
@@ -95,6 +99,29 @@ def refuse_existing(folder: Path) -> None:
         return
     if folder.is_symlink() or folder.exists():
         raise BrainsslError(f"{folder} exists already: choose another name or delete it first")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder that ends with the process, however it ends."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise BrainsslError(f"another process is at work in {folder}: wait for it") from None
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def _flush(file: Path) -> None:

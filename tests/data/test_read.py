@@ -1,6 +1,7 @@
 import io
 import os
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -11,7 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from brainssl.data.read import CHANNEL_TOLERANCE, UnreadableImage, read_bytes, read_slice
+from brainssl.data.read import (
+    CHANNEL_TOLERANCE,
+    UnreadableImage,
+    file_bytes,
+    read_bytes,
+    read_slice,
+)
 
 LEVELS = np.arange(256, dtype=np.uint8).reshape(8, 32)
 
@@ -241,6 +248,29 @@ def test_limits_are_honoured(tmp_path: Path) -> None:
     with pytest.raises(UnreadableImage, match="pixels"):
         read_slice(tmp_path / "a.png", max_pixels=LEVELS.size - 1)
     assert read_slice(tmp_path / "a.png", max_bytes=len(data), max_pixels=LEVELS.size)
+
+
+def test_a_small_file_costs_little_memory(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    tracemalloc.start()
+    try:
+        assert file_bytes(tmp_path / "a") == b"abc"
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_that_grows_while_it_is_read_is_whole_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    before = path.stat()
+    monkeypatch.setattr("brainssl.data.read.os.fstat", lambda _: before)
+    path.write_bytes(bytes(range(100)))
+    assert file_bytes(path, max_bytes=100) == bytes(range(100))
+    with pytest.raises(UnreadableImage, match="larger than the limit of 99 bytes"):
+        file_bytes(path, max_bytes=99)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PPM"])

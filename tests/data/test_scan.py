@@ -199,6 +199,18 @@ def test_images_folder_with_patients_and_masks_beside_it(tmp_path: Path) -> None
     assert found.manifest["label"].tolist() == ["A T1", "A T1", "B T2"]
 
 
+def test_patients_beside_the_named_images_folder_are_not_lost_silently(tmp_path: Path) -> None:
+    home = tmp_path / "phantom"
+    put(home / "images" / "A" / "1.png")
+    put(home / "images" / "B" / "1.png")
+    (home / "patients.csv").write_text("path,patient\nA/1.png,p1\nB/1.png,p2\n")
+    inside, whole = scan(home / "images"), scan(home)
+    assert inside.manifest["patient"].isna().all()
+    assert [note for note in inside.notes if "patients.csv" in note and "phantom/" in note]
+    assert whole.manifest["patient"].tolist() == ["p1", "p2"]
+    assert not [note for note in whole.notes if "patients.csv" in note]
+
+
 def test_identical_pixels_share_a_group_across_formats_and_merge_patients(tmp_path: Path) -> None:
     put(tmp_path / "A" / "1.png", seed=1)
     put(tmp_path / "B" / "1.bmp", seed=1)

@@ -1,14 +1,20 @@
 """A finished study made up: random predictions of a plausible shape, and everything beside them."""
 
 import json
+import tempfile
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 
+from brainssl.data.audit import audit_scan
+from brainssl.data.scan import scan
 from brainssl.evaluation.metrics import evaluate, per_class
 from brainssl.evaluation.predictions import Predictions
 
@@ -43,9 +49,14 @@ def fabricate(
     fractions: Sequence[float] = (0.1, 1.0),
     seeds: int = 2,
     source: str = "mri44",
+    patients: bool = False,
+    group_size: int = 3,
     extras: bool = True,
 ) -> Path:
-    """Write a study folder; without `extras`, `results.json` alone."""
+    """Write a study folder; without `extras`, `results.json` alone.
+
+    Linear probes keep no history, as those that are solved and not trained.
+    """
     rng = np.random.default_rng(0)
     truth = _truth(rng, len(classes))
     rows: list[dict[str, Any]] = []
@@ -60,13 +71,14 @@ def fabricate(
                     skill = 1.2 + 1.6 * fraction**0.5 + (0.6 if stage == "finetune" else 0.0)
                     skill *= 0.3 if method == "untrained" else 1.0
                     skill += 0.8 if protocol != "grouped" else 0.0
-                    predictions = _predictions(rng, truth, classes, skill)
+                    predictions = _predictions(rng, truth, classes, skill, group_size)
                     if extras:
                         (folder / "steps" / step).mkdir(parents=True)
                         predictions.save(folder / "steps" / step / "predictions.parquet")
-                        _history(rng, validated=True).to_csv(
-                            folder / "steps" / step / "history.csv", index=False
-                        )
+                        if stage != "linear":
+                            _history(rng, validated=True).to_csv(
+                                folder / "steps" / step / "history.csv", index=False
+                            )
                     key = {
                         "method": method,
                         "stage": stage,
@@ -80,10 +92,35 @@ def fabricate(
     if extras:
         _beside(rng, folder, classes, methods, protocols, seeds)
     facts = _facts(classes, methods, protocols, fractions, seeds, source, truth)
+    facts["audit"] = audited(patients=patients)
+    for split in facts["splits"].values():
+        split["groups"] = {name: n // group_size for name, n in SIZES.items()}
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"study": facts, "rows": rows}, indent=1, allow_nan=False)
     (folder / "results.json").write_text(text, encoding="utf-8")
     return folder
+
+
+@cache
+def audited(*, patients: bool) -> dict[str, Any]:
+    """Audit a folder of two classes: near-duplicates, a picture under both, an unreadable file."""
+    with tempfile.TemporaryDirectory() as scratch:
+        images = Path(scratch) / "images"
+        paths = [f"{label}/{i}.png" for label in ("Glioma T1", "Normal T1") for i in range(8)]
+        for place, path in enumerate(paths):
+            rng = np.random.default_rng(place // 2)
+            smooth = gaussian_filter(rng.standard_normal((48, 48)), 2)
+            # Every other picture is the one before it, a little brighter.
+            levels = (128 + 40 * smooth / smooth.std()) * (1.05 if place % 2 else 1.0)
+            (images / path).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(levels.clip(0, 255).astype(np.uint8)).save(images / path)
+        (images / "Normal T1" / "same.png").write_bytes((images / paths[0]).read_bytes())
+        (images / "Normal T1" / "broken.png").write_bytes(b"nonsense")
+        if patients:
+            owners = [f"{path},p{place // 4}" for place, path in enumerate(paths)]
+            table = "\n".join(["path,patient", *owners, "Normal T1/same.png,p0"])
+            (Path(scratch) / "patients.csv").write_text(table, encoding="utf-8")
+        return audit_scan(scan(Path(scratch)))
 
 
 def _truth(rng: np.random.Generator, k: int) -> dict[str, np.ndarray]:
@@ -95,7 +132,11 @@ def _truth(rng: np.random.Generator, k: int) -> dict[str, np.ndarray]:
 
 
 def _predictions(
-    rng: np.random.Generator, truth: dict[str, np.ndarray], classes: Sequence[str], skill: float
+    rng: np.random.Generator,
+    truth: dict[str, np.ndarray],
+    classes: Sequence[str],
+    skill: float,
+    group_size: int,
 ) -> Predictions:
     labels = np.concatenate(list(truth.values())).astype(np.int64)
     splits = [split for split, part in truth.items() for _ in part]
@@ -103,7 +144,7 @@ def _predictions(
     logits[np.arange(len(labels)), labels] += skill
     return Predictions.build(
         image_ids=[f"image-{i}" for i in range(len(labels))],
-        groups=np.arange(len(labels), dtype=np.int64) // 3,
+        groups=np.arange(len(labels), dtype=np.int64) // group_size,
         splits=splits,
         labels=labels,
         logits=logits,
@@ -210,7 +251,6 @@ def _facts(
         "digest": "3f0c9e1d" * 8,
         "seed": 0,
         "images": dict(SIZES),
-        "groups": {name: n // 3 for name, n in SIZES.items()},
         "unlabelled": 1234,
         "left_out": 2,
         "counts": counts,
@@ -238,16 +278,6 @@ def _facts(
             "pretrain.epochs": "the quick preset fits two cores",
         },
         "splits": dict.fromkeys(protocols, split),
-        "audit": {
-            "images": 3758,
-            "unreadable": 1,
-            "groups": 1559,
-            "findings": [
-                {"severity": "serious", "text": "10 images stand under two different labels."},
-                {"severity": "note", "text": "50 images are byte-identical copies of another."},
-                "Two images in three have a close neighbour.",
-            ],
-        },
         "environment": {"python": "3.11.2", "torch": "2.6.0", "device": "cpu", "cpus": 2},
         "warnings": [missing, "bf16 is slow on this processor; float32 was used."],
         "failed": [],

@@ -3,6 +3,7 @@ import statistics
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from brainssl.errors import BrainsslError
@@ -69,7 +70,7 @@ def test_missing_or_damaged_predictions_are_none(make_study: Callable[..., Path]
 def test_histories_read_every_loss_and_leave_empty_ones_none(study: Path) -> None:
     histories = list(read_study(study).histories())
     stages = {history.stage for history in histories}
-    assert stages == {"pretrain", "linear", "finetune", "supervised"}
+    assert stages == {"pretrain", "finetune", "supervised"}
     pretraining = next(history for history in histories if history.stage == "pretrain")
     assert pretraining.val_loss == [None] * 20
     assert pretraining.arm == "SimCLR, grouped"
@@ -103,3 +104,22 @@ def test_numbers_that_are_not_finite_are_missing() -> None:
 def test_unknown_methods_keep_their_name() -> None:
     assert arm_title("vicreg", "finetune") == "vicreg, fine-tuned"
     assert arm_title("mocov3", "linear") == "MoCo v3, linear probe"
+
+
+def test_patients_are_those_of_the_audit_or_else_of_the_manifest(
+    make_study: Callable[..., Path],
+) -> None:
+    small = {"classes": ["a", "b"], "seeds": 1, "fractions": [1.0]}
+    assert read_study(make_study(**small, patients=True)).patients == 4
+    folder = make_study(**small)
+    assert read_study(folder).patients == 0
+    path = folder / "results.json"
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    raw["study"]["audit"] = None
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    assert read_study(folder).patients == 0
+    manifest = folder / "store" / "manifest.parquet"
+    frame = pd.read_parquet(manifest)
+    frame["patient"] = ["x", "y", None] * (len(frame) // 3)
+    frame.to_parquet(manifest)
+    assert read_study(folder).patients == 2

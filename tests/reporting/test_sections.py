@@ -1,10 +1,10 @@
-import json
 from collections.abc import Callable
 from pathlib import Path
 
-from brainssl.reporting.blocks import Choice, Facts
-from brainssl.reporting.results import arm_title, read_study
-from brainssl.reporting.sections import read_published, sections
+from brainssl.reporting.blocks import Columns, Facts, Prose
+from brainssl.reporting.figures import Figure
+from brainssl.reporting.results import read_study
+from brainssl.reporting.sections import answer_section, read_published, sections
 
 
 def test_sections_come_in_the_order_of_a_readers_questions(study: Path) -> None:
@@ -27,39 +27,33 @@ def test_several_protocols_stand_side_by_side(make_study: Callable[..., Path]) -
     assert "protocols" in [section.name for section in sections(read_study(folder))]
 
 
-def test_the_model_shown_first_is_the_best_on_validation(study: Path) -> None:
-    read = read_study(study)
-    rows = [row for arm in read.arms("grouped", "val") for row in arm.rows]
-    best = max(rows, key=lambda row: row.metrics["f1_macro"] or 0.0)
-    (models,) = (section for section in sections(read) if section.name == "models")
-    choice = next(block for block in models.blocks if isinstance(block, Choice))
-    title = f"{arm_title(best.method, best.stage)}, 100\u00a0% of labels, seed {best.seed}"
-    assert choice.panels[0].title == title
-    assert len({panel.name for panel in choice.panels}) == len(read.arms("grouped")) == 8
+def test_a_stage_without_histories_has_no_loss_curve(study: Path) -> None:
+    (losses,) = (section for section in sections(read_study(study)) if section.name == "losses")
+    (columns,) = (block for block in losses.blocks if isinstance(block, Columns))
+    names = [figure.name for figure in columns.blocks if isinstance(figure, Figure)]
+    assert names == ["loss-pretrain", "loss-finetune", "loss-supervised"]
 
 
-def test_a_choice_that_the_study_made_is_kept(make_study: Callable[..., Path]) -> None:
-    folder = make_study(classes=["a", "b", "c"], fractions=[1.0])
-    path = folder / "results.json"
-    raw = json.loads(path.read_text(encoding="utf-8"))
-    raw["study"]["best"] = {
-        "classifier": "steps/x/classifier.safetensors",
-        "chosen_by": "macro F1 on the validation set",
-        "step": "steps/linear-simclr-grouped-f1-s1",
-    }
-    path.write_text(json.dumps(raw), encoding="utf-8")
-    found = {section.name: section for section in sections(read_study(folder))}
-    choice = next(block for block in found["models"].blocks if isinstance(block, Choice))
-    assert choice.panels[0].title == "SimCLR, linear probe, 100\u00a0% of labels, seed 1"
-    facts = next(block for block in found["run"].blocks if isinstance(block, Facts))
-    assert dict(facts.pairs)["Classifier"].startswith("steps/x/classifier.safetensors, chosen by")
+def test_what_an_interval_says_depends_on_whether_patients_are_known(
+    make_study: Callable[..., Path],
+) -> None:
+    small = {"classes": ["a", "b"], "seeds": 1, "fractions": [1.0], "extras": False}
+    texts = []
+    for patients in (True, False):
+        section = answer_section(read_study(make_study(**small, patients=patients)))
+        texts.append(next(b for b in section.blocks[1:] if isinstance(b, Prose)).paragraphs[0])
+    known, unknown = texts
+    assert "which patients happen to be in the test split" in known
+    assert "too narrow" not in known
+    assert "which groups happen to be in the test split. Patients are not known" in unknown
+    assert "too narrow" in unknown
 
 
-def test_many_classes_leave_fewer_models_to_look_at(make_study: Callable[..., Path]) -> None:
-    folder = make_study(classes=[f"class {i}" for i in range(44)], seeds=1)
-    (models,) = (s for s in sections(read_study(folder)) if s.name == "models")
-    choice = next(block for block in models.blocks if isinstance(block, Choice))
-    assert len(choice.panels) == 4
+def test_the_images_of_the_audit_are_counted(study: Path) -> None:
+    (run,) = (section for section in sections(read_study(study)) if section.name == "run")
+    facts = dict(next(block for block in run.blocks if isinstance(block, Facts)).pairs)
+    assert facts["Images"] == "17 images in 8 groups, 1 file unreadable"
+    assert facts["Training and evaluation"] == "84 min"
 
 
 def test_published_numbers_are_those_of_the_study() -> None:

@@ -49,6 +49,8 @@ def test_full_table_holds_every_metric_of_every_row(study: Path) -> None:
         value = first["metrics"][metric.name]
         expected = f"{100 * value:.1f}" if metric.percent else f"{value:.3f}"
         assert cell.text.replace("−", "-") == expected
+        assert bool(cell.detail) == (metric.name != "ece")
+    assert "the ECE has none" in table.caption
 
 
 def test_protocol_table_gives_the_difference_in_points(make_study: Callable[..., Path]) -> None:

@@ -57,6 +57,7 @@ def test_words() -> None:
     assert fraction_title(0.1) == "10\u00a0%"
     assert fraction_title(0.005) == "0.5\u00a0%"
     assert counted(1, "file") == "1 file"
+    assert [counted(n, "class", "classes") for n in (1, 2)] == ["1 class", "2 classes"]
     assert counted(12345, "image") == "12\u202f345 images"
     assert [join(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == [
         "a",

@@ -1,59 +1,102 @@
-"""Linear probe: the folded head, the choice of epoch, and a problem with a known answer."""
+"""Linear probe: the optimum, the folded head, the choice on validation."""
 
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from torch.nn import functional
 
+from brainssl.errors import BrainsslError
 from brainssl.settings import ProbeSettings
-from brainssl.training.probe import Probe, fit_probe
+from brainssl.training.probe import STRENGTHS, Labelled, Probe, fit_probe
+
+ADAMW = ProbeSettings(solver="adamw", learning_rate=0.01)
 
 
-def clusters(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def clusters(n: int, seed: int, dim: int = 3) -> Labelled:
     """Three overlapping classes whose features have wildly different scales."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(3, size=n)
-    centres = np.array([[0, 0, 0], [2, 0, 0], [0, 2, 0]])
-    features = centres[labels] + generator.normal(size=(n, 3))
-    features = features * np.array([1000.0, 0.01, 1.0]) + np.array([5.0, -3.0, 1e3])
+    centres = np.zeros((3, dim))
+    centres[1, 0] = centres[2, 1] = 2
+    scales = np.resize([1000.0, 0.01, 1.0], dim)
+    features = (centres[labels] + generator.normal(size=(n, dim))) * scales + scales
     # A feature that never changes must not become a division by zero.
     constant = np.full((n, 1), 7.0)
-    return np.hstack([features, constant]).astype(np.float32), labels.astype(np.int64)
+    return Labelled(np.hstack([features, constant]).astype(np.float32), labels.astype(np.int64))
 
 
 def fit(settings: ProbeSettings, seed: int = 0) -> Probe:
-    return fit_probe(*clusters(600, 1), *clusters(300, 2), classes=3, settings=settings, seed=seed)
+    train, val = clusters(600, 1), clusters(300, 2)
+    return fit_probe(train, val, classes=3, settings=settings, seed=seed)
 
 
-def accuracy(probe: Probe, features: np.ndarray, labels: np.ndarray) -> float:
+def loss(probe: Probe, part: Labelled) -> float:
     with torch.no_grad():
-        predicted = probe.head(torch.from_numpy(features)).argmax(dim=1).numpy()
-    return float((predicted == labels).mean())
+        logits = probe.head(torch.from_numpy(part.features))
+        return functional.cross_entropy(logits, torch.from_numpy(part.labels)).item()
 
 
-def test_probe_does_as_well_as_logistic_regression() -> None:
-    x, y = clusters(600, 1)
-    mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
-    reference = LogisticRegression(C=100, max_iter=2000).fit((x - mean) / scale, y)
-    test_x, test_y = clusters(3000, 3)
-    expected = reference.score((test_x - mean) / scale, test_y)
-    probe = fit(ProbeSettings(learning_rate=0.01))
-    assert accuracy(probe, test_x, test_y) == pytest.approx(expected, abs=0.02)
+@pytest.mark.parametrize("settings", [ProbeSettings(), ADAMW], ids=["lbfgs", "adamw"])
+def test_probe_does_as_well_as_logistic_regression(settings: ProbeSettings) -> None:
+    train, test = clusters(600, 1), clusters(3000, 3)
+    mean, scale = train.features.mean(axis=0), np.maximum(train.features.std(axis=0), 1e-6)
+    reference = LogisticRegression(C=100, max_iter=2000)
+    reference.fit((train.features - mean) / scale, train.labels)
+    expected = reference.score((test.features - mean) / scale, test.labels)
+    probe = fit(settings)
+    with torch.no_grad():
+        predicted = probe.head(torch.from_numpy(test.features)).argmax(dim=1).numpy()
+    assert (predicted == test.labels).mean() == pytest.approx(expected, abs=0.02)
 
 
-def test_the_kept_head_has_the_lowest_validation_loss() -> None:
-    probe = fit(ProbeSettings(epochs=60, learning_rate=0.5, patience=5))
+def test_the_penalty_is_the_one_with_the_lowest_validation_loss() -> None:
+    """With as many features as an encoder has, the penalty decides."""
+    train, val = clusters(200, 1, 512), clusters(300, 2, 512)
+    mean, scale = train.features.mean(axis=0), train.features.std(axis=0)
+    scale[scale < 1e-6] = 1
+    losses = {}
+    for strength in STRENGTHS:
+        model = LogisticRegression(C=strength / 200, max_iter=1000)
+        model.fit((train.features - mean) / scale, train.labels)
+        probabilities = model.predict_proba((val.features - mean) / scale)
+        losses[strength] = -np.log(probabilities[np.arange(300), val.labels]).mean()
+    probe = fit_probe(train, val, classes=3, settings=ProbeSettings())
+    assert loss(probe, val) == pytest.approx(min(losses.values()), abs=1e-3)
+    assert max(losses.values()) > min(losses.values()) + 0.1, "the penalty did not matter"
+
+
+def test_the_best_epoch_is_kept() -> None:
+    settings = ProbeSettings(solver="adamw", epochs=60, learning_rate=0.5, patience=5)
+    probe = fit(settings)
     losses = [row["val_loss"] for row in probe.history]
     assert len(losses) < 60, "early stopping never came"
     assert len(losses) - 1 - int(np.argmin(losses)) == 5
-    features, labels = clusters(300, 2)
+    assert loss(probe, clusters(300, 2)) == pytest.approx(min(losses), abs=1e-3)
+
+
+def test_two_classes_and_a_class_never_seen() -> None:
+    """The head has a logit a class, also for one that no training image shows."""
+    train = clusters(300, 1)
+    two = Labelled(train.features[train.labels != 1], train.labels[train.labels != 1])
+    probe = fit_probe(two, two, classes=3, settings=ProbeSettings())
+    reference = LogisticRegression(C=1e4 / len(two.labels), max_iter=1000)
+    standard = (two.features - two.features.mean(0)) / np.maximum(two.features.std(0), 1e-6)
+    expected = reference.fit(standard, two.labels).predict(standard)
     with torch.no_grad():
-        logits = probe.head(torch.from_numpy(features).double().float())
-        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).item()
-    assert loss == pytest.approx(min(losses), abs=1e-3)
+        logits = probe.head(torch.from_numpy(two.features))
+    assert not (logits.argmax(dim=1) == 1).any()
+    assert (logits.argmax(dim=1).numpy() == expected).mean() > 0.97
 
 
 def test_same_seed_same_head_other_seed_other_order() -> None:
-    settings = ProbeSettings(epochs=3)
+    settings = ProbeSettings(solver="adamw", epochs=3)
     assert torch.equal(fit(settings, 0).head.weight, fit(settings, 0).head.weight)
     assert not torch.equal(fit(settings, 0).head.weight, fit(settings, 1).head.weight)
+
+
+def test_features_that_are_not_finite_are_refused() -> None:
+    bad = clusters(50, 1)
+    bad.features[3, 0] = np.nan
+    with pytest.raises(BrainsslError, match="not finite"):
+        fit_probe(bad, bad, classes=3, settings=ProbeSettings())

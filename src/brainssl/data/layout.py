@@ -102,7 +102,17 @@ def read_layout(source: Path, labels: Path | None = None) -> Layout:
     patients = home / "patients.csv"
     if patients.is_file():
         _take_patients(layout, Table.read(patients))
+    elif _parent_knows_patients(source):
+        layout.notes.append(
+            "patients.csv beside images/ was not read: name the folder that holds both, "
+            f"{source.resolve().parent.name}/, to use its patients."
+        )
     return layout
+
+
+def _parent_knows_patients(source: Path) -> bool:
+    folder = source.resolve()
+    return folder.name == "images" and (folder.parent / "patients.csv").is_file()
 
 
 def _visible(folder: Path) -> list[os.DirEntry[str]]:

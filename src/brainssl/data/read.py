@@ -118,16 +118,24 @@ def file_bytes(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     Raises:
         UnreadableImage: the file is missing, no regular file, or too large.
     """
+    too_large = UnreadableImage(str(path), f"is larger than the limit of {max_bytes:,} bytes")
     try:
         with open(path, "rb", opener=_without_waiting) as handle:
-            if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+            status = os.fstat(handle.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise UnreadableImage(str(path), "is not a regular file")
-            # Read by the cap and not by the size that the file claims: it may grow meanwhile.
-            data = handle.read(max_bytes + 1)
+            size = status.st_size
+            if size > max_bytes:
+                raise too_large
+            # One byte more than the file claims tells whether it grew meanwhile. A read reserves
+            # all that it asks for: to ask for the cap at once would cost 256 MiB a file.
+            data = handle.read(size + 1)
+            if len(data) > size:
+                data += handle.read(max_bytes - size)
     except OSError as error:
         raise UnreadableImage(str(path), f"cannot be opened ({error.strerror})") from error
     if len(data) > max_bytes:
-        raise UnreadableImage(str(path), f"is larger than the limit of {max_bytes:,} bytes")
+        raise too_large
     return data
 
 

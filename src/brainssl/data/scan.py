@@ -1,6 +1,7 @@
-"""A folder of images becomes a manifest: one row an image, nothing decoded twice.
+"""A folder of images becomes a manifest: one row an image.
 
-Each image is decoded once, in a pool of threads, and only its fingerprint and digests are kept.
+A scan decodes each image once, in a pool of threads, and keeps only its fingerprint and digests.
+Preparing a store decodes it again: the pixels of a whole collection need not fit into memory.
 """
 
 import hashlib

@@ -4,12 +4,13 @@ import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Int64, UInt8
 from numpy.lib.format import open_memmap
 from PIL import Image
 
@@ -45,6 +46,12 @@ class ImageStore:
     def classes(self) -> tuple[str, ...]:
         """The labels that occur, sorted."""
         return tuple(sorted(self.manifest["label"].dropna().unique()))
+
+    @cached_property
+    def labels(self) -> Int64[np.ndarray, " n"]:
+        """Index of each image's label in `classes`; −1 without label."""
+        places = {label: index for index, label in enumerate(self.classes)}
+        return self.manifest["label"].map(places).fillna(-1).to_numpy(np.int64, copy=True)
 
     def require_size(self, size: int) -> None:
         """Raise BrainsslError unless the images have this side, in pixels."""

@@ -32,11 +32,11 @@ def result_rows(
         labels, probabilities = part.labels, part.probabilities()
         drawn = resample(part, draws=settings.draws)
         by_class: dict[str, dict[str, Any]] = {**per_class(labels, probabilities, part.classes)}
-        for name, intervals in drawn.class_intervals(settings.level).items():
+        for name, intervals in drawn.class_intervals().items():
             by_class[name]["intervals"] = intervals
         measured = {
             "metrics": evaluate(labels, probabilities),
-            "intervals": drawn.intervals(settings.level),
+            "intervals": drawn.intervals(),
             "per_class": by_class,
         }
         rows.append({**facts, "split": split, "n": len(part), **_for_json(measured)})

@@ -1,9 +1,10 @@
 """What a report is made of: blocks that the template shows by their kind, and sections of them."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
+from brainssl.reporting.cautions import Caution
 from brainssl.reporting.figures import Figure
-from brainssl.reporting.findings import Caution
 from brainssl.reporting.pictures import Picture
 from brainssl.reporting.tables import Table
 
@@ -14,7 +15,7 @@ class Prose:
 
     paragraphs: tuple[str, ...]
     lead: bool = False
-    kind: str = "prose"
+    kind: ClassVar[str] = "prose"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Facts:
 
     pairs: tuple[tuple[str, str], ...]
     code: frozenset[str] = frozenset()
-    kind: str = "facts"
+    kind: ClassVar[str] = "facts"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Cautions:
     """A list of cautions."""
 
     items: tuple[Caution, ...]
-    kind: str = "cautions"
+    kind: ClassVar[str] = "cautions"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Strips:
 
     caption: str
     pictures: tuple[Picture, ...]
-    kind: str = "strips"
+    kind: ClassVar[str] = "strips"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Fold:
 
     title: str
     blocks: tuple["Block", ...]
-    kind: str = "fold"
+    kind: ClassVar[str] = "fold"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Columns:
     """Blocks side by side where the page is wide enough."""
 
     blocks: tuple["Block", ...]
-    kind: str = "columns"
+    kind: ClassVar[str] = "columns"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Choice:
     name: str
     label: str
     panels: tuple[Panel, ...]
-    kind: str = "choice"
+    kind: ClassVar[str] = "choice"
 
 
 Block = Prose | Facts | Cautions | Strips | Fold | Columns | Choice | Table | Figure

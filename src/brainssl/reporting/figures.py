@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from brainssl.reporting.results import BASELINE, CONTROLS, Arm, History, Study
 from brainssl.reporting.wording import HEADLINE, fraction_title
@@ -42,7 +42,7 @@ class Figure:
     specification: str
     height: int = 380
     square: bool = False
-    kind: str = "figure"
+    kind: ClassVar[str] = "figure"
 
 
 def label_efficiency(study: Study, protocol: str) -> Figure:

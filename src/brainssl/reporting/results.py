@@ -141,6 +141,17 @@ class Study:
         named = [str(name) for name in self.facts.get("protocols") or ()]
         return named + sorted({row.protocol for row in self.rows} - set(named))
 
+    @property
+    def patients(self) -> int:
+        """How many patients are known: by the audit, or where there is none, by the manifest."""
+        if "patients" in self.audit:
+            return int(self.audit["patients"])
+        path = self.folder / "store" / "manifest.parquet"
+        try:
+            return int(pd.read_parquet(path, columns=["patient"])["patient"].nunique())
+        except (OSError, ValueError, KeyError):
+            return 0
+
     def split(self, protocol: str) -> Mapping[str, Any]:
         """Return what is known of a protocol's split; empty if nothing."""
         found = (self.facts.get("splits") or {}).get(protocol) or {}
@@ -182,6 +193,15 @@ class Study:
         except (BrainsslError, OSError, ValueError, KeyError):
             return None
         return predictions if len(predictions.frame) else None
+
+    def test_groups(self, protocol: str) -> dict[str, int]:
+        """Return how many groups the test images of each class come from; empty if not known."""
+        rows = (row for row in self.rows if (row.protocol, row.split) == (protocol, "test"))
+        found = next((p for row in rows if (p := self.predictions(row)) is not None), None)
+        if found is None:
+            return {}
+        numbers = found.frame.groupby("label")["group"].nunique()
+        return {name: int(numbers[name]) for name in found.classes if name in numbers}
 
     def histories(self) -> Iterator[History]:
         """Yield the losses of every step that kept them, by name."""

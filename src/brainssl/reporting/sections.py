@@ -9,28 +9,28 @@ import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 
-from brainssl.evaluation.metrics import confusion
-from brainssl.reporting import curves, figures, tables
+from brainssl.reporting import figures, tables
 from brainssl.reporting.blocks import (
     Block,
     Cautions,
-    Choice,
     Columns,
     Facts,
     Fold,
-    Panel,
     Prose,
     Section,
     Strips,
 )
-from brainssl.reporting.findings import PROTOCOLS, answer, cautions, findings
+from brainssl.reporting.cautions import cautions
+from brainssl.reporting.models import model_section
+from brainssl.reporting.outcomes import answer, outcomes
 from brainssl.reporting.pictures import read_images, sample_strips
 from brainssl.reporting.recipes import recipe_strips
-from brainssl.reporting.results import History, Row, Study, arm_title, method_title, stage_title
+from brainssl.reporting.results import History, Study, method_title, stage_title
 from brainssl.reporting.wording import (
     HEADLINE,
     METRIC,
     METRICS,
+    PROTOCOLS,
     count,
     counted,
     duration,
@@ -38,9 +38,6 @@ from brainssl.reporting.wording import (
     join,
     moment,
 )
-
-_SHOWN_CELLS = 8000
-_MOST_MODELS = 24
 
 
 def sections(study: Study) -> list[Section]:
@@ -51,21 +48,11 @@ def sections(study: Study) -> list[Section]:
 
 def answer_section(study: Study) -> Section:
     """Say what came out, in words, with its uncertainty."""
-    found = findings(study)
+    found = outcomes(study)
     blocks: list[Block] = [Prose((answer(study),), lead=True)]
     if found:
-        pairs = tuple((f"{fraction_title(f.label_fraction)} of labels", f.text) for f in found)
-        blocks.append(Facts(pairs))
-        blocks.append(
-            Prose(
-                (
-                    "The intervals say how far one model’s score depends on which patients happen "
-                    "to be in the test split. Whether two of them overlap is no test: a paired "
-                    "comparison on the same cases can tell models apart whose intervals overlap, "
-                    "and it is not part of this report.",
-                )
-            )
-        )
+        pairs = tuple((f"{fraction_title(o.label_fraction)} of labels", o.text) for o in found)
+        blocks += [Facts(pairs), Prose((_what_intervals_say(study),))]
     return Section("answer", "Answer", tuple(blocks))
 
 
@@ -125,22 +112,6 @@ def efficiency_section(study: Study) -> Section:
     """Plot the score against the label fraction."""
     plots = [figures.label_efficiency(study, p) for p in study.protocols if study.arms(p)]
     return Section("efficiency", "How far the labels go", tuple(plots))
-
-
-def model_section(study: Study) -> Section:
-    """Show confusion matrices, per-class scores and curves of one model, others by choice."""
-    shown = _models_to_show(study)
-    panels = tuple(p for row in shown if (p := _model_panel(study, row)) is not None)
-    if not panels:
-        return Section("models", "Model by model")
-    return Section(
-        "models",
-        "Model by model",
-        (
-            Prose((_choice_rule(study),)),
-            Choice("model", "Model", panels),
-        ),
-    )
 
 
 def loss_section(study: Study) -> Section:
@@ -241,6 +212,21 @@ _SECTIONS: tuple[Callable[[Study], Section], ...] = (
 )
 
 
+def _what_intervals_say(study: Study) -> str:
+    drawn = (
+        "patients happen to be in the test split."
+        if study.patients
+        else "groups happen to be in the test split. Patients are not known: groups are clusters "
+        "of near-duplicates, which do not catch all slices of a patient, so the intervals are too "
+        "narrow and some leakage may remain."
+    )
+    return (
+        f"The intervals say how far one model’s score depends on which {drawn} Whether two of "
+        "them overlap is no test: a paired comparison on the same cases can tell models apart "
+        "whose intervals overlap, and it is not part of this report."
+    )
+
+
 def _store_images(study: Study) -> tuple[UInt8[np.ndarray, "n h w"], pd.DataFrame] | None:
     """Return images and manifest of the study's store, or of its balanced one."""
     stores = (read_images(store) for store in sorted(study.folder.glob("store*")))
@@ -251,13 +237,10 @@ def _run_facts(study: Study) -> tuple[tuple[str, str], ...]:
     facts, audit = study.facts, study.audit
     methods = [method_title(str(m)) for m in facts.get("methods") or ()]
     fractions = [fraction_title(float(f)) for f in facts.get("label_fractions") or ()]
-    unread = _unreadable(audit)
-    groups = f" in {counted(audit['groups'], 'group')}" if audit.get("groups") else ""
-    images = f"{counted(audit['images'], 'image')}{groups}{unread}" if audit.get("images") else ""
     pairs = {
         "Command": str(facts.get("command") or ""),
         "Source": str(facts.get("source") or ""),
-        "Images": images,
+        "Images": _images(audit),
         "Classes": count(len(study.classes)) if study.classes else "",
         "Preset": str(facts.get("preset") or ""),
         "Methods": join(methods) if methods else "",
@@ -266,7 +249,7 @@ def _run_facts(study: Study) -> tuple[tuple[str, str], ...]:
         "brainssl": str(facts.get("brainssl") or ""),
         "Finished": moment(str(facts.get("created") or "")),
         "Classifier": _classifier(facts),
-        "Time taken": duration(facts["seconds"]) if facts.get("seconds") else "",
+        "Training and evaluation": duration(facts["seconds"]) if facts.get("seconds") else "",
     }
     return tuple((key, value) for key, value in pairs.items() if value)
 
@@ -277,11 +260,16 @@ def _classifier(facts: Mapping[str, Any]) -> str:
     return f"{best['classifier']}{reason}" if best.get("classifier") else ""
 
 
-def _unreadable(audit: Mapping[str, Any]) -> str:
-    """Return ", 2 files unreadable", or nothing; the audit may count the files or list them."""
-    unreadable = audit.get("unreadable") or 0
-    number = unreadable if isinstance(unreadable, int) else len(unreadable)
-    return f", {counted(number, 'file')} unreadable" if number else ""
+def _images(audit: Mapping[str, Any]) -> str:
+    """Return "90 images in 30 groups, 2 files unreadable", or nothing without an audit."""
+    if not audit.get("images"):
+        return ""
+    text = counted(audit["images"], "image")
+    if groups := audit.get("groups"):
+        text += f" in {counted(groups['count'], 'group')}"
+    if unreadable := audit.get("unreadable"):
+        text += f", {counted(len(unreadable), 'file')} unreadable"
+    return text
 
 
 def _seeds(facts: Mapping[str, Any]) -> str:
@@ -309,63 +297,3 @@ def _split_facts(study: Study, protocol: str) -> tuple[tuple[str, str], ...]:
     texts = (("seed", "Split seed"), ("file", "File"), ("digest", "Digest"))
     pairs += [(head, str(split[name])) for name, head in texts if split.get(name) is not None]
     return tuple(pairs)
-
-
-def _models_to_show(study: Study) -> list[Row]:
-    """Return the model chosen on validation and the first seed of every other arm, on test."""
-    classes = max(1, len(study.classes))
-    most = max(1, min(_MOST_MODELS, _SHOWN_CELLS // classes**2))
-    chosen = _chosen_step(study)
-    best, others = [], []
-    for arm in (arm for protocol in study.protocols for arm in study.arms(protocol)):
-        own = [row for row in arm.rows if row.step == chosen]
-        best += own
-        others += [] if own else [arm.rows[0]]
-    return [*best, *others][:most]
-
-
-def _chosen_step(study: Study) -> str:
-    """Return the step that the study chose on validation, or that has the best macro F1 there."""
-    named = (study.facts.get("best") or {}).get("step")
-    if named:
-        return str(named)
-    protocols = study.protocols[:1]
-    candidates = [row for p in protocols for arm in study.arms(p, "val") for row in arm.rows]
-    best = max(candidates, key=lambda row: row.metrics.get("f1_macro") or 0.0, default=None)
-    return "" if best is None else best.step
-
-
-def _choice_rule(study: Study) -> str:
-    if not _chosen_step(study):
-        return (
-            "Of every method, stage and label fraction the first seed is shown, measured on test."
-        )
-    return (
-        "The model shown first is the one with the best macro F1 on the validation split; of every "
-        "other method, stage and label fraction the first seed. All of it is measured on test."
-    )
-
-
-def _model_panel(study: Study, row: Row) -> Panel | None:
-    predictions = study.predictions(row)
-    if predictions is None:
-        return None
-    classes, labels = predictions.classes, predictions.labels
-    fraction = fraction_title(row.label_fraction)
-    title = f"{arm_title(row.method, row.stage)}, {fraction} of labels, seed {row.seed}"
-    where = f"{title}, {row.split} split, protocol “{row.protocol}”"
-    key = f"{row.method}-{row.stage}-{row.protocol}-f{row.label_fraction:g}-s{row.seed}"
-    counts = confusion(labels, predictions.predicted, classes)
-    probabilities = predictions.probabilities()
-    blocks: list[Block] = [
-        tables.confusion_table(counts, classes, f"confusion-{key}", where),
-        tables.class_table(row, classes, f"classes-{key}", where),
-        Columns(
-            (
-                curves.roc_curves(labels, probabilities, classes, f"roc-{key}", where),
-                curves.pr_curves(labels, probabilities, classes, f"pr-{key}", where),
-            )
-        ),
-    ]
-    option = title if len(study.protocols) == 1 else f"{title}, {row.protocol}"
-    return Panel(f"panel-{key}", option, tuple(blocks))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Int64
@@ -67,7 +67,7 @@ class Table:
     layout: str = "plain"
     numeric: bool = True
     column_titles: Mapping[str, str] = field(default_factory=dict)
-    kind: str = "table"
+    kind: ClassVar[str] = "table"
 
 
 def main_table(study: Study, protocol: str, split: str = "test") -> Table:
@@ -109,7 +109,8 @@ def full_table(study: Study, protocol: str, split: str) -> Table:
         caption=(
             f"All metrics, {split_title(split).lower()}, protocol “{protocol}”"
             f"{_images(study, protocol, split)}, one line a model, with 95 % cluster-bootstrap "
-            "intervals."
+            "intervals; the ECE has none, because that of a resample lies higher than that of the "
+            "sample."
         ),
         stub=("Labels", "Model", "Seed"),
         columns=tuple(metric.heading for metric in METRICS),
@@ -312,7 +313,7 @@ def _cells(
 ) -> tuple[Cell, ...]:
     cells = []
     for metric in metrics:
-        limits = interval(intervals.get(metric.name))
+        limits = interval(intervals.get(metric.name)) if metric.has_interval else None
         detail = "" if limits is None else metric.range(limits)
         cells.append(Cell(metric.number(finite(scores.get(metric.name))), detail))
     return tuple(cells)

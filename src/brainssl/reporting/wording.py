@@ -16,12 +16,14 @@ class Metric:
         title: Its name in words.
         percent: Whether it is written in per cent; otherwise with three decimals.
         meaning: One sentence on what it measures and which way is better.
+        has_interval: Whether a percentile interval of it means anything.
     """
 
     name: str
     title: str
     percent: bool
     meaning: str
+    has_interval: bool = True
 
     @property
     def heading(self) -> str:
@@ -58,7 +60,9 @@ METRICS = (
         "ece",
         "ECE",
         False,
-        "Expected calibration error, biased upwards on few images, and its interval more so.",
+        "Expected calibration error: lower is better. Biased upwards on few images, and more so in "
+        "a resample, where repeated images look like miscalibration; so no interval is given.",
+        has_interval=False,
     ),
 )
 METRIC = {metric.name: metric for metric in METRICS}
@@ -74,6 +78,22 @@ CLASS_METRICS = (
     Metric("auroc", "AUROC", False, ""),
     Metric("average_precision", "Average precision", False, ""),
 )
+
+PROTOCOLS = {
+    "grouped": (
+        "All images of a patient, or of a cluster of near-duplicates where patients are not known, "
+        "stand on the same side of the split."
+    ),
+    "image": (
+        "The images are divided one by one, so that slices of one patient and copies of one image "
+        "may stand in training and test: scores are inflated by what the model has already seen."
+    ),
+    "paper": (
+        "Every class is first filled up to the size of the largest by augmentation and then "
+        "divided image by image, so that variants of one image stand in training and test: scores "
+        "are inflated by what the model has already seen."
+    ),
+}
 
 
 def percent(value: float | None) -> str:
@@ -93,9 +113,9 @@ def count(value: object) -> str:
     return f"{int(value):,}".replace(",", "\u202f")
 
 
-def counted(number: int, noun: str) -> str:
-    """Return "1 image", "2 images"."""
-    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return "1 image", "2 images"; `plural` is for nouns that take more than an s."""
+    return f"{count(number)} {noun if number == 1 else plural or noun + 's'}"
 
 
 def fraction_title(fraction: float) -> str:

@@ -17,9 +17,10 @@ from torch.nn import functional
 from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore
 from brainssl.encoders import Encoder
+from brainssl.errors import BrainsslError
 from brainssl.settings import FinetuneSettings, Settings
 from brainssl.training.batches import plain_batches, seeded, training_batches
-from brainssl.training.trainer import CHECKPOINT, Training, adamw, fit, without_decay
+from brainssl.training.trainer import Training, adamw, fit, without_decay
 from brainssl.views.recipes import TABLE2, to_unit
 
 _CHECKPOINT_SECONDS = 60.0
@@ -93,6 +94,10 @@ class SmoothedChoice(Callback):
         self.best: dict[str, Tensor] = {}
         self.best_loss, self.best_epoch = math.inf, 0
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stay stopped where a resumed training had stopped already."""
+        self._stop_if_spent(trainer)
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Judge the epoch that ends."""
         self.losses.append(float(trainer.callback_metrics["val_loss"]))
@@ -103,7 +108,10 @@ class SmoothedChoice(Callback):
         if smoothed < self.best_loss:
             self.best_loss, self.best_epoch = smoothed, epoch
             self.best = {k: v.detach().cpu().clone() for k, v in pl_module.state_dict().items()}
-        if epoch - self.best_epoch >= self.patience:
+        self._stop_if_spent(trainer)
+
+    def _stop_if_spent(self, trainer: Trainer) -> None:
+        if self.best_epoch and len(self.losses) - self.best_epoch >= self.patience:
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
@@ -144,18 +152,22 @@ def finetune(
         store: of the images.
         rows: images whose labels may be used, augmented as in the study's Table 2.
         val_rows: the validation set, which chooses the epoch; never augmented.
-        folder: where `history.csv` goes, and a checkpoint of an interrupted training is found.
+        folder: where `history.csv` goes, and a checkpoint for going on, which the caller removes
+            when all is done.
         encoder: pretrained, or fresh for the supervised baseline.
         settings: of the whole run.
         seed: of the head's weights, the order and the augmentation.
         progress: called with (optimiser steps done, steps in all).
+
+    Raises:
+        BrainsslError: an image has no label, or the validation loss is never finite.
     """
-    classes = {label: index for index, label in enumerate(store.classes)}
-    # Unlabelled images get −1, which cross-entropy refuses: none can slip into training.
-    labels = store.manifest["label"].map(classes).fillna(-1).to_numpy(np.int64)
+    labels = store.labels
+    if min(labels[rows].min(), labels[val_rows].min()) < 0:
+        raise BrainsslError("fine-tuning was given an image without a label: give labelled rows")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 2)
-        head = nn.Linear(encoder.dim, len(classes))
+        head = nn.Linear(encoder.dim, len(store.classes))
     epochs = settings.finetune.epochs
     choice = SmoothedChoice(
         smoothing=settings.finetune.smoothing, patience=settings.finetune.patience, epochs=epochs
@@ -179,6 +191,10 @@ def finetune(
         callbacks=[choice],
         progress=progress,
     )
+    if not choice.best:
+        raise BrainsslError(
+            "the validation loss was never finite: lower finetune.learning_rate (now "
+            f"{settings.finetune.learning_rate:g})"
+        )
     training.load_state_dict(choice.best)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
     return head

@@ -84,7 +84,8 @@ def pretrain(
         progress: called with (optimiser steps done, steps in all).
 
     Raises:
-        BrainsslError: `out` exists, or the run to be resumed had other settings or data.
+        BrainsslError: `out` exists, the run to be resumed had other settings or data, or the
+            weights are no longer finite.
     """
     facts = {
         "method": method,
@@ -116,6 +117,11 @@ def pretrain(
             checkpoint_seconds=0,
             progress=progress,
         )
+        if not all(torch.isfinite(tensor).all() for tensor in encoder.state_dict().values()):
+            raise BrainsslError(
+                "pretraining has diverged: lower pretrain.learning_rate (now "
+                f"{settings.pretrain.learning_rate:g})"
+            )
         encoder.facts = facts | {"images": len(rows)}
         save_encoder(encoder, folder / "encoder.safetensors")
         split.save(folder / "split.json")

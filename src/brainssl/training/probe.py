@@ -1,60 +1,111 @@
 """Linear probe: one linear layer on features that are computed once."""
 
 import copy
+import dataclasses
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn import functional
 
+from brainssl.errors import BrainsslError
 from brainssl.settings import ProbeSettings
 from brainssl.training.batches import seeded
 from brainssl.training.trainer import without_decay
 
+# Inverse strengths of the L2 penalty on the mean loss, from strong to all but none.
+STRENGTHS = tuple(10.0**power for power in range(-2, 5))
+_ITERATIONS = 1000
+_NEVER = -10.0  # the logit of a class without training images: rarer than one in twenty thousand
+
 
 @dataclass(frozen=True)
 class Probe:
-    """A fitted head, and the losses of each epoch as rows of a history."""
+    """A fitted head, why it is this one, and the losses of each epoch if there were epochs."""
 
     head: nn.Linear
+    chosen: str
     history: list[dict[str, float]]
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """Features with the class of each; the validation set chooses, and is not learnt."""
+
+    features: Float32[np.ndarray, "n dim"]
+    labels: Int64[np.ndarray, " n"]
+
+
 def fit_probe(
-    features: Float32[np.ndarray, "n dim"],
-    labels: Int64[np.ndarray, " n"],
-    val_features: Float32[np.ndarray, "m dim"],
-    val_labels: Int64[np.ndarray, " m"],
-    *,
-    classes: int,
-    settings: ProbeSettings,
-    seed: int = 0,
+    train: Labelled, val: Labelled, *, classes: int, settings: ProbeSettings, seed: int = 0
 ) -> Probe:
-    """Fit a linear classifier with AdamW, stopping on the loss of the whole validation set.
+    """Fit a linear classifier on frozen features.
 
     Features are standardised with the training set's mean and deviation; the returned head has
     the standardisation folded in and takes raw features.
 
     Args:
-        features: of the images whose labels may be used.
-        labels: theirs.
-        val_features: of the validation set, which chooses the epoch.
-        val_labels: theirs.
-        classes: number of classes.
-        settings: epochs, rates, patience.
-        seed: of the order of the samples.
+        train: images whose labels may be used.
+        val: the whole validation set.
+        classes: number of classes; those without a training image get no chance to be predicted.
+        settings: which solver, and the rates of `adamw`.
+        seed: of the order of the samples under `adamw`.
+
+    Raises:
+        BrainsslError: the features are not finite.
     """
-    mean, scale = _standardisation(features)
-    x, y = _tensor((features - mean) / scale), torch.from_numpy(labels)
-    val_x, val_y = _tensor((val_features - mean) / scale), torch.from_numpy(val_labels)
-    head = nn.Linear(x.shape[1], classes)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
+    if not np.isfinite(train.features).all():
+        raise BrainsslError("the encoder's features are not finite: its training has diverged")
+    mean, scale = _standardisation(train.features)
+    fit = _fit_lbfgs if settings.solver == "lbfgs" else _fit_adamw
+    inner, outer = (Labelled((part.features - mean) / scale, part.labels) for part in (train, val))
+    probe = fit(inner, outer, classes, settings, seed)
+    return dataclasses.replace(probe, head=_fold(probe.head, mean, scale))
+
+
+def _fit_lbfgs(
+    train: Labelled, val: Labelled, classes: int, settings: ProbeSettings, seed: int
+) -> Probe:
+    """L2 logistic regression at its optimum; the penalty has the lowest validation NLL."""
+    del settings, seed  # an optimum knows neither rates nor an order
+    present = np.unique(train.labels)
+    if len(present) == 1:
+        return Probe(_head(classes, train.features.shape[1], present), "a single class", [])
+    best, best_loss, chosen = None, math.inf, 0.0
+    for strength in STRENGTHS:
+        # scikit-learn weighs the summed loss by C.
+        model = LogisticRegression(C=strength / len(train.labels), max_iter=_ITERATIONS)
+        model.fit(train.features, train.labels)
+        head = _head(classes, train.features.shape[1], present)
+        coefficients, intercept = model.coef_, model.intercept_
+        if len(present) == 2:
+            # Of two classes scikit-learn gives one row: the log odds of the second.
+            coefficients = np.concatenate([-coefficients / 2, coefficients / 2])
+            intercept = np.concatenate([-intercept / 2, intercept / 2])
+        with torch.no_grad():
+            head.weight[present] = _tensor(coefficients)
+            head.bias[present] = _tensor(intercept)
+        loss = _loss(head, val)
+        if loss < best_loss:
+            best, best_loss, chosen = head, loss, strength
+    if best is None:
+        raise BrainsslError("the linear probe has no finite validation loss: its features overflow")
+    return Probe(best, f"penalty 1/{chosen:g}, by the validation NLL {best_loss:.4f}", [])
+
+
+def _fit_adamw(
+    train: Labelled, val: Labelled, classes: int, settings: ProbeSettings, seed: int
+) -> Probe:
+    """Gradient steps as in the study; the epoch has the lowest validation loss."""
+    head = _head(classes, train.features.shape[1], np.arange(classes))
     groups = without_decay(head, weight_decay=settings.weight_decay, lr=settings.learning_rate)
     optimizer = torch.optim.AdamW(groups)
-    best, best_loss, waited = copy.deepcopy(head.state_dict()), float("inf"), 0
+    x, y = _tensor(train.features), torch.from_numpy(train.labels)
+    best, best_loss, best_epoch = copy.deepcopy(head), math.inf, 0
     history = []
     for epoch in range(settings.epochs):
         order = torch.randperm(len(x), generator=seeded(seed, 2, epoch))
@@ -62,17 +113,33 @@ def fit_probe(
             _step(head, optimizer, x[rows], y[rows])
             for rows in torch.split(order, settings.batch_size)
         ]
-        with torch.no_grad():
-            val_loss = functional.cross_entropy(head(val_x), val_y).item()
-        train_loss = float(np.mean(losses))
-        history.append({"epoch": epoch + 1, "train_loss": train_loss, "val_loss": val_loss})
-        waited += 1
+        val_loss = _loss(head, val)
+        history.append(
+            {"epoch": epoch + 1, "train_loss": float(np.mean(losses)), "val_loss": val_loss}
+        )
         if val_loss < best_loss:
-            best, best_loss, waited = copy.deepcopy(head.state_dict()), val_loss, 0
-        if waited >= settings.patience:
+            best, best_loss, best_epoch = copy.deepcopy(head), val_loss, epoch
+        if epoch - best_epoch >= settings.patience:
             break
-    head.load_state_dict(best)
-    return Probe(_fold(head, mean, scale), history)
+    if best_loss == math.inf:
+        raise BrainsslError("the linear probe diverged: lower probe.learning_rate")
+    return Probe(best, f"epoch {best_epoch + 1}, by the validation NLL {best_loss:.4f}", history)
+
+
+def _head(classes: int, dim: int, present: Int64[np.ndarray, " present"]) -> nn.Linear:
+    """Return a head of zeros; a class that is not present has all but no chance."""
+    head = nn.Linear(dim, classes)
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.fill_(_NEVER)
+        head.bias[present] = 0.0
+    return head
+
+
+def _loss(head: nn.Linear, part: Labelled) -> float:
+    with torch.no_grad():
+        logits = head(_tensor(part.features))
+        return functional.cross_entropy(logits, torch.from_numpy(part.labels)).item()
 
 
 def _step(head: nn.Linear, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> float:
@@ -91,8 +158,8 @@ def _standardisation(
     return features.mean(axis=0), np.where(scale > 1e-6, scale, 1).astype(np.float32)
 
 
-def _tensor(array: Float32[np.ndarray, "n dim"]) -> Tensor:
-    return torch.from_numpy(array.astype(np.float32))
+def _tensor(array: "np.ndarray") -> Tensor:
+    return torch.from_numpy(np.asarray(array, np.float32))
 
 
 def _fold(

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from brainssl.classifier import device_of
 from brainssl.settings import RunSettings
 from brainssl.storage import write_atomically
 
@@ -159,7 +161,7 @@ def fit(
     training.to(memory_format=torch.channels_last)
     with _quiet():
         trainer = Trainer(
-            accelerator=run.accelerator,
+            accelerator="gpu" if device_of(run).type == "cuda" else "cpu",
             devices=1,
             precision=run.precision,
             max_epochs=epochs,
@@ -173,7 +175,8 @@ def fit(
             default_root_dir=folder,
         )
         resume = checkpoint if checkpoint.is_file() else None
-        trainer.fit(training, batches, val_batches, ckpt_path=resume, weights_only=True)
+        with _interruptible(trainer):
+            trainer.fit(training, batches, val_batches, ckpt_path=resume, weights_only=True)
 
 
 def adamw(
@@ -216,6 +219,19 @@ def cosine(step: int, *, steps: int, warmup: int) -> float:
         return (step + 1) / warmup
     done = (step - warmup) / max(1, steps - warmup)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+@contextmanager
+def _interruptible(trainer: Trainer) -> Iterator[None]:
+    """Let Ctrl-C be Ctrl-C: Lightning makes an exit of it, and leaves the signal ignored."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        if trainer.interrupted:
+            signal.signal(signal.SIGINT, handler)
+            raise KeyboardInterrupt from None
+        raise
 
 
 @contextmanager

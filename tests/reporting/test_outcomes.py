@@ -1,16 +1,21 @@
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from brainssl.reporting.findings import answer, cautions, compare, findings
+from brainssl.reporting.outcomes import answer, compare, outcomes
 from brainssl.reporting.results import Study, read_study
 
 
 def _row(
-    method: str, stage: str, accuracy: float, limits: list[float] | None, seed: int = 0
+    method: str,
+    stage: str,
+    accuracy: float,
+    limits: list[float] | None,
+    seed: int = 0,
+    *,
+    split: str = "test",
 ) -> dict[str, Any]:
     return {
         "method": method,
@@ -18,9 +23,9 @@ def _row(
         "protocol": "grouped",
         "label_fraction": 0.1,
         "seed": seed,
-        "split": "test",
+        "split": split,
         "n": 100,
-        "metrics": {"accuracy": accuracy},
+        "metrics": {"accuracy": accuracy, "f1_macro": accuracy},
         "intervals": {"accuracy": limits},
         "per_class": {},
         "seconds": 1.0,
@@ -55,7 +60,7 @@ def test_a_difference_is_claimed_only_where_all_intervals_lie_apart(
     study = _study(tmp_path, rows)
     tuned, baseline = study.arms("grouped")
     assert compare(tuned, baseline) == verdict
-    (found,) = findings(study)
+    (found,) = outcomes(study)
     assert found.verdict == verdict
     assert ("told apart" in answer(study)) == (verdict == "undecided")
 
@@ -67,7 +72,7 @@ def test_the_baseline_meets_a_fine_tuned_arm_and_controls_are_no_method(tmp_path
         _row("simclr", "finetune", 0.5, [0.45, 0.55]),
         _row("supervised", "supervised", 0.6, [0.57, 0.63]),
     ]
-    (found,) = findings(_study(tmp_path, rows))
+    (found,) = outcomes(_study(tmp_path, rows))
     assert found.best.method == "untrained"
     assert found.self_supervised is not None
     assert found.self_supervised.stage == "finetune"
@@ -78,42 +83,52 @@ def test_the_baseline_meets_a_fine_tuned_arm_and_controls_are_no_method(tmp_path
 
 def test_without_a_baseline_nothing_is_compared(tmp_path: Path) -> None:
     study = _study(tmp_path, [_row("simclr", "finetune", 0.5, [0.4, 0.6])])
-    assert findings(study)[0].verdict is None
+    assert outcomes(study)[0].verdict is None
     assert "no pair" in answer(study)
 
 
 def test_an_empty_study_says_so(tmp_path: Path) -> None:
     study = _study(tmp_path, [])
-    assert findings(study) == []
+    assert outcomes(study) == []
     assert "no result" in answer(study)
 
 
-def test_cautions_name_what_the_study_knows(make_study: Callable[..., Path]) -> None:
-    folder = make_study(protocols=["grouped", "image"], source="phantom-120")
-    path = folder / "results.json"
-    raw = json.loads(path.read_text(encoding="utf-8"))
-    raw["study"]["failed"] = [{"step": "finetune-byol-grouped-f1-s0", "error": "out of memory"}]
-    path.write_text(json.dumps(raw), encoding="utf-8")
-    found = cautions(read_study(folder))
-    text = "\n".join(f"{caution.severity}: {caution.text}" for caution in found)
-    for said in (
-        "serious: A step failed and its results are missing. finetune-byol-grouped-f1-s0: out of",
-        "serious: The images are simulated",
-        "serious: Protocol “image”",
-        "serious: Audit: 10 images",
-        "note: Audit: Two images in three",
-        "note: Split “grouped” and “image”: Class “Schwannoma T2”",
-        "note: bf16 is slow",
-        "note: Validation labels",
-        "note: Only 2 seeds",
-        "note: Fewer than 10 test images under “grouped” in",
-    ):
-        assert said in text
-    assert text.count("it is not in the validation split") == 1
-    severities = [caution.severity for caution in found]
-    assert severities == sorted(severities, reverse=True)
+def test_of_several_methods_the_one_compared_is_chosen_on_validation(tmp_path: Path) -> None:
+    rows = [
+        _row("simclr", "finetune", 0.9, [0.85, 0.95]),
+        _row("byol", "finetune", 0.5, [0.45, 0.55]),
+        _row("supervised", "supervised", 0.7, [0.65, 0.75]),
+        _row("simclr", "finetune", 0.4, None, split="val"),
+        _row("byol", "finetune", 0.6, None, split="val"),
+    ]
+    study = _study(tmp_path, rows, methods=["simclr", "byol"])
+    (found,) = outcomes(study)
+    assert found.best.method == "simclr"
+    assert found.self_supervised is not None
+    assert found.self_supervised.method == "byol"
+    assert found.candidates == 2
+    assert found.verdict == "below"
+    assert "Of 2 self-supervised methods, BYOL, fine-tuned, has the best macro F1 on" in found.text
+    assert "BYOL pretraining, chosen on validation, gave a lower" in answer(study)
 
 
-def test_lost_predictions_are_told(make_study: Callable[..., Path]) -> None:
-    folder = make_study(classes=["a", "b"], seeds=1, fractions=[1.0], extras=False)
-    assert any("Predictions of 4 models" in c.text for c in cautions(read_study(folder)))
+def test_without_validation_scores_none_of_several_methods_is_compared(tmp_path: Path) -> None:
+    rows = [
+        _row("simclr", "finetune", 0.9, [0.85, 0.95]),
+        _row("byol", "finetune", 0.5, [0.45, 0.55]),
+        _row("supervised", "supervised", 0.7, [0.65, 0.75]),
+    ]
+    study = _study(tmp_path, rows, methods=["simclr", "byol"])
+    (found,) = outcomes(study)
+    assert found.self_supervised is None
+    assert "no validation scores" in found.text
+    assert "no pair" in answer(study)
+
+
+def test_a_method_that_stands_alone_needs_no_choice(tmp_path: Path) -> None:
+    rows = [
+        _row("simclr", "finetune", 0.9, [0.85, 0.95]),
+        _row("supervised", "supervised", 0.7, [0.65, 0.75]),
+    ]
+    study = _study(tmp_path, rows)
+    assert "validation" not in outcomes(study)[0].text + answer(study)

@@ -1,0 +1,55 @@
+"""Data: a store and its split, checked against each other."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from brainssl.data.split import PARTS, Indices, Split, check_groups, label_subset
+from brainssl.data.store import ImageStore
+from brainssl.errors import BrainsslError
+
+
+@dataclass(frozen=True)
+class Data:
+    """A store and its split: what every stage of one protocol shares.
+
+    Raises:
+        BrainsslError: the split names images that the store lacks, or it is `grouped` and a group
+            of this store stands in two of its sets.
+    """
+
+    store: ImageStore
+    split: Split
+
+    def __post_init__(self) -> None:
+        check_groups(self.store.manifest, self.split)
+
+    def rows(self, fraction: float, seed: int) -> dict[str, Indices]:
+        """Return the rows of each part; of the training set those whose labels may be used."""
+        rows = {part: self.split.indices(self.store.manifest, part) for part in PARTS}
+        rows["train"] = label_subset(self.store.manifest, self.split, fraction, seed=seed)
+        return rows
+
+    def facts(self) -> dict[str, Any]:
+        """Say which data a model has seen."""
+        return {
+            "protocol": self.split.protocol,
+            "split_digest": self.split.digest,
+            "store": self.store.checksum,
+        }
+
+    def refuse_seen(self, facts: dict[str, Any]) -> None:
+        """Refuse a model that may have seen the test set of this split.
+
+        Args:
+            facts: of the model, as `facts` gave them when it was trained.
+
+        Raises:
+            BrainsslError: it was trained on another store, or on another split of this one.
+        """
+        own = self.facts()
+        if any(facts.get(name) != own[name] for name in ("store", "split_digest")):
+            raise BrainsslError(
+                f"the model was trained on another store or split than {self.store.path}, so this "
+                "test set may hold images that it has learnt: give the store of its training, with "
+                "the split.json that lies beside the model"
+            )

@@ -1,0 +1,114 @@
+"""The record of a study: what `results.json` says beside the rows."""
+
+import os
+import platform
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from brainssl import __version__
+from brainssl.classifier import device_of
+from brainssl.data.dataset import Data
+from brainssl.data.split import PARTS, Protocol
+from brainssl.plan import Plan
+from brainssl.settings import Settings
+
+
+def describe(
+    plan: Plan,
+    shared: dict[Protocol, Data],
+    audit: dict[str, Any] | None,
+    rows: list[dict[str, Any]],
+    log: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    """Say what was run, on what, where, and with which settings for which reasons.
+
+    Args:
+        plan: of the study.
+        shared: store and split of each protocol.
+        audit: of the source, if it was a folder of images.
+        rows: of results.
+        log: seconds and environment of each finished step.
+    """
+    warnings = [warning for data in shared.values() for warning in data.split.warnings]
+    places = [{k: v for k, v in entry.items() if k != "seconds"} for entry in log.values()]
+    if any(place != places[0] for place in places):
+        warnings.append("Steps ran on different machines or versions: see steps.json.")
+    store = next(iter(shared.values())).store
+    return {
+        "brainssl": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": plan.command,
+        "source": plan.source.name,
+        "simulated": store.facts.get("simulated", False),
+        "preset": plan.preset,
+        "seed": plan.seed,
+        "seeds": plan.seeds,
+        "methods": list(plan.methods),
+        "protocols": list(plan.protocols),
+        "label_fractions": list(plan.label_fractions),
+        "classes": list(store.classes),
+        "settings": plan.settings.model_dump(mode="json"),
+        "reasons": plan.reasons | _passes(rows),
+        "splits": {protocol: _split_facts(data) for protocol, data in shared.items()},
+        "audit": audit,
+        "best": _best(rows, plan.protocols[0]),
+        "environment": places[-1] if places else environment(plan.settings),
+        "warnings": warnings,
+        "seconds": round(sum(entry["seconds"] for entry in log.values()), 1),
+    }
+
+
+def environment(settings: Settings) -> dict[str, Any]:
+    """Say where this process computes."""
+    gpu = device_of(settings.run).type == "cuda"
+    return {
+        "brainssl": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name(0) if gpu else "CPU",
+        "cpus": os.cpu_count(),
+        "precision": settings.run.precision,
+    }
+
+
+def _split_facts(data: Data) -> dict[str, Any]:
+    manifest, split = data.store.manifest, data.split
+    parts = {part: manifest.iloc[split.indices(manifest, part)] for part in PARTS}
+    return {
+        "file": f"splits/{split.protocol}.json",
+        "digest": split.digest,
+        "seed": split.seed,
+        "images": {part: len(own) for part, own in parts.items()},
+        "groups": {part: int(own["group"].nunique()) for part, own in parts.items()},
+        "unlabelled": len(split.unlabelled),
+        "left_out": len(split.left_out),
+        "counts": {
+            part: {label: int(n) for label, n in own["label"].value_counts().sort_index().items()}
+            for part, own in parts.items()
+        },
+        "warnings": list(split.warnings),
+    }
+
+
+def _passes(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Say how finetune.min_epoch_steps worked out at each label fraction."""
+    return {
+        f"passes through the labels an epoch, at {row['label_fraction']:g} of them": (
+            f"{row['passes']}, by finetune.min_epoch_steps"
+        )
+        for row in rows
+        if "passes" in row
+    }
+
+
+def _best(rows: list[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
+    """Name the classifier with the best validation macro F1: the test set must not choose."""
+    candidates = [row for row in rows if row["split"] == "val" and row["protocol"] == protocol]
+    if not candidates:
+        return {}
+    best = max(candidates, key=lambda row: row["metrics"]["f1_macro"] or 0.0)
+    file = f"{best['step']}/classifier.safetensors"
+    return {"classifier": file, "chosen_by": "macro F1 on the validation set", "step": best["step"]}

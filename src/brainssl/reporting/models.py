@@ -1,0 +1,86 @@
+"""The section that shows models one by one: which of them, and what of each."""
+
+from brainssl.evaluation.metrics import confusion
+from brainssl.reporting import curves, tables
+from brainssl.reporting.blocks import Block, Choice, Columns, Panel, Prose, Section
+from brainssl.reporting.outcomes import CHOOSING
+from brainssl.reporting.results import Row, Study, arm_title
+from brainssl.reporting.wording import counted, fraction_title
+
+# Cells of confusion matrices and entries of the selector that a page bears.
+_SHOWN_CELLS = 8000
+_MOST_MODELS = 24
+
+
+def model_section(study: Study) -> Section:
+    """Show confusion matrices, per-class scores and curves of one model, others by choice."""
+    models = _models(study)
+    most = max(1, min(_MOST_MODELS, _SHOWN_CELLS // max(1, len(study.classes)) ** 2))
+    panels = tuple(p for row in models[:most] if (p := _model_panel(study, row)) is not None)
+    if not panels:
+        return Section("models", "Model by model")
+    text = _choice_rule(study)
+    if more := len(models[most:]):
+        text += (
+            f" {counted(more, 'further model')} {'is' if more == 1 else 'are'} not shown, to keep "
+            "the page small; the table of results has their scores, and steps/ their predictions."
+        )
+    return Section("models", "Model by model", (Prose((text,)), Choice("model", "Model", panels)))
+
+
+def _models(study: Study) -> list[Row]:
+    """Return the model chosen on validation and the first seed of every other arm, on test."""
+    chosen = _chosen_step(study)
+    best, others = [], []
+    for arm in (arm for protocol in study.protocols for arm in study.arms(protocol)):
+        own = [row for row in arm.rows if row.step == chosen]
+        best += own
+        others += [] if own else [arm.rows[0]]
+    return [*best, *others]
+
+
+def _chosen_step(study: Study) -> str:
+    """Return the step that the study chose on validation, or that has the best macro F1 there."""
+    named = (study.facts.get("best") or {}).get("step")
+    if named:
+        return str(named)
+    protocols = study.protocols[:1]
+    candidates = [row for p in protocols for arm in study.arms(p, "val") for row in arm.rows]
+    best = max(candidates, key=lambda row: row.metrics.get(CHOOSING.name) or 0.0, default=None)
+    return "" if best is None else best.step
+
+
+def _choice_rule(study: Study) -> str:
+    if not _chosen_step(study):
+        return (
+            "Of every method, stage and label fraction the first seed is shown, measured on test."
+        )
+    return (
+        "The model shown first is the one with the best macro F1 on the validation split; of every "
+        "other method, stage and label fraction the first seed. All of it is measured on test."
+    )
+
+
+def _model_panel(study: Study, row: Row) -> Panel | None:
+    predictions = study.predictions(row)
+    if predictions is None:
+        return None
+    classes, labels = predictions.classes, predictions.labels
+    fraction = fraction_title(row.label_fraction)
+    title = f"{arm_title(row.method, row.stage)}, {fraction} of labels, seed {row.seed}"
+    where = f"{title}, {row.split} split, protocol “{row.protocol}”"
+    key = f"{row.method}-{row.stage}-{row.protocol}-f{row.label_fraction:g}-s{row.seed}"
+    counts = confusion(labels, predictions.predicted, classes)
+    probabilities = predictions.probabilities()
+    blocks: list[Block] = [
+        tables.confusion_table(counts, classes, f"confusion-{key}", where),
+        tables.class_table(row, classes, f"classes-{key}", where),
+        Columns(
+            (
+                curves.roc_curves(labels, probabilities, classes, f"roc-{key}", where),
+                curves.pr_curves(labels, probabilities, classes, f"pr-{key}", where),
+            )
+        ),
+    ]
+    option = title if len(study.protocols) == 1 else f"{title}, {row.protocol}"
+    return Panel(f"panel-{key}", option, tuple(blocks))

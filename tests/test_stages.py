@@ -116,6 +116,11 @@ def test_a_split_whose_groups_cross_in_this_store_is_refused(data: Data) -> None
         Data(replace(data.store, manifest=manifest), data.split)
 
 
+def test_an_empty_set_is_refused(data: Data) -> None:
+    with pytest.raises(BrainsslError, match="the val set .* is empty"):
+        Data(data.store, replace(data.split, val=()))
+
+
 def test_a_split_of_other_images_is_refused(data: Data) -> None:
     with pytest.raises(BrainsslError, match="not in this store"):
-        Data(data.store, Split("grouped", 0, train=("nobody",), val=(), test=()))
+        Data(data.store, Split("grouped", 0, train=("x",), val=("y",), test=("z",)))

@@ -118,12 +118,13 @@ class Study:
             store = self._balanced(store)
         chosen = self.plan.settings.split.model_dump()
         split = make_split(store.manifest, protocol=protocol, seed=self.plan.seed, **chosen)
+        data = Data(store, split)
         split.save(self.out / "splits" / f"{protocol}.json")
         counts = ", ".join(f"{part} {len(split.ids(part))}" for part in PARTS)
         self.terminal.say(f"split {protocol}: {counts}; digest {split.digest[:12]}")
         for warning in split.warnings:
             self.terminal.say(f"warning: {warning}")
-        return Data(store, split)
+        return data
 
     def _balanced(self, store: ImageStore) -> ImageStore:
         path = self.out / "store-paper"

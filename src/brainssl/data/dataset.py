@@ -13,14 +13,22 @@ class Data:
     """A store and its split: what every stage of one protocol shares.
 
     Raises:
-        BrainsslError: the split names images that the store lacks, or it is `grouped` and a group
-            of this store stands in two of its sets.
+        BrainsslError: the split names images that the store lacks, one of its sets is empty, or it
+            is `grouped` and a group of this store stands in two of its sets.
     """
 
     store: ImageStore
     split: Split
 
     def __post_init__(self) -> None:
+        for part in PARTS:
+            if not self.split.ids(part):
+                raise BrainsslError(
+                    f"{self.store.path}: the {part} set of the {self.split.protocol} split is "
+                    "empty: there are too few groups of labelled images to split, or a given test "
+                    "set shares them all; add patients, or try --protocol image knowing what it "
+                    "leaks"
+                )
         check_groups(self.store.manifest, self.split)
 
     def rows(self, fraction: float, seed: int) -> dict[str, Indices]:

@@ -138,7 +138,8 @@ def make_split(
         test_fraction: share for the test, unless the source gives a test set.
 
     Raises:
-        BrainsslError: no labelled image, fewer than two classes, or a set that would be empty.
+        BrainsslError: no labelled image, fewer than two classes, or fractions that leave nothing
+            to train on.
     """
     if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
         raise BrainsslError(
@@ -180,12 +181,6 @@ def make_split(
         ),
         warnings=tuple(_warnings(labelled, part, classes)),
     )
-    for name in PARTS:
-        if not split.ids(name):
-            raise BrainsslError(
-                f"the {name} set of a {protocol} split would be empty: {units.nunique()} groups of "
-                "labelled images are too few, or the given test set shares all of them"
-            )
     check_groups(manifest, split)
     return split
 

@@ -15,7 +15,9 @@ import dataclasses
 import json
 import os
 import platform
+import shlex
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -66,7 +68,9 @@ def main() -> None:
         for case in CASES
     ]
     figures = [measure(case, arguments.rounds, lightly=not arguments.no_lightly) for case in cases]
-    result = {"what": "SimCLR training views per second", **machine(), "cases": figures}
+    command = shlex.join(["python", *sys.argv])
+    what = {"what": "SimCLR training views per second", "command": command}
+    result = {**what, **machine(), "cases": figures}
     print(json.dumps(result, indent=2))
     if arguments.out:
         arguments.out.write_text(json.dumps(result, indent=2) + "\n")
@@ -88,7 +92,7 @@ def measure(case: Case, rounds: int, *, lightly: bool) -> dict[str, Any]:
         for _ in range(rounds):
             for name, run in rivals.items():
                 seen[name].append(round(run(store), 2))
-    median = {name: statistics.median(values) for name, values in seen.items()}
+    median = {name: round(statistics.median(values), 1) for name, values in seen.items()}
     ratios = [o / limit for o, limit in zip(seen["brainssl"], seen["limit"], strict=True)]
     return {
         **dataclasses.asdict(case),
@@ -248,11 +252,19 @@ def synchronise() -> None:
         torch.cuda.synchronize()
 
 
+def cpu_model() -> str:
+    """Return the processor's name where Linux tells it, else its architecture."""
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text("utf-8").splitlines() if facts.is_file() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
 def machine() -> dict[str, Any]:
     """Say where the figures come from."""
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     return {
-        "device": gpu or platform.processor() or platform.machine(),
+        "device": gpu or cpu_model(),
         "cpus": os.cpu_count(),
         "torch": torch.__version__,
         "precision": "bf16-mixed",

@@ -168,3 +168,25 @@ def test_snippets_import_what_there_is() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_pages_stay_short(page: Path) -> None:
     assert len(page.read_text("utf-8").splitlines()) <= 150
+
+
+def test_the_first_results_are_those_of_the_committed_study() -> None:
+    """Each accuracy and interval on the page is a row of the study on the test set."""
+    study = json.loads((ROOT / "results" / "mri44-quick.json").read_text("utf-8"))
+    names = {
+        ("untrained", "linear"): "untrained encoder, linear probe",
+        ("simclr", "linear"): "SimCLR, linear probe",
+        ("simclr", "finetune"): "SimCLR, fine-tuned",
+        ("supervised", "supervised"): "supervised",
+    }
+    cells: dict[tuple[str, str], list[str]] = {}
+    for row in study["rows"]:
+        if row["split"] != "test":
+            continue
+        low, high = row["intervals"]["accuracy"]
+        cell = f"{100 * row['metrics']['accuracy']:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+        labels = "all" if row["label_fraction"] == 1 else f"{100 * row['label_fraction']:.0f} %"
+        cells.setdefault((names[row["method"], row["stage"]], labels), []).append(cell)
+    page = (ROOT / "docs" / "why" / "first-results.md").read_text("utf-8")
+    for (name, labels), seeds in cells.items():
+        assert f"| {name} | {labels} | {' | '.join(seeds)} |" in page

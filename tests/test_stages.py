@@ -117,7 +117,7 @@ def test_a_split_whose_groups_cross_in_this_store_is_refused(data: Data) -> None
 
 
 def test_an_empty_set_is_refused(data: Data) -> None:
-    with pytest.raises(BrainsslError, match="the val set .* is empty"):
+    with pytest.raises(BrainsslError, match=r"the val set .* is empty"):
         Data(data.store, replace(data.split, val=()))
 
 

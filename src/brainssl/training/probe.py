@@ -18,7 +18,7 @@ from brainssl.training.batches import seeded
 from brainssl.training.trainer import without_decay
 
 # Inverse strengths of the L2 penalty on the mean loss, from strong to all but none.
-STRENGTHS = tuple(10.0**power for power in range(-2, 5))
+STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
 _ITERATIONS = 1000
 _NEVER = -10.0  # the logit of a class without training images: rarer than one in twenty thousand
 

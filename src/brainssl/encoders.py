@@ -133,7 +133,11 @@ def read_tensors(path: Path, form: str, version: int) -> tuple[dict[str, Tensor]
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
-        raise BrainsslError(f"{path} is missing: it should be {kind} weights") from None
+        made_by = "a pretraining" if kind == "encoder" else "a probe or a fine-tuning"
+        raise BrainsslError(
+            f"{path} is missing: give {kind} weights, or the folder of {made_by} (in a study: one "
+            "under steps/)"
+        ) from None
     except (SafetensorError, OSError) as error:
         raise BrainsslError(f"{path} is damaged or no safetensors file ({error})") from None
     if header.get("format") != form:

@@ -4,17 +4,20 @@ Fixtures:
     image_folder: 24 PNG files of 20 x 24 px in class folders, beside no tables.
     store: an ImageStore of 60 images of 32 px in three classes.
     shared_folder, shared_store: the same, made once, for tests that only read.
+    two_ranks: what each of two processes got from `oracles.joint_batch`, and what they told.
 
-All are made of noise with a bright square whose place tells the class, so that a network can
+All images are made of noise with a bright square whose place tells the class, so that a network can
 learn them.
 """
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from brainssl.data.store import ImageStore, write_store
@@ -54,6 +57,21 @@ def store(tmp_path: Path) -> ImageStore:
 def shared_store(tmp_path_factory: pytest.TempPathFactory) -> ImageStore:
     """The same store for every test: not to be written to."""
     return make_store(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture(scope="session")
+def two_ranks(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[list[dict[str, Any]], list[tuple[int, int]]]:
+    """Results and notes of `oracles.joint_batch.everything`, run once: processes start slowly."""
+    from oracles.joint_batch import everything
+
+    from brainssl.training.processes import run_on_ranks
+
+    folder, notes = tmp_path_factory.mktemp("ranks"), []
+    told = {"note": lambda *values: notes.append(values)}
+    run_on_ranks(2, torch.device("cpu"), everything, (folder,), told)
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)], notes
 
 
 def make_image_folder(folder: Path) -> Path:

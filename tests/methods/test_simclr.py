@@ -1,45 +1,26 @@
 """SimCLR's loss against a loop over the study's formula and against lightly."""
 
-import math
+import copy
 
 import pytest
 import torch
 from lightly.loss import NTXentLoss
-from torch import Tensor
+from oracles.losses import nt_xent as nt_xent_by_hand
+from oracles.small_methods import of_preset, small, views_of
+from torch import Tensor, nn
 
-from brainssl.encoders import Encoder
-from brainssl.methods.simclr import SimCLR, nt_xent
-
-
-def nt_xent_by_hand(first: Tensor, second: Tensor, temperature: float) -> float:
-    """The study's section 3.5.2, term by term, in Python floats."""
-    views = [*first.tolist(), *second.tolist()]
-    views = [[x / math.hypot(*view) for x in view] for view in views]
-    n = len(first)
-    losses = []
-    for i, anchor in enumerate(views):
-        similarity = [
-            math.exp(sum(a * b for a, b in zip(anchor, other, strict=True)) / temperature)
-            for other in views
-        ]
-        partner = (i + n) % (2 * n)
-        everyone_else = sum(s for k, s in enumerate(similarity) if k != i)
-        losses.append(-math.log(similarity[partner] / everyone_else))
-    return sum(losses) / len(losses)
+from brainssl.methods.simclr import nt_xent
 
 
 def pair(n: int = 6, dim: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return (
-        torch.randn(n, dim, generator=generator),
-        torch.randn(n, dim, generator=generator),
-    )
+    return torch.randn(n, dim, generator=generator), torch.randn(n, dim, generator=generator)
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.2, 0.5, 1.0])
-@pytest.mark.parametrize("n", [1, 2, 7])
-def test_loss_is_the_formula(n: int, temperature: float) -> None:
-    first, second = pair(n)
+@pytest.mark.parametrize(("n", "dim"), [(1, 5), (2, 3), (7, 16)])
+def test_loss_is_the_formula(n: int, dim: int, temperature: float) -> None:
+    first, second = pair(n, dim)
     loss = nt_xent(first, second, temperature=temperature)
     assert loss.item() == pytest.approx(nt_xent_by_hand(first, second, temperature), abs=1e-5)
 
@@ -73,23 +54,40 @@ def test_loss_stays_float32_under_autocast() -> None:
     assert loss.item() == exact.item()
 
 
+def test_bfloat16_projections_are_compared_in_float32() -> None:
+    first, second = (rows.bfloat16() for rows in pair(16, 64))
+    loss = nt_xent(first, second, temperature=0.05)
+    assert loss.dtype == torch.float32
+    assert loss.item() == nt_xent(first.float(), second.float(), temperature=0.05).item()
+
+
 def test_projector_is_the_studys() -> None:
-    encoder = Encoder("test_resnet", image_size=32)
-    method = SimCLR(encoder, hidden_dim=512, output_dim=128, temperature=0.5)
+    method = of_preset("simclr", "paper")
     linear, relu, last = method.projector
-    assert (linear.in_features, linear.out_features) == (encoder.dim, 512)
-    assert isinstance(relu, torch.nn.ReLU)
+    assert (linear.in_features, linear.out_features) == (method.encoder.dim, 512)
+    assert isinstance(relu, nn.ReLU)
     assert (last.in_features, last.out_features) == (512, 128)
     assert linear.bias is not None
     assert last.bias is not None
+    assert method.temperature == 0.5
+
+
+def test_projector_of_reference_has_batchnorm() -> None:
+    linear, norm, _, last = of_preset("simclr", "reference").projector
+    assert norm.num_features == linear.out_features == 2048
+    assert last.out_features == 128
 
 
 def test_both_views_share_one_forward() -> None:
-    encoder = Encoder("test_resnet", image_size=32)
-    method = SimCLR(encoder, hidden_dim=16, output_dim=8, temperature=0.5)
+    """BatchNorm sees 2n images: apart, the same weights give another loss."""
+    method = small("simclr", projector_norm=True)
     seen = []
-    encoder.register_forward_hook(lambda _module, inputs, _output: seen.append(len(inputs[0])))
-    views = [torch.rand(4, 1, 32, 32), torch.rand(4, 1, 32, 32)]
-    loss = method.loss(views)
+    method.encoder.register_forward_hook(lambda _m, inputs, _o: seen.append(len(inputs[0])))
+    first, second = views_of(method, 4)
+    second = 0.5 * second  # as different as views of another contrast
+    apart = copy.deepcopy(method)
+    seen.clear()
+    loss = method.loss([first, second])
     assert seen == [8]
-    assert loss.ndim == 0
+    other = nt_xent(apart.embed(first), apart.embed(second), temperature=method.temperature)
+    assert abs(loss.item() - other.item()) > 1e-3

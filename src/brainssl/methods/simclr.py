@@ -6,26 +6,43 @@ from torch import Tensor
 from torch.nn import functional
 
 from brainssl.encoders import Encoder
+from brainssl.methods.gathering import gather
 from brainssl.methods.heads import mlp
 from brainssl.methods.method import Method
+from brainssl.sections import MethodSettings, Positive, Rate
+
+
+class SimCLRSettings(MethodSettings):
+    """SimCLR's projector and loss."""
+
+    hidden_dim: Positive = 512
+    output_dim: Positive = 128
+    projector_norm: bool = False  # BatchNorm in the projector, as in the original's code
+    temperature: Rate = 0.5  # lower it to weigh the hardest negatives more
 
 
 class SimCLR(Method):
     """Two views of one image attract; views of all other images of the batch repel."""
 
-    def __init__(
-        self, encoder: Encoder, *, hidden_dim: int, output_dim: int, temperature: float
-    ) -> None:
+    settings_type = SimCLRSettings
+
+    def __init__(self, encoder: Encoder, chosen: SimCLRSettings) -> None:
         super().__init__(encoder)
-        self.projector = mlp(encoder.dim, hidden_dim, output_dim)
-        self.temperature = temperature
+        self.projector = mlp(
+            encoder.dim, chosen.hidden_dim, chosen.output_dim, norm=chosen.projector_norm
+        )
+        self.temperature = chosen.temperature
+
+    def embed(self, view: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n dim"]:
+        """Return projections."""
+        projected: Tensor = self.projector(self.encoder(view))
+        return projected
 
     def loss(self, views: list[Float[Tensor, "n 1 size size"]]) -> Float[Tensor, ""]:
         """Return NT-Xent over the projections of both views."""
         # One forward over both views: BatchNorm sees 2n images, as in the original.
-        projected = self.projector(self.encoder(torch.cat(views)))
-        first, second = projected.chunk(2)
-        return nt_xent(first, second, temperature=self.temperature)
+        first, second = self.embed(torch.cat(views)).chunk(2)
+        return nt_xent(gather(first), gather(second), temperature=self.temperature)
 
 
 def nt_xent(

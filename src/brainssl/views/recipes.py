@@ -1,7 +1,7 @@
 """View recipes: what a method, or fine-tuning, sees of an image."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,12 @@ class ViewRecipe:
             geometry=Geometry(**{k: v for k, v in values.items() if k in names}),
             intensity=Intensity(**{k: v for k, v in values.items() if k not in names}),
         )
+
+    def cropped(self, area: tuple[float, float] | None) -> "ViewRecipe":
+        """Return the same recipe with crops of another area; None: these."""
+        if area is None:
+            return self
+        return replace(self, geometry=replace(self.geometry, crop_area=area))
 
     def draw(
         self, images: UInt8[Tensor, "n h w"], size: int, generator: torch.Generator

@@ -1,60 +1,112 @@
 """Pretraining: only its rows are seen, resuming is exact, the encoder is timm's."""
 
 import json
+import math
+import random
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import timm
 import torch
+from oracles.gratings import all_of, small_settings
 from safetensors.torch import load_file
 
-from brainssl.data.split import Split, make_split
+from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore
+from brainssl.encoders import build_encoder
 from brainssl.errors import BrainsslError
-from brainssl.settings import Settings, load_settings
+from brainssl.methods import METHODS
+from brainssl.methods.method import Moment
+from brainssl.methods.momentum import MomentumMethod
+from brainssl.methods.simclr import SimCLR
+from brainssl.settings import Settings
 from brainssl.storage import working_folder
+from brainssl.training import sentinel
 from brainssl.training.pretrain import pretrain
 
-EPOCHS = 6
+EPOCHS, STEPS = 3, 3  # of 20 images each
+SETTINGS = small_settings(
+    f"pretrain.epochs={EPOCHS}", "pretrain.batch_size=20", "pretrain.warmup_epochs=1"
+)
+
+every_method = pytest.mark.parametrize("method", METHODS)
 
 
-def small_settings(store: ImageStore, *overrides: str) -> Settings:
-    fixed = [
-        "encoder.name=test_resnet",
-        f"encoder.image_size={store.size}",
-        f"pretrain.epochs={EPOCHS}",
-        "pretrain.batch_size=8",
-        "run.accelerator=cpu",
-    ]
-    return load_settings("quick", [*fixed, *overrides])[0]
-
-
-def all_of(store: ImageStore) -> Split:
-    """A split with everything in training: what is tested here is not the split."""
-    return Split("image", 0, train=tuple(store.manifest["image_id"]), val=(), test=())
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(shared_store: ImageStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("whole") / "run"
-    pretrain(
-        shared_store,
-        all_of(shared_store),
-        out,
-        method="simclr",
-        settings=small_settings(shared_store),
-        seed=3,
-    )
+def train(store: ImageStore, out: Path, method: str = "simclr", **options: Any) -> Path:
+    options = {"settings": SETTINGS, "seed": 3} | options
+    pretrain(store, all_of(store), out, method=method, **options)
     return out
 
 
-# Runs in a process of its own, to be killed there.
+@pytest.fixture(scope="module")
+def whole(
+    shared_store: ImageStore, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Give the folder of an uninterrupted pretraining by a method, made when first asked for."""
+    folder, made = tmp_path_factory.mktemp("whole"), {}
+
+    def of(method: str) -> Path:
+        if method not in made:
+            made[method] = train(shared_store, folder / method, method)
+        return made[method]
+
+    return of
+
+
+def assert_same_bits(one: Path, two: Path) -> None:
+    """Compare encoders, learning curves and what the sentinel saw; not the seconds."""
+    a, b = (load_file(run / "encoder.safetensors") for run in (one, two))
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+    curves = [
+        np.loadtxt(run / "history.csv", delimiter=",", skiprows=1, usecols=(0, 1, 3))
+        for run in (one, two)
+    ]
+    np.testing.assert_array_equal(*curves)
+    assert len(curves[0]) == EPOCHS
+    assert (one / "collapse.json").read_bytes() == (two / "collapse.json").read_bytes()
+
+
+class Killer:
+    """Interrupts a run after a step, and keeps the steps that it saw."""
+
+    def __init__(self, step: int) -> None:
+        self.step, self.seen = step, list[int]()
+
+    def __call__(self, done: int, _total: int) -> None:
+        self.seen.append(done)
+        if done == self.step:
+            raise KeyboardInterrupt
+
+
+@every_method
+def test_resuming_gives_the_same_bits(
+    method: str, whole: Callable[[str], Path], shared_store: ImageStore, tmp_path: Path
+) -> None:
+    """Interrupted in its second epoch, and again in its last."""
+    out, seen = tmp_path / "run", []
+    for step in (STEPS + 2, EPOCHS * STEPS - 1):
+        killer = Killer(step)
+        with pytest.raises(KeyboardInterrupt):
+            train(shared_store, out, method, resume=True, progress=killer)
+        seen.append(killer.seen)
+        assert not out.exists()
+    last = Killer(-1)
+    train(shared_store, out, method, resume=True, progress=last)
+    assert [steps[0] for steps in seen] == [1, STEPS + 1]
+    assert last.seen == [(EPOCHS - 1) * STEPS + 1 + i for i in range(STEPS)]
+    assert_same_bits(whole(method), out)
+
+
+# Runs in a process of its own, to be killed there; it tells each step.
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -65,51 +117,73 @@ from brainssl.training.pretrain import pretrain
 store = ImageStore.open(Path(sys.argv[1]))
 settings = Settings.model_validate_json(sys.argv[3])
 split = Split("image", 0, train=tuple(store.manifest["image_id"]), val=(), test=())
-pretrain(store, split, Path(sys.argv[2]), method="simclr", settings=settings, seed=3)
+tell = lambda done, total: print(done, flush=True)
+pretrain(store, split, Path(sys.argv[2]), method="dino", settings=settings, seed=3, progress=tell)
 """
 
 
 def test_resuming_after_a_kill_gives_the_same_bits(
-    shared_store: ImageStore, uninterrupted: Path, tmp_path: Path
+    whole: Callable[[str], Path], shared_store: ImageStore, tmp_path: Path
 ) -> None:
+    """SIGKILL at a random step after the first epoch, wherever the process then is."""
     out = tmp_path / "run"
-    settings = small_settings(shared_store)
-    arguments = [str(shared_store.path), str(out), settings.model_dump_json()]
-    history = working_folder(out) / "history.csv"
-    deadline = time.monotonic() + 600
-    with subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments]) as process:
-        try:
-            # Killed somewhere after its second epoch, wherever it then is.
-            while not history.is_file() or len(history.read_text().splitlines()) < 3:
-                assert process.poll() is None, "the run ended before it could be killed"
-                assert time.monotonic() < deadline
-                time.sleep(0.002)
-        finally:
-            process.send_signal(signal.SIGKILL)
+    step = random.randint(STEPS + 1, EPOCHS * STEPS - 1)
+    arguments = [str(shared_store.path), str(out), SETTINGS.model_dump_json()]
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *arguments], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        told = any(int(line) == step for line in process.stdout)
+        process.send_signal(signal.SIGKILL)
+    assert told, "the run ended before it could be killed"
     assert not out.exists()
 
-    steps: list[int] = []
-    pretrain(
-        shared_store,
-        all_of(shared_store),
-        out,
-        method="simclr",
-        settings=settings,
-        seed=3,
-        resume=True,
-        progress=lambda done, _total: steps.append(done),
+    after = Killer(-1)
+    train(shared_store, out, "dino", resume=True, progress=after)
+    assert after.seen[0] > STEPS, f"killed at step {step}, the resumed run began anew"
+    assert_same_bits(whole("dino"), out)
+
+
+@every_method
+def test_the_sentinel_does_not_disturb(
+    method: str,
+    whole: Callable[[str], Path],
+    shared_store: ImageStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Weights are those of a training that nobody watches."""
+    monkeypatch.setattr(sentinel.Sentinel, "_look", lambda *_args, **_kwargs: None)
+    train(shared_store, tmp_path / "run", method)
+    assert not (tmp_path / "run" / "collapse.json").exists()
+    a, b = (load_file(run / "encoder.safetensors") for run in (whole(method), tmp_path / "run"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_the_teacher_follows_once_a_step(
+    shared_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments: list[Moment] = []
+    follow = MomentumMethod.after_step
+    monkeypatch.setattr(
+        MomentumMethod, "after_step", lambda self: (moments.append(self.moment), follow(self))
     )
-    per_epoch = len(shared_store.images) // 8
-    assert steps[0] > per_epoch, "the resumed run began anew"
-    whole, resumed = (load_file(run / "encoder.safetensors") for run in (uninterrupted, out))
-    assert whole.keys() == resumed.keys()
-    for name in whole:
-        assert torch.equal(whole[name], resumed[name]), name
-    curves = [
-        np.loadtxt(run / "history.csv", delimiter=",", skiprows=1, usecols=(0, 1, 3))
-        for run in (uninterrupted, out)
-    ]
-    np.testing.assert_array_equal(*curves)
+    train(shared_store, tmp_path / "run", "byol")
+    expected = [Moment(step, EPOCHS * STEPS, STEPS) for step in range(EPOCHS * STEPS)]
+    assert moments == expected
+
+
+def test_a_teacher_that_does_not_follow_is_what_dino_began_with(
+    shared_store: ImageStore, tmp_path: Path
+) -> None:
+    """So it is the teacher's encoder that is saved, and no gradient has touched it."""
+    settings = small_settings("pretrain.epochs=1", "pretrain.batch_size=20", "dino.momentum=1.0")
+    train(shared_store, tmp_path / "run", "dino", settings=settings)
+    saved = load_file(tmp_path / "run" / "encoder.safetensors")
+    fresh = build_encoder("test_resnet", image_size=32, seed=3).network
+    for name, parameter in fresh.named_parameters():
+        assert torch.equal(parameter, saved[name]), name
+    assert not torch.equal(fresh.bn1.running_mean, saved["bn1.running_mean"])
 
 
 def test_without_resume_a_killed_run_is_forgotten(shared_store: ImageStore, tmp_path: Path) -> None:
@@ -117,62 +191,107 @@ def test_without_resume_a_killed_run_is_forgotten(shared_store: ImageStore, tmp_
     partial = working_folder(out)
     partial.mkdir()
     (partial / "last.ckpt").write_bytes(b"not a checkpoint")
-    settings = small_settings(shared_store, "pretrain.epochs=1")
-    pretrain(shared_store, all_of(shared_store), out, method="simclr", settings=settings)
+    train(shared_store, out, settings=small_settings("pretrain.epochs=1"))
     assert (out / "encoder.safetensors").is_file()
 
 
 def test_another_run_is_not_resumed(shared_store: ImageStore, tmp_path: Path) -> None:
     """Going on with other settings would give neither the one run nor the other."""
-    out = tmp_path / "run"
-
-    def killed(_done: int, _total: int) -> None:
-        raise KeyboardInterrupt
-
-    settings = small_settings(shared_store, "pretrain.epochs=1")
+    out, settings = tmp_path / "run", small_settings("pretrain.epochs=1")
     split = all_of(shared_store)
-    with pytest.raises((KeyboardInterrupt, SystemExit)):
-        pretrain(shared_store, split, out, method="simclr", settings=settings, progress=killed)
+    options: dict[str, Any] = {"method": "simclr", "settings": settings}
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(shared_store, split, out, progress=Killer(1), **options)
     assert working_folder(out).is_dir()
     fewer = replace(split, train=split.train[1:])
     with pytest.raises(BrainsslError, match="other settings or data"):
-        pretrain(shared_store, fewer, out, method="simclr", settings=settings, resume=True)
-    pretrain(shared_store, split, out, method="simclr", settings=settings, resume=True)
+        pretrain(shared_store, fewer, out, resume=True, **options)
+    with pytest.raises(BrainsslError, match="other settings or data"):
+        pretrain(shared_store, split, out, resume=True, **(options | {"method": "byol"}))
+    pretrain(shared_store, split, out, resume=True, **options)
     assert (out / "encoder.safetensors").is_file()
     assert not (out / "request.json").exists()
 
 
-def test_validation_and_test_images_are_not_seen(
-    shared_store: ImageStore, uninterrupted: Path, tmp_path: Path
-) -> None:
-    """Their pixels may hold anything: the weights stay the same to the bit."""
+def test_validation_and_test_images_are_not_seen(shared_store: ImageStore, tmp_path: Path) -> None:
+    """Their pixels may hold anything: the weights stay the same to the bit.
+
+    The sentinel does look at validation images, and at no test image.
+    """
     split = make_split(shared_store.manifest, val_fraction=0.2, test_fraction=0.2)
     assert split.unlabelled
-    settings = small_settings(shared_store, "pretrain.epochs=2")
-    pretrain(shared_store, split, tmp_path / "a", method="simclr", settings=settings)
-    images = shared_store.images.copy()
-    for part in ("val", "test"):
-        rows = split.indices(shared_store.manifest, part)
-        images[rows] = 255 - images[rows]
-    other = replace(shared_store, images=images)
-    pretrain(other, split, tmp_path / "b", method="simclr", settings=settings)
-    a, b = (load_file(tmp_path / run / "encoder.safetensors") for run in "ab")
+    settings = small_settings("pretrain.epochs=2")
+
+    def without(*parts: str) -> Path:
+        images = shared_store.images.copy()
+        for part in parts:
+            rows = split.indices(shared_store.manifest, part)
+            images[rows] = 255 - images[rows]
+        other, out = replace(shared_store, images=images), tmp_path / f"without {' '.join(parts)}"
+        pretrain(other, split, out, method="simclr", settings=settings)
+        return out
+
+    runs = [without(), without("test"), without("val", "test")]
+    a, b, c = (load_file(run / "encoder.safetensors") for run in runs)
     assert all(torch.equal(a[name], b[name]) for name in a)
+    assert all(torch.equal(a[name], c[name]) for name in a)
+    one, two, three = (json.loads((run / "collapse.json").read_text()) for run in runs)
+    assert one == two
+    assert one["epochs"][0]["knn_accuracy"] is not None
+    unlike = [row["knn_accuracy"] for row in one["epochs"]]
+    assert unlike != [row["knn_accuracy"] for row in three["epochs"]]
 
 
-def test_the_encoder_is_timms(uninterrupted: Path) -> None:
+def test_weights_that_are_not_finite_are_refused(
+    shared_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = SimCLR.loss
+    monkeypatch.setattr(SimCLR, "loss", lambda self, views: loss(self, views) * math.nan)
+    said: list[str] = []
+    with pytest.raises(BrainsslError, match=r"diverged: lower pretrain\.learning_rate"):
+        train(shared_store, tmp_path / "run", say=said.append)
+    assert not (tmp_path / "run").exists()
+    assert said[0].startswith("warning: simclr: since epoch 1, embeddings are not finite")
+    seen = json.loads((working_folder(tmp_path / "run") / "collapse.json").read_text())
+    assert seen["epochs"][-1]["spread"] is None
+
+
+def test_the_encoder_is_timms(whole: Callable[[str], Path]) -> None:
     network = timm.create_model("test_resnet", in_chans=1, num_classes=0)
-    network.load_state_dict(load_file(uninterrupted / "encoder.safetensors"))
+    network.load_state_dict(load_file(whole("simclr") / "encoder.safetensors"))
 
 
-def test_the_folder_tells_what_was_done(uninterrupted: Path, shared_store: ImageStore) -> None:
-    names = {file.name for file in uninterrupted.iterdir()}
-    assert names == {"encoder.safetensors", "history.csv", "settings.json", "split.json"}
-    saved = json.loads((uninterrupted / "settings.json").read_text())
-    assert Settings.model_validate(saved) == small_settings(shared_store)
+def test_the_folder_tells_what_was_done(whole: Callable[[str], Path]) -> None:
+    names = {file.name for file in whole("byol").iterdir()}
+    assert names == {
+        "collapse.json",
+        "digests.json",
+        "encoder.safetensors",
+        "history.csv",
+        "settings.json",
+        "split.json",
+    }
+    saved = json.loads((whole("byol") / "settings.json").read_text())
+    resolved = saved.pop("resolved")
+    assert saved == SETTINGS.of("byol").written(["byol"])
+    assert Settings.model_validate(saved).pretrain == SETTINGS.pretrain
+    assert resolved == {
+        "momentum": {
+            "value": pytest.approx(0.5 ** (1 / STEPS)),
+            "reason": f"a half-life of 1 × the {STEPS} steps of an epoch",
+        }
+    }
 
 
-def test_the_loss_falls(uninterrupted: Path) -> None:
-    losses = np.loadtxt(uninterrupted / "history.csv", delimiter=",", skiprows=1, usecols=1)
+def test_values_that_depend_on_the_data_are_told(shared_store: ImageStore, tmp_path: Path) -> None:
+    said: list[str] = []
+    settings = small_settings("pretrain.epochs=1", "pretrain.batch_size=20")
+    train(shared_store, tmp_path / "run", "mocov3", settings=settings, say=said.append)
+    assert said == ["mocov3.momentum = 0.7937: a half-life of 1 × the 3 steps of an epoch"]
+
+
+@every_method
+def test_the_loss_falls(method: str, whole: Callable[[str], Path]) -> None:
+    losses = np.loadtxt(whole(method) / "history.csv", delimiter=",", skiprows=1, usecols=1)
     assert len(losses) == EPOCHS
     assert losses[-1] < losses[0]

@@ -1,13 +1,20 @@
-"""Schedule and parameter groups against closed forms."""
+"""Schedule and parameter groups against closed forms; two processes against one."""
 
 import math
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from oracles.brightness import Brightness, Diary
 from torch import nn
 
 from brainssl.encoders import Encoder
-from brainssl.training.trainer import cosine, without_decay
+from brainssl.errors import BrainsslError
+from brainssl.sections import RunSettings
+from brainssl.training.batches import training_batches
+from brainssl.training.trainer import CHECKPOINT, cosine, fit, without_decay
 
 
 def test_schedule_rises_linearly_and_falls_as_a_cosine() -> None:
@@ -46,3 +53,65 @@ def test_biases_and_normalisation_take_no_weight_decay() -> None:
             assert id(module.weight) not in spared_ids, name
     count = len(decayed["params"]) + len(spared["params"])
     assert count == len(list(encoder.parameters()))
+
+
+IMAGES, BATCH, EPOCHS = 40, 8, 4
+
+
+def train(folder: Path, *, enough: int = EPOCHS, **options: Any) -> tuple[Brightness, Diary]:
+    generator = np.random.default_rng(0)
+    pixels = torch.from_numpy(generator.integers(0, 255, (IMAGES, 16, 16), dtype=np.uint8))
+    training, diary = Brightness(pixels), Diary(enough)
+    fit(
+        training,
+        training_batches(np.arange(IMAGES, dtype=np.int64), BATCH, 0),
+        epochs=EPOCHS,
+        clip_norm=0.3,
+        run=RunSettings(accelerator="cpu", precision="32-true"),
+        folder=folder,
+        checkpoint_seconds=0,
+        callbacks=[diary],
+        **options,
+    )
+    return training, diary
+
+
+def test_two_processes_learn_what_one_learns(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Weights, statistics, slow copy and centre; through an error in between that ends both."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    alone, _ = train(one)
+
+    said: list[str] = []
+    with pytest.raises(BrainsslError, match=r"^enough for today$"):
+        train(two, enough=2, devices=2, say=said.append)
+    assert said == ["epoch 1", "epoch 2"]
+    assert capfd.readouterr() == ("", "")
+
+    seen: list[tuple[int, int]] = []
+    told = {"say": said.append, "progress": lambda *steps: seen.append(steps)}
+    together, diary = train(two, devices=2, **told)
+    steps = EPOCHS * IMAGES // BATCH
+    assert seen == [(step, steps) for step in range(steps // 2 + 1, steps + 1)]
+    assert said == ["epoch 1", "epoch 2", "epoch 3", "epoch 4"]
+    assert diary.epochs == EPOCHS
+    assert {file.name for file in two.iterdir()} == {CHECKPOINT, "history.csv"}
+
+    expected = alone.state_dict()
+    moved = (expected["online.0.weight"] - Brightness(alone.pixels).online[0].weight).abs()
+    assert moved.max() > 1e-2
+    torch.testing.assert_close(together.state_dict(), expected, atol=1e-4, rtol=0)
+    curves = [
+        np.loadtxt(folder / "history.csv", delimiter=",", skiprows=1, usecols=(0, 1, 3))
+        for folder in (one, two)
+    ]
+    np.testing.assert_allclose(*curves, atol=1e-4)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BrainsslError, match=r"run\.devices is 3, and a batch of 8 .* evenly"):
+        train(tmp_path, devices=3)
+    assert not list(tmp_path.iterdir())

@@ -4,49 +4,135 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from brainssl.data.split import Indices
+from brainssl.errors import BrainsslError
+from brainssl.methods.gathering import share
 
 
-class ShuffledRows(Sampler[int]):
-    """A new order every epoch that depends on the seed and the epoch alone.
+class Batches(Sampler[Tensor]):
+    """New batches every epoch that depend on the seed and the epoch alone.
 
-    Hence a run that goes on after a kill sees the order that it would have seen.
+    Hence a run that goes on after a kill sees the batches that it would have seen. Several
+    processes form the same ones, and each takes its share of every one: no image is seen twice.
+
+    Args:
+        count: of rows; batches hold numbers below it.
+        size: of each batch, over all processes.
+        seed: of the order.
+        passes: how often an epoch goes through the rows, in another order each time.
     """
 
-    def __init__(self, count: int, seed: int, passes: int = 1) -> None:
-        self.count, self.seed, self.passes, self.epoch = count, seed, passes, 0
+    def __init__(self, count: int, size: int, seed: int, passes: int = 1) -> None:
+        self.count, self.size, self.seed, self.passes, self.epoch = count, size, seed, passes, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; Lightning calls this before each one."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.count * self.passes
+        return self.count * self.passes // self.size
 
-    def __iter__(self) -> Iterator[int]:
-        generator = seeded(self.seed, 0, self.epoch)
-        for _ in range(self.passes):
-            yield from torch.randperm(self.count, generator=generator).tolist()
+    def __iter__(self) -> Iterator[Int64[Tensor, " n"]]:
+        for batch in self.joint(seeded(self.seed, 0, self.epoch)):
+            yield share(batch)
+
+    def joint(self, generator: torch.Generator) -> tuple[Int64[Tensor, " m"], ...]:
+        """Return the batches of an epoch, before processes take their shares."""
+        order = [torch.randperm(self.count, generator=generator) for _ in range(self.passes)]
+        return torch.split(torch.cat(order), self.size)[: len(self)]
+
+
+class OnePerGroup(Batches):
+    """Batches none of which holds two rows of a group: they would be negatives of each other.
+
+    Args:
+        groups: the number of each row's group.
+        size: of each batch.
+        seed: of the order.
+        passes: how often an epoch is formed.
+
+    Raises:
+        BrainsslError: there are fewer groups than a batch has rows.
+    """
+
+    def __init__(
+        self, groups: Int64[np.ndarray, " count"], size: int, seed: int, passes: int = 1
+    ) -> None:
+        super().__init__(len(groups), size, seed, passes)
+        _, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+        if len(sizes) < size:
+            raise BrainsslError(
+                f"{len(sizes)} groups do not fill a batch of {size} images, one of each: set "
+                f"pretrain.batch_size to {len(sizes)} or less, or pretrain.one_per_group to false"
+            )
+        self.groups = torch.from_numpy(numbers)
+        # A batch takes one row of a group at most, so large groups make for fewer batches.
+        self.batches = next(
+            batches
+            for batches in range(self.count // size, 0, -1)
+            if np.minimum(sizes, batches).sum() >= batches * size
+        )
+
+    def __len__(self) -> int:
+        return self.batches * self.passes
+
+    def joint(self, generator: torch.Generator) -> tuple[Int64[Tensor, " m"], ...]:
+        """Deal the rows, group by group, to the batches in turn, like cards.
+
+        Rows of a group lie side by side and are no more than there are batches: each goes to a
+        batch of its own. A larger group gives as many rows as there are batches, others each epoch.
+        """
+        return tuple(batch for _ in range(self.passes) for batch in self._dealt(generator))
+
+    def _dealt(self, generator: torch.Generator) -> list[Int64[Tensor, " m"]]:
+        def shuffled(count: int) -> Tensor:
+            return torch.randperm(count, generator=generator)
+
+        rows = shuffled(self.count)
+        turn = shuffled(int(self.groups.max()) + 1)[self.groups[rows]]
+        turn, order = turn.sort(stable=True)
+        rows = rows[order]
+        # How many rows of the same group lie before each.
+        before = torch.arange(self.count) - torch.searchsorted(turn, turn)
+        rows = rows[before < self.batches]
+        dealt = [rows[batch :: self.batches] for batch in shuffled(self.batches).tolist()]
+        return [batch[shuffled(len(batch))[: self.size]] for batch in dealt]
 
 
 def training_batches(
-    rows: Indices, batch_size: int, seed: int, *, passes: int = 1
+    rows: Indices,
+    batch_size: int,
+    seed: int,
+    *,
+    passes: int = 1,
+    groups: Int64[np.ndarray, " n"] | None = None,
 ) -> DataLoader[Tensor]:
     """Yield shuffled batches of `rows`, all of one size; what is left over waits an epoch.
 
-    An epoch goes through the rows `passes` times, in another order each time.
-
     A set smaller than a batch is one batch: BatchNorm and contrastive losses need company.
+
+    Args:
+        rows: to draw from.
+        batch_size: of all processes together; each gets its share.
+        seed: of the order.
+        passes: how often an epoch goes through the rows, in another order each time.
+        groups: the group of each of `rows`; where given, no batch holds two images of a group.
+
+    Raises:
+        BrainsslError: there are fewer groups than a batch has images.
     """
-    return DataLoader(
-        torch.from_numpy(rows),  # type: ignore[arg-type]
-        batch_size=min(batch_size, len(rows)),
-        sampler=ShuffledRows(len(rows), seed, passes),
-        drop_last=True,
+    size = min(batch_size, len(rows))
+    batches = (
+        Batches(len(rows), size, seed, passes)
+        if groups is None
+        else OnePerGroup(groups, size, seed, passes)
     )
+    # The sampler gives whole batches: the loader takes each at once, instead of row by row.
+    return DataLoader(torch.from_numpy(rows), batch_size=None, sampler=batches)  # type: ignore[arg-type]
 
 
 def plain_batches(rows: Indices, batch_size: int) -> DataLoader[Tensor]:

@@ -18,8 +18,10 @@ from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore
 from brainssl.encoders import Encoder
 from brainssl.errors import BrainsslError
-from brainssl.settings import FinetuneSettings, Settings
+from brainssl.sections import FinetuneSettings
+from brainssl.settings import Settings
 from brainssl.training.batches import plain_batches, seeded, training_batches
+from brainssl.training.loggers import MakeLoggers
 from brainssl.training.trainer import Training, adamw, fit, without_decay
 from brainssl.views.recipes import TABLE2, to_unit
 
@@ -145,6 +147,7 @@ def finetune(
     settings: Settings,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    loggers: MakeLoggers = list,
 ) -> nn.Linear:
     """Train `encoder` in place, together with a new head that is returned.
 
@@ -158,6 +161,7 @@ def finetune(
         settings: of the whole run.
         seed: of the head's weights, the order and the augmentation.
         progress: called with (optimiser steps done, steps in all).
+        loggers: makes the loggers, beside `history.csv`.
 
     Raises:
         BrainsslError: an image has no label, or the validation loss is never finite.
@@ -190,6 +194,7 @@ def finetune(
         checkpoint_seconds=_CHECKPOINT_SECONDS,
         callbacks=[choice],
         progress=progress,
+        loggers=loggers,
     )
     if not choice.best:
         raise BrainsslError(

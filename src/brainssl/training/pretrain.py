@@ -1,6 +1,7 @@
 """Self-supervised pretraining."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from brainssl.data.store import ImageStore
 from brainssl.encoders import Encoder, build_encoder, save_encoder
 from brainssl.errors import BrainsslError
 from brainssl.methods import Method, build_method
+from brainssl.methods.method import Crop, Moment
 from brainssl.settings import Settings
 from brainssl.storage import begun_for, whole_folder, working_folder, write_json
 from brainssl.training.batches import seeded, training_batches
+from brainssl.training.loggers import build_loggers
+from brainssl.training.sentinel import COLLAPSE, Sentinel, Watched
 from brainssl.training.trainer import CHECKPOINT, Training, adamw, fit, without_decay
 from brainssl.views.recipes import ViewRecipe
 
@@ -24,20 +28,37 @@ from brainssl.views.recipes import ViewRecipe
 class Pretraining(Training):
     """Draws views of a batch on the device and lets the method judge them."""
 
-    def __init__(self, method: Method, pixels: Tensor, settings: Settings, *, seed: int) -> None:
+    def __init__(
+        self,
+        method: Method,
+        crops: Sequence[Crop],
+        pixels: Tensor,
+        settings: Settings,
+        *,
+        seed: int,
+    ) -> None:
         super().__init__(pixels, seed=seed)
-        self.method = method
-        self.settings = settings
-        self.recipe = ViewRecipe.of(settings.views.model_dump())
+        self.method, self.settings = method, settings
+        size, recipe = settings.encoder.image_size, ViewRecipe.of(settings.views.model_dump())
+        self.views = [(recipe.cropped(crop.area), crop.side(size)) for crop in crops]
 
     def on_after_batch_transfer(
         self, batch: Tensor, dataloader_idx: int
-    ) -> list[Float[Tensor, "n 1 size size"]]:
+    ) -> list[Float[Tensor, "n 1 _ _"]]:
         """Turn row numbers into views: here, because autocast does not reach this hook."""
         # By the step and not by a running generator: a resumed run draws the same views.
-        generator = seeded(self.seed, 1, self.global_step)
-        images, size = self.pixels[batch], self.settings.encoder.image_size
-        return [self.recipe.draw(images, size, generator) for _ in range(self.method.views)]
+        process = [self.global_rank] if self.trainer.world_size > 1 else []
+        generator = seeded(self.seed, 1, self.global_step, *process)
+        images = self.pixels[batch]
+        return [recipe.draw(images, size, generator) for recipe, size in self.views]
+
+    def on_train_batch_start(self, *args: Any, **kwargs: Any) -> None:
+        """Tell the method where the training stands."""
+        self.method.moment = Moment(
+            step=self.global_step,
+            steps=int(self.trainer.estimated_stepping_batches),
+            epoch_steps=int(self.trainer.num_training_batches),
+        )
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Float[Tensor, ""]:
         """Return the loss of the views."""
@@ -45,9 +66,13 @@ class Pretraining(Training):
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch[0]))
         return loss
 
+    def on_after_backward(self) -> None:
+        """Let the method change its gradients."""
+        self.method.after_backward()
+
     def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
         """Let the method follow the optimiser's step."""
-        self.method.after_step(self.global_step, int(self.trainer.estimated_stepping_batches))
+        self.method.after_step()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with warm-up and cosine over all of the method's parameters."""
@@ -67,26 +92,38 @@ def pretrain(
     settings: Settings,
     seed: int = 0,
     resume: bool = False,
+    stop_on_collapse: bool = False,
+    loggers: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Encoder:
     """Pretrain an encoder without labels, on the training set and the unlabelled images of a split.
 
+    Labels of training and validation images are read by the collapse sentinel alone, which tells
+    how well nearest neighbours agree; nothing is chosen by it.
+
     Args:
         store: of the images; its size must be `settings.encoder.image_size`.
-        split: of the store; its validation and test sets are not touched.
-        out: folder that will hold `encoder.safetensors`, `history.csv`, `settings.json` and
-            `split.json`, so that whoever measures the encoder keeps to the same test set.
+        split: of the store; its test set is not touched.
+        out: folder that will hold `encoder.safetensors`, `history.csv`, `collapse.json`,
+            `settings.json` and `split.json`, so that whoever measures the encoder keeps to the
+            same test set.
         method: a name of `brainssl.methods.METHODS`.
-        settings: what to do.
+        settings: what to do; what holds for the method is taken out of them.
         seed: of the initial weights, the order and the views.
         resume: go on from the last finished epoch of a killed run, exactly; where there is none,
             begin.
+        stop_on_collapse: end with an error when the sentinel says that the method has collapsed.
+        loggers: names of `brainssl.training.loggers.LOGGERS`, beside `history.csv`.
         progress: called with (optimiser steps done, steps in all).
+        say: told values that depend on the data, and warnings.
 
     Raises:
-        BrainsslError: `out` exists, the run to be resumed had other settings or data, or the
-            weights are no longer finite.
+        BrainsslError: `out` exists, the run to be resumed had other settings or data, the weights
+            are no longer finite, or the method has collapsed and was to stop.
     """
+    settings = settings.of(method)
+    chosen, told = settings.section(method), say or (lambda line: None)
     facts = {
         "method": method,
         "seed": seed,
@@ -94,37 +131,59 @@ def pretrain(
         "split_digest": split.digest,
         "store": store.checksum,
     }
-    request = facts | {"settings": settings.model_dump(mode="json")}
+    request = facts | {"settings": settings.written([method])}
     if resume and begun_for(out) not in (None, request):
         raise BrainsslError(
             f"the unfinished run at {working_folder(out)} has other settings or data: give it "
             "those, or leave out --resume to begin anew"
         )
     rows = split.pretraining(store.manifest)
+    groups = store.manifest["group"].to_numpy()[rows] if settings.pretrain.one_per_group else None
+    batches = training_batches(rows, settings.pretrain.batch_size, seed, groups=groups)
+    resolved = chosen.resolved(len(batches))
+    for name, (value, reason) in resolved.items():
+        told(f"{method}.{name} = {value:.5g}: {reason}")
     encoder = build_encoder(**settings.encoder.model_dump(), seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 1)  # the heads' weights, apart from the encoder's
-        learner = build_method(method, encoder, settings)
-    training = Pretraining(learner, torch.from_numpy(store.images), settings, seed=seed)
+        learner = build_method(method, encoder, chosen)
+    pixels = torch.from_numpy(store.images)
+    training = Pretraining(learner, learner.crops(chosen), pixels, settings, seed=seed)
     with whole_folder(out, resume=resume, request=request) as folder:
+        watched = Watched.of(store, split, images=settings.pretrain.watch_images, seed=seed)
+        sentinel = Sentinel(
+            folder / COLLAPSE,
+            method,
+            watched,
+            ViewRecipe.of(settings.views.model_dump()),
+            size=settings.encoder.image_size,
+            seed=seed,
+            stop=stop_on_collapse,
+        )
         fit(
             training,
-            training_batches(rows, settings.pretrain.batch_size, seed),
+            batches,
             epochs=settings.pretrain.epochs,
             clip_norm=settings.pretrain.clip_norm,
             run=settings.run,
             folder=folder,
             checkpoint_seconds=0,
+            callbacks=[sentinel],
+            loggers=partial(build_loggers, loggers, folder, out.name),
             progress=progress,
+            say=say,
+            devices=settings.run.devices,
         )
-        if not all(torch.isfinite(tensor).all() for tensor in encoder.state_dict().values()):
+        trained = learner.trained
+        if not all(torch.isfinite(tensor).all() for tensor in trained.state_dict().values()):
             raise BrainsslError(
                 "pretraining has diverged: lower pretrain.learning_rate (now "
                 f"{settings.pretrain.learning_rate:g})"
             )
-        encoder.facts = facts | {"images": len(rows)}
-        save_encoder(encoder, folder / "encoder.safetensors")
+        trained.facts = facts | {"images": len(rows)}
+        save_encoder(trained, folder / "encoder.safetensors")
         split.save(folder / "split.json")
-        write_json(folder / "settings.json", settings.model_dump(mode="json"))
+        reasons = {name: {"value": value, "reason": why} for name, (value, why) in resolved.items()}
+        write_json(folder / "settings.json", settings.written([method]) | {"resolved": reasons})
         (folder / CHECKPOINT).unlink()
-    return encoder.eval()
+    return trained.eval()

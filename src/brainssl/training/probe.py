@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from brainssl.errors import BrainsslError
-from brainssl.settings import ProbeSettings
+from brainssl.sections import ProbeSettings
 from brainssl.training.batches import seeded
 from brainssl.training.trainer import without_decay
 

@@ -1,96 +1,35 @@
-"""The one place that calls Lightning: precision, checkpoints, history, progress."""
+"""The one place that calls Lightning: precision, processes, checkpoints, progress."""
 
 import logging
 import math
 import signal
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from lightning import LightningModule, Trainer
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader
 
 from brainssl.classifier import device_of
-from brainssl.settings import RunSettings
-from brainssl.storage import write_atomically
+from brainssl.errors import BrainsslError
+from brainssl.sections import RunSettings
+from brainssl.training.batches import Batches
+from brainssl.training.batchnorm import synchronise
+from brainssl.training.callbacks import Checkpoint, History, Progress, Report
+from brainssl.training.loggers import LearningRate, MakeLoggers
+from brainssl.training.processes import Tell, run_on_ranks
 
-Progress = Callable[[int, int], None]
 CHECKPOINT = "last.ckpt"
-
-
-class History(Callback):
-    """Writes one row an epoch to `history.csv`: losses, learning rate, seconds."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows: list[dict[str, float]] = []
-        self._started = 0.0
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
-        self._started = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the epoch's row."""
-        logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        rate = max(group["lr"] for group in trainer.optimizers[0].param_groups)
-        self.rows.append(
-            {
-                "epoch": trainer.current_epoch + 1,
-                "train_loss": logged["train_loss"],
-                "val_loss": logged.get("val_loss", float("nan")),
-                "lr": rate,
-                "seconds": round(time.perf_counter() - self._started, 3),
-            }
-        )
-        frame = pd.DataFrame(self.rows)
-        write_atomically(self.path, lambda beside: frame.to_csv(beside, index=False))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the rows so far, for the checkpoint."""
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on after the rows of a checkpoint."""
-        self.rows = state_dict["rows"]
-
-
-class Checkpoint(Callback):
-    """Saves everything that going on exactly needs, at the end of an epoch.
-
-    Args:
-        path: of the checkpoint; replaced atomically.
-        every_seconds: the least time between two savings; 0 saves each epoch.
-    """
-
-    def __init__(self, path: Path, *, every_seconds: float) -> None:
-        self.path, self.every_seconds = path, every_seconds
-        self._saved = time.monotonic()
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save, if it is time."""
-        if time.monotonic() - self._saved >= self.every_seconds:
-            write_atomically(self.path, trainer.save_checkpoint)
-            self._saved = time.monotonic()
-
-
-class Report(Callback):
-    """Tells how many optimiser steps are done, of how many."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Tell."""
-        self.progress(trainer.global_step, int(trainer.estimated_stepping_batches))
+_TRAINED = "trained.ckpt"  # from the ranks to the process that has started them
 
 
 class Training(LightningModule):
@@ -98,6 +37,7 @@ class Training(LightningModule):
 
     Attributes:
         pixels: every image of the store, uint8 (n, size, size); batches are rows of it.
+        say: tells the user a line, from whichever process; `fit` sets it.
     """
 
     def __init__(self, pixels: Tensor, *, seed: int) -> None:
@@ -105,6 +45,7 @@ class Training(LightningModule):
         # In a tuple, so that the images are no part of the module or of a checkpoint.
         self._resident = (pixels,)
         self.seed = seed
+        self.say: Callable[[str], None] = _ignore
 
     @property
     def pixels(self) -> Tensor:
@@ -117,7 +58,8 @@ class Training(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Seed dropout and the like from the epoch, so that resuming repeats it."""
-        torch.manual_seed(self.seed * 100_003 + self.current_epoch)
+        # Each rank has its own: 0 is what a single process has.
+        torch.manual_seed((self.seed + 1_000_000 * self.global_rank) * 100_003 + self.current_epoch)
 
     def configure_gradient_clipping(
         self,
@@ -146,37 +88,135 @@ def fit(
     checkpoint_seconds: float,
     callbacks: Sequence[Callback] = (),
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+    devices: int = 1,
+    loggers: MakeLoggers = list,
 ) -> None:
     """Train, or go on from `folder/last.ckpt` where there is one.
 
     Writes `history.csv` and `last.ckpt` into `folder`. Going on gives the weights, bit for bit,
     that an uninterrupted run on the same processor gives.
+
+    Args:
+        training: changed in place.
+        batches: of `training_batches`.
+        val_batches: judged after each epoch.
+        epochs: in all.
+        clip_norm: of the whole gradient; None: no clipping.
+        run: where to compute, and in which precision.
+        folder: to write to.
+        checkpoint_seconds: the least time between two checkpoints; 0 saves each epoch.
+        callbacks: whose `state_dict` is saved in checkpoints.
+        progress: called with (optimiser steps done, steps in all).
+        say: told what `training.say` is told.
+        devices: how many processes share each batch, on a GPU each or on the CPU; then
+            everything that is given must be picklable, but for `progress` and `say`. Callbacks
+            run in every process, and come back in the state of the first.
+        loggers: called once where the training runs: makes what takes all that is logged.
+
+    Raises:
+        BrainsslError: the batches cannot be shared evenly, or there are fewer GPUs than `devices`.
     """
-    checkpoint = folder / CHECKPOINT
-    callbacks = [*callbacks, History(folder / "history.csv")]
-    if progress:
-        callbacks.append(Report(progress))
-    # Last, so that it saves what the others have noted of the epoch.
-    callbacks.append(Checkpoint(checkpoint, every_seconds=checkpoint_seconds))
+    device = device_of(run)
+    options = {
+        "accelerator": "gpu" if device.type == "cuda" else "cpu",
+        "devices": devices,
+        "precision": run.precision,
+        "max_epochs": epochs,
+        "gradient_clip_val": clip_norm,
+        "default_root_dir": folder,
+    }
+    callbacks = [
+        *callbacks,
+        LearningRate(),
+        History(folder / "history.csv"),
+        # Last, so that it saves what the others have noted of the epoch.
+        Checkpoint(folder / CHECKPOINT, every_seconds=checkpoint_seconds),
+    ]
+    progress, say = progress or _ignore, say or _ignore
     training.to(memory_format=torch.channels_last)
+    if devices == 1:
+        training.say = say
+        _train(training, batches, val_batches, [Report(progress), *callbacks], loggers, options)
+        return
+    _require_shares(batches, devices, device)
+    work = (training, batches, val_batches, callbacks, loggers, options)
+    run_on_ranks(devices, device, _train_on_rank, work, {"progress": progress, "say": say})
+    trained = torch.load(folder / _TRAINED, weights_only=True)
+    training.load_state_dict(trained["training"])
+    for callback, state in zip(callbacks, trained["callbacks"], strict=True):
+        callback.load_state_dict(state)
+    (folder / _TRAINED).unlink()
+
+
+def _require_shares(batches: DataLoader[Tensor], devices: int, device: torch.device) -> None:
+    sampler = batches.sampler
+    assert isinstance(sampler, Batches), "batches come from training_batches"
+    if sampler.size % devices:
+        raise BrainsslError(
+            f"run.devices is {devices}, and a batch of {sampler.size} images cannot be shared "
+            "evenly: set run.devices to a divisor, or pretrain.batch_size to a multiple of it"
+        )
+    if device.type == "cuda" and devices > torch.cuda.device_count():
+        raise BrainsslError(
+            f"run.devices is {devices}, and PyTorch sees {torch.cuda.device_count()} GPU here: "
+            "set it to that, or run.accelerator to cpu"
+        )
+
+
+def _train(
+    training: Training,
+    batches: DataLoader[Tensor],
+    val_batches: DataLoader[Tensor] | None,
+    callbacks: list[Callback],
+    loggers: MakeLoggers,
+    options: dict[str, Any],
+) -> None:
     with _quiet():
         trainer = Trainer(
-            accelerator="gpu" if device_of(run).type == "cuda" else "cpu",
-            devices=1,
-            precision=run.precision,
-            max_epochs=epochs,
-            gradient_clip_val=clip_norm,
-            callbacks=list(callbacks),
-            logger=False,
+            callbacks=callbacks,
+            logger=loggers() or False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            default_root_dir=folder,
+            **options,
         )
+        checkpoint = Path(options["default_root_dir"]) / CHECKPOINT
         resume = checkpoint if checkpoint.is_file() else None
         with _interruptible(trainer):
             trainer.fit(training, batches, val_batches, ckpt_path=resume, weights_only=True)
+
+
+def _train_on_rank(
+    training: Training,
+    batches: DataLoader[Tensor],
+    val_batches: DataLoader[Tensor] | None,
+    callbacks: list[Callback],
+    loggers: MakeLoggers,
+    options: dict[str, Any],
+    tell: Tell,
+) -> None:
+    # The images stay in memory that all ranks share; weights must be each rank's own.
+    for tensor in chain(training.parameters(), training.buffers()):
+        tensor.data = tensor.data.clone()
+    synchronise(training, cuda=options["accelerator"] == "gpu")
+    training.say = partial(tell, "say")
+    ddp = {
+        "strategy": "ddp",
+        "plugins": [LightningEnvironment()],
+        "use_distributed_sampler": False,  # batches are shares already
+    }
+    report = Report(partial(tell, "progress"))
+    _train(training, batches, val_batches, [report, *callbacks], loggers, options | ddp)
+    if distributed.get_rank() == 0:
+        states = [callback.state_dict() for callback in callbacks]
+        trained = {"training": training.state_dict(), "callbacks": states}
+        torch.save(trained, Path(options["default_root_dir"]) / _TRAINED)
+
+
+def _ignore(*values: object) -> None:
+    del values
 
 
 def adamw(
@@ -201,8 +241,9 @@ def adamw(
 
 def without_decay(module: nn.Module, *, weight_decay: float, lr: float) -> list[dict[str, Any]]:
     """Split parameters in two groups: biases and normalisation take no weight decay."""
-    weights = [p for p in module.parameters() if p.ndim > 1]
-    others = [p for p in module.parameters() if p.ndim <= 1]
+    learning = [p for p in module.parameters() if p.requires_grad]
+    weights = [p for p in learning if p.ndim > 1]
+    others = [p for p in learning if p.ndim <= 1]
     return [
         {"params": weights, "weight_decay": weight_decay, "lr": lr},
         {"params": others, "weight_decay": 0.0, "lr": lr},

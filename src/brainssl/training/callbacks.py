@@ -1,0 +1,89 @@
+"""What is noted of a training after each step and epoch: history, checkpoint, progress."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+
+from brainssl.storage import write_atomically
+
+Progress = Callable[[int, int], None]
+
+
+class History(Callback):
+    """Writes one row an epoch to `history.csv`: losses, learning rate, seconds."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+        self._started = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the epoch's row."""
+        logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        rate = max(group["lr"] for group in trainer.optimizers[0].param_groups)
+        self.rows.append(
+            {
+                "epoch": trainer.current_epoch + 1,
+                "train_loss": logged["train_loss"],
+                "val_loss": logged.get("val_loss", float("nan")),
+                "lr": rate,
+                "seconds": round(time.perf_counter() - self._started, 3),
+            }
+        )
+        if not trainer.is_global_zero:
+            return
+        frame = pd.DataFrame(self.rows)
+        write_atomically(self.path, lambda beside: frame.to_csv(beside, index=False))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rows so far, for the checkpoint."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after the rows of a checkpoint."""
+        self.rows = state_dict["rows"]
+
+
+class Checkpoint(Callback):
+    """Saves everything that going on exactly needs, at the end of an epoch.
+
+    Args:
+        path: of the checkpoint; replaced atomically.
+        every_seconds: the least time between two savings; 0 saves each epoch.
+    """
+
+    def __init__(self, path: Path, *, every_seconds: float) -> None:
+        self.path, self.every_seconds = path, every_seconds
+        self._saved = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, if it is time."""
+        due = time.monotonic() - self._saved >= self.every_seconds
+        if not trainer.strategy.broadcast(due):  # all ranks save together: the first decides
+            return
+        if trainer.is_global_zero:
+            write_atomically(self.path, trainer.save_checkpoint)
+        else:
+            trainer.save_checkpoint(self.path)  # writes nothing, but takes part
+        self._saved = time.monotonic()
+
+
+class Report(Callback):
+    """Tells how many optimiser steps are done, of how many."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        """Tell."""
+        if trainer.is_global_zero:
+            self.progress(trainer.global_step, int(trainer.estimated_stepping_batches))

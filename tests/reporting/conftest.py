@@ -37,6 +37,11 @@ CLASSES = [
     "Schwannoma T1C+",
     "Schwannoma T2",
 ]
+_OWN_SETTINGS = {
+    "byol": {"half_life": 1.0, "momentum": None, "pretrain": {"learning_rate": 0.0005}},
+    "dino": {"half_life": 1.0, "momentum": None, "output_dim": 1024, "local_area": [0.2, 0.4]},
+}
+METHODS = ("simclr", "byol", "dino", "mocov3", "barlowtwins", "nnclr")
 SIZES = {"train": 300, "val": 60, "test": 120}
 
 
@@ -52,10 +57,12 @@ def fabricate(
     patients: bool = False,
     group_size: int = 3,
     extras: bool = True,
+    collapsed: Sequence[str] = (),
 ) -> Path:
     """Write a study folder; without `extras`, `results.json` alone.
 
-    Linear probes keep no history, as those that are solved and not trained.
+    Linear probes keep no history, as those that are solved and not trained. Of the `collapsed`
+    methods the last seed has collapsed.
     """
     rng = np.random.default_rng(0)
     truth = _truth(rng, len(classes))
@@ -90,7 +97,8 @@ def fabricate(
                     }
                     rows += [key | _scores(rng, predictions, split) for split in SIZES]
     if extras:
-        _beside(rng, folder, classes, methods, protocols, seeds)
+        _pretrained(rng, folder, methods, protocols, seeds, collapsed)
+        _beside(rng, folder, classes)
     facts = _facts(classes, methods, protocols, fractions, seeds, source, truth)
     facts["audit"] = audited(patients=patients)
     for split in facts["splits"].values():
@@ -200,13 +208,13 @@ def _history(rng: np.random.Generator, *, validated: bool) -> pd.DataFrame:
     )
 
 
-def _beside(
+def _pretrained(
     rng: np.random.Generator,
     folder: Path,
-    classes: Sequence[str],
     methods: Sequence[str],
     protocols: Sequence[str],
     seeds: int,
+    collapsed: Sequence[str],
 ) -> None:
     for method in methods:
         for protocol in protocols:
@@ -214,6 +222,49 @@ def _beside(
                 step = folder / "steps" / f"pretrain-{method}-{protocol}-s{seed}"
                 step.mkdir(parents=True)
                 _history(rng, validated=False).to_csv(step / "history.csv", index=False)
+                failed = method in collapsed and seed == seeds - 1
+                seen = _seen(rng, method, failed=failed)
+                (step / "collapse.json").write_text(json.dumps(seen), encoding="utf-8")
+                own: dict[str, Any] = {"resolved": {}}
+                if method in ("byol", "dino", "mocov3"):
+                    why = "a half-life of 1 × the 58 steps of an epoch"
+                    own["resolved"] = {"momentum": {"value": 0.9881203138880518, "reason": why}}
+                (step / "settings.json").write_text(json.dumps(own), encoding="utf-8")
+
+
+def _seen(rng: np.random.Generator, method: str, *, failed: bool) -> dict[str, Any]:
+    """Return what the sentinel would write: health that grows, or ends at epoch 4."""
+    epochs = []
+    reach = rng.uniform(0.5, 1.0)
+    for epoch in range(21):
+        grown = reach * (1 - np.exp(-epoch / 5))
+        grown *= np.exp(-max(0, epoch - 3)) if failed else 1.0
+        noise = rng.normal(0, 0.015, 4)
+        teacher = {"teacher_entropy": None, "teacher_information": None, "answers": None}
+        if method == "dino":
+            teacher = {
+                "teacher_entropy": 6.2 - 3 * grown,
+                "teacher_information": 0.02 + 2.5 * grown,
+                "answers": 1024,
+            }
+        epochs.append(
+            {
+                "epoch": epoch,
+                "step": 50 * epoch,
+                "knn_accuracy": 0.18 + 0.35 * grown + noise[0],
+                "spread": 0.08 + 0.8 * grown + noise[1] / 2,
+                "effective_rank": 4.0 + 45 * grown + 40 * noise[2],
+                "similarity_gap": 0.01 + 0.5 * grown + abs(noise[3]),
+                "alignment": 0.02 + 0.6 * grown,
+                "uniformity": -0.03 - 2.4 * grown,
+                **teacher,
+            }
+        )
+    verdict = f"{method}: since epoch 4, all images get nearly the same embedding: lower the rate"
+    return {"method": method, "k": 5, "verdict": verdict if failed else None, "epochs": epochs}
+
+
+def _beside(rng: np.random.Generator, folder: Path, classes: Sequence[str]) -> None:
     store = folder / "store"
     store.mkdir(parents=True)
     n, side = 6 * len(classes), 48
@@ -272,10 +323,13 @@ def _facts(
             "encoder": {"name": "resnet18", "image_size": 96, "pretrained": False},
             "pretrain": {"epochs": 60, "batch_size": 128, "learning_rate": 0.0003},
             "finetune": {"epochs": 30, "patience": 10, "minimum_change": None},
+            **{method: _OWN_SETTINGS.get(method, {"hidden_dim": 512}) for method in methods},
         },
         "reasons": {
             "finetune.epochs@0.1": "few labels: an epoch has few steps",
             "pretrain.epochs": "the quick preset fits two cores",
+            "byol.half_life": "preset quick",
+            "byol.pretrain.learning_rate": "set by hand",
         },
         "splits": dict.fromkeys(protocols, split),
         "environment": {"python": "3.11.2", "torch": "2.6.0", "device": "cpu", "cpus": 2},
@@ -299,3 +353,13 @@ def make_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def study(make_study: Callable[..., Path]) -> Path:
     """Return a study of one method under one protocol, complete; not to be changed."""
     return make_study()
+
+
+@pytest.fixture(scope="session")
+def grid(make_study: Callable[..., Path]) -> Path:
+    """Return a study of all methods at four label fractions; not to be changed.
+
+    DINO's second seed has collapsed.
+    """
+    fractions = (0.05, 0.1, 0.25, 1.0)
+    return make_study(classes=["a", "b"], methods=METHODS, fractions=fractions, collapsed=["dino"])

@@ -108,3 +108,26 @@ def test_classes_whose_test_images_are_of_one_group_are_named(
 def test_lost_predictions_are_told(make_study: Callable[..., Path]) -> None:
     folder = make_study(classes=["a", "b"], seeds=1, fractions=[1.0], extras=False)
     assert _with(folder, "Predictions of 4 models")
+
+
+def test_a_collapse_is_serious_and_names_its_pretraining(grid: Path, study: Path) -> None:
+    (found,) = _with(grid, "Pretraining has collapsed")
+    assert found.severity == "serious"
+    assert "DINO, seed 1, protocol “grouped”: since epoch 4, all images get nearly" in found.text
+    assert _with(study, "collapsed") == []
+
+
+def test_steps_that_were_not_done_are_told_with_their_cause(
+    make_study: Callable[..., Path],
+) -> None:
+    cause = {"step": "pretrain-dino-grouped-s0", "error": "pretraining has diverged"}
+    told = "not done, because pretrain-dino-grouped-s0 failed"
+    undone = [{"step": f"linear-dino-grouped-f{f}-s0", "error": told} for f in (0.1, 1)]
+    folder = make_study(classes=["a", "b"], seeds=1, extras=False)
+    found = _with(_changed(folder, failed=[cause, *undone]), "dino")
+    assert [caution.text for caution in found] == [
+        "A step failed and its results are missing. pretrain-dino-grouped-s0: pretraining has "
+        "diverged",
+        f"2 steps {told}: linear-dino-grouped-f0.1-s0, linear-dino-grouped-f1-s0",
+    ]
+    assert {caution.severity for caution in found} == {"serious"}

@@ -43,3 +43,5 @@ def test_many_classes_leave_fewer_models_to_look_at(make_study: Callable[..., Pa
     assert len(choice.panels) == 4
     prose = next(block for block in models.blocks if isinstance(block, Prose))
     assert "4 further models are not shown" in prose.paragraphs[0]
+    # The one that was chosen comes first, then those of all labels.
+    assert all("100\u00a0% of labels" in panel.title for panel in choice.panels[1:])

@@ -202,6 +202,23 @@ def test_small_and_large_studies_make_a_page(
     assert "Highest accuracy" in path.read_text(encoding="utf-8")
 
 
+def test_a_study_of_all_methods_makes_a_page(grid: Path) -> None:
+    text = render_report(grid).read_text(encoding="utf-8")
+    page = Page(text)
+    assert len(text.encode()) < 10_000_000
+    identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+    headings = ["Did pretraining work?", "Barlow Twins", "NNCLR", "MoCo v3"]
+    assert set(headings) <= {piece.strip() for piece in page.text}
+    # What is drawn as panels is named for those who do not see it.
+    figures = [a for _, a in page.elements if a.get("role") == "img"]
+    assert len(figures) > 30
+    assert all(len(attributes["aria-label"]) > 20 for attributes in figures)
+    samples = [a for tag, a in page.elements if tag == "svg"]
+    assert samples
+    assert all(attributes["aria-hidden"] == "true" for attributes in samples)
+
+
 def test_a_study_that_holds_next_to_nothing_makes_a_page(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text('{"study": {}, "rows": []}', encoding="utf-8")
     page = Page(render_report(tmp_path).read_text(encoding="utf-8"))

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from brainssl.errors import BrainsslError
-from brainssl.reporting.results import arm_title, finite, interval, read_study
+from brainssl.methods import METHODS
+from brainssl.reporting.results import arm_title, finite, interval, method_title, read_study
 
 
 def test_an_arm_has_the_rows_of_its_seeds_and_their_mean_and_sd(study: Path) -> None:
@@ -47,16 +48,6 @@ def test_predictions_are_those_of_the_rows_split(study: Path) -> None:
         assert set(predictions.frame["split"]) == {row.split}
 
 
-def test_the_baselines_step_names_no_method(tmp_path: Path) -> None:
-    (tmp_path / "results.json").write_text('{"study": {}, "rows": []}', encoding="utf-8")
-    step = tmp_path / "steps" / "supervised-grouped-f0.1-s0"
-    step.mkdir(parents=True)
-    (step / "history.csv").write_text("epoch,train_loss,val_loss\n1,0.5,\n", encoding="utf-8")
-    (history,) = read_study(tmp_path).histories()
-    assert (history.stage, history.arm) == ("supervised", "Supervised baseline, grouped, 10\u00a0%")
-    assert (history.train_loss, history.val_loss) == ([0.5], [None])
-
-
 def test_missing_or_damaged_predictions_are_none(make_study: Callable[..., Path]) -> None:
     folder = make_study(classes=["a", "b"], seeds=1, fractions=[1.0])
     read = read_study(folder)
@@ -65,18 +56,6 @@ def test_missing_or_damaged_predictions_are_none(make_study: Callable[..., Path]
     assert read.predictions(read.rows[0]) is None
     path.unlink()
     assert read.predictions(read.rows[0]) is None
-
-
-def test_histories_read_every_loss_and_leave_empty_ones_none(study: Path) -> None:
-    histories = list(read_study(study).histories())
-    stages = {history.stage for history in histories}
-    assert stages == {"pretrain", "finetune", "supervised"}
-    pretraining = next(history for history in histories if history.stage == "pretrain")
-    assert pretraining.val_loss == [None] * 20
-    assert pretraining.arm == "SimCLR, grouped"
-    tuned = next(h for h in histories if h.name == "finetune-simclr-grouped-f0.1-s1")
-    assert tuned.label == "SimCLR, grouped, 10\u00a0%, seed 1"
-    assert None not in tuned.train_loss + tuned.val_loss
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"study": {}}', '{"study": {}, "rows": [{}]}'])
@@ -104,6 +83,11 @@ def test_numbers_that_are_not_finite_are_missing() -> None:
 def test_unknown_methods_keep_their_name() -> None:
     assert arm_title("vicreg", "finetune") == "vicreg, fine-tuned"
     assert arm_title("mocov3", "linear") == "MoCo v3, linear probe"
+
+
+def test_every_method_has_its_name() -> None:
+    names = {"SimCLR", "BYOL", "DINO", "MoCo v3", "Barlow Twins", "NNCLR"}
+    assert {method_title(method) for method in METHODS} == names
 
 
 def test_patients_are_those_of_the_audit_or_else_of_the_manifest(

@@ -1,10 +1,12 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
-from brainssl.reporting.blocks import Columns, Facts, Prose
-from brainssl.reporting.figures import Figure
+from brainssl.reporting.blocks import Facts, Fold, Prose, Strips
 from brainssl.reporting.results import read_study
-from brainssl.reporting.sections import answer_section, read_published, sections
+from brainssl.reporting.sections import answer_section, result_section, sections, view_section
+from brainssl.reporting.tables import Table
+from brainssl.settings import Settings
 
 
 def test_sections_come_in_the_order_of_a_readers_questions(study: Path) -> None:
@@ -12,8 +14,9 @@ def test_sections_come_in_the_order_of_a_readers_questions(study: Path) -> None:
         "answer",
         "cautions",
         "run",
-        "results",
+        "pretraining",
         "efficiency",
+        "results",
         "models",
         "losses",
         "data",
@@ -27,11 +30,35 @@ def test_several_protocols_stand_side_by_side(make_study: Callable[..., Path]) -
     assert "protocols" in [section.name for section in sections(read_study(folder))]
 
 
-def test_a_stage_without_histories_has_no_loss_curve(study: Path) -> None:
-    (losses,) = (section for section in sections(read_study(study)) if section.name == "losses")
-    (columns,) = (block for block in losses.blocks if isinstance(block, Columns))
-    names = [figure.name for figure in columns.blocks if isinstance(figure, Figure)]
-    assert names == ["loss-pretrain", "loss-finetune", "loss-supervised"]
+def test_a_long_table_is_folded_below_an_overview(study: Path, grid: Path) -> None:
+    for folder, folded in ((study, False), (grid, True)):
+        blocks = result_section(read_study(folder)).blocks
+        names = [block.name for block in blocks if isinstance(block, Table)]
+        assert names[:2] == ["overview-grouped-accuracy", "overview-grouped-f1_macro"]
+        assert ("main-grouped-test" in names) != folded
+        inner = [
+            b.name for f in blocks if isinstance(f, Fold) for b in f.blocks if b.kind == "table"
+        ]
+        assert ("main-grouped-test" in inner) == folded
+
+
+def test_views_are_shown_as_each_method_draws_them(make_study: Callable[..., Path]) -> None:
+    folder = make_study(classes=["a", "b"], methods=["simclr", "byol", "dino"], seeds=1)
+    path = folder / "results.json"
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    settings = raw["study"]["settings"]
+    settings["views"] = Settings().views.model_dump(mode="json")
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    strips = [b for b in view_section(read_study(folder)).blocks if isinstance(b, Strips)]
+    assert strips[0].caption.startswith("Pretraining: each strip")
+    assert len(strips) == 2
+    settings["dino"]["views"] = {"crop_area": [0.9, 1.0]}
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    shared, own, _ = (b for b in view_section(read_study(folder)).blocks if isinstance(b, Strips))
+    assert shared.caption.startswith("Pretraining with SimCLR and BYOL: each strip")
+    assert own.caption.startswith("Pretraining with DINO: each strip")
+    assert shared.pictures == strips[0].pictures
+    assert own.pictures != strips[0].pictures
 
 
 def test_what_an_interval_says_depends_on_whether_patients_are_known(
@@ -54,19 +81,3 @@ def test_the_images_of_the_audit_are_counted(study: Path) -> None:
     facts = dict(next(block for block in run.blocks if isinstance(block, Facts)).pairs)
     assert facts["Images"] == "17 images in 8 groups, 1 file unreadable"
     assert facts["Training and evaluation"] == "84 min"
-
-
-def test_published_numbers_are_those_of_the_study() -> None:
-    published = read_published()
-    tables = {table["name"]: table for table in published["tables"]}
-    assert list(tables) == [f"Table {i}" for i in range(4, 9)]
-    assert all(table["measured_on"] for table in tables.values())
-    by_method = {row["method"]: row for row in tables["Table 6"]["rows"]}
-    assert by_method["SimCLR"] == {
-        "method": "SimCLR",
-        "accuracy": 97.27,
-        "precision": 0.9738,
-        "recall": 0.9726,
-        "f1": 0.9727,
-    }
-    assert "training" in tables["Table 5"]["measured_on"]

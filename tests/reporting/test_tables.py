@@ -10,10 +10,10 @@ from brainssl.reporting.tables import (
     class_table,
     confusion_table,
     counts_table,
-    full_table,
+    full_tables,
     main_table,
+    overview_table,
     protocol_table,
-    settings_table,
 )
 from brainssl.reporting.wording import HEADLINE, METRICS
 
@@ -35,22 +35,43 @@ def test_main_table_of_one_seed_shows_no_spread(make_study: Callable[..., Path])
     assert {line.kind for line in table.lines} == {"seed"}
 
 
-def test_full_table_holds_every_metric_of_every_row(study: Path) -> None:
+def test_full_tables_hold_every_metric_of_every_row(study: Path) -> None:
     raw = json.loads((study / "results.json").read_text(encoding="utf-8"))["rows"]
-    table = full_table(read_study(study), "grouped", "val")
+    percent, other = full_tables(read_study(study), "grouped", "val")
     rows = {
         (row["method"], row["stage"], row["label_fraction"], str(row["seed"])): row
         for row in raw
         if row["split"] == "val"
     }
-    assert len(table.lines) == len(rows)
+    assert len(percent.lines) == len(other.lines) == len(rows)
+    assert percent.columns + other.columns == tuple(metric.title for metric in METRICS)
     first = rows["untrained", "linear", 0.1, "0"]
-    for metric, cell in zip(METRICS, table.lines[0].cells, strict=True):
+    cells = percent.lines[0].cells + other.lines[0].cells
+    for metric, cell in zip(METRICS, cells, strict=True):
         value = first["metrics"][metric.name]
         expected = f"{100 * value:.1f}" if metric.percent else f"{value:.3f}"
         assert cell.text.replace("−", "-") == expected
         assert bool(cell.detail) == (metric.name != "ece")
-    assert "the ECE has none" in table.caption
+    assert "the ECE has none" not in percent.caption
+    assert "the ECE has none" in other.caption
+
+
+def test_overview_sets_models_against_label_fractions(study: Path) -> None:
+    read = read_study(study)
+    table = overview_table(read, "grouped", HEADLINE)
+    assert table.columns == ("10\u00a0%", "100\u00a0%")
+    arms = {(arm.title, arm.label_fraction): arm for arm in read.arms("grouped")}
+    assert [line.headers[0] for line in table.lines] == [
+        "Untrained encoder, linear probe",
+        "SimCLR, linear probe",
+        "SimCLR, fine-tuned",
+        "Supervised baseline",
+    ]
+    for line in table.lines:
+        for fraction, cell in zip((0.1, 1.0), line.cells, strict=True):
+            arm = arms[line.headers[0], fraction]
+            assert float(cell.text) == pytest.approx(100 * (arm.mean("accuracy") or 0), abs=0.051)
+            assert cell.detail.startswith("± ")
 
 
 def test_protocol_table_gives_the_difference_in_points(make_study: Callable[..., Path]) -> None:
@@ -103,25 +124,3 @@ def test_counts_add_up(study: Path) -> None:
         numbers = [int(line.cells[column].text) for line in classes]
         assert sum(numbers) == int(total.cells[column].text)
     assert [cell.text for cell in total.cells] == ["300", "60", "120", "480"]
-
-
-def test_settings_carry_their_reasons() -> None:
-    table = settings_table(
-        {"finetune": {"epochs": 30, "rates": [0.1, 1.0]}, "on": True, "limit": None},
-        {
-            "finetune.epochs@0.1": "few labels",
-            "finetune.epochs at 1 of the labels": "as planned",
-            "gone.setting": "why",
-        },
-    )
-    lines = {line.headers[0]: [cell.text for cell in line.cells] for line in table.lines}
-    assert lines == {
-        "finetune.epochs": [
-            "30",
-            "with 10\u00a0% of labels: few labels; with 100\u00a0% of labels: as planned",
-        ],
-        "finetune.rates": ["0.1, 1", ""],
-        "on": ["yes", ""],
-        "limit": ["–", ""],
-        "gone.setting": ["–", "why"],
-    }

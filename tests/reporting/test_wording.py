@@ -16,6 +16,7 @@ from brainssl.reporting.wording import (
     moment,
     percent,
     shorten,
+    some,
 )
 
 
@@ -64,6 +65,8 @@ def test_words() -> None:
         "a and b",
         "a, b and c",
     ]
+    assert some(["a", "b"], most=2) == "a, b"
+    assert some(["a", "b", "c"], most=2) == "a, b and 1 more"
     assert duration(90) == "90 s"
     assert duration(5025) == "84 min"
     assert moment("2025-03-04T05:06:07+02:00") == "2025-03-04 03:06 UTC"

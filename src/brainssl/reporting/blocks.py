@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from brainssl.reporting.cautions import Caution
-from brainssl.reporting.figures import Figure
+from brainssl.reporting.figures import Figure, Key
 from brainssl.reporting.pictures import Picture
 from brainssl.reporting.tables import Table
 
@@ -62,6 +62,22 @@ class Columns:
 
 
 @dataclass(frozen=True)
+class Multiples:
+    """Small figures under one title, legend and caption.
+
+    Attributes:
+        across: How many stand side by side where the page is wide enough.
+    """
+
+    title: str
+    caption: str
+    keys: tuple[Key, ...]
+    figures: tuple[Figure, ...]
+    across: int
+    kind: ClassVar[str] = "multiples"
+
+
+@dataclass(frozen=True)
 class Panel:
     """One of the alternatives of a `Choice`."""
 
@@ -80,7 +96,12 @@ class Choice:
     kind: ClassVar[str] = "choice"
 
 
-Block = Prose | Facts | Cautions | Strips | Fold | Columns | Choice | Table | Figure
+def across(figures: int) -> int:
+    """Return how many small figures stand side by side: two at least, lest they be stretched."""
+    return 4 if figures % 4 == 0 else min(3, max(2, figures))
+
+
+Block = Prose | Facts | Cautions | Strips | Fold | Columns | Multiples | Choice | Table | Figure
 
 
 @dataclass(frozen=True)

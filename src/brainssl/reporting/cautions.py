@@ -1,11 +1,12 @@
 """What a reader should be careful about, found in the study itself."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from brainssl.reporting.results import BASELINE, Study, arm_title
-from brainssl.reporting.wording import PROTOCOLS, count, counted, join
+from brainssl.reporting.trainings import histories, watches
+from brainssl.reporting.wording import PROTOCOLS, count, counted, join, some
 
 SMALL_CLASS = 10
 ENOUGH_SEEDS = 3
@@ -14,6 +15,8 @@ ENOUGH_GROUPS = 30
 
 # How the audit begins a finding about splits by image: no fault of a study that makes none.
 _RANDOM_SPLIT = "A random split by image"
+# How a study begins the error of a step whose pretraining failed.
+_NOT_DONE = "not done, because"
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ def cautions(study: Study) -> list[Caution]:
         *_from_protocols(study),
         *_from_patients(study),
         *_from_groups(study),
+        *_from_pretraining(study),
         *_from_audit(study),
         *_from_run(study),
         *_from_size(study),
@@ -82,10 +86,21 @@ def _from_groups(study: Study) -> Iterator[Caution]:
             sentences.append(
                 f"Under “{protocol}” the test images of {count(len(single))} of "
                 f"{counted(len(by_class), 'class', 'classes')} come from a single group each, so "
-                f"that their own scores speak of that group alone: {_some(single)}."
+                f"that their own scores speak of that group alone: {some(single)}."
             )
         if sentences:
             yield Caution("serious" if few else "note", " ".join(sentences))
+
+
+def _from_pretraining(study: Study) -> Iterator[Caution]:
+    for watch in watches(study):
+        if watch.verdict:
+            yield Caution(
+                "serious",
+                f"Pretraining has collapsed. {watch.training.title}, protocol "
+                f"“{watch.training.protocol}”: {watch.verdict}. Scores that rest on its encoder "
+                "are those of a failed pretraining, not of the method.",
+            )
 
 
 def _from_audit(study: Study) -> Iterator[Caution]:
@@ -100,10 +115,17 @@ def _from_audit(study: Study) -> Iterator[Caution]:
 
 
 def _from_run(study: Study) -> Iterator[Caution]:
+    undone: dict[str, list[str]] = {}
     for failed in study.facts.get("failed") or ():
         known = isinstance(failed, Mapping)
-        text = f"{failed.get('step')}: {failed.get('error')}" if known else str(failed)
-        yield Caution("serious", f"A step failed and its results are missing. {text}")
+        step, error = (str(failed.get(key)) for key in ("step", "error")) if known else (failed, "")
+        if error.startswith(_NOT_DONE):
+            undone.setdefault(error, []).append(step)
+        else:
+            text = f"{step}: {error}" if known else str(failed)
+            yield Caution("serious", f"A step failed and its results are missing. {text}")
+    for error, steps in undone.items():
+        yield Caution("serious", f"{counted(len(steps), 'step')} {error}: {some(steps)}")
     told = {w for protocol in study.protocols for w in study.split(protocol).get("warnings") or ()}
     for warning in study.facts.get("warnings") or ():
         if warning in told:
@@ -115,9 +137,9 @@ def _from_run(study: Study) -> Iterator[Caution]:
         yield Caution(
             "note",
             f"Predictions of {count(len(lost))} models are missing or cannot be read, so their "
-            f"curves and confusion matrices are not shown: {_some(lost)}.",
+            f"curves and confusion matrices are not shown: {some(lost)}.",
         )
-    if any(any(loss is not None for loss in h.val_loss) for h in study.histories()):
+    if any(any(loss is not None for loss in h.val_loss) for h in histories(study)):
         yield Caution(
             "note",
             "Validation labels decide when training stops and which epoch is kept. They are not "
@@ -143,7 +165,7 @@ def _from_size(study: Study) -> Iterator[Caution]:
             yield Caution(
                 "note",
                 f"Fewer than {SMALL_CLASS} test images under “{protocol}” in "
-                f"{count(len(small))} of {count(len(counts))} classes: {_some(small)}. Their own "
+                f"{count(len(small))} of {count(len(counts))} classes: {some(small)}. Their own "
                 "scores, and every macro average, rest on few cases.",
             )
     own = {arm_title(r.method, r.stage) for r in study.rows if r.method != BASELINE}
@@ -153,8 +175,3 @@ def _from_size(study: Study) -> Iterator[Caution]:
             "The highest of several scores on the same test split is, by the choice itself, a "
             "little too high.",
         )
-
-
-def _some(names: Sequence[str], most: int = 8) -> str:
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

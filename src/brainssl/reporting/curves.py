@@ -1,6 +1,6 @@
 """ROC and precision–recall curves of every class against the rest."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,18 @@ from brainssl.reporting.wording import shorten
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _SEQUENCES = ("T1", "T1C+", "T2")
 _CURVE_POINTS = 300
+_CHANCE: dict[str, Any] = {
+    "type": "scatter",
+    "mode": "lines",
+    "x": [0, 1],
+    "y": [0, 1],
+    "line": {"color": CONTROL_COLOUR, "width": 1, "dash": "dot"},
+    "showlegend": False,
+    "hoverinfo": "skip",
+}
+
+_Positive = Int64[np.ndarray, " n"]
+_Scores = Float64[np.ndarray, " n"]
 
 
 def roc_curves(
@@ -31,17 +43,17 @@ def roc_curves(
     """Plot the ROC curve of each class against the rest, with its area in the legend."""
     from sklearn.metrics import auc, roc_curve
 
-    curves = []
-    for index, positive in _one_vs_rest(labels, len(classes)):
-        false, true, _ = roc_curve(positive, probabilities[:, index])
-        curves.append((index, false, true, float(auc(false, true))))
-    traces = [_chance([0, 1], [0, 1]), *_class_traces(curves, classes, "AUROC", "linear")]
+    def curve(positive: _Positive, scores: _Scores) -> tuple[np.ndarray, np.ndarray, float]:
+        false, true, _ = roc_curve(positive, scores)
+        return false, true, float(auc(false, true))
+
+    traces = _class_traces(curve, labels, probabilities, classes, "AUROC", "linear")
     layout = _unit_axes("False positive rate", "True positive rate")
     caption = (
         f"ROC, one class against the rest, {title}. The legend gives the area under each; "
         "click a class to hide it, twice to see it alone."
     )
-    return Figure(name, caption, specification(traces, layout), 460, square=True)
+    return Figure(name, caption, specification([_CHANCE, *traces], layout), 460, square=True)
 
 
 def pr_curves(
@@ -54,17 +66,16 @@ def pr_curves(
     """Plot the precision–recall curve of each class, with its average precision in the legend."""
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
-    curves = []
-    for index, positive in _one_vs_rest(labels, len(classes)):
-        scores = probabilities[:, index]
+    def curve(positive: _Positive, scores: _Scores) -> tuple[np.ndarray, np.ndarray, float]:
         precision, recall, _ = precision_recall_curve(positive, scores)
-        curves.append((index, recall, precision, float(average_precision_score(positive, scores))))
+        return recall, precision, float(average_precision_score(positive, scores))
+
+    traces = _class_traces(curve, labels, probabilities, classes, "AP", "hv")
     layout = _unit_axes("Recall", "Precision")
     caption = (
         f"Precision–recall, one class against the rest, {title}. The legend gives the average "
         "precision; chance is the share of the class."
     )
-    traces = _class_traces(curves, classes, "AP", "hv")
     return Figure(name, caption, specification(traces, layout), 460, square=True)
 
 
@@ -87,25 +98,21 @@ def _family_and_sequence(name: str) -> tuple[str, str]:
     return (family, sequence) if sequence in _SEQUENCES else (name, "")
 
 
-def _one_vs_rest(
-    labels: Int64[np.ndarray, " n"], classes: int
-) -> Iterable[tuple[int, Int64[np.ndarray, " n"]]]:
-    """Yield each class that has a positive and a negative image: no other has a curve."""
-    for index in range(classes):
-        positive = (labels == index).astype(np.int64)
-        if 0 < positive.sum() < len(positive):
-            yield index, positive
-
-
 def _class_traces(
-    curves: Sequence[tuple[int, np.ndarray, np.ndarray, float]],
+    curve: Callable[[_Positive, _Scores], tuple[np.ndarray, np.ndarray, float]],
+    labels: Int64[np.ndarray, " n"],
+    probabilities: Float64[np.ndarray, "n classes"],
     classes: Sequence[str],
     area: str,
     shape: str,
 ) -> list[dict[str, Any]]:
-    styles = class_styles(classes)
+    """Return a curve for each class that has a positive and a negative image: no other has one."""
     traces = []
-    for index, x, y, value in curves:
+    for index, style in enumerate(class_styles(classes)):
+        positive = (labels == index).astype(np.int64)
+        if not 0 < positive.sum() < len(positive):
+            continue
+        x, y, value = curve(positive, probabilities[:, index])
         kept = _thinned(len(x))
         traces.append(
             {
@@ -114,7 +121,7 @@ def _class_traces(
                 "name": escape(f"{shorten(classes[index], 34)}  {value:.3f}"),
                 "x": rounded(x[kept].tolist(), 4),
                 "y": rounded(y[kept].tolist(), 4),
-                "line": dict(styles[index], width=1.7, shape=shape),
+                "line": dict(style, width=1.7, shape=shape),
                 "hovertemplate": f"%{{x:.2f}}, %{{y:.2f}}<extra>{escape(classes[index])}"
                 f"<br>{area} {value:.3f}</extra>",
             }
@@ -125,18 +132,6 @@ def _class_traces(
 def _thinned(n: int) -> Int64[np.ndarray, " kept"]:
     """Return at most `_CURVE_POINTS` indices of n, both ends among them."""
     return np.unique(np.linspace(0, n - 1, min(n, _CURVE_POINTS)).round().astype(np.int64))
-
-
-def _chance(x: list[int], y: list[int]) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": x,
-        "y": y,
-        "line": {"color": CONTROL_COLOUR, "width": 1, "dash": "dot"},
-        "showlegend": False,
-        "hoverinfo": "skip",
-    }
 
 
 def _unit_axes(x: str, y: str) -> dict[str, Any]:

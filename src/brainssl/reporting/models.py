@@ -32,7 +32,9 @@ def _models(study: Study) -> list[Row]:
     """Return the model chosen on validation and the first seed of every other arm, on test."""
     chosen = _chosen_step(study)
     best, others = [], []
-    for arm in (arm for protocol in study.protocols for arm in study.arms(protocol)):
+    arms = [arm for protocol in study.protocols for arm in study.arms(protocol)]
+    # Where not all can be shown, it is those that learnt from the most labels.
+    for arm in sorted(arms, key=lambda arm: -arm.label_fraction):
         own = [row for row in arm.rows if row.step == chosen]
         best += own
         others += [] if own else [arm.rows[0]]

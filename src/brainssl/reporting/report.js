@@ -35,7 +35,7 @@
     const plot = canvas.hasAttribute("data-square") && !besides ? Math.min(inner, width) : inner;
     return merge(merge(STYLE, spec.layout), {
       width, height: Math.max(plot, besides ? entries * line + 60 : 0) + below,
-      legend: { font: { size: 12 }, tracegroupgap: 0, ...legend }, margin: { b: 44 + below },
+      legend: { font: { size: 12 }, tracegroupgap: 0, ...legend }, margin: { b: (spec.layout.margin?.b ?? 44) + below },
     });
   };
   const canvases = [...document.querySelectorAll(".canvas")];
@@ -71,7 +71,8 @@
   addEventListener("beforeprint", () => {
     opened = [...document.querySelectorAll("details:not([open])")];
     for (const fold of opened) fold.open = true;
-    canvases.filter((canvas) => canvas.offsetParent !== null).forEach((canvas) => draw(canvas, PRINTED));
+    const shown = canvases.filter((canvas) => canvas.offsetParent !== null);
+    for (const canvas of shown) draw(canvas, canvas.closest(".multiples") ? PRINTED / 3 - 12 : PRINTED);
   });
   addEventListener("afterprint", () => {
     for (const fold of opened) fold.open = false;

@@ -1,9 +1,8 @@
 """A finished study as the report reads it: rows, arms, and the files beside them."""
 
 import math
-import re
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,15 @@ BASELINE = "supervised"
 CONTROLS = frozenset({"untrained", "random_labels"})
 
 _STAGES = ("linear", "finetune", "supervised")
-_METHOD_TITLES = {"simclr": "SimCLR", "byol": "BYOL", "dino": "DINO", "mocov3": "MoCo v3"}
-_STAGE_TITLES = {
-    "pretrain": "pretraining",
-    "linear": "linear probe",
-    "finetune": "fine-tuned",
-    "supervised": "from labels alone",
+METHOD_TITLES = {
+    "simclr": "SimCLR",
+    "byol": "BYOL",
+    "dino": "DINO",
+    "mocov3": "MoCo v3",
+    "barlowtwins": "Barlow Twins",
+    "nnclr": "NNCLR",
 }
-_STEP_NAME = re.compile(
-    r"(?P<stage>[a-z]+)(-(?P<method>.+?))?-(?P<protocol>[a-z]+)(-f(?P<fraction>[\d.]+))?-s(?P<seed>\d+)"
-)
+_STAGE_TITLES = {"linear": "linear probe", "finetune": "fine-tuned"}
 
 Interval = tuple[float, float]
 
@@ -106,19 +104,6 @@ class Arm:
         """Return the sampling interval of each seed that has one."""
         found = (row.intervals.get(metric) for row in self.rows)
         return [limits for limits in found if limits is not None]
-
-
-@dataclass(frozen=True)
-class History:
-    """The losses of one training step, an entry an epoch; `label` is its arm and its seed."""
-
-    name: str
-    stage: str
-    label: str
-    arm: str
-    epochs: list[int]
-    train_loss: list[float | None]
-    val_loss: list[float | None]
 
 
 @dataclass(frozen=True)
@@ -203,16 +188,6 @@ class Study:
         numbers = found.frame.groupby("label")["group"].nunique()
         return {name: int(numbers[name]) for name in found.classes if name in numbers}
 
-    def histories(self) -> Iterator[History]:
-        """Yield the losses of every step that kept them, by name."""
-        for path in sorted(self.folder.glob("steps/*/history.csv")):
-            try:
-                frame = pd.read_csv(path)
-            except (OSError, ValueError):
-                continue
-            if {"epoch", "train_loss"} <= set(frame.columns) and len(frame):
-                yield _history(path.parent.name, frame)
-
 
 def read_study(folder: Path) -> Study:
     """Read `folder/results.json`.
@@ -245,12 +220,7 @@ def method_title(method: str) -> str:
     """Return a method's name as its authors write it."""
     if method in CONTROLS:
         return {"untrained": "Untrained encoder", "random_labels": "Random labels"}[method]
-    return "Supervised baseline" if method == BASELINE else _METHOD_TITLES.get(method, method)
-
-
-def stage_title(stage: str) -> str:
-    """Return a training stage in words."""
-    return _STAGE_TITLES.get(stage, stage)
+    return "Supervised baseline" if method == BASELINE else METHOD_TITLES.get(method, method)
 
 
 def finite(value: Any) -> float | None:
@@ -267,31 +237,3 @@ def interval(value: Any) -> Interval | None:
         return None
     low, high = finite(value[0]), finite(value[1])
     return None if low is None or high is None else (low, high)
-
-
-def _history(name: str, frame: pd.DataFrame) -> History:
-    parts = _STEP_NAME.fullmatch(name)
-    if parts is None:
-        stage, arm, label = name.split("-")[0], name, name
-    else:
-        stage = parts["stage"]
-        words = [method_title(parts["method"] or stage), parts["protocol"]]
-        if parts["fraction"]:
-            words.append(f"{100 * float(parts['fraction']):g}\u00a0%")
-        arm = ", ".join(words)
-        label = f"{arm}, seed {parts['seed']}"
-    return History(
-        name=name,
-        stage=stage,
-        label=label,
-        arm=arm,
-        epochs=[int(epoch) for epoch in frame["epoch"]],
-        train_loss=_losses(frame, "train_loss"),
-        val_loss=_losses(frame, "val_loss"),
-    )
-
-
-def _losses(frame: pd.DataFrame, column: str) -> list[float | None]:
-    if column not in frame:
-        return [None] * len(frame)
-    return [finite(value) for value in pd.to_numeric(frame[column], errors="coerce")]

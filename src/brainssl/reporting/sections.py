@@ -1,19 +1,16 @@
 """The sections of a report, in their order: each takes a study and returns what to show."""
 
-import tomllib
 from collections.abc import Callable, Mapping
-from importlib import resources
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 
-from brainssl.reporting import figures, tables
+from brainssl.reporting import tables
 from brainssl.reporting.blocks import (
     Block,
     Cautions,
-    Columns,
     Facts,
     Fold,
     Prose,
@@ -21,11 +18,16 @@ from brainssl.reporting.blocks import (
     Strips,
 )
 from brainssl.reporting.cautions import cautions
+from brainssl.reporting.efficiency import efficiency_section
+from brainssl.reporting.health import health_section
+from brainssl.reporting.losses import loss_section
 from brainssl.reporting.models import model_section
 from brainssl.reporting.outcomes import answer, outcomes
 from brainssl.reporting.pictures import read_images, sample_strips
+from brainssl.reporting.published import published_section
 from brainssl.reporting.recipes import recipe_strips
-from brainssl.reporting.results import History, Study, method_title, stage_title
+from brainssl.reporting.results import Study, method_title
+from brainssl.reporting.settings import settings_section
 from brainssl.reporting.wording import (
     HEADLINE,
     METRIC,
@@ -38,6 +40,8 @@ from brainssl.reporting.wording import (
     join,
     moment,
 )
+
+_MOST_LINES = 60  # of a table that nobody asked for
 
 
 def sections(study: Study) -> list[Section]:
@@ -84,11 +88,16 @@ def result_section(study: Study) -> Section:
     for protocol in study.protocols:
         if not study.arms(protocol):
             continue
-        blocks.append(tables.main_table(study, protocol))
+        if len({arm.label_fraction for arm in study.arms(protocol)}) > 1:
+            shown = (HEADLINE, METRIC["f1_macro"])
+            blocks += [tables.overview_table(study, protocol, metric) for metric in shown]
+        main = tables.main_table(study, protocol)
+        title = f"Every model with its interval, protocol “{protocol}”"
+        blocks.append(main if len(main.lines) <= _MOST_LINES else Fold(title, (main,)))
         blocks += [
             Fold(
                 f"All metrics, {tables.split_title(split).lower()}, protocol “{protocol}”",
-                (tables.full_table(study, protocol, split),),
+                tables.full_tables(study, protocol, split),
             )
             for split in ("test", "val", "train")
             if study.arms(protocol, split)
@@ -106,28 +115,6 @@ def protocol_section(study: Study) -> Section:
     shown = (HEADLINE, METRIC["f1_macro"])
     blocks = tuple(tables.protocol_table(study, metric) for metric in shown)
     return Section("protocols", "Protocols side by side", blocks)
-
-
-def efficiency_section(study: Study) -> Section:
-    """Plot the score against the label fraction."""
-    plots = [figures.label_efficiency(study, p) for p in study.protocols if study.arms(p)]
-    return Section("efficiency", "How far the labels go", tuple(plots))
-
-
-def loss_section(study: Study) -> Section:
-    """Plot training and validation loss of every stage."""
-    stages: dict[str, list[History]] = {}
-    for history in study.histories():
-        stages.setdefault(history.stage, []).append(history)
-    known = ["pretrain", "linear", "finetune", "supervised"]
-    order = sorted(stages, key=lambda s: (known.index(s) if s in known else len(known), s))
-    plots = tuple(
-        figures.loss_curves(
-            stage, stage_title(stage)[0].upper() + stage_title(stage)[1:], stages[stage]
-        )
-        for stage in order
-    )
-    return Section("losses", "Loss curves", (Columns(plots),) if plots else ())
 
 
 def data_section(study: Study) -> Section:
@@ -158,7 +145,9 @@ def view_section(study: Study) -> Section:
     labels = manifest["label"].dropna().drop_duplicates()
     rows = labels.index[np.linspace(0, len(labels) - 1, min(4, len(labels))).round().astype(int)]
     recipes = {
-        "Pretraining: each strip begins with the slice as stored.": ViewRecipe.of(values),
+        f"Pretraining{methods}: each strip begins with the slice as stored.": ViewRecipe.of(own)
+        for methods, own in _view_settings(study, values)
+    } | {
         "Fine-tuning and supervised training: the augmentation of the study’s Table 2, applied to "
         "training slices alone.": TABLE2,
     }
@@ -169,40 +158,14 @@ def view_section(study: Study) -> Section:
     return Section("views", "Views", blocks)
 
 
-def settings_section(study: Study) -> Section:
-    """List every setting with its reason."""
-    settings, reasons = study.facts.get("settings") or {}, study.facts.get("reasons") or {}
-    if not settings and not reasons:
-        return Section("settings", "Settings")
-    return Section("settings", "Settings", (tables.settings_table(settings, reasons),))
-
-
-def published_section(study: Study) -> Section:
-    """Show the numbers of the published study, marked as not comparable."""
-    del study
-    published = read_published()
-    shown = tuple(tables.published_table(published, i) for i in range(len(published["tables"])))
-    warning = (
-        f"These numbers are quoted from: {published['source']}. They were measured on other "
-        f"images under another protocol. {published['note']} They stand here for context, and are "
-        "not comparable with any number above."
-    )
-    return Section("published", "Published numbers", (Prose((warning,)), Columns(shown)))
-
-
-def read_published() -> dict[str, Any]:
-    """Return `published.toml`."""
-    text = resources.files("brainssl.reporting").joinpath("published.toml").read_text("utf-8")
-    return tomllib.loads(text)
-
-
 _SECTIONS: tuple[Callable[[Study], Section], ...] = (
     answer_section,
     caution_section,
     run_section,
+    health_section,
+    efficiency_section,
     result_section,
     protocol_section,
-    efficiency_section,
     model_section,
     loss_section,
     data_section,
@@ -225,6 +188,20 @@ def _what_intervals_say(study: Study) -> str:
         "them overlap is no test: a paired comparison on the same cases can tell models apart "
         "whose intervals overlap, and it is not part of this report."
     )
+
+
+def _view_settings(study: Study, shared: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the settings of views, and of which methods they are where these differ."""
+    titles: dict[str, list[str]] = {}
+    views: dict[str, Mapping[str, Any]] = {}
+    for method in map(str, study.facts.get("methods") or ()):
+        own = {**shared, **((study.facts["settings"].get(method) or {}).get("views") or {})}
+        views[repr(own)] = own
+        titles.setdefault(repr(own), []).append(method_title(method))
+    several = len(views) > 1
+    return [(f" with {join(titles[key])}" * several, own) for key, own in views.items()] or [
+        ("", shared)
+    ]
 
 
 def _store_images(study: Study) -> tuple[UInt8[np.ndarray, "n h w"], pd.DataFrame] | None:

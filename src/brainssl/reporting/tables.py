@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Int64
 
-from brainssl.reporting.results import Arm, Row, Study, finite, interval
+from brainssl.reporting.results import BASELINE, Arm, Row, Study, finite, interval
 from brainssl.reporting.wording import (
     CLASS_METRICS,
     MAIN_METRICS,
@@ -97,27 +97,64 @@ def main_table(study: Study, protocol: str, split: str = "test") -> Table:
     )
 
 
-def full_table(study: Study, protocol: str, split: str) -> Table:
-    """Return all metrics of every model of a protocol on a split, with their intervals."""
+def overview_table(study: Study, protocol: str, metric: Metric) -> Table:
+    """Return a metric of every model on test, a column for each label fraction."""
+    arms = study.arms(protocol)
+    fractions = sorted({arm.label_fraction for arm in arms})
+    by_title: dict[str, dict[float, Arm]] = {}
+    for arm in sorted(arms, key=lambda arm: arm.method == BASELINE):
+        by_title.setdefault(arm.title, {})[arm.label_fraction] = arm
     lines = [
-        Line(_headers(arm, f"{row.seed}"), _cells(row.metrics, row.intervals, METRICS))
-        for arm in study.arms(protocol, split)
-        for row in arm.rows
+        Line(
+            (title,),
+            tuple(_mean_cell(found[f], metric) if f in found else Cell(MISSING) for f in fractions),
+        )
+        for title, found in by_title.items()
     ]
     return Table(
-        name=f"full-{protocol}-{split}",
+        name=f"overview-{protocol}-{metric.name}",
         caption=(
-            f"All metrics, {split_title(split).lower()}, protocol “{protocol}”"
-            f"{_images(study, protocol, split)}, one line a model, with 95 % cluster-bootstrap "
-            "intervals; the ECE has none, because that of a resample lies higher than that of the "
-            "sample."
+            f"{metric.heading}, test split, protocol “{protocol}”{_images(study, protocol, 'test')}"
+            ", by the share of training labels: mean over seeds ± sd. Intervals are in the table "
+            "of single models."
         ),
-        stub=("Labels", "Model", "Seed"),
-        columns=tuple(metric.heading for metric in METRICS),
+        stub=("Model",),
+        columns=tuple(fraction_title(fraction) for fraction in fractions),
         lines=tuple(lines),
-        layout="wide",
-        column_titles={metric.heading: metric.meaning for metric in METRICS},
     )
+
+
+def full_tables(study: Study, protocol: str, split: str) -> tuple[Table, ...]:
+    """Return all metrics of every model of a protocol on a split, with their intervals.
+
+    Those in per cent and the others have a table each: a page is not wide enough for both.
+    """
+    where = f"{split_title(split).lower()}, protocol “{protocol}”{_images(study, protocol, split)}"
+    tables = []
+    for name, titles in (("percent", "Scores in per cent"), ("other", "Other measures")):
+        metrics = [metric for metric in METRICS if metric.percent == (name == "percent")]
+        lines = [
+            Line(_headers(arm, f"{row.seed}"), _cells(row.metrics, row.intervals, metrics))
+            for arm in study.arms(protocol, split)
+            for row in arm.rows
+        ]
+        caption = f"{titles}, {where}, one line a model, with 95 % cluster-bootstrap intervals"
+        if not all(metric.has_interval for metric in metrics):
+            caption += (
+                "; the ECE has none, because that of a resample lies higher than that of the sample"
+            )
+        tables.append(
+            Table(
+                name=f"full-{protocol}-{split}-{name}",
+                caption=f"{caption}.",
+                stub=("Labels", "Model", "Seed"),
+                columns=tuple(metric.title for metric in metrics),
+                lines=tuple(lines),
+                layout="wide",
+                column_titles={metric.title: metric.meaning for metric in metrics},
+            )
+        )
+    return tuple(tables)
 
 
 def protocol_table(study: Study, metric: Metric) -> Table:
@@ -229,51 +266,6 @@ def counts_table(study: Study, protocol: str) -> Table:
     )
 
 
-def settings_table(settings: Mapping[str, Any], reasons: Mapping[str, str]) -> Table:
-    """Return every resolved setting with the reasons given for it."""
-    flat = dict(_flatten(settings))
-    given: dict[str, list[str]] = {}
-    for key, reason in reasons.items():
-        name, at = _setting_and_condition(key)
-        given.setdefault(name, []).append(f"{at}: {reason}" if at else str(reason))
-    lines = [
-        Line((name,), (Cell(_plain(flat.get(name))), Cell("; ".join(given.get(name, ())))))
-        for name in [*flat, *(name for name in given if name not in flat)]
-    ]
-    return Table(
-        name="settings-resolved",
-        caption="Every setting after presets, overrides and rules were resolved.",
-        stub=("Setting",),
-        columns=("Value", "Reason"),
-        lines=tuple(lines),
-        numeric=False,
-    )
-
-
-def published_table(published: Mapping[str, Any], number: int) -> Table:
-    """Return one table of `published.toml`; accuracy in per cent, the rest as fractions."""
-    source = published["tables"][number]
-    columns = [key for key in ("accuracy", "precision", "recall", "f1") if key in source["rows"][0]]
-    heads = {"accuracy": "Accuracy, %", "precision": "Precision", "recall": "Recall", "f1": "F1"}
-    lines = [
-        Line(
-            (row["method"],),
-            tuple(Cell(f"{row[k]:.{2 if k == 'accuracy' else 4}f}") for k in columns),
-        )
-        for row in source["rows"]
-    ]
-    return Table(
-        name=f"published-{number}",
-        caption=(
-            f"Published, not measured here. {source['name']} of that study: {source['title']}. "
-            f"Measured on: {source['measured_on']}."
-        ),
-        stub=("Model",),
-        columns=tuple(heads[key] for key in columns),
-        lines=tuple(lines),
-    )
-
-
 def split_title(split: str) -> str:
     """Return a split's name in words."""
     return f"{_SPLIT_HEADS.get(split, split)} split"
@@ -317,30 +309,3 @@ def _cells(
         detail = "" if limits is None else metric.range(limits)
         cells.append(Cell(metric.number(finite(scores.get(metric.name))), detail))
     return tuple(cells)
-
-
-def _flatten(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for key, value in settings.items():
-        name = f"{prefix}{key}"
-        flat += _flatten(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
-    return flat
-
-
-def _setting_and_condition(key: str) -> tuple[str, str]:
-    """Split the key of a reason: "a.b@0.1" holds for a.b with 10 % of labels only."""
-    name, _, at = key.replace(" at ", "@", 1).partition("@")
-    try:
-        return name, f"with {fraction_title(float(at.split(' ', 1)[0]))} of labels"
-    except ValueError:
-        return name, at
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return MISSING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_plain, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)

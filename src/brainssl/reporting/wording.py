@@ -98,12 +98,21 @@ PROTOCOLS = {
 
 def percent(value: float | None) -> str:
     """Return a fraction in per cent with one decimal, without the sign for it."""
-    return _signed(value, 100.0, 1)
+    return fixed(value, 1, 100.0)
 
 
 def decimal(value: float | None) -> str:
     """Return a number with three decimals."""
-    return _signed(value, 1.0, 3)
+    return fixed(value, 3)
+
+
+def fixed(value: float | None, digits: int, scale: float = 1.0) -> str:
+    """Return a number times `scale` with so many decimals."""
+    if value is None:
+        return MISSING
+    text = f"{scale * value:.{digits}f}"
+    # "-0.0" says something that the number does not.
+    return text.replace("-", "−" if float(text) else "")
 
 
 def count(value: object) -> str:
@@ -148,6 +157,12 @@ def join(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def some(names: Sequence[str], most: int = 8) -> str:
+    """Return the first names, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
 def shorten(name: str, limit: int) -> str:
     """Return a name in at most `limit` characters; its end, often a sequence, is kept."""
     if len(name) <= limit:
@@ -156,11 +171,3 @@ def shorten(name: str, limit: int) -> str:
     if not 0 < len(tail) <= limit // 3:
         return name[: limit - 1].rstrip() + "…"
     return f"{name[: limit - len(tail) - 2].rstrip(' (,')}… {tail}"
-
-
-def _signed(value: float | None, scale: float, digits: int) -> str:
-    if value is None:
-        return MISSING
-    text = f"{scale * value:.{digits}f}"
-    # "-0.0" says something that the number does not.
-    return text.replace("-", "−" if float(text) else "")

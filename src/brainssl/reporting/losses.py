@@ -1,0 +1,85 @@
+"""The section that shows the losses of every training."""
+
+from collections.abc import Sequence
+
+from brainssl.reporting.blocks import Multiples, Section, across
+from brainssl.reporting.figures import Figure, Key, epoch_axis, epoch_traces, method_keys, panel
+from brainssl.reporting.results import Study
+from brainssl.reporting.trainings import History, histories
+from brainssl.reporting.wording import fraction_title
+
+# Trainings that can be compared stand in one figure: those that minimise the same loss.
+_KINDS = {
+    "Linear probes": ("linear",),
+    "Fine-tuning and supervised training": ("finetune", "supervised"),
+}
+
+
+def loss_section(study: Study) -> Section:
+    """Plot training and validation loss of every stage, a line a seed."""
+    found, blocks = list(histories(study)), []
+    for protocol in study.protocols:
+        own = [history for history in found if history.training.protocol == protocol]
+        where = f", protocol “{protocol}”" if len(study.protocols) > 1 else ""
+        pretrained = [history for history in own if history.training.stage == "pretrain"]
+        if pretrained:
+            blocks.append(_pretraining(study, pretrained, protocol, where))
+        for title, stages in _KINDS.items():
+            trained = [history for history in own if history.training.stage in stages]
+            if trained:
+                blocks.append(_training(study, trained, f"{stages[0]}-{protocol}", title + where))
+    return Section("losses", "Loss curves", tuple(blocks))
+
+
+def _pretraining(study: Study, found: Sequence[History], protocol: str, where: str) -> Multiples:
+    keys = method_keys(study)
+    panels = []
+    for method in dict.fromkeys(history.training.method for history in found):
+        own = [history for history in found if history.training.method == method]
+        said = f"Pretraining loss of {keys[method].label} by epoch, a line for each seed"
+        panels.append(_panel(f"loss-pretrain-{protocol}-{method}", keys[method], said, own, keys))
+    caption = (
+        "Loss on the training split by epoch, a line for each seed. Each method has a loss of its "
+        "own: the scales are not comparable."
+    )
+    return Multiples(f"Pretraining{where}", caption, (), tuple(panels), across(len(panels)))
+
+
+def _training(study: Study, found: Sequence[History], name: str, title: str) -> Multiples:
+    keys, panels = method_keys(study), []
+    for fraction in sorted({history.training.label_fraction or 0.0 for history in found}):
+        own = [h for h in found if (h.training.label_fraction or 0.0) == fraction]
+        for part, validated in (("training", False), ("validation", True)):
+            if validated and all(loss is None for h in own for loss in h.val_loss):
+                continue
+            heading = Key(f"{fraction_title(fraction)} of labels, {part}", "")
+            said = f"{title}, {heading.label}: loss by epoch, a line for each seed"
+            place = f"loss-{name}-f{fraction:g}-{part}"
+            panels.append(_panel(place, heading, said, own, keys, validated=validated))
+    methods = dict.fromkeys(history.training.method for history in found)
+    legend = tuple(key for method, key in keys.items() if method in methods)
+    caption = "Cross-entropy by epoch, a line for each seed."
+    return Multiples(title, caption, legend, tuple(panels), across(len(panels)))
+
+
+def _panel(
+    name: str,
+    heading: Key,
+    said: str,
+    found: Sequence[History],
+    keys: dict[str, Key],
+    *,
+    validated: bool = False,
+) -> Figure:
+    traces = [
+        trace
+        for history in found
+        for trace in epoch_traces(
+            keys[history.training.method],
+            history.training.title,
+            history.epochs,
+            history.val_loss if validated else history.train_loss,
+        )
+    ]
+    last = max(history.epochs[-1] for history in found)
+    return panel(name, heading, said, traces, {"xaxis": epoch_axis(last)})

@@ -1,0 +1,190 @@
+"""What the training steps of a study left behind: losses, and what the sentinel saw."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from brainssl.errors import BrainsslError
+from brainssl.reporting.results import BASELINE, Study, finite, method_title
+from brainssl.reporting.wording import fraction_title
+from brainssl.storage import read_json
+
+_STEP_NAME = re.compile(
+    r"(?P<stage>[a-z]+)(-(?P<method>.+?))?-(?P<protocol>[a-z]+)(-f(?P<fraction>[\de.-]+))?"
+    r"-s(?P<seed>\d+)"
+)
+
+
+@dataclass(frozen=True)
+class Training:
+    """One step of the grid, by the name of its folder.
+
+    Attributes:
+        label_fraction: in (0, 1]; None for a pretraining, which uses no labels.
+    """
+
+    folder: Path
+    stage: str
+    method: str
+    protocol: str
+    label_fraction: float | None
+    seed: int
+
+    @property
+    def title(self) -> str:
+        """The training in words, without its stage and protocol."""
+        words = [method_title(self.method)]
+        if self.label_fraction is not None:
+            words.append(f"{fraction_title(self.label_fraction)} of labels")
+        return ", ".join([*words, f"seed {self.seed}"])
+
+
+@dataclass(frozen=True)
+class History:
+    """The losses of one training, an entry an epoch."""
+
+    training: Training
+    epochs: list[int]
+    train_loss: list[float | None]
+    val_loss: list[float | None]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What the sentinel saw of one pretraining.
+
+    Attributes:
+        verdict: What is wrong, in words; None if nothing was seen to be.
+        k: Neighbours of the kNN accuracy; None without labels.
+        epochs: Measures by name, the first before training (see training/collapse.py).
+    """
+
+    training: Training
+    verdict: str | None
+    k: int | None
+    epochs: tuple[Mapping[str, float | None], ...]
+
+    def before(self, measure: str) -> float | None:
+        """Return a measure of the untrained network; None if it was not looked at."""
+        return self.epochs[0].get(measure) if self.epochs[0]["epoch"] == 0 else None
+
+    def after(self, measure: str) -> float | None:
+        """Return a measure after the last epoch."""
+        return self.epochs[-1].get(measure)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A setting of a method that was resolved from the data when pretraining began."""
+
+    training: Training
+    name: str
+    value: float
+    reason: str
+
+
+def trainings(study: Study) -> list[Training]:
+    """Return the steps of a study, by method, protocol, label fraction and seed.
+
+    A folder may hold finished steps of a larger grid, which this study does not speak of.
+    """
+    methods = [str(method) for method in study.facts.get("methods") or ()]
+
+    protocols = study.protocols
+
+    def order(training: Training) -> tuple[bool, int, str, int, float, int]:
+        place = methods.index(training.method) if training.method in methods else len(methods)
+        side = protocols.index(training.protocol)
+        last = training.method == BASELINE
+        fraction = training.label_fraction or 0.0
+        return last, place, training.method, side, fraction, training.seed
+
+    steps = {row.step for row in study.rows}
+    parsed = (_parse(path) for path in study.folder.glob("steps/*") if path.is_dir())
+    return sorted((t for t in parsed if t is not None and _belongs(t, study, steps)), key=order)
+
+
+def histories(study: Study) -> Iterator[History]:
+    """Yield the losses of every training that kept them."""
+    for training in trainings(study):
+        try:
+            frame = pd.read_csv(training.folder / "history.csv")
+        except (OSError, ValueError):
+            continue
+        if {"epoch", "train_loss"} <= set(frame.columns) and len(frame):
+            yield History(
+                training=training,
+                epochs=[int(epoch) for epoch in frame["epoch"]],
+                train_loss=_losses(frame, "train_loss"),
+                val_loss=_losses(frame, "val_loss"),
+            )
+
+
+def watches(study: Study) -> list[Watch]:
+    """Return what the sentinel saw of every pretraining that it watched."""
+    found = (_watch(t) for t in trainings(study) if t.stage == "pretrain")
+    return [watch for watch in found if watch is not None]
+
+
+def resolved(study: Study) -> list[Resolved]:
+    """Return the settings that pretrainings resolved from their data."""
+    found = []
+    for training in trainings(study):
+        try:
+            raw = read_json(training.folder / "settings.json", "the settings of a step")
+            for name, entry in (raw.get("resolved") or {}).items():
+                key = f"{training.method}.{name}"
+                found.append(Resolved(training, key, float(entry["value"]), str(entry["reason"])))
+        except (BrainsslError, KeyError, TypeError, ValueError, AttributeError):
+            continue
+    return found
+
+
+def _parse(folder: Path) -> Training | None:
+    parts = _STEP_NAME.fullmatch(folder.name)
+    if parts is None:
+        return None
+    return Training(
+        folder=folder,
+        stage=parts["stage"],
+        method=parts["method"] or parts["stage"],
+        protocol=parts["protocol"],
+        label_fraction=float(parts["fraction"]) if parts["fraction"] else None,
+        seed=int(parts["seed"]),
+    )
+
+
+def _belongs(training: Training, study: Study, steps: set[str]) -> bool:
+    if training.stage != "pretrain":
+        return f"steps/{training.folder.name}" in steps
+    facts = study.facts
+    first, number = int(facts.get("seed") or 0), facts.get("seeds")
+    return (
+        training.method in (facts.get("methods") or ())
+        and training.protocol in study.protocols
+        and (number is None or first <= training.seed < first + int(number))
+    )
+
+
+def _watch(training: Training) -> Watch | None:
+    """Read `collapse.json`; None where it is missing, as in older studies, or of no use."""
+    try:
+        raw = read_json(training.folder / "collapse.json", "what the sentinel saw")
+        rows = [{name: finite(value) for name, value in row.items()} for row in raw["epochs"]]
+        epochs = tuple(row for row in rows if row["epoch"] is not None)
+        said = raw["verdict"]
+        # It begins with the method's name, as a terminal needs it.
+        verdict = None if said is None else str(said).removeprefix(f"{training.method}: ")
+        k = None if raw["k"] is None else int(raw["k"])
+    except (BrainsslError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return Watch(training, verdict, k, epochs) if epochs else None
+
+
+def _losses(frame: pd.DataFrame, column: str) -> list[float | None]:
+    if column not in frame:
+        return [None] * len(frame)
+    return [finite(value) for value in pd.to_numeric(frame[column], errors="coerce")]

@@ -1,0 +1,97 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from brainssl.reporting.results import read_study
+from brainssl.reporting.trainings import histories, resolved, trainings, watches
+
+
+def test_the_baselines_step_names_no_method(make_study: Callable[..., Path]) -> None:
+    folder = make_study(classes=["a", "b"], methods=[], fractions=[0.1], seeds=1)
+    path = folder / "steps" / "supervised-grouped-f0.1-s0" / "history.csv"
+    path.write_text("epoch,train_loss,val_loss\n1,0.5,\n", encoding="utf-8")
+    (history,) = histories(read_study(folder))
+    assert (history.training.stage, history.training.method) == ("supervised", "supervised")
+    assert history.training.title == "Supervised baseline, 10\u00a0% of labels, seed 0"
+    assert (history.train_loss, history.val_loss) == ([0.5], [None])
+
+
+def test_histories_read_every_loss_and_leave_empty_ones_none(study: Path) -> None:
+    found = list(histories(read_study(study)))
+    assert {history.training.stage for history in found} == {"pretrain", "finetune", "supervised"}
+    pretraining = next(h for h in found if h.training.stage == "pretrain")
+    assert pretraining.val_loss == [None] * 20
+    assert pretraining.training.title == "SimCLR, seed 0"
+    tuned = next(h for h in found if h.training.folder.name == "finetune-simclr-grouped-f0.1-s1")
+    assert tuned.training.title == "SimCLR, 10\u00a0% of labels, seed 1"
+    assert None not in tuned.train_loss + tuned.val_loss
+
+
+def test_steps_of_a_larger_grid_are_left_out(make_study: Callable[..., Path]) -> None:
+    folder = make_study(classes=["a", "b"], fractions=[1.0])
+    before = trainings(read_study(folder))
+    for old, new in (
+        ("pretrain-simclr-grouped-s0", "pretrain-simclr-grouped-s2"),
+        ("pretrain-simclr-grouped-s0", "pretrain-byol-grouped-s0"),
+        ("pretrain-simclr-grouped-s0", "pretrain-simclr-paper-s0"),
+        ("finetune-simclr-grouped-f1-s0", "finetune-simclr-grouped-f0.1-s0"),
+        ("finetune-simclr-grouped-f1-s0", "no step"),
+    ):
+        shutil.copytree(folder / "steps" / old, folder / "steps" / new)
+    assert trainings(read_study(folder)) == before
+    assert len(before) == 10
+
+
+def test_watches_come_in_the_order_of_the_study(grid: Path) -> None:
+    found = watches(read_study(grid))
+    assert [watch.training.title for watch in found[:4]] == [
+        "SimCLR, seed 0",
+        "SimCLR, seed 1",
+        "BYOL, seed 0",
+        "BYOL, seed 1",
+    ]
+    assert len(found) == 12
+    (failed,) = (watch for watch in found if watch.verdict)
+    assert failed.training.title == "DINO, seed 1"
+    assert str(failed.verdict).startswith("since epoch 4, all images")
+    raw = json.loads((failed.training.folder / "collapse.json").read_text(encoding="utf-8"))
+    assert failed.before("spread") == raw["epochs"][0]["spread"]
+    assert failed.after("teacher_entropy") == raw["epochs"][-1]["teacher_entropy"]
+    assert failed.k == 5
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "[]", "{}", '{"epochs": [], "verdict": null, "k": 1}']
+)
+def test_a_pretraining_that_nobody_watched_is_none(
+    make_study: Callable[..., Path], content: str | None
+) -> None:
+    folder = make_study(classes=["a", "b"], fractions=[1.0])
+    path = folder / "steps" / "pretrain-simclr-grouped-s0" / "collapse.json"
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content, encoding="utf-8")
+    assert [watch.training.seed for watch in watches(read_study(folder))] == [1]
+
+
+def test_a_resumed_watch_need_not_know_the_untrained_network(
+    make_study: Callable[..., Path],
+) -> None:
+    folder = make_study(classes=["a", "b"], fractions=[1.0], seeds=1)
+    path = folder / "steps" / "pretrain-simclr-grouped-s0" / "collapse.json"
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    raw["epochs"] = raw["epochs"][1:]
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    (watch,) = watches(read_study(folder))
+    assert watch.before("spread") is None
+
+
+def test_resolved_values_are_read_where_there_are_some(grid: Path) -> None:
+    found = resolved(read_study(grid))
+    assert {one.name for one in found} == {"byol.momentum", "dino.momentum", "mocov3.momentum"}
+    assert {one.value for one in found} == {0.9881203138880518}
+    assert len(found) == 6

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from brainssl.classifier import Classifier, run_in_batches
-from brainssl.encoders import build_encoder
+from brainssl.classifier import Classifier, load_model, run_in_batches
+from brainssl.encoders import Encoder, build_encoder, save_encoder
 from brainssl.errors import BrainsslError
 
 
@@ -58,9 +58,26 @@ def test_nothing_to_predict_is_said(classifier: Classifier) -> None:
         run_in_batches(classifier, pictures(3), np.array([], np.int64))
 
 
-def test_an_encoder_is_no_classifier(classifier: Classifier, tmp_path: Path) -> None:
-    from brainssl.encoders import save_encoder
+def test_a_model_is_whichever_its_file_or_folder_holds(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    for name in ("encoder", "classifier"):
+        (tmp_path / name).mkdir()
+    save_encoder(classifier.encoder, tmp_path / "encoder" / "encoder.safetensors")
+    classifier.save(tmp_path / "classifier" / "classifier.safetensors")
+    for name, kind in (("encoder", Encoder), ("classifier", Classifier)):
+        for path in (tmp_path / name, tmp_path / name / f"{name}.safetensors"):
+            model = load_model(path)
+            assert isinstance(model, kind)
+            assert not model.training
+    with pytest.raises(BrainsslError, match="is missing: give an encoder or a classifier"):
+        load_model(tmp_path / "nowhere")
+    (tmp_path / "damaged").write_bytes(b"no tensors")
+    with pytest.raises(BrainsslError, match="damaged"):
+        load_model(tmp_path / "damaged")
 
+
+def test_an_encoder_is_no_classifier(classifier: Classifier, tmp_path: Path) -> None:
     save_encoder(classifier.encoder, tmp_path / "encoder.safetensors")
     with pytest.raises(BrainsslError, match="no brainssl classifier"):
         Classifier.load(tmp_path / "encoder.safetensors")

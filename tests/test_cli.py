@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -21,6 +22,8 @@ COMMANDS = (
     "evaluate",
     "study",
     "predict",
+    "embed",
+    "export",
 )
 SETTINGS = {
     "encoder.name": "test_resnet",
@@ -97,7 +100,8 @@ def test_from_a_folder_to_a_prediction(
         0.5,
         *FAST,
     )
-    scratch = said("finetune", prepared, folder / "scratch", *FAST)
+    scratch = said("finetune", prepared, folder / "scratch", "--logger", "tensorboard", *FAST)
+    assert list((folder / "scratch" / "tensorboard").glob("events.*"))
     for rows, stage, method in (
         (linear, "linear", "simclr"),
         (tuned, "finetune", "simclr"),
@@ -117,6 +121,21 @@ def test_from_a_folder_to_a_prediction(
     assert json.loads(out.read_text())["predictions"][0]["file"] == str(image)
 
 
+def test_models_go_out_as_features_and_as_onnx(
+    prepared: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    embedded = said("embed", prepared, pretrained, tmp_path / "features.parquet")
+    assert embedded["images"] == len(pd.read_parquet(tmp_path / "features.parquet")) == 24
+    exported = said("export", pretrained, tmp_path / "encoder.onnx")
+    assert exported["kind"] == "encoder"
+    assert exported["facts"]["method"] == "simclr"
+    assert (tmp_path / "encoder.onnx").stat().st_size > 100_000
+    for command in (["embed", prepared, pretrained], ["export", pretrained]):
+        again = run(*command, tmp_path / "encoder.onnx")
+        assert again.exit_code == 1
+        assert "exists already" in again.stderr
+
+
 def test_all_stages_share_the_split_of_the_pretraining(prepared: Path, pretrained: Path) -> None:
     out = prepared.parent / "linear-other-seed"
     said("probe", prepared, pretrained, out, "--seed", 5, *FAST)
@@ -131,11 +150,15 @@ def test_all_stages_share_the_split_of_the_pretraining(prepared: Path, pretraine
         (["study", "nowhere", "out"], 1, "nowhere"),
         (["pretrain", "nowhere", "out"], 1, "nowhere"),
         (["predict", "nowhere", "x.png"], 1, "nowhere"),
+        (["export", "nowhere", "x.onnx"], 1, "nowhere is missing"),
+        (["embed", "nowhere", "gone", "x.parquet"], 1, "gone is missing"),
         (["study", "x", "out", "--methods", "simclr,simsiam"], 2, "simsiam"),
         (["study", "x", "out", "--protocols", "random"], 2, "random"),
         (["study", "x", "out", "--label-fractions", "0,2"], 2, "label fraction"),
         (["study", "x", "out", "--set", "pretrain.epoch=3"], 2, "pretrain.epochs"),
         (["study", "x", "out", "--preset", "slow"], 2, "quick"),
+        (["study", "x", "out", "--logger", "paper"], 2, "tensorboard, mlflow, wandb"),
+        (["finetune", "x", "out", "--logger", "neptune"], 2, "tensorboard, mlflow, wandb"),
         (["finetune", "x", "out", "--label-fraction", "2"], 1, "x"),
         (["phantom", "out", "--patients", "0"], 2, "patients"),
         (["nonsense"], 2, "nonsense"),
@@ -201,3 +224,49 @@ def test_a_store_is_not_audited(prepared: Path) -> None:
     result = run("audit", prepared)
     assert result.exit_code == 1
     assert "prepared store" in result.stderr
+
+
+def study_words(source: Path, out: Path) -> list[object]:
+    return [
+        "study",
+        source,
+        out,
+        "--methods",
+        "simclr",
+        "--label-fractions",
+        "1",
+        "--seeds",
+        "1",
+        *FAST,
+    ]
+
+
+def test_a_study_tells_beforehand_what_it_would_do(prepared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    told = said(*study_words(prepared, out), "--dry-run", "--jobs", 2)
+    assert [step["step"] for step in told["steps"]] == [
+        "linear-untrained-grouped-f1-s0",
+        "pretrain-simclr-grouped-s0",
+        "linear-simclr-grouped-f1-s0",
+        "finetune-simclr-grouped-f1-s0",
+        "supervised-grouped-f1-s0",
+    ]
+    assert told["seconds"] > 0
+    assert not out.exists()
+    assert "5 steps, 0 finished" in run(*study_words(prepared, out), "--dry-run").stdout
+
+
+def test_processes_share_a_study_and_damage_is_mended(prepared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    answer = said(*study_words(prepared, out), "--jobs", 2)
+    assert answer["failed"] == []
+    assert Path(answer["report"]).is_file()
+    rows = json.loads(Path(answer["results"]).read_text())["rows"]
+    assert len(rows) == 4 * 3  # arms and splits
+    file = out / "steps" / "linear-untrained-grouped-f1-s0" / "classifier.safetensors"
+    good = file.read_bytes()
+    file.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    again = run(*study_words(prepared, out))
+    assert again.exit_code == 0
+    assert f"warning: {file} is not what was written" in again.stderr
+    assert again.stderr.count(": done in") == 2  # this step and the report

@@ -1,11 +1,14 @@
 """The documentation says what the code does: settings, commands, columns, metrics, figures."""
 
 import ast
-import importlib
+import importlib.util
+import inspect
 import json
+import math
 import re
 import shlex
 import tomllib
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,13 @@ import typer
 import brainssl
 from brainssl.cli import app
 from brainssl.data.scan import MANIFEST_COLUMNS
+from brainssl.data.split import make_split
+from brainssl.data.store import ImageStore
 from brainssl.evaluation.metrics import METRICS
-from brainssl.settings import Settings, load_settings
+from brainssl.methods import METHODS
+from brainssl.settings import Settings, flat, load_settings, preset_names
+from brainssl.training.collapse import PATIENCE, SETTLED, Health, verdict
+from brainssl.training.pretrain import pretrain
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -38,40 +46,170 @@ def sections(page: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def documented_settings() -> dict[str, list[str]]:
-    rows = tables((DOCS / "reference/settings.md").read_text("utf-8"))
-    return {row[0].strip("`"): row for row in rows if row[0].startswith("`")}
+def documented_settings() -> dict[str, dict[str, str]]:
+    """Return the cells of each setting's row by the heads of its table."""
+    documented, heads = {}, []
+    for page in ("reference/settings.md", "reference/method-settings.md"):
+        for row in tables((DOCS / page).read_text("utf-8")):
+            if row[0] == "Setting":
+                heads = row
+            else:
+                documented[row[0].strip("`")] = dict(zip(heads, row, strict=True))
+    return documented
 
 
-def flat(settings: Settings) -> dict[str, Any]:
-    dumped = settings.model_dump(mode="json")
-    return {f"{s}.{key}": value for s, keys in dumped.items() for key, value in keys.items()}
+def as_written(settings: Settings) -> dict[str, Any]:
+    return dict(flat(settings.written()))
+
+
+def read_cell(cell: str) -> Any:
+    value = tomllib.loads(f"value = {cell.strip('`')}")["value"]
+    return None if value == "none" else value
+
+
+DEFAULTS = as_written(Settings())
+PRESETS = {name: as_written(load_settings(name)[0]) for name in preset_names()}
+# What presets say of one method beside what they say of all.
+OF_ONE_METHOD = {key for values in PRESETS.values() for key in values if key not in DEFAULTS}
 
 
 def test_every_setting_is_documented_and_no_other() -> None:
-    assert list(documented_settings()) == list(flat(Settings()))
+    documented = list(documented_settings())
+    assert documented[: len(DEFAULTS)] == list(DEFAULTS)
+    assert set(documented[len(DEFAULTS) :]) == OF_ONE_METHOD
+    assert len(documented) == len(DEFAULTS) + len(OF_ONE_METHOD)
 
 
-@pytest.mark.parametrize("key", flat(Settings()))
+@pytest.mark.parametrize("key", DEFAULTS)
 def test_documented_values_are_those_of_the_code(key: str) -> None:
-    row = documented_settings()[key]
-    expected = [Settings(), load_settings("quick")[0], load_settings("paper")[0]]
-    default, *presets = (flat(settings)[key] for settings in expected)
-    assert tomllib.loads(f"value = {row[2].strip('`')}")["value"] == default
-    for cell, value in zip(row[3:5], presets, strict=True):
-        if value == default:
-            assert cell == SAME
+    row, default = documented_settings()[key], DEFAULTS[key]
+    assert read_cell(row["Default"]) == default
+    for preset, values in PRESETS.items():
+        if values[key] == default:
+            assert row[preset] == SAME
         else:
-            assert tomllib.loads(f"value = {cell.strip('`')}")["value"] == value
+            assert read_cell(row[preset]) == values[key]
+
+
+@pytest.mark.parametrize("key", sorted(OF_ONE_METHOD))
+def test_documented_values_of_one_method_are_those_of_the_presets(key: str) -> None:
+    row = documented_settings()[key]
+    for preset, values in PRESETS.items():
+        if key in values:
+            assert read_cell(row[preset]) == values[key]
+        else:
+            assert row[preset] == SAME
+
+
+def test_every_method_is_documented_and_no_other() -> None:
+    titles = sections("reference/methods.md")
+    assert [title.replace(" ", "").lower() for title in titles] == list(METHODS)
+    commands = sections("reference/commands.md")["brainssl pretrain"]
+    assert [name for name in METHODS if f"`{name}`" not in commands] == []
+
+
+def test_the_method_of_the_manual_is_one_file_and_one_line(
+    tmp_path: Path, shared_store: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (DOCS / "how-to/add-a-method.md").read_text("utf-8")
+    [written] = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    [line] = re.findall(r'^ +"simsiam": .*$', page, re.MULTILINE)
+    file = tmp_path / "simsiam.py"
+    file.write_text(written, "utf-8")
+    entry = eval(f"{{{line}}}", vars(loaded(file)))
+    monkeypatch.setitem(METHODS, "simsiam", entry["simsiam"])
+    # A second time, for settings that know the new method: the first are left as they are.
+    of_now = loaded(Path(inspect.getfile(Settings)))
+    own = ["pretrain.epochs=1", "simsiam.pretrain.batch_size=16", "simsiam.bottleneck_dim=8"]
+    own += ["simsiam.hidden_dim=32", "simsiam.output_dim=32"]
+    own += ["encoder.name=test_resnet", "encoder.image_size=32", "run.accelerator=cpu"]
+    settings, _ = of_now.load_settings("quick", own)
+    split = make_split(shared_store.manifest, protocol="grouped", seed=0)
+    out = tmp_path / "out"
+    pretrain(shared_store, split, out, method="simsiam", settings=settings)
+    saved = json.loads((out / "settings.json").read_text("utf-8"))
+    assert saved["simsiam"]["bottleneck_dim"] == 8
+    assert saved["pretrain"]["batch_size"] == 16
+    watched = json.loads((out / "collapse.json").read_text("utf-8"))
+    assert [row["epoch"] for row in watched["epochs"]] == [0, 1]
+
+
+def loaded(file: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(f"again_{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_measures_of_the_sentinel_are_documented() -> None:
+    text = sections("why/collapse.md")["What is looked at"]
+    named = {row[0].strip("`") for row in tables(text)[1:]}
+    assert named == {field.name for field in fields(Health)} - {"epoch"}
+
+
+def spoken(**measures: float) -> str:
+    """Return what the sentinel says when epochs show these measures, and are healthy otherwise."""
+    healthy = Health(
+        epoch=1,
+        step=SETTLED,
+        knn_accuracy=0.5,
+        spread=0.8,
+        effective_rank=30.0,
+        similarity_gap=0.4,
+        alignment=0.5,
+        uniformity=-2.0,
+    )
+    history = [replace(healthy, epoch=epoch, **measures) for epoch in range(1, PATIENCE + 1)]
+    return verdict(history, "a method") or ""
+
+
+def taught(*, told: float, used: float, share: float = 0.5) -> dict[str, float]:
+    """Measures of a teacher: nats told of an image, answers used, share of the full entropy."""
+    answers = round((used / math.exp(told)) ** (1 / share))
+    return {
+        "teacher_entropy": math.log(used) - told,
+        "teacher_information": told,
+        "answers": answers,
+    }
+
+
+def test_what_the_sentinel_says_is_documented_with_its_limits() -> None:
+    text = sections("why/collapse.md")["What the sentinel says, and what to do"]
+    rows = {row[0].strip('"'): re.findall(r"\d[\d.]*\b", row[1]) for row in tables(text)[1:]}
+    same, undecided, alike, apart, infinite = rows
+    assert PATIENCE == 2
+    assert "two epochs in a row" in text
+    assert f"Before step {SETTLED} " in text
+    assert not spoken()
+    assert infinite in spoken(spread=float("nan"))
+    assert infinite in spoken(spread=float("nan"), step=SETTLED - 1)
+    for name, sentence in (("spread", alike), ("similarity_gap", apart)):
+        [limit] = map(float, rows[sentence])
+        assert sentence in spoken(**{name: 0.99 * limit})
+        assert not spoken(**{name: 1.01 * limit})
+        assert not spoken(**{name: 0.99 * limit}, step=SETTLED - 1)
+    nats, fewest = map(float, rows[same])
+    assert not spoken(**taught(told=1.01 * nats, used=1.01 * fewest))
+    assert same in spoken(**taught(told=0.99 * nats, used=1.01 * fewest))
+    assert same in spoken(**taught(told=1.01 * nats, used=0.99 * fewest))
+    [share] = map(float, rows[undecided])
+    assert same in spoken(**taught(told=0.0, used=1000.0, share=0.98 * share))
+    assert undecided in spoken(**taught(told=0.0, used=1000.0, share=1.02 * share))
+
+
+def documented_commands() -> dict[str, str]:
+    return sections("reference/commands.md") | sections("reference/commands-for-models.md")
 
 
 def test_every_command_is_documented_and_no_other() -> None:
-    assert list(sections("reference/commands.md")) == [f"brainssl {name}" for name in COMMANDS]
+    assert list(documented_commands()) == [f"brainssl {name}" for name in COMMANDS]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_documented_options_are_those_of_the_command(name: str) -> None:
-    text = sections("reference/commands.md")[f"brainssl {name}"]
+    text = documented_commands()[f"brainssl {name}"]
     documented = {row[0].strip("`"): row[1].strip("`") for row in tables(text)[1:]}
     options = [p for p in COMMANDS[name].params if p.param_type_name == "option"]
     words = {"None": "none", "False": "off"}
@@ -170,14 +308,17 @@ def test_pages_stay_short(page: Path) -> None:
     assert len(page.read_text("utf-8").splitlines()) <= 150
 
 
-def test_the_first_results_are_those_of_the_committed_study() -> None:
+NAMES = {"simclr": "SimCLR", "byol": "BYOL", "dino": "DINO", "mocov3": "MoCo v3"}
+STAGES = {"linear": "linear probe", "finetune": "fine-tuned"}
+
+
+def test_the_results_are_those_of_the_committed_study() -> None:
     """Each accuracy and interval on the page is a row of the study on the test set."""
-    study = json.loads((ROOT / "results" / "mri44-quick.json").read_text("utf-8"))
+    study = json.loads((ROOT / "results" / "mri44-methods.json").read_text("utf-8"))
     names = {
         ("untrained", "linear"): "untrained encoder, linear probe",
-        ("simclr", "linear"): "SimCLR, linear probe",
-        ("simclr", "finetune"): "SimCLR, fine-tuned",
         ("supervised", "supervised"): "supervised",
+        **{(m, s): f"{NAMES[m]}, {STAGES[s]}" for m in NAMES for s in STAGES},
     }
     cells: dict[tuple[str, str], list[str]] = {}
     for row in study["rows"]:
@@ -187,6 +328,24 @@ def test_the_first_results_are_those_of_the_committed_study() -> None:
         cell = f"{100 * row['metrics']['accuracy']:.1f} ({100 * low:.1f}–{100 * high:.1f})"
         labels = "all" if row["label_fraction"] == 1 else f"{100 * row['label_fraction']:.0f} %"
         cells.setdefault((names[row["method"], row["stage"]], labels), []).append(cell)
-    page = (ROOT / "docs" / "why" / "first-results.md").read_text("utf-8")
+    page = (ROOT / "docs" / "why" / "results.md").read_text("utf-8")
+    assert len(cells) == 40
     for (name, labels), seeds in cells.items():
         assert f"| {name} | {labels} | {' | '.join(seeds)} |" in page
+
+
+def test_the_differences_are_the_committed_ones() -> None:
+    """Each cell is a difference and its interval, bold if that lies above 0."""
+    file = ROOT / "results" / "mri44-methods-differences.json"
+    cells: dict[tuple[str, str], list[str]] = {}
+    for row in json.loads(file.read_text("utf-8"))["differences"]:
+        if row["baseline"] != "supervised" or row["method"] == "untrained":
+            continue
+        numbers = [f"{100 * n:+.1f}" for n in (row["difference"], *row["interval"])]
+        cell = "{} ({} to {})".format(*numbers).replace("-", "−")
+        bold = f"**{cell}**" if row["interval"][0] > 0 else cell
+        cells.setdefault((row["method"], row["stage"]), []).append(bold)
+    page = (ROOT / "docs" / "why" / "results.md").read_text("utf-8")
+    assert len(cells) == 8
+    for (method, stage), numbers in cells.items():
+        assert f"| {NAMES[method]}, {STAGES[stage]} | {' | '.join(numbers)} |" in page

@@ -1,15 +1,23 @@
 """The study: a complete grid, results as specified, finished steps never run again."""
 
 import json
+import os
 import shutil
-from dataclasses import replace
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from brainssl import preparation
 from brainssl import study as module
 from brainssl.data.split import Split
 from brainssl.data.store import ImageStore
@@ -17,9 +25,13 @@ from brainssl.errors import BrainsslError
 from brainssl.evaluation.metrics import METRICS
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
-from brainssl.plan import Plan
+from brainssl.grid import grid
+from brainssl.journal import Journal, read_log
+from brainssl.plan import Plan, finished_steps
+from brainssl.preparation import prepared
 from brainssl.progress import Terminal
 from brainssl.settings import load_settings
+from brainssl.storage import BusyError, locked, whole_folder, working_folder
 from brainssl.study import Study
 
 FAST = [
@@ -29,6 +41,7 @@ FAST = [
     "pretrain.batch_size=8",
     "probe.epochs=5",
     "finetune.epochs=1",
+    "finetune.min_epoch_steps=0",
     "finetune.batch_size=8",
     "evaluation.draws=50",
     "split.val_fraction=0.2",
@@ -179,8 +192,10 @@ def test_finished_steps_are_never_run_again(
     def forbidden(*_args: object, **_options: object) -> None:
         raise AssertionError("a finished step was run again")
 
-    for name in ("pretrain", "probe_stage", "finetune_stage", "scan", "prepare"):
+    for name in ("pretrain", "probe_stage", "finetune_stage"):
         monkeypatch.setattr(module, name, forbidden)
+    for name in ("scan", "prepare", "balance", "make_split"):
+        monkeypatch.setattr(preparation, name, forbidden)
     Study(plan_for(unbalanced), finished, Terminal(quiet=True)).run()
     assert before == {file: file.stat().st_mtime_ns for file in (finished / "steps").rglob("*")}
     assert results(finished)["rows"] == rows
@@ -217,7 +232,10 @@ def test_another_study_in_the_same_folder_is_refused(finished: Path, unbalanced:
 
 
 def test_a_failed_step_is_reported_and_the_others_go_on(
-    unbalanced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unbalanced: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def broken(*_args: object, **_options: object) -> None:
         raise RuntimeError("out of\nmemory")
@@ -225,22 +243,26 @@ def test_a_failed_step_is_reported_and_the_others_go_on(
     monkeypatch.setattr(module, "pretrain", broken)
     plan = plan_for(unbalanced, protocols=("grouped",), label_fractions=(1.0,))
     out = tmp_path / "out"
-    Study(plan, out, Terminal(quiet=True)).run()
+    Study(plan, out, Terminal()).run()
     content = results(out)
-    failed = {failure["step"]: failure["error"] for failure in content["study"]["failed"]}
-    assert failed["pretrain-simclr-grouped-s0"] == "out of memory"
-    trace = (out / "failed" / "pretrain-simclr-grouped-s0.txt").read_text()
-    assert "RuntimeError" in trace
-    assert set(failed) == {
-        "pretrain-simclr-grouped-s0",
-        "linear-simclr-grouped-f1-s0",
-        "finetune-simclr-grouped-f1-s0",
-    }
+    pretraining, trace = "pretrain-simclr-grouped-s0", "failed/pretrain-simclr-grouped-s0.txt"
+    undone = ("linear-simclr-grouped-f1-s0", "finetune-simclr-grouped-f1-s0")
+    because = f"not done, because {pretraining} failed"
+    assert content["study"]["failed"] == [
+        {"step": pretraining, "error": "out of memory", "trace": trace},
+        *({"step": step, "error": because, "trace": trace} for step in undone),
+    ]
+    assert "RuntimeError" in (out / trace).read_text()
+    assert len(list((out / "failed").iterdir())) == 1
+    said = capsys.readouterr().err
+    assert f"[2/5] {pretraining}: FAILED: out of memory" in said
+    assert f"{because}: {', '.join(undone)}\n" in said
     assert {row["method"] for row in content["rows"]} == {"untrained", "supervised"}
 
     monkeypatch.undo()
     Study(plan, out, Terminal(quiet=True)).run()
     assert results(out)["study"]["failed"] == []
+    assert not (out / trace).exists()
     assert {row["method"] for row in results(out)["rows"]} == {"untrained", "simclr", "supervised"}
 
 
@@ -249,3 +271,183 @@ def test_a_prepared_store_is_a_source(finished: Path, tmp_path: Path) -> None:
     Study(plan, tmp_path / "out", Terminal(quiet=True)).run()
     again, first = results(tmp_path / "out")["study"], results(finished)["study"]
     assert again["splits"]["grouped"]["digest"] == first["splits"]["grouped"]["digest"]
+
+
+def test_a_damaged_step_is_done_again(
+    finished: Path, unbalanced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, name = tmp_path / "out", "linear-simclr-grouped-f1-s0"
+    shutil.copytree(finished, out)
+    file = out / "steps" / name / "classifier.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    Study(plan_for(unbalanced), out, Terminal()).run()
+    said = capsys.readouterr().err.splitlines()
+    warnings = [line for line in said if line.startswith("warning: ")]
+    assert len(warnings) == 1
+    assert str(file) in warnings[0]
+    assert [line for line in said if ": done in" in line and "report" not in line] == [
+        line for line in said if f"] {name}: done in" in line
+    ]
+    assert (out / "damaged" / name / "classifier.safetensors").read_bytes() == content
+    before = load_file(finished / "steps" / name / "classifier.safetensors")
+    after = load_file(file)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert results(out)["study"]["failed"] == []
+
+
+@pytest.fixture(scope="module")
+def shared(unbalanced: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A study that two processes ran at once, and what each of them said."""
+    out = tmp_path_factory.mktemp("shared study") / "out"
+    words = [sys.executable, "-c", "from brainssl.cli import app; app()", "study"]
+    words += [str(unbalanced), str(out), "--methods", "simclr"]
+    words += ["--label-fractions", "0.5,1", "--seeds", "1"]
+    words += [word for override in FAST for word in ("--set", override)]
+    # Another number of threads adds in another order.
+    env = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    both = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=env) for _ in range(2)]
+    said = [process.communicate(timeout=600)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    return out, said
+
+
+def test_two_processes_do_each_step_once(shared: tuple[Path, list[str]], unbalanced: Path) -> None:
+    out, said = shared
+    steps = [step.name for step in grid(plan_for(unbalanced, protocols=("grouped",)))]
+    lines = [line for text in said for line in text.splitlines()]
+    for number, name in enumerate(steps, start=1):
+        title = f"[{number}/{len(steps)}] {name}: done in "
+        assert len([line for line in lines if line.startswith(title)]) == 1, name
+    for task in ("scan", "audit", "prepare"):
+        assert len([line for line in lines if line.startswith(f"{task}: done")]) == 1
+    assert sorted(read_log(out)) == sorted(steps)
+    assert finished_steps(out) == set(steps)
+    assert not [entry for entry in (out / "steps").iterdir() if entry.name.startswith(".")]
+
+
+def test_two_processes_end_with_the_results_of_one(
+    shared: tuple[Path, list[str]], finished: Path
+) -> None:
+    out, _ = shared
+    content = results(out)
+    assert content["study"]["failed"] == []
+    assert (out / "report.html").is_file()
+    numbers = [
+        {row["step"] + row["split"]: row["metrics"] for row in rows if row["protocol"] == "grouped"}
+        for rows in (content["rows"], results(finished)["rows"])
+    ]
+    assert numbers[0] == numbers[1]
+
+
+@dataclass
+class Fakes:
+    """Stands for the stages: makes a folder for each step, and calls `then` with its name."""
+
+    made: list[str] = field(default_factory=list)
+    then: Callable[[str], object] = lambda name: None
+
+    def make(self, folder: Path) -> None:
+        with whole_folder(folder):
+            self.made.append(folder.name)
+        self.then(folder.name)
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
+    fakes = Fakes()
+    for stage in ("pretrain", "probe_stage", "finetune_stage"):
+        monkeypatch.setattr(module, stage, lambda _data, _what, folder, **_: fakes.make(folder))
+    monkeypatch.setattr(module, "load_encoder", lambda _path: None)
+    monkeypatch.setattr(module, "_POLL_SECONDS", 0.01)
+    return fakes
+
+
+@pytest.fixture
+def begun(shared_store: ImageStore, tmp_path: Path) -> Study:
+    """A study of five steps that is prepared."""
+    plan = plan_for(shared_store.path, protocols=("grouped",), label_fractions=(1.0,))
+    study = Study(plan, tmp_path / "out", Terminal())
+    with prepared(plan, study.out, Terminal(quiet=True)):
+        pass
+    return study
+
+
+UNTRAINED = "linear-untrained-grouped-f1-s0"
+PRETRAINING = "pretrain-simclr-grouped-s0"
+LINEAR = "linear-simclr-grouped-f1-s0"
+TUNED = "finetune-simclr-grouped-f1-s0"
+LAST = "supervised-grouped-f1-s0"
+
+
+def taken(study: Study, step: str) -> ExitStack:
+    """Stand for another process that makes a step until the stack is closed."""
+    other = ExitStack()
+    other.enter_context(locked(working_folder(study.out / "steps" / step) / ".lock"))
+    return other
+
+
+def test_one_process_alone_takes_the_steps_in_their_order(begun: Study, fakes: Fakes) -> None:
+    begun.work()
+    assert fakes.made == [UNTRAINED, PRETRAINING, LINEAR, TUNED, LAST]
+
+
+def test_a_step_of_a_process_that_dies_is_taken_up(
+    begun: Study, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, said = taken(begun, PRETRAINING), []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if line.startswith("waiting"):
+            other.close()
+
+    monkeypatch.setattr(begun.terminal, "say", say)
+    begun.work()
+    assert fakes.made == [UNTRAINED, LAST, PRETRAINING, LINEAR, TUNED]
+    assert f"waiting for another process: {PRETRAINING}" in said
+
+
+def test_what_another_process_makes_is_used(begun: Study, fakes: Fakes) -> None:
+    other = ExitStack()
+    other.enter_context(whole_folder(begun.out / "steps" / PRETRAINING))
+    fakes.then = lambda name: name == LAST and other.close()
+    begun.work()
+    assert fakes.made == [UNTRAINED, LAST, LINEAR, TUNED]
+
+
+def test_what_fails_in_another_process_is_not_tried_here(begun: Study, fakes: Fakes) -> None:
+    other = taken(begun, PRETRAINING)
+
+    def fail(name: str) -> None:
+        if name == LAST:
+            Journal(begun.out, "", 0.0).fail(PRETRAINING, RuntimeError("out of memory"))
+            other.close()
+
+    fakes.then = fail
+    begun.work()
+    assert fakes.made == [UNTRAINED, LAST]
+
+
+def test_what_failed_in_an_earlier_run_is_tried_again(begun: Study, fakes: Fakes) -> None:
+    Journal(begun.out, "", 0.0).fail(PRETRAINING, RuntimeError("out of memory"))
+    begun.work()
+    assert fakes.made == [UNTRAINED, PRETRAINING, LINEAR, TUNED, LAST]
+
+
+def test_who_comes_a_moment_late_to_a_step_puts_it_off(
+    begun: Study, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both may find a step free; one of them then gets its lock."""
+    late = [PRETRAINING]
+
+    def pretrain(_store: object, _split: object, folder: Path, **_: object) -> None:
+        if late:
+            raise BusyError(f"another process is at work in {late.pop()}")
+        fakes.make(folder)
+
+    monkeypatch.setattr(module, "pretrain", pretrain)
+    begun.work()
+    assert fakes.made == [UNTRAINED, LAST, PRETRAINING, LINEAR, TUNED]
+    assert not (begun.out / "failed").exists()

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from brainssl.data.split import Indices
-from brainssl.encoders import Encoder, read_tensors, write_tensors
+from brainssl.encoders import Encoder, load_encoder, read_tensors, write_tensors
 from brainssl.errors import BrainsslError
-from brainssl.settings import RunSettings
+from brainssl.sections import RunSettings
 from brainssl.views.recipes import to_unit
 
 VERSION = 1
@@ -99,6 +100,31 @@ class Classifier(nn.Module):
         classifier = cls(encoder, head, tuple(described["classes"]), described["facts"])
         classifier.load_state_dict(tensors)
         return classifier.eval()
+
+
+def load_model(path: Path) -> Encoder | Classifier:
+    """Read an encoder or a classifier, whichever it is, in evaluation mode.
+
+    Args:
+        path: the file, or the folder of a pretraining, a probe or a fine-tuning that holds it.
+
+    Raises:
+        BrainsslError: missing, damaged, foreign or from a newer version.
+    """
+    if path.is_dir():
+        file = path / "classifier.safetensors"
+        path = file if file.is_file() else path / "encoder.safetensors"
+    try:
+        with safe_open(path, framework="pt") as opened:
+            form = (opened.metadata() or {}).get("format")
+    except FileNotFoundError:
+        raise BrainsslError(
+            f"{path} is missing: give an encoder or a classifier, or the folder of a pretraining, "
+            "a probe or a fine-tuning that holds it"
+        ) from None
+    except (SafetensorError, OSError):
+        form = None  # the error is told below
+    return Classifier.load(path) if form == "brainssl-classifier" else load_encoder(path).eval()
 
 
 def run_in_batches(

@@ -34,13 +34,16 @@ app = typer.Typer(
 Source = Annotated[Path, typer.Argument(help="Folder of images, or a prepared store.")]
 Store = Annotated[Path, typer.Argument(help="Store made by `brainssl prepare`.")]
 Out = Annotated[Path, typer.Argument(help="Folder to make; must not exist.")]
+Model = Annotated[Path, typer.Argument(help="Encoder or classifier, or the folder that holds it.")]
 Labels = Annotated[
     Path | None,
     typer.Option(
         "--labels", help="CSV `folder,label` or `path,label[,patient]`; empty: unlabelled."
     ),
 ]
-Preset = Annotated[str, typer.Option("--preset", help="quick, paper, or the path of a TOML file.")]
+Preset = Annotated[
+    str, typer.Option("--preset", help="quick, paper, reference, or the path of a TOML file.")
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a setting, e.g. pretrain.epochs=10; repeats."),
@@ -58,6 +61,12 @@ ProtocolOption = Annotated[
     str,
     typer.Option(
         "--protocol", help="grouped or image; an encoder brings the split of its pretraining."
+    ),
+]
+LoggerNames = Annotated[
+    str | None,
+    typer.Option(
+        "--logger", help="Comma-separated: tensorboard, mlflow, wandb; beside history.csv."
     ),
 ]
 OtherData = Annotated[
@@ -196,7 +205,10 @@ def prepare(
 def pretrain(
     store: Store,
     out: Out,
-    method: Annotated[str, typer.Option(help="Self-supervised method: simclr.")] = "simclr",
+    method: Annotated[
+        str,
+        typer.Option(help="simclr, byol, dino, mocov3, barlowtwins or nnclr."),
+    ] = "simclr",
     preset: Preset = "quick",
     overrides: Set = None,
     protocol: ProtocolOption = "grouped",
@@ -204,6 +216,10 @@ def pretrain(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last epoch of a killed run, exactly.")
     ] = False,
+    stop_on_collapse: Annotated[
+        bool, typer.Option("--stop-on-collapse", help="Fail as soon as the method has collapsed.")
+    ] = False,
+    logger: LoggerNames = None,
     as_json: AsJson = False,
 ) -> None:
     """Pretrain an encoder without labels, on the training part of a split.
@@ -215,8 +231,10 @@ def pretrain(
 
     refuse_existing(out)
     _known("--method", [method], _methods())
+    loggers = _loggers(logger)
     data, settings = _open(store, preset, overrides, protocol=protocol, seed=seed)
-    with Terminal().task(f"pretrain {method}") as progress:
+    terminal = Terminal()
+    with terminal.task(f"pretrain {method}") as progress:
         encoder = run(
             data.store,
             data.split,
@@ -225,7 +243,10 @@ def pretrain(
             settings=settings,
             seed=seed,
             resume=resume,
+            stop_on_collapse=stop_on_collapse,
+            loggers=loggers,
             progress=progress,
+            say=terminal.say,
         )
     file = out / "encoder.safetensors"
     _answer({"encoder": str(file), **encoder.facts}, f"The encoder is {file}", as_json)
@@ -272,7 +293,7 @@ def probe(
             Features(lambda: loaded, data.store, device_of(settings.run)),
             out,
             facts={"method": loaded.facts.get("method", "unknown")},
-            settings=settings,
+            settings=settings.of(loaded.facts.get("method", "")),
             label_fraction=_fraction(label_fraction),
             seed=seed,
             progress=progress,
@@ -294,6 +315,7 @@ def finetune(
     overrides: Set = None,
     protocol: ProtocolOption = "grouped",
     other_data: OtherData = False,
+    logger: LoggerNames = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -306,6 +328,7 @@ def finetune(
     from brainssl.storage import refuse_existing
 
     refuse_existing(out)
+    loggers = _loggers(logger)
     loaded = load_encoder(encoder) if encoder else None
     data, settings = _open(
         store,
@@ -325,10 +348,11 @@ def finetune(
             start,
             out,
             facts={"method": method, "stage": "finetune" if loaded else "supervised"},
-            settings=settings,
+            settings=settings.of(method),
             label_fraction=_fraction(label_fraction),
             seed=seed,
             progress=progress,
+            loggers=loggers,
         )
     _answer(rows, _table(rows, out), as_json)
 
@@ -373,7 +397,7 @@ def study(
     preset: Preset = "quick",
     methods: Annotated[
         str, typer.Option(help="Comma-separated; the supervised baseline is always there.")
-    ] = "simclr",
+    ] = "simclr,byol,dino,mocov3",
     protocols: Annotated[
         str, typer.Option(help="Comma-separated: grouped, image, paper.")
     ] = "grouped",
@@ -383,6 +407,13 @@ def study(
     seeds: Annotated[int, typer.Option(min=1, help="How many trainings of everything.")] = 2,
     seed: Seed = 0,
     overrides: Set = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="How many processes share the steps and the processor.")
+    ] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done and how long it may take.")
+    ] = False,
+    logger: LoggerNames = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare methods with supervised training on your data, and write the report.
@@ -390,8 +421,10 @@ def study(
     Example: brainssl study data/mri runs/study --labels labels.csv --label-fractions 0.1,1.0
     """
     from brainssl.data.split import PROTOCOLS
+    from brainssl.estimate import estimate
     from brainssl.plan import Plan
     from brainssl.study import Study
+    from brainssl.workers import workers
 
     settings, reasons = _settings(preset, overrides, source)
     plan = Plan(
@@ -406,9 +439,14 @@ def study(
         settings=settings,
         reasons=reasons,
         command=shlex.join(["brainssl", *sys.argv[1:]]),
+        loggers=_loggers(logger),
     )
+    if dry_run:
+        foreseen = estimate(plan, out, jobs=jobs)
+        _answer(foreseen.facts(), foreseen.text(), as_json)
+        return
     made = Study(plan, out, Terminal())
-    report = made.run()
+    report = made.run(workers(plan, out, jobs) if jobs > 1 else None)
     said = [f"{len(made.failed)} steps failed; see the report."] if made.failed else []
     said += [f"Results: {out / 'results.json'}", f"Report:  {report}"]
     answer = {"report": str(report), "results": str(out / "results.json"), "failed": made.failed}
@@ -442,6 +480,58 @@ def predict(
         typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     if any("error" in row for row in answer["predictions"]):
         raise typer.Exit(1)
+
+
+@app.command()
+@_teaching
+def embed(
+    store: Store,
+    encoder: Model,
+    out: Annotated[Path, typer.Argument(help="Parquet file to make; must not exist.")],
+    seed: NoSeed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Write the features of every image of a store, with its id, as a Parquet file.
+
+    Example: brainssl embed stores/mri runs/simclr features.parquet
+    """
+    from brainssl.classifier import device_of, load_model
+    from brainssl.data.store import ImageStore
+    from brainssl.embedding import embed as run
+    from brainssl.settings import Settings
+    from brainssl.storage import refuse_existing
+
+    refuse_existing(out)
+    model = load_model(encoder).to(device_of(Settings().run))
+    with Terminal().task("embed") as progress:
+        facts = run(ImageStore.open(store), model, out, progress=progress)
+    said = "{images} images, {dim} features each, in {file}".format(**facts, file=out)
+    _answer({"features": str(out), **facts}, said, as_json)
+
+
+@app.command()
+@_teaching
+def export(
+    model: Model,
+    out: Annotated[Path, typer.Argument(help="ONNX file to make; must not exist.")],
+    seed: NoSeed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Write an encoder or a classifier as ONNX, checked against PyTorch; needs brainssl[onnx].
+
+    Example: brainssl export runs/tuned classifier.onnx
+    """
+    from brainssl.classifier import load_model
+    from brainssl.export import export_onnx
+    from brainssl.storage import refuse_existing
+
+    refuse_existing(out)
+    with Terminal().task("export"):
+        facts = export_onnx(load_model(model), out)
+    said = "{kind} {name} in {file}; largest difference from PyTorch {difference:.1g}".format(
+        **facts, file=out
+    )
+    _answer({"onnx": str(out), **facts}, said, as_json)
 
 
 def _refuse_store(source: Path) -> None:
@@ -479,6 +569,19 @@ def _known(option: str, asked: list[str], known: tuple[str, ...]) -> tuple[str, 
         if name not in known:
             raise BadUseError(f"{option}: {name!r} is none of {', '.join(known)}")
     return wanted
+
+
+def _loggers(text: str | None) -> tuple[str, ...]:
+    """Check names of loggers, and that their packages are there, before any work begins."""
+    if not text:
+        return ()
+    from brainssl.extras import require
+    from brainssl.training.loggers import LOGGERS
+
+    names = _known("--logger", text.split(","), LOGGERS)
+    for name in names:
+        require(name)
+    return names
 
 
 def _fractions(text: str) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """Plan: what a study compares, and when two plans are of one study."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,12 @@ from typing import Any
 from brainssl.data.split import Protocol
 from brainssl.data.store import is_store
 from brainssl.errors import BrainsslError
-from brainssl.settings import Settings
-from brainssl.storage import read_json
+from brainssl.journal import read_log
+from brainssl.settings import Settings, flat
+from brainssl.storage import read_json, refuse_existing
+
+IDENTITY = "study.json"
+_NAMED = 5  # differences in an error
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class Plan:
         settings: resolved.
         reasons: why each setting is what it is.
         command: as typed, for the record.
+        loggers: of each training, beside history.csv.
     """
 
     source: Path
@@ -41,6 +47,7 @@ class Plan:
     settings: Settings
     reasons: dict[str, str]
     command: str
+    loggers: tuple[str, ...] = ()
 
 
 def identity(plan: Plan) -> dict[str, Any]:
@@ -60,17 +67,76 @@ def identity(plan: Plan) -> dict[str, Any]:
         "source": _digest_of_source(plan.source),
         "labels": _digest_of_labels(plan.labels),
         "seed": plan.seed,
-        "settings": plan.settings.model_dump(mode="json"),
+        "settings": plan.settings.written(),
     }
 
 
 def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Name what differs between two identities, settings by their keys."""
     names = [name for name in ("source", "labels", "seed") if one.get(name) != other[name]]
-    for section, values in other["settings"].items():
-        held = one.get("settings", {}).get(section, {})
-        names += [f"{section}.{key}" for key in values if held.get(key) != values[key]]
-    return names
+    # Keys of both: what a method had of its own and has no more is missing from the other.
+    held, asked = dict(flat(one.get("settings", {}))), dict(flat(other["settings"]))
+    absent = object()
+    differ = [key for key in held | asked if held.get(key, absent) != asked.get(key, absent)]
+    return names + differ
+
+
+def digest_of(own: dict[str, Any]) -> str:
+    """Return the SHA-256 of an identity."""
+    return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
+
+
+def finished_steps(out: Path) -> set[str]:
+    """Return the names of the finished steps in a study's folder."""
+    if not (out / "steps").is_dir():
+        return set()
+    return {folder.name for folder in (out / "steps").glob("[!.]*") if folder.is_dir()}
+
+
+def is_begun(out: Path, own: dict[str, Any]) -> bool:
+    """Tell whether a folder belongs to the study of this identity.
+
+    False for a folder that is absent or empty, or of a study that finished no step: nothing in it
+    need be kept.
+
+    Raises:
+        BrainsslError: it holds finished steps of another study, which would be taken for steps of
+            this one, or something else.
+    """
+    # One look at the folder: another process may be beginning the study this very moment.
+    held = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
+    file, finished = out / IDENTITY, finished_steps(out)
+    if IDENTITY not in held:
+        return _is_begun_by_log(out, own, held, finished)
+    try:
+        names = differing(read_json(file, "the identity of a study"), own)
+    except (BrainsslError, AttributeError, TypeError):
+        if not finished:
+            return False
+        raise BrainsslError(
+            f"{file} is damaged: delete it, and the study goes on if its finished steps are of "
+            "this one; or give a new folder"
+        ) from None
+    if names and finished:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        raise BrainsslError(
+            f"{out} holds finished steps of a study with another "
+            f"{', '.join(names[:_NAMED])}{more}: "
+            "choose another folder, or give what it was begun with"
+        )
+    return not names
+
+
+def _is_begun_by_log(out: Path, own: dict[str, Any], held: set[str], finished: set[str]) -> bool:
+    """Tell by the notes on finished steps, where the identity was deleted."""
+    log = read_log(out)
+    known = {name for name in finished if name in log and log[name]["study"] == digest_of(own)}
+    if finished and known == finished:
+        return True
+    beginnings = {name for name in held if name.endswith(".lock") or name.startswith(".study.")}
+    if held - beginnings or not out.is_dir():
+        refuse_existing(out)
+    return False
 
 
 def _digest_of_source(source: Path) -> str:

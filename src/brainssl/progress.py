@@ -61,3 +61,14 @@ class Terminal:
                 self.say(f"{title}: {done} of {total}")
 
         return report
+
+
+class Lines(Terminal):
+    """A line when a task is done and none before: for processes that share a terminal."""
+
+    @contextmanager
+    def task(self, title: str) -> Iterator[Report]:
+        """Yield a function of (done, total) that shows nothing."""
+        started = time.monotonic()
+        yield lambda done, total: None
+        self.say(f"{title}: done in {time.monotonic() - started:.0f} s")

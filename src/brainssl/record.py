@@ -29,12 +29,12 @@ def describe(
         shared: store and split of each protocol.
         audit: of the source, if it was a folder of images.
         rows: of results.
-        log: seconds and environment of each finished step.
+        log: notes on each finished step, see `brainssl.journal.read_log`.
     """
     warnings = [warning for data in shared.values() for warning in data.split.warnings]
-    places = [{k: v for k, v in entry.items() if k != "seconds"} for entry in log.values()]
+    places = [note["where"] for note in log.values()]
     if any(place != places[0] for place in places):
-        warnings.append("Steps ran on different machines or versions: see steps.json.")
+        warnings.append("Steps ran on different machines or versions: see log/.")
     store = next(iter(shared.values())).store
     return {
         "brainssl": __version__,
@@ -49,14 +49,14 @@ def describe(
         "protocols": list(plan.protocols),
         "label_fractions": list(plan.label_fractions),
         "classes": list(store.classes),
-        "settings": plan.settings.model_dump(mode="json"),
+        "settings": plan.settings.written(plan.methods),
         "reasons": plan.reasons | _passes(rows),
         "splits": {protocol: _split_facts(data) for protocol, data in shared.items()},
         "audit": audit,
         "best": _best(rows, plan.protocols[0]),
         "environment": places[-1] if places else environment(plan.settings),
         "warnings": warnings,
-        "seconds": round(sum(entry["seconds"] for entry in log.values()), 1),
+        "seconds": round(sum(note["seconds"] for note in log.values()), 1),
     }
 
 

@@ -2,9 +2,9 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from brainssl.evaluation.rows import result_rows
 from brainssl.settings import Settings
 from brainssl.storage import whole_folder, write_json
 from brainssl.training.finetune import finetune, passes
+from brainssl.training.loggers import build_loggers
 from brainssl.training.probe import Labelled, fit_probe
 from brainssl.training.trainer import CHECKPOINT
 
@@ -112,6 +113,7 @@ def finetune_stage(
     label_fraction: float = 1.0,
     seed: int = 0,
     progress: Progress | None = None,
+    loggers: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Fine-tune `encoder` (in place) into a new folder and return its rows of results.
 
@@ -124,11 +126,12 @@ def finetune_stage(
         label_fraction: share of the training labels that are used.
         seed: of the choice of labels, the head, the order and the augmentation.
         progress: called with (optimiser steps done, steps in all).
+        loggers: names of `brainssl.training.loggers.LOGGERS`, beside `history.csv`.
     """
     started = time.perf_counter()
     rows = data.rows(label_fraction, seed)
     request = {**facts, **data.facts(), "label_fraction": label_fraction, "seed": seed}
-    request |= {"start": _digest(encoder), "settings": settings.model_dump(mode="json")}
+    request |= {"start": _digest(encoder), "settings": settings.written(())}
     with whole_folder(out, resume=True, request=request) as folder:
         head = finetune(
             data.store,
@@ -139,6 +142,7 @@ def finetune_stage(
             settings=settings,
             seed=seed,
             progress=progress,
+            loggers=partial(build_loggers, loggers, folder, out.name),
         )
         told = facts | {"label_fraction": label_fraction, "seed": seed}
         told["passes"] = passes(settings.finetune, len(rows["train"]))
@@ -202,7 +206,7 @@ def _finish(
 ) -> list[dict[str, Any]]:
     classifier.eval().save(folder / "classifier.safetensors")
     data.split.save(folder / "split.json")
-    write_json(folder / "settings.json", settings.model_dump(mode="json"))
+    write_json(folder / "settings.json", settings.written(()))
     return _measure(classifier, data, rows, folder, settings, started)
 
 

@@ -1,8 +1,10 @@
 """Folders and files that are either whole or absent, whenever the process is killed."""
 
 import fcntl
+import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,14 +13,21 @@ from typing import Any
 
 from brainssl.errors import BrainsslError
 
+DIGESTS = "digests.json"
 _REQUEST = "request.json"
+_LOCK = ".lock"
+
+
+class BusyError(BrainsslError):
+    """Another process is at work on it: wait, or do something else."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, flush it to disk and rename it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: several writers choose their format by it.
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    # The suffix stays last: several writers choose their format by it. A random name, because
+    # processes of two machines may share a number.
+    beside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
         write(beside)
         _flush(beside)
@@ -50,7 +59,8 @@ def whole_folder(folder: Path, *, resume: bool = False, request: Any = None) -> 
     """Yield a working folder beside `folder` that takes its name when the block succeeds.
 
     After a failure or a kill the working folder stays, hidden. A later call with `resume=True`
-    and the same request finds what was there; any other starts empty.
+    and the same request finds what was there; any other starts empty. The finished folder holds
+    `digests.json`, by which `damage` tells whether its files still are what was written.
 
     Args:
         folder: to make.
@@ -58,12 +68,13 @@ def whole_folder(folder: Path, *, resume: bool = False, request: Any = None) -> 
         request: what the folder is for, JSON-serialisable: work begun for another is no use.
 
     Raises:
-        BrainsslError: `folder` exists already and is not empty, or another process is making it.
+        BrainsslError: `folder` exists already and is not empty.
+        BusyError: another process is making it.
     """
     refuse_existing(folder)
     working = working_folder(folder)
-    working.mkdir(parents=True, exist_ok=True)
-    with _locked(working):
+    with locked(working / _LOCK):
+        _refuse_just_made(folder)
         if not resume or begun_for(folder) != request:
             _empty(working)
         if request is not None:
@@ -71,13 +82,17 @@ def whole_folder(folder: Path, *, resume: bool = False, request: Any = None) -> 
         yield working
         # What a kill in the middle of write_atomically left is no part of the result.
         for leftover in [working / _REQUEST, *working.glob(".*")]:
-            leftover.unlink(missing_ok=True)
+            if leftover.name != _LOCK:
+                leftover.unlink(missing_ok=True)
+        write_json(working / DIGESTS, _digests(working))
         for file in working.rglob("*"):
             if file.is_file():
                 _flush(file)
         if folder.exists():
             folder.rmdir()
+        # The lock goes along, so that nobody begins the same folder in between.
         working.rename(folder)
+        (folder / _LOCK).unlink()
 
 
 def begun_for(folder: Path) -> Any:
@@ -91,6 +106,37 @@ def working_folder(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.partial")
 
 
+def is_busy(folder: Path) -> bool:
+    """Tell whether a living process is making `folder`."""
+    try:
+        handle = os.open(working_folder(folder) / _LOCK, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def damage(folder: Path) -> str | None:
+    """Name a file of a finished folder that is not what was written; None if all are.
+
+    A folder without `digests.json` is taken as it is, and so are folders within: loggers may go on
+    writing there.
+    """
+    record = folder / DIGESTS
+    if not record.is_file():
+        return None
+    try:
+        written = dict(json.loads(record.read_text(encoding="utf-8")))
+        return next((n for n, facts in written.items() if not _is_intact(folder / n, *facts)), None)
+    except (OSError, ValueError, TypeError):
+        return DIGESTS
+
+
 def refuse_existing(folder: Path) -> None:
     """Raise BrainsslError unless `folder` is absent or empty: nothing finished is overwritten."""
     if folder.name in ("", ".."):
@@ -102,25 +148,96 @@ def refuse_existing(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a lock on a folder that ends with the process, however it ends."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise BrainsslError(f"another process is at work in {folder}: wait for it") from None
+def locked(
+    file: Path, *, shared: bool = False, waiting: Callable[[], object] | None = None
+) -> Iterator[None]:
+    """Hold a lock that ends with the process, however it ends.
+
+    Args:
+        file: that stands for the lock, made where there is none; its name ends in `.lock`. No
+            folder, because network file systems know locks of files alone.
+        shared: whether others may hold it at the same time if they share it, too.
+        waiting: called if another process holds it, before waiting for that process; without it,
+            nobody waits.
+
+    Raises:
+        BusyError: another process holds it, and `waiting` is not given.
+    """
+    handle = _lock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, waiting)
     try:
         yield
     finally:
         os.close(handle)
 
 
+def _lock(file: Path, mode: int, waiting: Callable[[], object] | None) -> int:
+    while True:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:  # the folder was renamed this very moment
+            continue
+        try:
+            fcntl.flock(handle, mode | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is None:
+                os.close(handle)
+                raise BusyError(
+                    f"another process is at work in {file.parent}: wait for it"
+                ) from None
+            waiting()
+            fcntl.flock(handle, mode)
+        except OSError as error:
+            os.close(handle)
+            raise BrainsslError(
+                f"{file} cannot be locked ({error.strerror}): choose a folder on a disk that "
+                "knows file locks"
+            ) from None
+        if _is_at(handle, file):
+            return handle
+        os.close(handle)
+
+
+def _is_at(handle: int, file: Path) -> bool:
+    """Tell whether an open file still has its name: a lock on a deleted one stands for nothing."""
+    try:
+        return os.path.samestat(os.fstat(handle), file.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _refuse_just_made(folder: Path) -> None:
+    """Look again, now with the lock: another process may have finished since the first look."""
+    if folder.is_dir() and any(folder.iterdir()):
+        shutil.rmtree(working_folder(folder))
+        raise BusyError(f"another process has just made {folder}: use that")
+
+
+def _is_intact(file: Path, size: int, digest: str) -> bool:
+    try:
+        # The size first: it is to be had at once.
+        return file.stat().st_size == size and _digest(file) == digest
+    except OSError:
+        return False
+
+
+def _digests(folder: Path) -> dict[str, tuple[int, str]]:
+    """Return size in bytes and SHA-256 of each file by its name."""
+    own = (_LOCK, DIGESTS)
+    files = sorted(file for file in folder.iterdir() if file.is_file() and file.name not in own)
+    return {file.name: (file.stat().st_size, _digest(file)) for file in files}
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def _empty(folder: Path) -> None:
     for entry in folder.iterdir():
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
-        else:
+        elif entry.name != _LOCK:
             entry.unlink()
 
 

@@ -1,58 +1,52 @@
 """The whole comparison: a grid of steps, each one complete or absent."""
 
-import shutil
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from brainssl.classifier import device_of
-from brainssl.data.audit import audit_scan
-from brainssl.data.balance import balance
 from brainssl.data.dataset import Data
-from brainssl.data.scan import scan
-from brainssl.data.split import PARTS, Protocol, make_split
-from brainssl.data.store import ImageStore, is_store, prepare
+from brainssl.data.split import PARTS
 from brainssl.encoders import Encoder, build_encoder, load_encoder
 from brainssl.errors import BrainsslError
-from brainssl.plan import Plan, differing, identity
-from brainssl.progress import Report, Terminal
+from brainssl.grid import Step, grid
+from brainssl.journal import read_log
+from brainssl.plan import Plan
+from brainssl.preparation import Prepared, prepared
+from brainssl.progress import Lines, Report, Terminal
 from brainssl.record import describe, environment
 from brainssl.reporting import render_report
 from brainssl.stages import Features, finetune_stage, probe_stage
-from brainssl.storage import read_json, refuse_existing, write_atomically, write_json
+from brainssl.storage import BusyError, is_busy, read_json, write_json
 from brainssl.training.pretrain import pretrain
-from brainssl.views.recipes import augment_table2
 
-UNTRAINED = "untrained"
-SUPERVISED = "supervised"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One cell of the grid: `run` makes the folder of this name, with results if `measured`."""
-
-    name: str
-    run: Callable[[Path, Report], object]
-    measured: bool = True
+_POLL_SECONDS = 1.0
 
 
 @dataclass
 class Study:
-    """A study in its folder. `run` does what is not done yet and writes results and report."""
+    """A study in its folder. `run` does what is not done yet and writes results and report.
+
+    Several processes may run the same study at once: they share the steps.
+    """
 
     plan: Plan
     out: Path
     terminal: Terminal
     failed: list[dict[str, str]] = field(default_factory=list)
+    _features: dict[tuple[str, str, int], Features] = field(default_factory=dict, init=False)
 
-    def run(self) -> Path:
+    def run(self, beside: AbstractContextManager[object] | None = None) -> Path:
         """Run the grid and return the path of the report.
 
-        A step that fails is reported and the others go on; finished steps are never run again.
+        A step that fails is reported and the others go on. Finished steps are not run again,
+        unless a file of theirs is damaged.
+
+        Args:
+            beside: entered while steps are run, such as `brainssl.workers.workers`.
 
         Raises:
             BrainsslError: the source or the plan is of no use, `out` holds another study, or
@@ -61,183 +55,163 @@ class Study:
         # First what would make every step fail.
         build_encoder(**self.plan.settings.encoder.model_dump(), seed=self.plan.seed)
         device_of(self.plan.settings.run)
-        self._claim(identity(self.plan))
-        store, audit = self._store()
-        shared = {protocol: self._data(store, protocol) for protocol in self.plan.protocols}
-        total = sum(1 for _ in self._steps(shared))
-        rows: list[dict[str, Any]] = []
-        for number, step in enumerate(self._steps(shared), start=1):
-            rows += self._finish(step, f"[{number}/{total}] {step.name}")
-        if not rows:
-            raise BrainsslError(
-                f"no step succeeded; the first, {self.failed[0]['step']}: {self.failed[0]['error']}"
-            )
-        study = describe(self.plan, shared, audit, rows, self._log()) | {"failed": self.failed}
-        write_json(self.out / "results.json", {"study": study, "rows": rows})
-        with self.terminal.task("report"):
-            return render_report(self.out)
+        with prepared(self.plan, self.out, self.terminal) as ground:
+            for data in ground.data.values():
+                self._announce(data)
+            if beside:
+                self.terminal = Lines(quiet=self.terminal.console.quiet)
+            with beside or nullcontext():
+                self._work_off(ground)
+            rows = self._collect(ground)
+            study = describe(self.plan, ground.data, ground.audit, rows, read_log(self.out))
+            study["failed"] = self.failed
+            write_json(self.out / "results.json", {"study": study, "rows": rows})
+            with self.terminal.task("report"):
+                return render_report(self.out)
 
-    def _claim(self, own: dict[str, Any]) -> None:
-        """Refuse a folder that holds finished steps of another study: they would be reused.
+    def work(self) -> None:
+        """Do steps beside another process that runs the study, and leave the results to it."""
+        with prepared(self.plan, self.out, Terminal(quiet=True)) as ground:
+            self._work_off(ground)
 
-        What a study left that finished no step is taken away.
-        """
-        file, steps = self.out / "study.json", self.out / "steps"
-        if not file.is_file():
-            refuse_existing(self.out)
-        elif other := differing(read_json(file, "the identity of a study"), own):
-            if steps.is_dir() and any(not step.name.startswith(".") for step in steps.iterdir()):
-                raise BrainsslError(
-                    f"{self.out} holds finished steps of a study with another {', '.join(other)}: "
-                    "choose another folder, or give what it was begun with"
-                )
-            for name in ("store", "store-paper", "audit", "splits", "steps"):
-                _remove(self.out / name)
-        write_json(file, own)
-
-    def _store(self) -> tuple[ImageStore, dict[str, Any] | None]:
-        """Open the source's store, or scan, audit and prepare the source into `out/store`."""
-        path, size = self.out / "store", self.plan.settings.encoder.image_size
-        if is_store(self.plan.source):
-            store = ImageStore.open(self.plan.source)
-            store.require_size(size)
-            path.unlink(missing_ok=True)
-            path.symlink_to(self.plan.source.resolve(), target_is_directory=True)
-            return store, None
-        if is_store(path):
-            return ImageStore.open(path), read_json(self.out / "audit" / "audit.json", "an audit")
-        with self.terminal.task("scan") as progress:
-            found = scan(self.plan.source, labels=self.plan.labels, progress=progress)
-        with self.terminal.task("audit"):
-            audit = audit_scan(found, out=self.out / "audit")
-        with self.terminal.task("prepare") as progress:
-            return prepare(found, path, size=size, progress=progress), audit
-
-    def _data(self, store: ImageStore, protocol: Protocol) -> Data:
-        if protocol == "paper":
-            store = self._balanced(store)
-        chosen = self.plan.settings.split.model_dump()
-        split = make_split(store.manifest, protocol=protocol, seed=self.plan.seed, **chosen)
-        data = Data(store, split)
-        split.save(self.out / "splits" / f"{protocol}.json")
+    def _announce(self, data: Data) -> None:
+        split = data.split
         counts = ", ".join(f"{part} {len(split.ids(part))}" for part in PARTS)
-        self.terminal.say(f"split {protocol}: {counts}; digest {split.digest[:12]}")
+        self.terminal.say(f"split {split.protocol}: {counts}; digest {split.digest[:12]}")
         for warning in split.warnings:
             self.terminal.say(f"warning: {warning}")
-        return data
 
-    def _balanced(self, store: ImageStore) -> ImageStore:
-        path = self.out / "store-paper"
-        if is_store(path):
-            return ImageStore.open(path)
-        with self.terminal.task("balance by augmentation") as progress:
-            seed = self.plan.seed
-            return balance(store, path, augment=augment_table2, seed=seed, progress=progress)
+    def _work_off(self, ground: Prepared) -> None:
+        """Settle every step; those that another process is making wait until nothing else is left.
 
-    def _steps(self, shared: dict[Protocol, Data]) -> Iterator[Step]:
-        """Yield the grid in the order in which it runs."""
-        for data in shared.values():
-            for seed in range(self.plan.seed, self.plan.seed + self.plan.seeds):
-                yield from self._steps_of_seed(data, seed)
+        Other processes make no promise, so their steps are looked at again and again: if one dies,
+        its step is done here.
+        """
+        steps = grid(self.plan)
+        left = list(enumerate(steps, start=1))
+        told: set[str] = set()
+        while left:
+            later = [
+                (number, step)
+                for number, step in left
+                if not self._settle(step, f"[{number}/{len(steps)}] {step.name}", ground)
+            ]
+            if len(later) == len(left):
+                busy = {step.name for _, step in left if is_busy(self._folder(step.name))}
+                if busy - told:
+                    self.terminal.say(f"waiting for another process: {', '.join(sorted(busy))}")
+                    told |= busy
+                time.sleep(_POLL_SECONDS)
+            left = later
 
-    def _steps_of_seed(self, data: Data, seed: int) -> Iterator[Step]:
-        settings, protocol = self.plan.settings, data.split.protocol
-        device = device_of(settings.run)
-        fresh = partial(build_encoder, **settings.encoder.model_dump(), seed=seed)
-        yield from self._probes(data, Features(fresh, data.store, device), UNTRAINED, seed)
-        for method in self.plan.methods:
-            name = f"pretrain-{method}-{protocol}-s{seed}"
-            yield Step(name, partial(self._pretrain, data, method, seed), measured=False)
-            load = partial(load_encoder, self.out / "steps" / name)
-            yield from self._probes(data, Features(load, data.store, device), method, seed)
-            yield from self._finetunings(data, load, method, "finetune", seed)
-        yield from self._finetunings(data, fresh, SUPERVISED, "supervised", seed)
-
-    def _pretrain(self, data: Data, method: str, seed: int, folder: Path, report: Report) -> None:
-        pretrain(
-            data.store,
-            data.split,
-            folder,
-            method=method,
-            settings=self.plan.settings,
-            seed=seed,
-            resume=True,
-            progress=report,
-        )
-
-    def _probes(self, data: Data, features: Features, method: str, seed: int) -> Iterator[Step]:
-        for fraction in self.plan.label_fractions:
-
-            def run(folder: Path, report: Report, fraction: float = fraction) -> None:
-                probe_stage(
-                    data,
-                    features,
-                    folder,
-                    facts={"method": method},
-                    settings=self.plan.settings,
-                    label_fraction=fraction,
-                    seed=seed,
-                    progress=report,
-                )
-
-            yield Step(f"linear-{method}-{data.split.protocol}-f{fraction:g}-s{seed}", run)
-
-    def _finetunings(
-        self, data: Data, load: Callable[[], Encoder], method: str, stage: str, seed: int
-    ) -> Iterator[Step]:
-        for fraction in self.plan.label_fractions:
-
-            def run(folder: Path, report: Report, fraction: float = fraction) -> None:
-                finetune_stage(
-                    data,
-                    load(),
-                    folder,
-                    facts={"method": method, "stage": stage},
-                    settings=self.plan.settings,
-                    label_fraction=fraction,
-                    seed=seed,
-                    progress=report,
-                )
-
-            name = method if stage == SUPERVISED else f"{stage}-{method}"
-            yield Step(f"{name}-{data.split.protocol}-f{fraction:g}-s{seed}", run)
-
-    def _finish(self, step: Step, title: str) -> list[dict[str, Any]]:
-        """Run a step unless its folder is there, and return its rows of results."""
-        folder = self.out / "steps" / step.name
+    def _settle(self, step: Step, title: str, ground: Prepared) -> bool:
+        """Do a step unless it is done or cannot be; False if it must wait for another process."""
+        folder, journal = self._folder(step.name), ground.journal
+        if folder.is_dir() or journal.failure(step.name):
+            return True
+        if step.pretraining and not self._folder(step.pretraining).is_dir():
+            return journal.failure(step.pretraining) is not None
+        if is_busy(folder):
+            return False
+        started = time.perf_counter()
         try:
-            if not folder.is_dir():
-                started = time.perf_counter()
-                with self.terminal.task(title) as progress:
-                    step.run(folder, progress)
-                self._note(step.name, time.perf_counter() - started)
-            if not step.measured:
-                return []
-            rows: list[dict[str, Any]] = read_json(folder / "rows.json", "the results of a step")
+            with self.terminal.task(title) as progress:
+                self._make(step, ground.data[step.protocol], folder, progress)
+        except BusyError:
+            return False
         except Exception as error:  # noqa: BLE001 - one failed step must not cost the others
-            message = " ".join(str(error).split()) or type(error).__name__
-            trace = self.out / "failed" / f"{step.name}.txt"
-            text = traceback.format_exc()
-            write_atomically(trace, lambda beside: beside.write_text(text, encoding="utf-8"))
-            self.failed.append(
-                {"step": step.name, "error": message, "trace": f"failed/{trace.name}"}
+            failure = journal.fail(step.name, error)
+            trace = self.out / failure["trace"]
+            self.terminal.say(f"{title}: FAILED: {failure['error']} (see {trace})")
+        else:
+            where = environment(self.plan.settings)
+            journal.finish(step.name, time.perf_counter() - started, where)
+        return True
+
+    def _make(self, step: Step, data: Data, folder: Path, progress: Report) -> None:
+        if step.stage == "pretrain":
+            pretrain(
+                data.store,
+                data.split,
+                folder,
+                method=step.method,
+                settings=self.plan.settings,
+                seed=step.seed,
+                resume=True,
+                loggers=self.plan.loggers,
+                progress=progress,
+                say=self.terminal.say,
             )
-            self.terminal.say(f"{title}: FAILED: {message} (see {trace})")
+            return
+        settings = self.plan.settings.of(step.method)
+        assert step.label_fraction is not None
+        if step.stage == "linear":
+            probe_stage(
+                data,
+                self._features_for(step, data),
+                folder,
+                facts={"method": step.method},
+                settings=settings,
+                label_fraction=step.label_fraction,
+                seed=step.seed,
+                progress=progress,
+            )
+        else:
+            finetune_stage(
+                data,
+                self._encoder(step),
+                folder,
+                facts={"method": step.method, "stage": step.stage},
+                settings=settings,
+                label_fraction=step.label_fraction,
+                seed=step.seed,
+                progress=progress,
+                loggers=self.plan.loggers,
+            )
+
+    def _encoder(self, step: Step) -> Encoder:
+        if step.pretraining:
+            return load_encoder(self._folder(step.pretraining))
+        return build_encoder(**self.plan.settings.encoder.model_dump(), seed=step.seed)
+
+    def _features_for(self, step: Step, data: Data) -> Features:
+        """Return an encoder's features, which its probes share; only the last are kept."""
+        key = (step.protocol, step.method, step.seed)
+        if key not in self._features:
+            device = device_of(self.plan.settings.run)
+            self._features = {key: Features(partial(self._encoder, step), data.store, device)}
+        return self._features[key]
+
+    def _collect(self, ground: Prepared) -> list[dict[str, Any]]:
+        """Return the rows of all finished steps, and fill `failed` with the other steps."""
+        rows: list[dict[str, Any]] = []
+        undone: dict[str, list[str]] = {}
+        for step in grid(self.plan):
+            try:
+                rows += self._rows(step)
+            except BrainsslError as error:
+                failure = ground.journal.failure(step.name)
+                cause = ground.journal.failure(step.pretraining) if step.pretraining else None
+                if not failure and cause:
+                    undone.setdefault(cause["step"], []).append(step.name)
+                    told = f"not done, because {cause['step']} failed"
+                    failure = cause | {"step": step.name, "error": told}
+                self.failed.append(failure or ground.journal.fail(step.name, error))
+        for pretraining, names in undone.items():
+            self.terminal.say(f"not done, because {pretraining} failed: {', '.join(names)}")
+        if not rows:
+            first = self.failed[0]
+            raise BrainsslError(f"no step succeeded; the first, {first['step']}: {first['error']}")
+        return rows
+
+    def _rows(self, step: Step) -> list[dict[str, Any]]:
+        folder = self._folder(step.name)
+        if not folder.is_dir():
+            raise BrainsslError(f"{folder} is missing: run the study again")
+        if not step.measured:
             return []
+        rows = read_json(folder / "rows.json", "the results of a step")
         return [row | {"step": f"steps/{step.name}"} for row in rows]
 
-    def _log(self) -> dict[str, dict[str, Any]]:
-        """Return how long each finished step took and where it ran, over all calls."""
-        file = self.out / "steps.json"
-        return read_json(file, "the log of steps") if file.is_file() else {}
-
-    def _note(self, name: str, seconds: float) -> None:
-        entry = {"seconds": round(seconds, 1), **environment(self.plan.settings)}
-        write_json(self.out / "steps.json", self._log() | {name: entry})
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    def _folder(self, name: str) -> Path:
+        return self.out / "steps" / name

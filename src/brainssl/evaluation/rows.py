@@ -6,7 +6,7 @@ from typing import Any
 from brainssl.evaluation.intervals import resample
 from brainssl.evaluation.metrics import evaluate, per_class
 from brainssl.evaluation.predictions import SPLITS, Predictions
-from brainssl.settings import EvaluationSettings
+from brainssl.sections import EvaluationSettings
 
 
 def result_rows(

@@ -1,10 +1,11 @@
-"""SimCLR training views per second, beside the limit and beside lightly, in one run.
+"""Training views per second of each method, beside the limit and beside lightly, in one run.
 
 The limit is the same model, loss and optimiser stepping on one batch of views that is already
 there: what would remain if reading, augmentation, Lightning and checkpoints cost nothing. lightly
 is what a user would otherwise pick: its SimCLR transform in a DataLoader with a worker a core, its
-loss, Lightning, the same encoder, precision, memory format and batch. Its recipe is a colour one
-with more operations, as it comes: this compares what one gets, not two ways to one thing.
+loss, Lightning, the same encoder, precision, memory format and batch; for SimCLR alone. Its recipe
+is a colour one with more operations, as it comes: this compares what one gets, not two ways to one
+thing.
 Ours is timed over the end of an epoch, with its checkpoint and history.
 
     python benchmarks/throughput.py --out results/throughput.json
@@ -34,7 +35,8 @@ from torch import Tensor, nn
 from brainssl.data.split import Split
 from brainssl.data.store import ImageStore, write_store
 from brainssl.encoders import build_encoder
-from brainssl.methods import build_method
+from brainssl.methods import METHODS, build_method
+from brainssl.methods.method import Crop
 from brainssl.settings import Settings, load_settings
 from brainssl.training.pretrain import pretrain
 from brainssl.training.trainer import without_decay
@@ -43,8 +45,9 @@ from brainssl.views.recipes import to_unit
 
 @dataclass(frozen=True)
 class Case:
-    """An encoder at an image size (pixels), a batch (images) and the steps of a round."""
+    """A method, an encoder, an image size (pixels), a batch (images) and the steps of a round."""
 
+    method: str
     encoder: str
     image_size: int
     batch_size: int
@@ -52,7 +55,13 @@ class Case:
 
 
 WARM = 3
-CASES = (Case("resnet18", 96, 64, 30), Case("resnet50", 224, 32, 6))
+CASES = (
+    Case("simclr", "resnet18", 96, 64, 30),
+    Case("simclr", "resnet50", 224, 32, 6),
+    Case("byol", "resnet18", 96, 64, 15),
+    Case("dino", "resnet18", 96, 64, 15),
+    Case("mocov3", "resnet18", 96, 64, 15),
+)
 
 
 def main() -> None:
@@ -67,9 +76,14 @@ def main() -> None:
         dataclasses.replace(case, steps=arguments.steps) if arguments.steps else case
         for case in CASES
     ]
-    figures = [measure(case, arguments.rounds, lightly=not arguments.no_lightly) for case in cases]
+    figures = [
+        measure(
+            case, arguments.rounds, lightly=case.method == "simclr" and not arguments.no_lightly
+        )
+        for case in cases
+    ]
     command = shlex.join(["python", *sys.argv])
-    what = {"what": "SimCLR training views per second", "command": command}
+    what = {"what": "training views per second", "command": command}
     result = {**what, **machine(), "cases": figures}
     print(json.dumps(result, indent=2))
     if arguments.out:
@@ -81,8 +95,8 @@ def measure(case: Case, rounds: int, *, lightly: bool) -> dict[str, Any]:
     settings, steps = settings_of(case), case.steps
     images = case.batch_size * steps
     rivals: dict[str, Callable[[ImageStore], float]] = {
-        "limit": lambda store: at_the_limit(store, settings, steps),
-        "brainssl": lambda store: with_brainssl(store, settings, steps),
+        "limit": lambda store: at_the_limit(store, case.method, settings, steps),
+        "brainssl": lambda store: with_brainssl(store, case.method, settings, steps),
     }
     if lightly:
         rivals["lightly"] = lambda store: with_lightly(store, settings, steps)
@@ -133,24 +147,32 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def at_the_limit(store: ImageStore, settings: Settings, steps: int) -> float:
+def crops_of(name: str, settings: Settings) -> tuple[Crop, ...]:
+    """Return the views that a method takes of an image."""
+    crops: tuple[Crop, ...] = METHODS[name].crops(settings.section(name))
+    return crops
+
+
+def at_the_limit(store: ImageStore, name: str, settings: Settings, steps: int) -> float:
     """Step on one resident batch of views."""
     size, count = settings.encoder.image_size, settings.pretrain.batch_size
     encoder = build_encoder(**settings.encoder.model_dump(), seed=0)
-    method = build_method("simclr", encoder, settings).to(device())
+    method = build_method(name, encoder, settings.section(name)).to(device())
     method.to(memory_format=torch.channels_last)
     groups = without_decay(method, weight_decay=settings.pretrain.weight_decay, lr=1e-3)
     optimizer = torch.optim.AdamW(groups, fused=True)
-    views = to_unit(torch.from_numpy(store.images[: 2 * count])).to(device())
-    pair = list(views.view(2, count, 1, size, size))
+    images = to_unit(torch.from_numpy(store.images[:count])).to(device())
+    sides = [crop.side(size) for crop in crops_of(name, settings)]
+    views = [images[:, :, :side, :side].contiguous() for side in sides]
 
     def step() -> None:
         with torch.autocast(device().type, torch.bfloat16):
-            loss = method.loss(pair)
+            loss = method.loss(views)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(method.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
+        method.after_step()
 
     for _ in range(WARM):
         step()
@@ -159,17 +181,17 @@ def at_the_limit(store: ImageStore, settings: Settings, steps: int) -> float:
     for _ in range(steps):
         step()
     synchronise()
-    return 2 * count * steps / (time.perf_counter() - started)
+    return len(views) * count * steps / (time.perf_counter() - started)
 
 
-def with_brainssl(store: ImageStore, settings: Settings, steps: int) -> float:
+def with_brainssl(store: ImageStore, name: str, settings: Settings, steps: int) -> float:
     """Pretrain for two epochs, through everything that a user's run goes through."""
     clock = Clock(steps)
     split = Split("image", 0, train=tuple(store.manifest["image_id"]), val=(), test=())
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        pretrain(store, split, out, method="simclr", settings=settings, progress=clock)
-    return 2 * settings.pretrain.batch_size / clock.seconds_a_step()
+        pretrain(store, split, out, method=name, settings=settings, progress=clock)
+    return len(crops_of(name, settings)) * settings.pretrain.batch_size / clock.seconds_a_step()
 
 
 def with_lightly(store: ImageStore, settings: Settings, steps: int) -> float:
@@ -196,9 +218,9 @@ def with_lightly(store: ImageStore, settings: Settings, steps: int) -> float:
         def __init__(self) -> None:
             super().__init__()
             encoder = build_encoder(**settings.encoder.model_dump(), seed=0)
-            method = build_method("simclr", encoder, settings)
+            method = build_method("simclr", encoder, settings.section("simclr"))
             self.network = nn.Sequential(*method.children())
-            self.loss = NTXentLoss(temperature=settings.simclr.temperature)
+            self.loss = NTXentLoss(temperature=settings.section("simclr").temperature)  # type: ignore[attr-defined]
 
         def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
             first, second = (self.network(view) for view in batch)

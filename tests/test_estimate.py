@@ -174,7 +174,7 @@ def test_a_finished_study_has_nothing_left(plan: Plan, tmp_path: Path) -> None:
     finish(plan, out, {step.name: 2.0 for step in grid(plan)})
     found = estimate(plan, out, measure=never)
     assert found.seconds == 0
-    assert "18 steps, 18 finished" in found.text()
+    assert "20 steps, 20 finished" in found.text()
 
 
 def test_before_preparation_files_are_counted(
@@ -205,15 +205,16 @@ def test_the_table_has_a_line_for_each_stage_and_method(plan: Plan, tmp_path: Pa
     finish(plan, tmp_path / "out", {"pretrain-simclr-grouped-s0": 7000.0})
     found = estimate(plan, tmp_path / "out", measure=fixed)
     lines = found.text().splitlines()
-    cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines[1:6]]
+    cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines[1:7]]
     assert [row[:7] for row in cells] == [
         ["linear", "untrained", "grouped", "0.5, 1", "0, 1", "4", "0"],
+        ["linear", "random_labels", "grouped", "1", "0, 1", "2", "0"],
         ["pretrain", "simclr", "grouped", "0, 1", "2", "1", "1 h 57 min"],
         ["linear", "simclr", "grouped", "0.5, 1", "0, 1", "4", "0"],
         ["finetune", "simclr", "grouped", "0.5, 1", "0, 1", "4", "0"],
         ["supervised", "supervised", "grouped", "0.5, 1", "0, 1", "4", "0"],
     ]
-    assert "18 steps, 1 finished, on 60 images." in lines
+    assert "20 steps, 1 finished, on 60 images." in lines
     assert "estimate" in found.text()
     facts = json.loads(json.dumps(found.facts()))
     assert [step["step"] for step in facts["steps"]] == [step.name for step in grid(plan)]

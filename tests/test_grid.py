@@ -43,6 +43,11 @@ def test_there_is_one_step_for_each_cell(plan: Plan) -> None:
         for protocol in ("grouped", "image")
         for seed in (5, 6, 7)
     }
+    expected |= {
+        ("linear", "random_labels", protocol, seed, 1.0)
+        for protocol in ("grouped", "image")
+        for seed in (5, 6, 7)
+    }
     assert {(s.stage, s.method, s.protocol, s.seed, s.label_fraction) for s in steps} == expected
     assert len(steps) == len(expected) == len({step.name for step in steps})
 
@@ -51,7 +56,8 @@ def test_a_pretraining_comes_before_those_that_need_it(plan: Plan) -> None:
     names = [step.name for step in grid(plan)]
     needs = {step.name: step.pretraining for step in grid(plan)}
     for name, pretraining in needs.items():
-        trained = name.startswith(("linear-", "finetune-")) and "untrained" not in name
+        fresh = "untrained" in name or "random_labels" in name
+        trained = name.startswith(("linear-", "finetune-")) and not fresh
         assert (pretraining is not None) == trained
         if pretraining:
             assert names.index(pretraining) < names.index(name)

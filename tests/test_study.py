@@ -109,6 +109,10 @@ def test_there_is_a_row_for_each_cell_of_the_grid(finished: Path) -> None:
         for protocol in ("grouped", "paper")
         for fraction in (0.5, 1.0)
         for split in ("train", "val", "test")
+    } | {
+        ("random_labels", "linear", protocol, 1.0, 0, split)
+        for protocol in ("grouped", "paper")
+        for split in ("train", "val", "test")
     }
     assert cells == expected
     assert len(rows) == len(expected)
@@ -255,15 +259,24 @@ def test_a_failed_step_is_reported_and_the_others_go_on(
     assert "RuntimeError" in (out / trace).read_text()
     assert len(list((out / "failed").iterdir())) == 1
     said = capsys.readouterr().err
-    assert f"[2/5] {pretraining}: FAILED: out of memory" in said
+    assert f"[3/6] {pretraining}: FAILED: out of memory" in said
     assert f"{because}: {', '.join(undone)}\n" in said
-    assert {row["method"] for row in content["rows"]} == {"untrained", "supervised"}
+    assert {row["method"] for row in content["rows"]} == {
+        "untrained",
+        "random_labels",
+        "supervised",
+    }
 
     monkeypatch.undo()
     Study(plan, out, Terminal(quiet=True)).run()
     assert results(out)["study"]["failed"] == []
     assert not (out / trace).exists()
-    assert {row["method"] for row in results(out)["rows"]} == {"untrained", "simclr", "supervised"}
+    assert {row["method"] for row in results(out)["rows"]} == {
+        "untrained",
+        "random_labels",
+        "simclr",
+        "supervised",
+    }
 
 
 def test_a_prepared_store_is_a_source(finished: Path, tmp_path: Path) -> None:
@@ -375,6 +388,7 @@ def begun(shared_store: ImageStore, tmp_path: Path) -> Study:
 
 
 UNTRAINED = "linear-untrained-grouped-f1-s0"
+RANDOM = "linear-random_labels-grouped-f1-s0"
 PRETRAINING = "pretrain-simclr-grouped-s0"
 LINEAR = "linear-simclr-grouped-f1-s0"
 TUNED = "finetune-simclr-grouped-f1-s0"
@@ -390,7 +404,7 @@ def taken(study: Study, step: str) -> ExitStack:
 
 def test_one_process_alone_takes_the_steps_in_their_order(begun: Study, fakes: Fakes) -> None:
     begun.work()
-    assert fakes.made == [UNTRAINED, PRETRAINING, LINEAR, TUNED, LAST]
+    assert fakes.made == [UNTRAINED, RANDOM, PRETRAINING, LINEAR, TUNED, LAST]
 
 
 def test_a_step_of_a_process_that_dies_is_taken_up(
@@ -405,7 +419,7 @@ def test_a_step_of_a_process_that_dies_is_taken_up(
 
     monkeypatch.setattr(begun.terminal, "say", say)
     begun.work()
-    assert fakes.made == [UNTRAINED, LAST, PRETRAINING, LINEAR, TUNED]
+    assert fakes.made == [UNTRAINED, RANDOM, LAST, PRETRAINING, LINEAR, TUNED]
     assert f"waiting for another process: {PRETRAINING}" in said
 
 
@@ -414,7 +428,7 @@ def test_what_another_process_makes_is_used(begun: Study, fakes: Fakes) -> None:
     other.enter_context(whole_folder(begun.out / "steps" / PRETRAINING))
     fakes.then = lambda name: name == LAST and other.close()
     begun.work()
-    assert fakes.made == [UNTRAINED, LAST, LINEAR, TUNED]
+    assert fakes.made == [UNTRAINED, RANDOM, LAST, LINEAR, TUNED]
 
 
 def test_what_fails_in_another_process_is_not_tried_here(begun: Study, fakes: Fakes) -> None:
@@ -427,13 +441,13 @@ def test_what_fails_in_another_process_is_not_tried_here(begun: Study, fakes: Fa
 
     fakes.then = fail
     begun.work()
-    assert fakes.made == [UNTRAINED, LAST]
+    assert fakes.made == [UNTRAINED, RANDOM, LAST]
 
 
 def test_what_failed_in_an_earlier_run_is_tried_again(begun: Study, fakes: Fakes) -> None:
     Journal(begun.out, "", 0.0).fail(PRETRAINING, RuntimeError("out of memory"))
     begun.work()
-    assert fakes.made == [UNTRAINED, PRETRAINING, LINEAR, TUNED, LAST]
+    assert fakes.made == [UNTRAINED, RANDOM, PRETRAINING, LINEAR, TUNED, LAST]
 
 
 def test_who_comes_a_moment_late_to_a_step_puts_it_off(
@@ -449,5 +463,5 @@ def test_who_comes_a_moment_late_to_a_step_puts_it_off(
 
     monkeypatch.setattr(module, "pretrain", pretrain)
     begun.work()
-    assert fakes.made == [UNTRAINED, LAST, PRETRAINING, LINEAR, TUNED]
+    assert fakes.made == [UNTRAINED, RANDOM, LAST, PRETRAINING, LINEAR, TUNED]
     assert not (begun.out / "failed").exists()

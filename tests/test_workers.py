@@ -79,7 +79,7 @@ def test_workers_do_the_steps_and_end(
     said = capfd.readouterr()
     assert said.out == ""
     assert [line.partition(": done in")[0] for line in said.err.splitlines()] == [
-        f"[{number}/2] {step.name}" for number, step in enumerate(grid(plan), start=1)
+        f"[{number}/{len(steps)}] {step.name}" for number, step in enumerate(grid(plan), start=1)
     ]
 
 

@@ -9,6 +9,7 @@ from brainssl.plan import Plan
 
 UNTRAINED = "untrained"
 SUPERVISED = "supervised"
+RANDOM_LABELS = "random_labels"
 
 Stage = Literal["pretrain", "linear", "finetune", "supervised"]
 
@@ -19,7 +20,8 @@ class Step:
 
     Attributes:
         stage: what is done.
-        method: of self-supervision, or UNTRAINED or SUPERVISED.
+        method: of self-supervision, or UNTRAINED, RANDOM_LABELS (an untrained encoder too) or
+            SUPERVISED.
         protocol: how the data are split.
         seed: of the training.
         label_fraction: share of the training labels; None for a pretraining, which uses none.
@@ -46,7 +48,7 @@ class Step:
     @property
     def pretraining(self) -> str | None:
         """Name of the step that makes its encoder; None where the encoder is a fresh one."""
-        if not self.measured or self.method in (UNTRAINED, SUPERVISED):
+        if not self.measured or self.method in (UNTRAINED, RANDOM_LABELS, SUPERVISED):
             return None
         return Step("pretrain", self.method, self.protocol, self.seed).name
 
@@ -67,6 +69,7 @@ def _steps_of_seed(plan: Plan, protocol: Protocol, seed: int) -> Iterator[Step]:
             yield Step(stage, method, protocol, seed, fraction)
 
     yield from measured("linear", UNTRAINED)
+    yield Step("linear", RANDOM_LABELS, protocol, seed, max(plan.label_fractions))
     for method in plan.methods:
         yield Step("pretrain", method, protocol, seed)
         yield from measured("linear", method)

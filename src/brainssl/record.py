@@ -11,6 +11,7 @@ from brainssl import __version__
 from brainssl.classifier import device_of
 from brainssl.data.dataset import Data
 from brainssl.data.split import PARTS, Protocol
+from brainssl.grid import RANDOM_LABELS
 from brainssl.plan import Plan
 from brainssl.settings import Settings
 
@@ -106,7 +107,11 @@ def _passes(rows: list[dict[str, Any]]) -> dict[str, str]:
 
 def _best(rows: list[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
     """Name the classifier with the best validation macro F1: the test set must not choose."""
-    candidates = [row for row in rows if row["split"] == "val" and row["protocol"] == protocol]
+    candidates = [
+        row
+        for row in rows
+        if (row["split"], row["protocol"]) == ("val", protocol) and row["method"] != RANDOM_LABELS
+    ]
     if not candidates:
         return {}
     best = max(candidates, key=lambda row: row["metrics"]["f1_macro"] or 0.0)

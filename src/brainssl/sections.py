@@ -105,6 +105,9 @@ class FinetuneSettings(Section):
     clip_norm: OptionalRate = 1.0
     patience: Positive = 10  # epochs without a better smoothed validation loss
     smoothing: Positive = 3  # epochs over which the validation loss is averaged
+    sampling: Literal["natural", "balanced"] = "natural"  # balanced: every class equally often
+    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    focal_gamma: Amount = 2.0  # how much less an image counts that is classified well already
 
 
 class EvaluationSettings(Section):

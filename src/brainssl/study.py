@@ -9,10 +9,11 @@ from typing import Any
 
 from brainssl.classifier import device_of
 from brainssl.data.dataset import Data
+from brainssl.data.random_labels import with_random_labels
 from brainssl.data.split import PARTS
 from brainssl.encoders import Encoder, build_encoder, load_encoder
 from brainssl.errors import BrainsslError
-from brainssl.grid import Step, grid
+from brainssl.grid import RANDOM_LABELS, UNTRAINED, Step, grid
 from brainssl.journal import read_log
 from brainssl.plan import Plan
 from brainssl.preparation import Prepared, prepared
@@ -146,9 +147,10 @@ class Study:
         settings = self.plan.settings.of(step.method)
         assert step.label_fraction is not None
         if step.stage == "linear":
+            features = self._features_for(step, data)
             probe_stage(
-                data,
-                self._features_for(step, data),
+                with_random_labels(data, step.seed) if step.method == RANDOM_LABELS else data,
+                features,
                 folder,
                 facts={"method": step.method},
                 settings=settings,
@@ -176,7 +178,8 @@ class Study:
 
     def _features_for(self, step: Step, data: Data) -> Features:
         """Return an encoder's features, which its probes share; only the last are kept."""
-        key = (step.protocol, step.method, step.seed)
+        method = UNTRAINED if step.method == RANDOM_LABELS else step.method
+        key = (step.protocol, method, step.seed)
         if key not in self._features:
             device = device_of(self.plan.settings.run)
             self._features = {key: Features(partial(self._encoder, step), data.store, device)}

@@ -11,6 +11,7 @@ from jaxtyping import Int64
 from brainssl.errors import BrainsslError
 from brainssl.methods import gathering
 from brainssl.training.batches import (
+    Balanced,
     Batches,
     OnePerGroup,
     plain_batches,
@@ -175,3 +176,27 @@ def test_neighbouring_keys_give_unrelated_generators() -> None:
     second = {int(seeded(1, 1, step).initial_seed()) for step in range(1000)}
     third = {int(seeded(0, 2, step).initial_seed()) for step in range(1000)}
     assert len(first | second | third) == 3000
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(1, 16), st.integers(1, 3))
+@examples(max_examples=60, deadline=None)
+def test_balanced_batches_hold_every_class_equally_often(
+    sizes: list[int], size: int, passes: int
+) -> None:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    size = min(size, len(labels))
+    batches = Balanced(labels, size, seed=0, passes=passes)
+    drawn = epoch_of(batches, 1)
+    assert [len(batch) for batch in drawn] == [size] * len(Batches(len(labels), size, 0, passes))
+    rows = np.concatenate(drawn)
+    classes = np.bincount(labels[rows], minlength=len(sizes))
+    assert classes.max() - classes.min() <= 1
+    for label in range(len(sizes)):  # within a class, no image twice before all others once
+        times = np.bincount(rows, minlength=len(labels))[labels == label]
+        assert times.max() - times.min() <= 1
+    assert epoch_of(batches, 1) == drawn
+
+
+def test_balanced_batches_differ_by_epoch() -> None:
+    batches = Balanced(np.repeat([0, 1], [30, 10]), 8, seed=0)
+    assert epoch_of(batches, 0) != epoch_of(batches, 1)

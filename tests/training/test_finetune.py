@@ -16,7 +16,13 @@ from brainssl.errors import BrainsslError
 from brainssl.settings import FinetuneSettings, Settings, load_settings
 from brainssl.training import finetune as module
 from brainssl.training import trainer as trainer_module
-from brainssl.training.finetune import Finetuning, SmoothedChoice, finetune, passes
+from brainssl.training.finetune import (
+    Finetuning,
+    SmoothedChoice,
+    finetune,
+    focal_loss,
+    passes,
+)
 from brainssl.views.recipes import ViewRecipe
 
 
@@ -226,3 +232,47 @@ def test_the_head_learns_faster_than_the_encoder(shared_store: ImageStore) -> No
     assert {rates[id(p)] for p in training.encoder.parameters()} == {1e-4}
     assert {rates[id(p)] for p in training.head.parameters()} == {1e-4 * 10}
     assert len(rates) == len(list(training.parameters()))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_focal_loss_is_the_papers_formula(gamma: float) -> None:
+    logits = torch.randn(40, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(40) % 5
+    p = logits.softmax(1)[torch.arange(40), labels]
+    expected = (-((1 - p) ** gamma) * p.log()).mean()
+    torch.testing.assert_close(focal_loss(logits, labels, gamma), expected)
+
+
+def test_focal_loss_has_a_gradient_where_an_image_is_surely_right() -> None:
+    logits = torch.tensor([[100.0, 0.0]], requires_grad=True)
+    for gamma in (0.0, 0.5, 2.0):
+        (gradient,) = torch.autograd.grad(focal_loss(logits, torch.tensor([0]), gamma), logits)
+        assert gradient.isfinite().all(), gamma
+
+
+def test_sampling_and_loss_are_what_the_settings_say(
+    shared_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gammas: list[float] = []
+
+    def spy(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:
+        gammas.append(gamma)
+        return focal_loss(logits, labels, gamma)
+
+    balances: list[Any] = []
+    make = module.training_batches
+
+    def spy_batches(*arguments: Any, **named: Any) -> Any:
+        balances.append(named["balance"])
+        return make(*arguments, **named)
+
+    monkeypatch.setattr(module, "focal_loss", spy)
+    monkeypatch.setattr(module, "training_batches", spy_batches)
+    train(shared_store, tmp_path / "a")
+    assert set(gammas) == {0.0}
+    gammas.clear()
+    choose = ("finetune.loss=focal", "finetune.focal_gamma=1.5", "finetune.sampling=balanced")
+    train(shared_store, tmp_path / "b", *choose)
+    assert set(gammas) == {1.5}
+    assert balances[0] is None
+    assert np.array_equal(balances[1], shared_store.labels[labelled(shared_store)[::2]])

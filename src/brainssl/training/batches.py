@@ -103,6 +103,43 @@ class OnePerGroup(Batches):
         return [batch[shuffled(len(batch))[: self.size]] for batch in dealt]
 
 
+class Balanced(Batches):
+    """Batches in which every class comes equally often, give or take one image an epoch.
+
+    An epoch has as many batches as without it: rows of rare classes are repeated, each as often as
+    the others of its class, and rows of common ones wait for another epoch.
+
+    Args:
+        labels: the class of each row.
+        size: of each batch.
+        seed: of the order.
+        passes: an epoch is as long as so many passes through the rows.
+    """
+
+    def __init__(
+        self, labels: Int64[np.ndarray, " count"], size: int, seed: int, passes: int = 1
+    ) -> None:
+        super().__init__(len(labels), size, seed, passes)
+        self.classes = [
+            torch.from_numpy(np.flatnonzero(labels == label)) for label in np.unique(labels)
+        ]
+
+    def joint(self, generator: torch.Generator) -> tuple[Int64[Tensor, " m"], ...]:
+        """Return the batches of an epoch, before processes take their shares."""
+
+        def shuffled(rows: Tensor) -> Tensor:
+            return rows[torch.randperm(len(rows), generator=generator)]
+
+        total = len(self) * self.size
+        share, rest = divmod(total, len(self.classes))
+        drawn: list[Tensor] = []
+        for place in torch.randperm(len(self.classes), generator=generator).tolist():
+            rows, wanted = self.classes[place], share + (len(drawn) < rest)
+            rounds = -(-wanted // len(rows))
+            drawn.append(torch.cat([shuffled(rows) for _ in range(rounds)] or [rows])[:wanted])
+        return torch.split(shuffled(torch.cat(drawn)), self.size)
+
+
 def training_batches(
     rows: Indices,
     batch_size: int,
@@ -110,6 +147,7 @@ def training_batches(
     *,
     passes: int = 1,
     groups: Int64[np.ndarray, " n"] | None = None,
+    balance: Int64[np.ndarray, " n"] | None = None,
 ) -> DataLoader[Tensor]:
     """Yield shuffled batches of `rows`, all of one size; what is left over waits an epoch.
 
@@ -121,16 +159,18 @@ def training_batches(
         seed: of the order.
         passes: how often an epoch goes through the rows, in another order each time.
         groups: the group of each of `rows`; where given, no batch holds two images of a group.
+        balance: the class of each of `rows`; where given (and not `groups`), all come equally
+            often.
 
     Raises:
         BrainsslError: there are fewer groups than a batch has images.
     """
     size = min(batch_size, len(rows))
-    batches = (
-        Batches(len(rows), size, seed, passes)
-        if groups is None
-        else OnePerGroup(groups, size, seed, passes)
-    )
+    batches = Batches(len(rows), size, seed, passes)
+    if groups is not None:
+        batches = OnePerGroup(groups, size, seed, passes)
+    elif balance is not None:
+        batches = Balanced(balance, size, seed, passes)
     # The sampler gives whole batches: the loader takes each at once, instead of row by row.
     return DataLoader(torch.from_numpy(rows), batch_size=None, sampler=batches)  # type: ignore[arg-type]
 

@@ -29,7 +29,7 @@ _CHECKPOINT_SECONDS = 60.0
 
 
 class Finetuning(Training):
-    """Encoder and a new head, cross-entropy; augmentation on training batches alone."""
+    """Encoder and a new head; augmentation on training batches alone."""
 
     def __init__(
         self,
@@ -58,16 +58,17 @@ class Finetuning(Training):
         return views, self.labels[batch]  # type: ignore[index]
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Float[Tensor, ""]:
-        """Return the cross-entropy of an augmented batch."""
+        """Return the loss of an augmented batch."""
         return self._loss(batch, "train_loss")
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Log the cross-entropy; Lightning averages it over the whole validation set."""
+        """Log the loss; Lightning averages it over the whole validation set."""
         self._loss(batch, "val_loss")
 
     def _loss(self, batch: tuple[Tensor, Tensor], name: str) -> Float[Tensor, ""]:
         images, labels = batch
-        loss = functional.cross_entropy(self.head(self.encoder(images)).float(), labels)
+        gamma = self.settings.focal_gamma if self.settings.loss == "focal" else 0.0
+        loss = focal_loss(self.head(self.encoder(images)).float(), labels, gamma)
         self.log(name, loss, on_step=False, on_epoch=True, batch_size=len(images))
         return loss
 
@@ -80,6 +81,20 @@ class Finetuning(Training):
         ]
         epochs = self.trainer.max_epochs or self.settings.epochs
         return adamw(self, groups, warmup_epochs=self.settings.warmup_epochs, epochs=epochs)
+
+
+def focal_loss(
+    logits: Float[Tensor, "n classes"], labels: Int64[Tensor, " n"], gamma: float
+) -> Float[Tensor, ""]:
+    """Return the mean of (1 − p)^γ · −ln p of the true class, in nats (Lin et al. 2017, eq. 4).
+
+    With γ = 0 it is the cross-entropy; the larger γ, the less what is learnt already counts.
+    """
+    loss = functional.cross_entropy(logits, labels, reduction="none")
+    if gamma:
+        # 1 − p from −ln p, exact where p is nearly 1; the root of 0 has no finite slope.
+        loss = (-torch.expm1(-loss)).clamp(min=1e-12) ** gamma * loss
+    return loss.mean()
 
 
 class SmoothedChoice(Callback):
@@ -185,6 +200,7 @@ def finetune(
             settings.finetune.batch_size,
             seed,
             passes=passes(settings.finetune, len(rows)),
+            balance=labels[rows] if settings.finetune.sampling == "balanced" else None,
         ),
         val_batches=plain_batches(val_rows, 4 * settings.finetune.batch_size),
         epochs=epochs,

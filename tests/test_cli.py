@@ -246,6 +246,7 @@ def test_a_study_tells_beforehand_what_it_would_do(prepared: Path, tmp_path: Pat
     told = said(*study_words(prepared, out), "--dry-run", "--jobs", 2)
     assert [step["step"] for step in told["steps"]] == [
         "linear-untrained-grouped-f1-s0",
+        "linear-random_labels-grouped-f1-s0",
         "pretrain-simclr-grouped-s0",
         "linear-simclr-grouped-f1-s0",
         "finetune-simclr-grouped-f1-s0",
@@ -262,7 +263,7 @@ def test_processes_share_a_study_and_damage_is_mended(prepared: Path, tmp_path: 
     assert answer["failed"] == []
     assert Path(answer["report"]).is_file()
     rows = json.loads(Path(answer["results"]).read_text())["rows"]
-    assert len(rows) == 4 * 3  # arms and splits
+    assert len(rows) == 5 * 3  # arms and splits
     file = out / "steps" / "linear-untrained-grouped-f1-s0" / "classifier.safetensors"
     good = file.read_bytes()
     file.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))

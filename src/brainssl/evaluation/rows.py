@@ -39,14 +39,14 @@ def result_rows(
             "intervals": drawn.intervals(),
             "per_class": by_class,
         }
-        rows.append({**facts, "split": split, "n": len(part), **_for_json(measured)})
+        rows.append({**facts, "split": split, "n": len(part), **for_json(measured)})
     return rows
 
 
-def _for_json(value: Any) -> Any:
+def for_json(value: Any) -> Any:
     """Replace NaN by None and pairs that hold one by None; turn tuples into lists."""
     if isinstance(value, dict):
-        return {key: _for_json(item) for key, item in value.items()}
+        return {key: for_json(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return None if any(math.isnan(item) for item in value) else list(value)
     if isinstance(value, float) and math.isnan(value):

@@ -14,7 +14,8 @@ from brainssl.evaluation.predictions import Predictions
 from brainssl.storage import read_json
 
 BASELINE = "supervised"
-CONTROLS = frozenset({"untrained", "random_labels"})
+RANDOM_LABELS = "random_labels"
+CONTROLS = frozenset({"untrained"})
 
 _STAGES = ("linear", "finetune", "supervised")
 METHOD_TITLES = {
@@ -108,12 +109,21 @@ class Arm:
 
 @dataclass(frozen=True)
 class Study:
-    """`results.json` and its folder."""
+    """`results.json` and its folder.
+
+    Attributes:
+        folder: of the study.
+        facts: what `results.json` has under `study`.
+        rows: of results; without those of random labels, which are not about the classes.
+        audit: of the source; empty where there was none.
+        analysis: what `brainssl.analysis.analyse` found; empty in older studies.
+    """
 
     folder: Path
     facts: Mapping[str, Any]
     rows: tuple[Row, ...]
     audit: Mapping[str, Any] = field(default_factory=dict)
+    analysis: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def classes(self) -> list[str]:
@@ -198,15 +208,21 @@ def read_study(folder: Path) -> Study:
     path = folder / "results.json"
     raw = read_json(path, "the results of a study (see brainssl study)")
     try:
-        rows = tuple(Row.parse(row) for row in raw["rows"])
+        rows = tuple(Row.parse(row) for row in raw["rows"] if row["method"] != RANDOM_LABELS)
         facts = dict(raw["study"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BrainsslError(
             f"{path} is not the results of a study ({type(error).__name__}: {error}): "
             "run brainssl study again"
         ) from None
-    audit = facts.get("audit")
-    return Study(folder, facts, rows, audit if isinstance(audit, Mapping) else {})
+    audit, analysis = facts.get("audit"), raw.get("analysis")
+    return Study(
+        folder,
+        facts,
+        rows,
+        audit if isinstance(audit, Mapping) else {},
+        analysis if isinstance(analysis, Mapping) else {},
+    )
 
 
 def arm_title(method: str, stage: str) -> str:
@@ -219,7 +235,7 @@ def arm_title(method: str, stage: str) -> str:
 def method_title(method: str) -> str:
     """Return a method's name as its authors write it."""
     if method in CONTROLS:
-        return {"untrained": "Untrained encoder", "random_labels": "Random labels"}[method]
+        return "Untrained encoder"
     return "Supervised baseline" if method == BASELINE else METHOD_TITLES.get(method, method)
 
 

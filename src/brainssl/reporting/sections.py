@@ -24,6 +24,7 @@ from brainssl.reporting.losses import loss_section
 from brainssl.reporting.models import model_section
 from brainssl.reporting.outcomes import answer, outcomes
 from brainssl.reporting.pictures import read_images, sample_strips
+from brainssl.reporting.protocols import protocol_finding, protocol_section
 from brainssl.reporting.published import published_section
 from brainssl.reporting.recipes import recipe_strips
 from brainssl.reporting.results import Study, method_title
@@ -54,6 +55,8 @@ def answer_section(study: Study) -> Section:
     """Say what came out, in words, with its uncertainty."""
     found = outcomes(study)
     blocks: list[Block] = [Prose((answer(study),), lead=True)]
+    if finding := protocol_finding(study):
+        blocks.append(Prose((finding,)))
     if found:
         pairs = tuple((f"{fraction_title(o.label_fraction)} of labels", o.text) for o in found)
         blocks += [Facts(pairs), Prose((_what_intervals_say(study),))]
@@ -108,15 +111,6 @@ def result_section(study: Study) -> Section:
     return Section("results", "Results on the test split", tuple(blocks))
 
 
-def protocol_section(study: Study) -> Section:
-    """Set the protocols side by side, where there are several."""
-    if len([p for p in study.protocols if study.arms(p)]) < 2:
-        return Section("protocols", "Protocols side by side")
-    shown = (HEADLINE, METRIC["f1_macro"])
-    blocks = tuple(tables.protocol_table(study, metric) for metric in shown)
-    return Section("protocols", "Protocols side by side", blocks)
-
-
 def data_section(study: Study) -> Section:
     """Show class counts and a few slices of each class."""
     blocks: list[Block] = [
@@ -162,10 +156,10 @@ _SECTIONS: tuple[Callable[[Study], Section], ...] = (
     answer_section,
     caution_section,
     run_section,
+    protocol_section,
     health_section,
     efficiency_section,
     result_section,
-    protocol_section,
     model_section,
     loss_section,
     data_section,

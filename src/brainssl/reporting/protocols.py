@@ -1,0 +1,162 @@
+"""The section on protocols: what each leaks, and how far it flatters."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from brainssl.reporting import tables
+from brainssl.reporting.blocks import Block, Prose, Section
+from brainssl.reporting.results import Study, arm_title, interval
+from brainssl.reporting.tables import Cell, Line, Table
+from brainssl.reporting.wording import HEADLINE, METRIC, fraction_title, join, percent
+
+HONEST = "grouped"
+_UNTRAINED = ("untrained", "linear")
+
+_CONTROLS = (
+    "Two controls tell what a protocol leaks. Labels drawn at random, one for each group, say "
+    "nothing about an image: a model can know them of a test image only by recognising that images "
+    "like it stood in training. And an encoder that was never trained knows nothing about tumours: "
+    "what a linear probe on it scores more under one protocol than under another is recognition "
+    "too. Both are linear probes on the same untrained encoder, with all labels."
+)
+
+
+def protocol_section(study: Study) -> Section:
+    """Show the controls, and where there are several protocols how they differ."""
+    blocks: list[Block] = []
+    if finding := protocol_finding(study):
+        blocks.append(Prose((finding,)))
+    if study.analysis.get("random_labels"):
+        blocks += [Prose((_CONTROLS,)), control_table(study)]
+    if study.analysis.get("optimism"):
+        blocks.append(optimism_table(study))
+    if len([p for p in study.protocols if study.arms(p)]) > 1:
+        blocks += [tables.protocol_table(study, m) for m in (HEADLINE, METRIC["f1_macro"])]
+    return Section("protocols", "Can the numbers be believed?", tuple(blocks))
+
+
+def protocol_finding(study: Study) -> str:
+    """Return what the protocols differ in and what the controls expose, in words; else nothing."""
+    controls = {str(c["protocol"]): c for c in study.analysis.get("random_labels") or ()}
+    sentences = _flattery(study.analysis.get("optimism") or ())
+    learnt = [protocol for protocol, control in controls.items() if control["learnt"]]
+    clean = [protocol for protocol, control in controls.items() if not control["learnt"]]
+    if learnt:
+        told = join([f"{_right(controls[p])} under “{p}”" for p in learnt])
+        sentences.append(
+            f"Labels drawn at random are learnt: {told}. That is possible only by recognising test "
+            "images from training, so no score under "
+            f"{'that protocol' if len(learnt) == 1 else 'these protocols'} can be believed."
+        )
+    if clean:
+        told = join([f"“{p}” ({_right(controls[p])})" for p in clean])
+        sentences.append(
+            f"Labels drawn at random could not be learnt under {told}"
+            + (
+                "."
+                if study.patients
+                else ", as far as that can be told: groups are made by likeness, so patients who "
+                "stand in two groups go unseen."
+            )
+        )
+    return " ".join(sentences)
+
+
+def control_table(study: Study) -> Table:
+    """Return, for each protocol, what the two controls score."""
+    lines = []
+    for control in study.analysis["random_labels"]:
+        protocol = str(control["protocol"])
+        limits = interval(control["interval"])
+        untrained = [
+            arm
+            for arm in study.arms(protocol)
+            if (arm.method, arm.stage) == _UNTRAINED and arm.mean(HEADLINE.name) is not None
+        ]
+        cells = (
+            Cell(percent(control["accuracy"])),
+            Cell(percent(control["guessing"])),
+            Cell(
+                _signed(control["accuracy"] - control["guessing"]),
+                "" if limits is None else HEADLINE.range(limits),
+            ),
+            Cell("yes: it leaks" if control["learnt"] else "no"),
+            Cell(percent(untrained[-1].mean(HEADLINE.name)) if untrained else "–"),
+        )
+        lines.append(Line((protocol,), cells))
+    return Table(
+        name="controls",
+        caption=(
+            "Controls for leakage: accuracy (%) on the test split, mean over seeds. Guessing is "
+            "to name the most frequent class of the training split; the difference has its 95 % "
+            "interval (cluster bootstrap)."
+        ),
+        stub=("Protocol",),
+        columns=(
+            "Random labels",
+            "Guessing",
+            "Difference",
+            "Learnt?",
+            "True labels, untrained encoder",
+        ),
+        lines=tuple(lines),
+    )
+
+
+def optimism_table(study: Study) -> Table:
+    """Return by how much each model scores higher under another protocol than under `grouped`."""
+    lines = []
+    fraction: float | None = None
+    for gap in sorted(study.analysis["optimism"], key=lambda g: float(g["label_fraction"])):
+        limits = interval(gap["interval"])
+        start, fraction = gap["label_fraction"] != fraction, gap["label_fraction"]
+        cells = (
+            Cell(percent(gap["accuracy"])),
+            Cell(percent(gap["honest"])),
+            Cell(_signed(gap["difference"]), "" if limits is None else HEADLINE.range(limits)),
+        )
+        title = arm_title(gap["method"], gap["stage"])
+        lines.append(
+            Line((fraction_title(gap["label_fraction"]), title, gap["protocol"]), cells, "", start)
+        )
+    return Table(
+        name="optimism",
+        caption=(
+            f"Optimism: {HEADLINE.title.lower()} (%) under a protocol minus that under “{HONEST}”, "
+            "mean over seeds, with the 95 % interval of the difference (groups of both test splits "
+            "drawn independently)."
+        ),
+        stub=("Labels", "Model", "Protocol"),
+        columns=("Under it", f"Under “{HONEST}”", "Optimism"),
+        lines=tuple(lines),
+    )
+
+
+def _flattery(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say of each protocol what it does to the model that scores highest under `grouped`."""
+    trained = [gap for gap in gaps if gap["method"] != _UNTRAINED[0]]
+    if not trained:
+        return []
+    most = max(gap["label_fraction"] for gap in trained)
+    sentences = []
+    for protocol in dict.fromkeys(str(gap["protocol"]) for gap in trained):
+        own = [g for g in trained if (g["protocol"], g["label_fraction"]) == (protocol, most)]
+        best = max(own, key=lambda gap: float(gap["honest"]))
+        limits = interval(best["interval"])
+        drawn = "" if limits is None else f" (95 % interval {HEADLINE.range(limits)})"
+        sentence = (
+            f"{arm_title(best['method'], best['stage'])} scores {percent(best['accuracy'])} % "
+            f"under protocol “{protocol}” and {percent(best['honest'])} % under “{HONEST}”: "
+            f"a difference of {_signed(best['difference'])} points{drawn}"
+        )
+        above = limits is not None and limits[0] > 0
+        sentences.append(f"{sentence}, which is no skill." if above else f"{sentence}.")
+    return sentences
+
+
+def _right(control: Mapping[str, Any]) -> str:
+    return f"{percent(control['accuracy'])} % right, guessing {percent(control['guessing'])} %"
+
+
+def _signed(value: float) -> str:
+    return f"{'+' * (value > 0)}{percent(value)}"

@@ -101,7 +101,7 @@ def analyse(
         "random_labels": partial(
             _random_labels, [arm for arm in arms if arm.method == RANDOM_LABELS], settings
         ),
-        "ensembles": partial(_measured, combined, settings),
+        "ensembles": partial(_measured, folder, combined, settings),
         "models": partial(
             _single, [arm for arm in [*fullest, *combined] if arm.method != UNTRAINED], settings
         ),
@@ -205,7 +205,7 @@ def _ensembles(arms: Sequence[Arm]) -> list[Arm]:
                 protocol=protocol,
                 label_fraction=best[0].label_fraction,
                 seeds=tuple(seeds),
-                steps=tuple(f"ensemble-{protocol}-s{seed}" for seed in seeds),
+                steps=tuple(f"ensembles/{protocol}-s{seed}" for seed in seeds),
                 models=tuple(models),
                 validated=(0.0,) * len(seeds),
             )
@@ -213,10 +213,15 @@ def _ensembles(arms: Sequence[Arm]) -> list[Arm]:
     return found
 
 
-def _measured(arms: Sequence[Arm], settings: EvaluationSettings) -> list[dict[str, Any]]:
+def _measured(
+    folder: Path, arms: Sequence[Arm], settings: EvaluationSettings
+) -> list[dict[str, Any]]:
+    """Measure ensembles, and keep their predictions beside those of single models."""
     rows = []
     for arm in arms:
         for seed, step, model in zip(arm.seeds, arm.steps, arm.models, strict=True):
+            (folder / step).mkdir(parents=True, exist_ok=True)
+            model.save(folder / step / "predictions.parquet")
             place = {"protocol": arm.protocol, "label_fraction": arm.label_fraction, "seed": seed}
             rows += result_rows(model, arm.facts | place | {"step": step}, settings)
     return rows

@@ -16,6 +16,7 @@ _COMMANDS = (
     training.finetune,
     training.evaluate,
     study.study,
+    study.report,
     models.predict,
     models.embed,
     models.export,

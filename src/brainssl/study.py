@@ -18,10 +18,10 @@ from brainssl.journal import read_log
 from brainssl.plan import Plan
 from brainssl.preparation import Prepared, prepared
 from brainssl.progress import Lines, Report, Terminal
+from brainssl.publication import publish
 from brainssl.record import describe, environment
-from brainssl.reporting import render_report
 from brainssl.stages import Features, finetune_stage, probe_stage
-from brainssl.storage import BusyError, is_busy, read_json, write_json
+from brainssl.storage import BusyError, is_busy, read_json
 from brainssl.training.pretrain import pretrain
 
 _POLL_SECONDS = 1.0
@@ -66,9 +66,7 @@ class Study:
             rows = self._collect(ground)
             study = describe(self.plan, ground.data, ground.audit, rows, read_log(self.out))
             study["failed"] = self.failed
-            write_json(self.out / "results.json", {"study": study, "rows": rows})
-            with self.terminal.task("report"):
-                return render_report(self.out)
+            return publish(self.out, study, rows, self.terminal)
 
     def work(self) -> None:
         """Do steps beside another process that runs the study, and leave the results to it."""

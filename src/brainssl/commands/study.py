@@ -11,6 +11,7 @@ from brainssl.commands.shared import (
     AsJson,
     Labels,
     LoggerNames,
+    NoSeed,
     Preset,
     Seed,
     Set,
@@ -90,3 +91,19 @@ def study(
     tell(answer, "\n".join(said), as_json)
     if made.failed:
         raise typer.Exit(1)
+
+
+@teaching
+def report(
+    out: Annotated[Path, typer.Argument(help="Folder of a finished study.")],
+    seed: NoSeed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Analyse a finished study again and rebuild its report; nothing is trained.
+
+    Example: brainssl report runs/study
+    """
+    from brainssl.publication import publish_again
+
+    page = publish_again(out, Terminal())
+    tell({"report": str(page), "results": str(out / "results.json")}, f"Report: {page}", as_json)

@@ -30,7 +30,7 @@ def model_section(study: Study) -> Section:
 
 def _models(study: Study) -> list[Row]:
     """Return the model chosen on validation and the first seed of every other arm, on test."""
-    chosen = _chosen_step(study)
+    chosen = chosen_step(study)
     best, others = [], []
     arms = [arm for protocol in study.protocols for arm in study.arms(protocol)]
     # Where not all can be shown, it is those that learnt from the most labels.
@@ -41,7 +41,7 @@ def _models(study: Study) -> list[Row]:
     return [*best, *others]
 
 
-def _chosen_step(study: Study) -> str:
+def chosen_step(study: Study) -> str:
     """Return the step that the study chose on validation, or that has the best macro F1 there."""
     named = (study.facts.get("best") or {}).get("step")
     if named:
@@ -53,7 +53,7 @@ def _chosen_step(study: Study) -> str:
 
 
 def _choice_rule(study: Study) -> str:
-    if not _chosen_step(study):
+    if not chosen_step(study):
         return (
             "Of every method, stage and label fraction the first seed is shown, measured on test."
         )

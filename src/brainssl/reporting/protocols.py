@@ -7,7 +7,7 @@ from brainssl.reporting import tables
 from brainssl.reporting.blocks import Block, Prose, Section
 from brainssl.reporting.results import Study, arm_title, interval
 from brainssl.reporting.tables import Cell, Line, Table
-from brainssl.reporting.wording import HEADLINE, METRIC, fraction_title, join, percent
+from brainssl.reporting.wording import HEADLINE, METRIC, fraction_title, join, percent, signed
 
 HONEST = "grouped"
 _UNTRAINED = ("untrained", "linear")
@@ -77,7 +77,7 @@ def control_table(study: Study) -> Table:
             Cell(percent(control["accuracy"])),
             Cell(percent(control["guessing"])),
             Cell(
-                _signed(control["accuracy"] - control["guessing"]),
+                signed(control["accuracy"] - control["guessing"]),
                 "" if limits is None else HEADLINE.range(limits),
             ),
             Cell("yes: it leaks" if control["learnt"] else "no"),
@@ -113,7 +113,7 @@ def optimism_table(study: Study) -> Table:
         cells = (
             Cell(percent(gap["accuracy"])),
             Cell(percent(gap["honest"])),
-            Cell(_signed(gap["difference"]), "" if limits is None else HEADLINE.range(limits)),
+            Cell(signed(gap["difference"]), "" if limits is None else HEADLINE.range(limits)),
         )
         title = arm_title(gap["method"], gap["stage"])
         lines.append(
@@ -147,7 +147,7 @@ def _flattery(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
         sentence = (
             f"{arm_title(best['method'], best['stage'])} scores {percent(best['accuracy'])} % "
             f"under protocol “{protocol}” and {percent(best['honest'])} % under “{HONEST}”: "
-            f"a difference of {_signed(best['difference'])} points{drawn}"
+            f"a difference of {signed(best['difference'])} points{drawn}"
         )
         above = limits is not None and limits[0] > 0
         sentences.append(f"{sentence}, which is no skill." if above else f"{sentence}.")
@@ -156,7 +156,3 @@ def _flattery(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _right(control: Mapping[str, Any]) -> str:
     return f"{percent(control['accuracy'])} % right, guessing {percent(control['guessing'])} %"
-
-
-def _signed(value: float) -> str:
-    return f"{'+' * (value > 0)}{percent(value)}"

@@ -16,6 +16,7 @@ from brainssl.storage import read_json
 BASELINE = "supervised"
 RANDOM_LABELS = "random_labels"
 CONTROLS = frozenset({"untrained"})
+ENSEMBLE = "ensemble"
 
 _STAGES = ("linear", "finetune", "supervised")
 METHOD_TITLES = {
@@ -84,7 +85,7 @@ class Arm:
     @property
     def self_supervised(self) -> bool:
         """Whether the encoder was pretrained by a self-supervised method."""
-        return self.method != BASELINE and self.method not in CONTROLS
+        return self.method != BASELINE and self.method not in CONTROLS and self.stage != ENSEMBLE
 
     def values(self, metric: str) -> list[float]:
         """Return the metric of each seed that has one."""
@@ -114,7 +115,8 @@ class Study:
     Attributes:
         folder: of the study.
         facts: what `results.json` has under `study`.
-        rows: of results; without those of random labels, which are not about the classes.
+        rows: of results, ensembles among them; without those of random labels, which are not
+            about the classes.
         audit: of the source; empty where there was none.
         analysis: what `brainssl.analysis.analyse` found; empty in older studies.
     """
@@ -208,7 +210,10 @@ def read_study(folder: Path) -> Study:
     path = folder / "results.json"
     raw = read_json(path, "the results of a study (see brainssl study)")
     try:
-        rows = tuple(Row.parse(row) for row in raw["rows"] if row["method"] != RANDOM_LABELS)
+        combined = (raw.get("analysis") or {}).get("ensembles") or []
+        rows = tuple(
+            Row.parse(row) for row in [*raw["rows"], *combined] if row["method"] != RANDOM_LABELS
+        )
         facts = dict(raw["study"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BrainsslError(
@@ -229,6 +234,8 @@ def arm_title(method: str, stage: str) -> str:
     """Return method and stage in words: "SimCLR, fine-tuned", "Supervised baseline"."""
     if method == BASELINE:
         return "Supervised baseline"
+    if stage == ENSEMBLE:
+        return f"Ensemble of {method.count('+') + 1}"
     return f"{method_title(method)}, {_STAGE_TITLES.get(stage, stage)}"
 
 

@@ -18,7 +18,10 @@ from brainssl.reporting.blocks import (
     Strips,
 )
 from brainssl.reporting.cautions import cautions
+from brainssl.reporting.certainty import certainty_section
+from brainssl.reporting.comparisons import comparison_section
 from brainssl.reporting.efficiency import efficiency_section
+from brainssl.reporting.factors import factor_section
 from brainssl.reporting.health import health_section
 from brainssl.reporting.losses import loss_section
 from brainssl.reporting.models import model_section
@@ -160,6 +163,9 @@ _SECTIONS: tuple[Callable[[Study], Section], ...] = (
     health_section,
     efficiency_section,
     result_section,
+    comparison_section,
+    factor_section,
+    certainty_section,
     model_section,
     loss_section,
     data_section,
@@ -179,8 +185,7 @@ def _what_intervals_say(study: Study) -> str:
     )
     return (
         f"The intervals say how far one model’s score depends on which {drawn} Whether two of "
-        "them overlap is no test: a paired comparison on the same cases can tell models apart "
-        "whose intervals overlap, and it is not part of this report."
+        "them overlap is no test: “Which models differ” compares models on the same images."
     )
 
 

@@ -101,6 +101,11 @@ def percent(value: float | None) -> str:
     return fixed(value, 1, 100.0)
 
 
+def signed(value: float) -> str:
+    """Return a difference of fractions in points with its sign."""
+    return f"{'+' * (value > 0)}{percent(value)}"
+
+
 def decimal(value: float | None) -> str:
     """Return a number with three decimals."""
     return fixed(value, 3)

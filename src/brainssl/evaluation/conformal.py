@@ -1,0 +1,174 @@
+"""Sets of classes that hold the true one with a chosen probability: split conformal prediction."""
+
+import math
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from brainssl.errors import BrainsslError
+from brainssl.evaluation.calibration import check_same_classes
+from brainssl.evaluation.intervals import multiplicities, percentile_intervals
+from brainssl.evaluation.predictions import Predictions
+
+_ROWS = 256  # draws at a time
+
+
+def conformal(
+    val: Predictions,
+    test: Predictions,
+    *,
+    alpha: float = 0.1,
+    temperature: float = 1.0,
+    draws: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Calibrate prediction sets on val and measure on test how often they hold the true class.
+
+    The score of a class is 1 − its probability (LAC: Sadinle, Lei and Wasserman 2019); a set holds
+    every class whose score is at most the ⌈(n + 1)(1 − alpha)⌉-th smallest among the true classes
+    of the n calibration images (Vovk et al. 2005; Angelopoulos and Bates 2023, section 1). Were
+    images exchangeable, a set would miss the true class with a probability of at most `alpha`, on
+    average over calibration sets.
+
+    They are not quite: where slices of one patient are near-copies, groups are exchangeable but
+    images are not, and the guarantee is approximate, the more so the fewer groups there are. Nor
+    does it hold where test comes from elsewhere, or to the letter where val also served to choose
+    the model or the temperature. Hence the measured coverage and its interval; and the coverage of
+    each class, of which the guarantee never spoke: common classes can make up for rare ones.
+
+    `by_class` has sets with one threshold a class (Mondrian: Vovk et al. 2005, section 4.5; Sadinle
+    et al. 2019, section 2.2), which are meant to hold each class with 1 − alpha. A class with too
+    few calibration images is always in them, the only way to keep that promise, and with many
+    such classes the sets are large.
+
+    Args:
+        val: the calibration images.
+        test: the images to make sets for, of the same model.
+        alpha: the probability of missing the true class that is allowed, between 0 and 1.
+        temperature: that the logits are divided by.
+        draws: of the cluster bootstrap over test groups.
+        seed: of the draws.
+
+    Returns:
+        A dictionary ready for JSON: `alpha`, `calibration` (images of val), and for the common
+        threshold, then under `by_class` for one a class:
+
+        - `coverage`: share of test images whose set holds the true class, with its 95 % percentile
+          `interval` at the given calibration (None with fewer than two groups).
+        - `mean_size` of the sets, the share of `empty` ones, and `sizes`: how many have 0, 1 … K.
+        - `per_class`: for each class `n` (test images), `calibration` (images of val), `coverage`
+          (None without test images) and `too_few`: it has fewer than ⌈1 / alpha⌉ − 1 calibration
+          images (9 at alpha = 0.1), too few for a threshold of its own.
+
+    Raises:
+        BrainsslError: There are no test images, val and test name different classes, or alpha,
+            temperature or draws make no sense.
+    """
+    check_same_classes(val, test)
+    if len(test) == 0:
+        raise BrainsslError("there are no test images: coverage is measured on them")
+    if draws < 1:
+        raise BrainsslError(f"{draws} draws make no bootstrap: ask for 2000")
+    probabilities = test.probabilities(temperature)
+    common = probabilities >= threshold(val, alpha, temperature)
+    mondrian = probabilities >= class_thresholds(val, alpha, temperature)
+    covered = np.stack([sets[np.arange(len(test)), test.labels] for sets in (common, mondrian)], 1)
+    intervals = _intervals(covered, test.groups, draws, seed)
+    support = np.bincount(val.labels, minlength=len(val.classes))
+    figures = [
+        {
+            "coverage": float(covered[:, i].mean()),
+            "interval": intervals[i],
+            **_sizes(sets),
+            "per_class": _per_class(covered[:, i], test, support, alpha),
+        }
+        for i, sets in enumerate((common, mondrian))
+    ]
+    return {"alpha": alpha, "calibration": len(val), **figures[0], "by_class": figures[1]}
+
+
+def threshold(val: Predictions, alpha: float, temperature: float = 1.0) -> float:
+    """Return the probability from which on a class belongs to the set: 1 − the score's quantile.
+
+    0, which lets all classes in, where ⌈(n + 1)(1 − alpha)⌉ exceeds the n calibration images.
+
+    Raises:
+        BrainsslError: alpha is not between 0 and 1, or the temperature is not above 0.
+    """
+    return _threshold(_said_of_truth(val, temperature), alpha)
+
+
+def class_thresholds(
+    val: Predictions, alpha: float, temperature: float = 1.0
+) -> Float64[np.ndarray, " classes"]:
+    """Return the `threshold` of each class, calibrated on its own images alone.
+
+    Raises:
+        BrainsslError: As `threshold`.
+    """
+    said, labels = _said_of_truth(val, temperature), val.labels
+    return np.array([_threshold(said[labels == c], alpha) for c in range(len(val.classes))])
+
+
+def _said_of_truth(val: Predictions, temperature: float) -> Float64[np.ndarray, " n"]:
+    probabilities = val.probabilities(temperature)
+    said: Float64[np.ndarray, " n"] = probabilities[np.arange(len(val)), val.labels]
+    return said
+
+
+def _threshold(said: Float64[np.ndarray, " n"], alpha: float) -> float:
+    rank = _rank(len(said), alpha)
+    # Probabilities, not 1 − them, are compared: tiny ones would be lost in the difference.
+    return float(np.sort(said)[-rank]) if rank <= len(said) else 0.0
+
+
+def _rank(n: int, alpha: float) -> int:
+    """Return ⌈(n + 1)(1 − alpha)⌉: which of n scores, from the smallest, is the quantile."""
+    if not 0 < alpha < 1:
+        raise BrainsslError(f"alpha {alpha} is no probability of a miss: write 0.1 for 10 %")
+    # Rounded, as 30 × (1 − 0.3) is 21 and a little more in floating point.
+    return math.ceil(round((n + 1) * (1 - alpha), 9))
+
+
+def _sizes(sets: Bool[np.ndarray, "n classes"]) -> dict[str, Any]:
+    sizes = sets.sum(axis=1)
+    return {
+        "mean_size": float(sizes.mean()),
+        "empty": float((sizes == 0).mean()),
+        "sizes": np.bincount(sizes, minlength=sets.shape[1] + 1).tolist(),
+    }
+
+
+def _per_class(
+    covered: Bool[np.ndarray, " n"],
+    test: Predictions,
+    support: Int64[np.ndarray, " classes"],
+    alpha: float,
+) -> dict[str, dict[str, Any]]:
+    found = {}
+    for c, (name, calibration) in enumerate(zip(test.classes, support.tolist(), strict=True)):
+        own = covered[test.labels == c]
+        found[name] = {
+            "n": len(own),
+            "calibration": calibration,
+            "coverage": float(own.mean()) if len(own) else None,
+            "too_few": _rank(calibration, alpha) > calibration,
+        }
+    return found
+
+
+def _intervals(
+    covered: Bool[np.ndarray, "n kinds"], groups: Int64[np.ndarray, " n"], draws: int, seed: int
+) -> list[list[float] | None]:
+    """Return the 95 % cluster-bootstrap interval of each column's mean, drawing groups."""
+    names, of = np.unique(groups, return_inverse=True)
+    if len(names) < 2:
+        return [None] * covered.shape[1]
+    totals = np.stack([np.bincount(of, weights=column) for column in covered.T], axis=1)
+    sizes = np.bincount(of)[:, None]
+    means = [
+        (counts @ totals) / (counts @ sizes)
+        for _, counts in multiplicities(len(names), draws, seed, _ROWS)
+    ]
+    return [list(pair) for pair in percentile_intervals(np.concatenate(means), 0.95)]

@@ -1,0 +1,52 @@
+"""What a study hands over when its steps are done: results, report, model card, figures, tables."""
+
+from pathlib import Path
+from typing import Any
+
+from brainssl.analysis import analyse
+from brainssl.errors import BrainsslError
+from brainssl.progress import Terminal
+from brainssl.reporting import render_report
+from brainssl.sections import EvaluationSettings
+from brainssl.storage import read_json, write_json
+
+RESULTS = "results.json"
+
+
+def publish(
+    out: Path, study: dict[str, Any], rows: list[dict[str, Any]], terminal: Terminal
+) -> Path:
+    """Analyse the predictions of a study, write everything, and return the path of the report.
+
+    Args:
+        out: folder of the study.
+        study: its record, see `brainssl.record.describe`.
+        rows: of results, each with its `step`.
+        terminal: tells how far it is.
+    """
+    draws = study["settings"]["evaluation"]["draws"]
+    with terminal.task("analysis") as progress:
+        analysis = analyse(out, rows, EvaluationSettings(draws=draws), progress)
+    write_json(out / RESULTS, {"study": study, "rows": rows, "analysis": analysis})
+    with terminal.task("report"):
+        return render_report(out)
+
+
+def publish_again(out: Path, terminal: Terminal) -> Path:
+    """Do the same for a study that is finished, from its stored results and predictions alone.
+
+    Nothing is trained, and no network is run.
+
+    Raises:
+        BrainsslError: `results.json` is missing, damaged, or not the results of a study.
+    """
+    file = out / RESULTS
+    held = read_json(file, "the results of a study (see brainssl study)")
+    try:
+        study, rows = held["study"], held["rows"]
+        study["settings"]["evaluation"]["draws"]
+    except (KeyError, TypeError):
+        raise BrainsslError(
+            f"{file} is not the results of a study: run brainssl study again"
+        ) from None
+    return publish(out, study, rows, terminal)

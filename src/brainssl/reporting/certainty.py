@@ -1,6 +1,7 @@
 """The section on how sure models are: calibration, prediction sets, and when to abstain."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from brainssl.reporting.blocks import Block, Columns, Fold, Prose, Section
@@ -188,7 +189,7 @@ def _risk_coverage(study: Study, models: Sequence[_Analysed]) -> Figure:
                 "name": escape(title),
                 "x": rounded([100 * value for value in curve["coverage"]], 2),
                 "y": rounded([100 * value for value in curve["risk"]], 2),
-                "line": {**key.line(1.6), "dash": _DASH.get(row.stage, "solid"), "shape": "hv"},
+                "line": replace(key, dash=_DASH.get(row.stage, "solid")).line(1.6),
                 "hovertemplate": f"answers %{{x:.0f}} %, wrong %{{y:.1f}} %<extra>"
                 f"{escape(title)}</extra>",
             }

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from brainssl.evaluation.factors import SEQUENCES, family_and_sequence
 from brainssl.reporting.figures import (
     COLOURS,
     CONTROL_COLOUR,
@@ -17,7 +18,6 @@ from brainssl.reporting.figures import (
 from brainssl.reporting.wording import shorten
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
-_SEQUENCES = ("T1", "T1C+", "T2")
 _CURVE_POINTS = 300
 _CHANCE: dict[str, Any] = {
     "type": "scatter",
@@ -81,21 +81,16 @@ def pr_curves(
 
 def class_styles(classes: Sequence[str]) -> list[dict[str, str]]:
     """Return colour and dash of each class: colour by family, dash by sequence where named."""
-    split = [_family_and_sequence(name) for name in classes]
+    split = [family_and_sequence(name) for name in classes]
     if all(sequence for _, sequence in split):
         families = list(dict.fromkeys(family for family, _ in split))
-        places = [(families.index(f), _SEQUENCES.index(s)) for f, s in split]
+        places = [(families.index(f), SEQUENCES.index(s)) for f, s in split]
     else:
         places = [(i % len(COLOURS), i // len(COLOURS)) for i in range(len(classes))]
     return [
         {"color": COLOURS[colour % len(COLOURS)], "dash": _DASHES[dash % len(_DASHES)]}
         for colour, dash in places
     ]
-
-
-def _family_and_sequence(name: str) -> tuple[str, str]:
-    family, _, sequence = name.rpartition(" ")
-    return (family, sequence) if sequence in _SEQUENCES else (name, "")
 
 
 def _class_traces(

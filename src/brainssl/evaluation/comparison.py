@@ -1,0 +1,178 @@
+"""Which of two models is better: compared in pairs, on the same test images."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from brainssl.errors import BrainsslError
+from brainssl.evaluation.intervals import Interval, multiplicities, percentile_intervals
+from brainssl.evaluation.predictions import Predictions
+
+_ROWS = 256  # draws at a time
+
+Draws = Float64[np.ndarray, " draws"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same test images.
+
+    Attributes:
+        first: name of a model.
+        second: name of the other.
+        metric: what is compared.
+        difference: first − second, each in the mean over its training seeds.
+        interval: of the difference; NaN with fewer than two groups.
+        p_value: two-sided; NaN with fewer than two groups.
+        p_holm: corrected for all pairs that were compared by this metric.
+    """
+
+    first: str
+    second: str
+    metric: str
+    difference: float
+    interval: Interval
+    p_value: float
+    p_holm: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields for JSON, what is NaN as None."""
+        told = asdict(self)
+        known = not math.isnan(self.p_value)
+        limits = list(self.interval) if known else None
+        p_values = {name: told[name] if known else None for name in ("p_value", "p_holm")}
+        return told | p_values | {"interval": limits}
+
+
+def compare_all(
+    models: Mapping[str, Sequence[Predictions]],
+    *,
+    metrics: Sequence[str] = ("accuracy", "f1_macro"),
+    draws: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> list[Comparison]:
+    """Compare every pair of models by the paired cluster bootstrap.
+
+    Groups are drawn with replacement, the same ones for all models, and what scatters is the
+    difference of two models: whatever makes a draw easy is easy for both (Davison and Hinkley
+    1997, section 3.8). The p value is twice the smaller share of draws on one side of 0, and Holm's
+    correction (1979) keeps the chance of any false finding among all pairs of a metric below it.
+
+    Not held by interval and p value: what further training seeds or another split would change.
+
+    Args:
+        models: for each model its predictions on one split, one a training seed.
+        metrics: `accuracy`, `balanced_accuracy` or `f1_macro`, as `evaluate` defines them.
+        draws: of the bootstrap.
+        seed: of the draws.
+        level: of the intervals.
+
+    Raises:
+        BrainsslError: the models do not cover the same images with the same labels and groups, or
+            a metric is not one of the three.
+    """
+    _check_same_images(models)
+    measured = {name: _mean_over_seeds(own, draws, seed) for name, own in models.items()}
+    found = []
+    for metric in metrics:
+        if metric not in _METRICS:
+            raise BrainsslError(f"models are compared by {', '.join(_METRICS)}, not by {metric}")
+        place = _METRICS.index(metric)
+        pairs = list(combinations(models, 2))
+        differences = [measured[a][:, place] - measured[b][:, place] for a, b in pairs]
+        p_values = [_two_sided(difference[1:]) for difference in differences]
+        for (a, b), difference, p, corrected in zip(
+            pairs, differences, p_values, holm(p_values), strict=True
+        ):
+            (limits,) = percentile_intervals(difference[1:, None], level)
+            found.append(Comparison(a, b, metric, float(difference[0]), limits, p, corrected))
+    return found
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return Holm's step-down correction of p values, in their order; NaN is not counted.
+
+    The i-th smallest of m is multiplied by m − i + 1, and none is below a smaller one's.
+    """
+    order = sorted(
+        (i for i, p in enumerate(p_values) if not math.isnan(p)), key=p_values.__getitem__
+    )
+    corrected, highest = [math.nan] * len(p_values), 0.0
+    for place, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - place) * p_values[i]))
+        corrected[i] = highest
+    return corrected
+
+
+_METRICS = ("accuracy", "balanced_accuracy", "f1_macro")
+
+
+def _mean_over_seeds(
+    models: Sequence[Predictions], draws: int, seed: int
+) -> Float64[np.ndarray, "1+draws metrics"]:
+    """Return the metrics of the sample, then of each draw of groups, in the mean over seeds."""
+    mean: Float64[np.ndarray, "1+draws metrics"] = np.mean(
+        [_scores(model, draws, seed) for model in models], axis=0
+    )
+    return mean
+
+
+def _scores(model: Predictions, draws: int, seed: int) -> Float64[np.ndarray, "1+draws metrics"]:
+    """Return `_METRICS` of the sample and of each draw; NaN draws with fewer than two groups.
+
+    All three are functions of the confusion matrix, and that of a draw is a sum over groups.
+    """
+    k = len(model.classes)
+    names, of = np.unique(model.groups, return_inverse=True)
+    cells = (of * k + model.labels) * k + model.predicted
+    by_group = np.bincount(cells, minlength=len(names) * k * k).reshape(len(names), k * k)
+    scores = [_of_confusion(by_group.sum(0).reshape(1, k, k))]
+    if len(names) < 2:
+        scores.append(np.full((draws, len(_METRICS)), np.nan))
+    else:
+        table = by_group.astype(np.float64)
+        scores += [
+            _of_confusion((counts @ table).reshape(-1, k, k))
+            for _, counts in multiplicities(len(names), draws, seed, _ROWS)
+        ]
+    return np.concatenate(scores)
+
+
+def _of_confusion(
+    counts: Float64[np.ndarray, "draws classes classes"],
+) -> Float64[np.ndarray, "draws metrics"]:
+    """Return `_METRICS` of confusion matrices whose rows are the true classes."""
+    hits = np.einsum("dcc->dc", counts)
+    support, called = counts.sum(2), counts.sum(1)
+    present = support > 0
+    recall = np.divide(hits, support, out=np.zeros(hits.shape), where=present)
+    f1 = np.divide(2 * hits, support + called, out=np.zeros(hits.shape), where=present)
+    classes = present.sum(1)
+    accuracy = hits.sum(1) / support.sum(1)
+    return np.stack([accuracy, recall.sum(1) / classes, f1.sum(1) / classes], axis=1)
+
+
+def _two_sided(draws: Draws) -> float:
+    if np.isnan(draws).any():
+        return math.nan
+    below, above = (draws <= 0).sum(), (draws >= 0).sum()
+    return float(min(1.0, 2 * (1 + min(below, above)) / (1 + len(draws))))
+
+
+def _check_same_images(models: Mapping[str, Sequence[Predictions]]) -> None:
+    keys = ["image_id", "group", "label"]
+    first: Predictions | None = None
+    for name, own in models.items():
+        for model in own:
+            first = first or model
+            if not model.frame[keys].equals(first.frame[keys]) or model.classes != first.classes:
+                raise BrainsslError(
+                    f"{name} was measured on other images than {next(iter(models))}: models are "
+                    "compared on the same test set"
+                )

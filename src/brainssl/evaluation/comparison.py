@@ -7,13 +7,16 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int32, Int64
 
 from brainssl.errors import BrainsslError
 from brainssl.evaluation.intervals import Interval, multiplicities, percentile_intervals
 from brainssl.evaluation.predictions import Predictions
 
-_ROWS = 256  # draws at a time
+# So many draws a pair at least: the smallest p value, 2 / (draws + 1), must be able to survive the
+# correction. It becomes 0.01.
+_DRAWS_OF_A_PAIR = 200
+_ROWS = 1024  # draws at a time
 
 Draws = Float64[np.ndarray, " draws"]
 
@@ -69,7 +72,8 @@ def compare_all(
     Args:
         models: for each model its predictions on one split, one a training seed.
         metrics: `accuracy`, `balanced_accuracy` or `f1_macro`, as `evaluate` defines them.
-        draws: of the bootstrap.
+        draws: of the bootstrap, at least; with many pairs there are more, lest no p value could
+            survive the correction.
         seed: of the draws.
         level: of the intervals.
 
@@ -78,13 +82,20 @@ def compare_all(
             a metric is not one of the three.
     """
     _check_same_images(models)
-    measured = {name: _mean_over_seeds(own, draws, seed) for name, own in models.items()}
+    pairs = list(combinations(models, 2))
+    if not pairs:
+        return []
+    groups = next(iter(models.values()))[0].groups
+    drawn = _drawn(groups, max(draws, _DRAWS_OF_A_PAIR * len(pairs)), seed)
+    measured = {
+        name: np.mean([_scores(model, drawn) for model in own], axis=0)
+        for name, own in models.items()
+    }
     found = []
     for metric in metrics:
         if metric not in _METRICS:
             raise BrainsslError(f"models are compared by {', '.join(_METRICS)}, not by {metric}")
         place = _METRICS.index(metric)
-        pairs = list(combinations(models, 2))
         differences = [measured[a][:, place] - measured[b][:, place] for a, b in pairs]
         p_values = [_two_sided(difference[1:]) for difference in differences]
         for (a, b), difference, p, corrected in zip(
@@ -113,18 +124,21 @@ def holm(p_values: Sequence[float]) -> list[float]:
 _METRICS = ("accuracy", "balanced_accuracy", "f1_macro")
 
 
-def _mean_over_seeds(
-    models: Sequence[Predictions], draws: int, seed: int
+def _drawn(
+    groups: Int64[np.ndarray, " n"], draws: int, seed: int
+) -> Int32[np.ndarray, "draws groups"]:
+    """Return how often each group is in each draw; no draws with fewer than two groups."""
+    count = len(np.unique(groups))
+    if count < 2:
+        return np.empty((0, count), np.int32)
+    ((_, drawn),) = multiplicities(count, draws, seed, draws)
+    return drawn.astype(np.int32)
+
+
+def _scores(
+    model: Predictions, drawn: Int32[np.ndarray, "draws groups"]
 ) -> Float64[np.ndarray, "1+draws metrics"]:
-    """Return the metrics of the sample, then of each draw of groups, in the mean over seeds."""
-    mean: Float64[np.ndarray, "1+draws metrics"] = np.mean(
-        [_scores(model, draws, seed) for model in models], axis=0
-    )
-    return mean
-
-
-def _scores(model: Predictions, draws: int, seed: int) -> Float64[np.ndarray, "1+draws metrics"]:
-    """Return `_METRICS` of the sample and of each draw; NaN draws with fewer than two groups.
+    """Return `_METRICS` of the sample and of each draw.
 
     All three are functions of the confusion matrix, and that of a draw is a sum over groups.
     """
@@ -133,14 +147,9 @@ def _scores(model: Predictions, draws: int, seed: int) -> Float64[np.ndarray, "1
     cells = (of * k + model.labels) * k + model.predicted
     by_group = np.bincount(cells, minlength=len(names) * k * k).reshape(len(names), k * k)
     scores = [_of_confusion(by_group.sum(0).reshape(1, k, k))]
-    if len(names) < 2:
-        scores.append(np.full((draws, len(_METRICS)), np.nan))
-    else:
-        table = by_group.astype(np.float64)
-        scores += [
-            _of_confusion((counts @ table).reshape(-1, k, k))
-            for _, counts in multiplicities(len(names), draws, seed, _ROWS)
-        ]
+    for start in range(0, len(drawn), _ROWS):
+        counts = drawn[start : start + _ROWS].astype(np.float64) @ by_group
+        scores.append(_of_confusion(counts.reshape(-1, k, k)))
     return np.concatenate(scores)
 
 
@@ -159,7 +168,7 @@ def _of_confusion(
 
 
 def _two_sided(draws: Draws) -> float:
-    if np.isnan(draws).any():
+    if len(draws) == 0:
         return math.nan
     below, above = (draws <= 0).sum(), (draws >= 0).sum()
     return float(min(1.0, 2 * (1 + min(below, above)) / (1 + len(draws))))

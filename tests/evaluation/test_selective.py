@@ -79,7 +79,7 @@ def test_a_long_curve_is_thinned_evenly_and_keeps_its_area():
 
 @pytest.mark.parametrize(("n", "errors"), [(10, 0), (10, 3), (1000, 250), (5, 5)])
 def test_a_perfect_order_reaches_the_optimum(n, errors):
-    """Σ_{i ≤ m} i / (n − m + i) / n, near e + (1 − e) ln(1 − e) (Geifman et al. 2019, eq. 3)."""
+    """Σ_{i ≤ m} i / (n − m + i) / n, near e + (1 − e) ln(1 − e) (Geifman et al. 2019)."""
     found = risk_coverage(ranked([0] * (n - errors) + [1] * errors))
     closed = sum(i / (n - errors + i) for i in range(1, errors + 1)) / n
     assert found["aurc"] == pytest.approx(closed)
@@ -107,7 +107,7 @@ def test_without_an_order_the_risk_is_the_error():
 
 @pytest.mark.parametrize("n", range(10, 200, 10))
 def test_coverages_are_met_exactly(n):
-    """Errors at ranks k: an accuracy at coverage c tells how many images were answered."""
+    """The one error comes first, so that an accuracy tells how many images were answered."""
     found = risk_coverage(ranked([1] + [0] * (n - 1)))
     for wanted, share in ((5, "0.5"), (8, "0.8"), (9, "0.9")):
         assert found["accuracy_at"][share] == pytest.approx(1 - 1 / (n * wanted // 10))

@@ -13,10 +13,12 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from brainssl.analysis import analyse
 from brainssl.data.audit import audit_scan
 from brainssl.data.scan import scan
 from brainssl.evaluation.metrics import evaluate, per_class
 from brainssl.evaluation.predictions import Predictions
+from brainssl.sections import EvaluationSettings
 
 CLASSES = [
     "Glioma T1",
@@ -58,8 +60,11 @@ def fabricate(
     group_size: int = 3,
     extras: bool = True,
     collapsed: Sequence[str] = (),
+    analysed: bool = False,
 ) -> Path:
     """Write a study folder; without `extras`, `results.json` alone.
+
+    With `analysed` there is a control on random labels, and what `analyse` finds.
 
     Linear probes keep no history, as those that are solved and not trained. Of the `collapsed`
     methods the last seed has collapsed.
@@ -69,14 +74,16 @@ def fabricate(
     rows: list[dict[str, Any]] = []
     arms = [(m, s) for m in methods for s in ("linear", "finetune")]
     arms += [("untrained", "linear"), ("supervised", "supervised")]
+    control = [("random_labels", "linear")]
     for protocol in protocols:
         for fraction in fractions:
-            for method, stage in arms:
+            for method, stage in arms + control * (analysed and fraction == max(fractions)):
                 for seed in range(seeds):
                     name = method if method == stage else f"{stage}-{method}"
                     step = f"{name}-{protocol}-f{fraction:g}-s{seed}"
                     skill = 1.2 + 1.6 * fraction**0.5 + (0.6 if stage == "finetune" else 0.0)
                     skill *= 0.3 if method == "untrained" else 1.0
+                    skill *= 0.0 if method == "random_labels" else 1.0
                     skill += 0.8 if protocol != "grouped" else 0.0
                     predictions = _predictions(rng, truth, classes, skill, group_size)
                     if extras:
@@ -104,7 +111,9 @@ def fabricate(
     for split in facts["splits"].values():
         split["groups"] = {name: n // group_size for name, n in SIZES.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"study": facts, "rows": rows}, indent=1, allow_nan=False)
+    analysis = analyse(folder, rows, EvaluationSettings(draws=100)) if analysed else {}
+    held = {"study": facts, "rows": rows, "analysis": analysis}
+    text = json.dumps(held, indent=1, allow_nan=False)
     (folder / "results.json").write_text(text, encoding="utf-8")
     return folder
 
@@ -353,6 +362,14 @@ def make_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def study(make_study: Callable[..., Path]) -> Path:
     """Return a study of one method under one protocol, complete; not to be changed."""
     return make_study()
+
+
+@pytest.fixture(scope="session")
+def analysed_study(make_study: Callable[..., Path]) -> Path:
+    """Return a study of two methods under two protocols with its analysis; not to be changed."""
+    return make_study(
+        methods=("simclr", "byol"), protocols=("grouped", "image"), fractions=(1.0,), analysed=True
+    )
 
 
 @pytest.fixture(scope="session")

@@ -83,3 +83,14 @@ def test_fewer_labels_are_folded_and_other_metrics_left_out(study: Path) -> None
 @pytest.mark.parametrize("analysis", [{}, {"comparisons": []}])
 def test_without_pairs_there_is_no_section(study: Path, analysis: dict[str, Any]) -> None:
     assert comparison_section(replace(read_study(study), analysis=analysis)).blocks == ()
+
+
+def test_what_does_not_survive_the_correction_is_said_to_be_possible_chance() -> None:
+    said = " ".join(
+        sentences([pair(SIMCLR, MOCO, 0.05, 0.2), pair(SIMCLR, SUPERVISED, 0.05, 0.01)])
+    )
+    assert (
+        "SimCLR, fine-tuned is ahead of MoCo v3, fine-tuned by 5.0 points, 95 % interval 3.5 to "
+        "6.5; corrected for 2 pairs, that may be chance (p = 0.20)." in said
+    )
+    assert "cannot be told apart" not in said

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,35 @@ def test_a_method_that_stands_alone_needs_no_choice(tmp_path: Path) -> None:
     ]
     study = _study(tmp_path, rows)
     assert "validation" not in outcomes(study)[0].text + answer(study)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("limits", "verdict"),
+    [([0.01, 0.2], "above"), ([-0.2, -0.01], "below"), ([-0.1, 0.2], "undecided")],
+)
+def test_a_comparison_on_the_same_images_decides(
+    tmp_path: Path, limits: list[float], verdict: str, turned: bool
+) -> None:
+    """It can tell apart what overlapping intervals cannot, whichever of the two comes first."""
+    rows = [
+        _row("simclr", "finetune", 0.5, [0.3, 0.7]),
+        _row("supervised", "supervised", 0.45, [0.3, 0.7]),
+    ]
+    sides = [{"method": row["method"], "stage": row["stage"]} for row in rows]
+    if turned:
+        sides, limits = sides[::-1], [-limits[1], -limits[0]]
+    pair = {
+        "protocol": "grouped",
+        "label_fraction": 0.1,
+        "metric": "accuracy",
+        "first": sides[0],
+        "second": sides[1],
+        "difference": -0.05 if turned else 0.05,
+        "interval": limits,
+    }
+    analysed = replace(_study(tmp_path, rows), analysis={"comparisons": [pair]})
+    (found,) = outcomes(analysed)
+    assert found.verdict == verdict
+    assert "minus the supervised baseline: +5.0 points" in found.text
+    assert ("do not tell the two apart" in found.text) == (verdict == "undecided")

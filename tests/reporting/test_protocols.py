@@ -13,9 +13,9 @@ from brainssl.reporting.results import Study, read_study
 from brainssl.reporting.tables import Table
 
 GROUPED = {"protocol": "grouped", "learnt": False, "seeds": 1, "accuracy": 0.152}
-GROUPED |= {"guessing": 0.15, "interval": [-0.02, 0.03]}
+GROUPED |= {"guessing": 0.15, "difference": 0.002, "interval": [-0.02, 0.03]}
 IMAGE = {"protocol": "image", "learnt": True, "seeds": 1, "accuracy": 0.463}
-IMAGE |= {"guessing": 0.17, "interval": [0.24, 0.35]}
+IMAGE |= {"guessing": 0.17, "difference": 0.293, "interval": [0.24, 0.35]}
 
 
 def gap(method: str, stage: str, honest: float, interval: list[float]) -> dict[str, Any]:

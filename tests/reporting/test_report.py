@@ -81,6 +81,7 @@ def _allowed(results: dict[str, object]) -> set[str]:
             values.append(node)
 
     collect(results["rows"])
+    collect(results.get("analysis"))
     for row in results["rows"]:  # type: ignore[attr-defined]
         for metric, value in row["metrics"].items():
             key = (row["method"], row["stage"], row["label_fraction"], row["split"], metric)
@@ -90,7 +91,7 @@ def _allowed(results: dict[str, object]) -> set[str]:
     return {
         text.replace("-", "−" if float(text) else "")
         for value in values
-        for text in (f"{100 * value:.1f}", f"{value:.3f}", f"{value:.0f}")
+        for text in (f"{100 * value:.1f}", f"{value:.3f}", f"{value:.1f}", f"{value:.0f}")
     }
 
 
@@ -105,6 +106,21 @@ def test_every_number_of_the_result_tables_is_in_the_results(page: Page, study: 
                     seen += 1
                     assert number in allowed, f"{number} in {name}"
     assert seen > 1000
+
+
+def test_every_number_of_the_analysis_is_in_the_results(analysed_study: Path) -> None:
+    results = json.loads((analysed_study / "results.json").read_text(encoding="utf-8"))
+    allowed = _allowed(results)
+    allowed |= {text.removeprefix("−") for text in allowed}  # a pair is shown in both directions
+    page = Page(render_report(analysed_study).read_text(encoding="utf-8"))
+    found = {"controls": 0, "optimism": 0, "differences": 0, "calibration": 0, "coverage": 0}
+    for name, cells in page.cells.items():
+        kind = name.partition("-")[0]
+        if kind in found:
+            for number in NUMBER.findall(" ".join(cells).replace("–", " ")):
+                found[kind] += 1
+                assert number.removeprefix("−") in allowed, f"{number} in {name}"
+    assert min(found.values()) > 9, found
 
 
 def test_confusion_matrices_add_up_to_the_support_of_each_class(page: Page, study: Path) -> None:

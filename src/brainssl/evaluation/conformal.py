@@ -38,7 +38,7 @@ def conformal(
     each class, of which the guarantee never spoke: common classes can make up for rare ones.
 
     `by_class` has sets with one threshold a class (Mondrian: Vovk et al. 2005, section 4.5; Sadinle
-    et al. 2019, section 2.2), which are meant to hold each class with 1 − alpha. A class with too
+    et al. 2019), which are meant to hold each class with 1 − alpha. A class with too
     few calibration images is always in them, the only way to keep that promise, and with many
     such classes the sets are large.
 

@@ -24,7 +24,7 @@ def msp(logits: Float[np.ndarray, "n classes"]) -> Float64[np.ndarray, " n"]:
 
 
 def energy(logits: Float[np.ndarray, "n classes"]) -> Float64[np.ndarray, " n"]:
-    """Return the negative free energy log Σ exp(logit) of each image (Liu et al. 2020, eq. 4).
+    """Return the negative free energy log Σ exp(logit) of each image (Liu et al. 2020).
 
     Unlike `msp` it sees how large the logits are, not only how they differ.
     """
@@ -52,7 +52,7 @@ def novelty(
     - `auroc`: the probability that a known image scores higher than a novel one; a tie counts one
       half. 0.5 is blindness.
     - `fpr95`: the share of novel images that pass the highest threshold which at least 95 % of the
-      known images pass (Liu et al. 2020, section 4.1). 0.95 is blindness, 0 the best.
+      known images pass (Liu et al. 2020). 0.95 is blindness, 0 the best.
 
     Intervals are 95 % percentile intervals over draws of groups, the known and the novel ones each
     among themselves, as many as there are; the threshold is found anew in each draw.

@@ -37,11 +37,13 @@ class Chance:
     Attributes:
         accuracy: on the test set, in the mean over seeds.
         guessing: what naming the most frequent class of the training set gets right there.
-        interval: of accuracy − guessing.
+        difference: accuracy − guessing.
+        interval: of the difference; NaN with fewer than two groups.
     """
 
     accuracy: float
     guessing: float
+    difference: float
     interval: Interval
 
     @property
@@ -106,7 +108,8 @@ def beyond_chance(
     guesses = np.mean(guessed, axis=0)
     drawn = _drawn_means(right - guesses, tests[0].groups, draws, 0)
     (interval,) = percentile_intervals(drawn[:, None], level)
-    return Chance(float(right.mean()), float(guesses.mean()), interval)
+    accuracy, guessing = float(right.mean()), float(guesses.mean())
+    return Chance(accuracy, guessing, accuracy - guessing, interval)
 
 
 def _hits(models: Sequence[Predictions]) -> Float64[np.ndarray, " n"]:

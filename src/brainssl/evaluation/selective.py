@@ -19,7 +19,7 @@ def risk_coverage(test: Predictions, temperature: float = 1.0) -> dict[str, Any]
     errors among these (El-Yaniv and Wiener 2010; Geifman and El-Yaniv 2017). Images of which it is
     equally sure are accepted together. Each of n images demands that it and all surer ones are
     answered, and the area under the curve is the mean of these n risks (Geifman, Uziel and
-    El-Yaniv 2019, section 2). It falls both with fewer errors and with a better order of them;
+    El-Yaniv 2019). It falls both with fewer errors and with a better order of them;
     the excess over an oracle that puts all errors last tells of the order alone.
 
     Args:

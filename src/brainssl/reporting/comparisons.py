@@ -47,8 +47,8 @@ def sentences(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     said += [f"{_difference(pair)}." for pair in sure[:_MOST_SENTENCES]]
     asked = [p for p in pairs if not _differs(p) and _is_of_methods(p)]
-    closest = sorted(asked, key=lambda p: -abs(p["difference"]))[:_MOST_SENTENCES]
-    said += [_undecided(pair) for pair in closest]
+    widest = sorted(asked, key=lambda p: -abs(p["difference"]))[:_MOST_SENTENCES]
+    said += [_undecided(pair, len(pairs)) for pair in widest]
     return said
 
 
@@ -109,7 +109,13 @@ def _difference(pair: Mapping[str, Any]) -> str:
     return f"{_title(ahead)} is ahead of {_within(behind)} by {_points(pair, sign)}"
 
 
-def _undecided(pair: Mapping[str, Any]) -> str:
+def _undecided(pair: Mapping[str, Any], pairs: int) -> str:
+    limits = interval(pair["interval"])
+    if limits is not None and not limits[0] <= 0 <= limits[1]:
+        return (
+            f"{_difference(pair)}; corrected for {counted(pairs, 'pair')}, that may be chance "
+            f"(p = {pair['p_holm']:.2f})."
+        )
     both = join([_title(pair["first"]), _within(pair["second"])])
     return f"{both} cannot be told apart on these data: difference {_points(pair, 1)}."
 

@@ -4,8 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from brainssl.reporting.results import BASELINE, Arm, Study, method_title
-from brainssl.reporting.wording import HEADLINE, METRIC, count, fraction_title, join, percent
+from brainssl.reporting.results import BASELINE, Arm, Interval, Study, interval, method_title
+from brainssl.reporting.wording import (
+    HEADLINE,
+    METRIC,
+    count,
+    fraction_title,
+    join,
+    percent,
+    signed,
+)
 
 CHOOSING = METRIC["f1_macro"]
 """What chooses on the validation split, here as in the study itself."""
@@ -24,6 +32,7 @@ class Outcome:
         candidates: how many arms it was chosen from.
         baseline: trained from labels alone.
         verdict: on `self_supervised` against `baseline`; None where one of them is missing.
+        difference: of the two on the same test images, with its interval; None in older studies.
     """
 
     label_fraction: float
@@ -32,6 +41,7 @@ class Outcome:
     candidates: int
     baseline: Arm | None
     verdict: Verdict | None
+    difference: tuple[float, Interval] | None = None
 
     @property
     def text(self) -> str:
@@ -52,8 +62,22 @@ class Outcome:
                 )
             others = [arm for arm in (rival, baseline) if arm is not self.best]
             sentences += [f"{arm.title}: {_scores(arm)}." for arm in others]
-            sentences.append(_VERDICT_SENTENCE[self.verdict].format(first=rival.title))
+            sentences.append(self._verdict_sentence(rival))
         return " ".join(sentences)
+
+    def _verdict_sentence(self, rival: Arm) -> str:
+        if self.difference is None:
+            assert self.verdict is not None
+            return _VERDICT_SENTENCE[self.verdict].format(first=rival.title)
+        gap, limits = self.difference
+        return (
+            f"On the same images {rival.title}, minus the supervised baseline: {signed(gap)} "
+            f"points, 95\u00a0% interval {percent(limits[0])} to {percent(limits[1])}"
+            + (
+                ", so these figures do not tell the two apart." * (self.verdict == "undecided")
+                or "."
+            )
+        )
 
 
 def outcomes(study: Study) -> list[Outcome]:
@@ -75,14 +99,19 @@ def outcomes(study: Study) -> list[Outcome]:
         tuned = [arm for arm in own if arm.stage == "finetune"] or own
         rival = _chosen(tuned, [validated.get(_key(arm)) for arm in tuned])
         baseline = next((arm for arm in here if arm.method == BASELINE), None)
-        verdict = None if rival is None or baseline is None else compare(rival, baseline)
+        verdict, difference = None, None
+        if rival is not None and baseline is not None:
+            difference = _paired(study, rival, baseline)
+            verdict = _of_interval(difference[1]) if difference else compare(rival, baseline)
         best = max(here, key=lambda arm: arm.mean(HEADLINE.name) or 0.0)
-        found.append(Outcome(fraction, best, rival, len(tuned), baseline, verdict))
+        found.append(Outcome(fraction, best, rival, len(tuned), baseline, verdict, difference))
     return found
 
 
 def compare(arm: Arm, baseline: Arm) -> Verdict:
     """Say whether two arms' intervals lie apart, over all of their seeds.
+
+    For studies whose models were not compared on the same images.
 
     "above" needs every interval of `arm` to lie above every interval of `baseline`; anything that
     overlaps, and a seed without an interval, is "undecided". That is stricter than a test of the
@@ -96,6 +125,29 @@ def compare(arm: Arm, baseline: Arm) -> Verdict:
     if max(high for _, high in own) < min(low for low, _ in other):
         return "below"
     return "undecided"
+
+
+def _paired(study: Study, arm: Arm, baseline: Arm) -> tuple[float, Interval] | None:
+    """Return arm − baseline on the same test images, if the study has compared the two."""
+    for pair in study.analysis.get("comparisons") or ():
+        place = (pair["protocol"], pair["label_fraction"], pair["metric"])
+        limits = interval(pair["interval"])
+        if place != (arm.protocol, arm.label_fraction, HEADLINE.name) or limits is None:
+            continue
+        sides = [(pair[side]["method"], pair[side]["stage"]) for side in ("first", "second")]
+        pairing = [(arm.method, arm.stage), (baseline.method, baseline.stage)]
+        if sides == pairing:
+            return pair["difference"], limits
+        if sides == pairing[::-1]:
+            return -pair["difference"], (-limits[1], -limits[0])
+    return None
+
+
+def _of_interval(limits: Interval) -> Verdict:
+    """Judge by whether an interval of a difference leaves out 0."""
+    if limits[0] > 0:
+        return "above"
+    return "below" if limits[1] < 0 else "undecided"
 
 
 def answer(study: Study) -> str:

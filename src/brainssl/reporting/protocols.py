@@ -77,7 +77,7 @@ def control_table(study: Study) -> Table:
             Cell(percent(control["accuracy"])),
             Cell(percent(control["guessing"])),
             Cell(
-                signed(control["accuracy"] - control["guessing"]),
+                signed(control["difference"]),
                 "" if limits is None else HEADLINE.range(limits),
             ),
             Cell("yes: it leaks" if control["learnt"] else "no"),

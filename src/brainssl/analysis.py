@@ -12,10 +12,12 @@ from brainssl.evaluation.comparison import compare_all
 from brainssl.evaluation.conformal import conformal
 from brainssl.evaluation.ensemble import ensemble
 from brainssl.evaluation.factors import by_factor, factors
+from brainssl.evaluation.novelty import novelty
 from brainssl.evaluation.optimism import beyond_chance, optimism
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json, result_rows
 from brainssl.evaluation.selective import risk_coverage
+from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
 from brainssl.grid import RANDOM_LABELS, UNTRAINED
 from brainssl.sections import EvaluationSettings
 
@@ -80,8 +82,9 @@ def analyse(
     - `ensembles`: rows of results, as of single models, for the mean of the best three arms at the
       largest label fraction, chosen by macro F1 on validation; one a seed.
     - `models`: by step, for the models of the largest label fraction: `calibration` before and
-      after temperature scaling, `conformal` sets, `selective` prediction, and `factors`: rows of
-      results for the tumour family alone and the sequence alone.
+      after temperature scaling, `conformal` sets, `selective` prediction, `factors`: rows of
+      results for the tumour family alone and the sequence alone, and `novelty`: how well it tells
+      test images from those without label.
 
     Models whose predictions are not there are left out.
 
@@ -103,7 +106,10 @@ def analyse(
         ),
         "ensembles": partial(_measured, folder, combined, settings),
         "models": partial(
-            _single, [arm for arm in [*fullest, *combined] if arm.method != UNTRAINED], settings
+            _single,
+            folder,
+            [arm for arm in [*fullest, *combined] if arm.method != UNTRAINED],
+            settings,
         ),
     }
     result = {}
@@ -227,9 +233,11 @@ def _measured(
     return rows
 
 
-def _single(arms: Sequence[Arm], settings: EvaluationSettings) -> dict[str, dict[str, Any]]:
+def _single(
+    folder: Path, arms: Sequence[Arm], settings: EvaluationSettings
+) -> dict[str, dict[str, Any]]:
     return {
-        step: _about(model, settings)
+        step: _about(model, settings) | _of_unlabelled(folder / step / UNLABELLED, model, settings)
         for arm in arms
         for step, model in zip(arm.steps, arm.models, strict=True)
     }
@@ -241,10 +249,21 @@ def _about(model: Predictions, settings: EvaluationSettings) -> dict[str, Any]:
     warm = calibrated["temperature"]
     return {
         "calibration": calibrated,
-        "conformal": conformal(val, test, temperature=warm),
+        "conformal": conformal(val, test, temperature=warm, draws=settings.draws),
         "selective": risk_coverage(test),
         "factors": {
             name: result_rows(by_factor(test, values), {}, settings)[0]
             for name, values in factors(model.classes).items()
         },
+    }
+
+
+def _of_unlabelled(file: Path, model: Predictions, settings: EvaluationSettings) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    strange, test = Unlabelled.load(file), model.of("test")
+    return {
+        "novelty": novelty(
+            test.logits, strange.logits, test.groups, strange.groups, draws=settings.draws
+        )
     }

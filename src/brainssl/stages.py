@@ -21,6 +21,7 @@ from brainssl.data.store import ImageStore
 from brainssl.encoders import Encoder
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
+from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled, evenly
 from brainssl.settings import Settings
 from brainssl.storage import whole_folder, write_json
 from brainssl.training.finetune import finetune, passes
@@ -29,6 +30,8 @@ from brainssl.training.probe import Labelled, fit_probe
 from brainssl.training.trainer import CHECKPOINT
 
 Progress = Callable[[int, int], None]
+
+_MOST_UNLABELLED = 1000  # more would not tell much more, and cost as much as the test set
 
 
 @dataclass
@@ -188,6 +191,22 @@ def predict_parts(classifier: Classifier, data: Data, rows: dict[str, Indices]) 
     )
 
 
+def predict_unlabelled(classifier: Classifier, data: Data) -> Unlabelled:
+    """Run a classifier on images without label, at most `_MOST_UNLABELLED` from all groups."""
+    manifest = data.store.manifest
+    rows = data.split.indices(manifest, "unlabelled")
+    rows = rows[evenly(manifest["group"].to_numpy()[rows], _MOST_UNLABELLED)]
+    own = manifest.iloc[rows]
+    logits = (
+        classifier.logits(data.store.images, rows)
+        if len(rows)
+        else np.empty((0, len(data.store.classes)), np.float32)
+    )
+    return Unlabelled(
+        tuple(own["image_id"]), own["group"].to_numpy(np.int64), logits, data.store.classes
+    )
+
+
 def _digest(network: nn.Module) -> str:
     """Return a digest of the weights: a training goes on only from the same beginning."""
     digest = hashlib.sha256()
@@ -220,6 +239,9 @@ def _measure(
 ) -> list[dict[str, Any]]:
     predictions = predict_parts(classifier.to(device_of(settings.run)), data, rows)
     predictions.save(folder / "predictions.parquet")
+    said = predict_unlabelled(classifier, data)
+    if len(said.image_ids):
+        said.save(folder / UNLABELLED)
     hidden = ("store", "split_digest")
     facts = {name: value for name, value in classifier.facts.items() if name not in hidden}
     facts["seconds"] = round(time.perf_counter() - started, 2)

@@ -135,8 +135,8 @@ def test_the_diagram_adds_up_to_the_calibration_error(seed, n, k, on_edges):
     rng = np.random.default_rng(seed)
     probabilities = rng.dirichlet(np.ones(k), n)
     if on_edges:
-        # Multiples of 1/15 lie on the edges of the bins, where the rule decides.
-        probabilities = rng.multinomial(15, np.ones(k) / k, n) / 15
+        # Every other multiple of 1/30 lies on an edge, where the rule says whom it joins.
+        probabilities = rng.multinomial(30, np.ones(k) / k, n) / 30
     labels = rng.integers(k, size=n)
     points = reliability(labels, probabilities)
     assert sum(point["n"] for point in points) == n

@@ -38,9 +38,9 @@ def conformal(
     each class, of which the guarantee never spoke: common classes can make up for rare ones.
 
     `by_class` has sets with one threshold a class (Mondrian: Vovk et al. 2005, section 4.5; Sadinle
-    et al. 2019), which are meant to hold each class with 1 − alpha. A class with too
-    few calibration images is always in them, the only way to keep that promise, and with many
-    such classes the sets are large.
+    et al. 2019), which are meant to hold each class with 1 − alpha. A class with too few
+    calibration images is always in them, the only way to keep that promise, and with many such
+    classes the sets are large.
 
     Args:
         val: the calibration images.

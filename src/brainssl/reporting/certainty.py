@@ -9,16 +9,26 @@ from brainssl.reporting.figures import Figure, Key, escape, method_keys, rounded
 from brainssl.reporting.models import chosen_step
 from brainssl.reporting.results import Row, Study, arm_title, interval
 from brainssl.reporting.tables import Cell, Line, Table
-from brainssl.reporting.wording import HEADLINE, count, decimal, fraction_title, percent
+from brainssl.reporting.wording import (
+    HEADLINE,
+    METRIC,
+    count,
+    counted,
+    decimal,
+    fraction_title,
+    percent,
+)
 
 _Analysed = tuple[Row, Mapping[str, Any]]
 _SCORES = {"nll": "NLL", "brier": "Brier", "ece": "ECE", "classwise_ece": "Classwise ECE"}
+_NOVELTY = {"msp": "Probability", "energy": "Energy"}
 _DASH = {"linear": "dot", "finetune": "solid", "supervised": "solid"}
 
 _CALIBRATION = (
     "A model is calibrated if of the images of which it is 80 % sure 80 % are right. One "
     "temperature, fitted on validation, divides the logits; it changes no prediction. ECE is "
-    "biased upwards where images are few, so read it beside Brier and NLL: lower is better in all."
+    "biased upwards where images are few, so read it beside Brier and NLL: lower is better in all. "
+    "With few validation images the temperature is a guess, and scaling may make things worse."
 )
 _SETS = (
     "Instead of one class a model can name a set that should hold the true class in 90 % of "
@@ -30,6 +40,13 @@ _ABSTAINING = (
     "A model may leave to a person what it is least sure of. The curve shows the error among the "
     "images that it answers, the surest first: one that falls steeply to the left knows when it "
     "does not know."
+)
+
+_STRANGE = (
+    "A classifier has an answer for everything. Images without a label are taken here as images of "
+    "classes that it was never taught (if they may be of known ones, leave this table out), and it "
+    "is asked whether it is less sure of them than of the test images. Self-supervised encoders "
+    "have seen them in pretraining, without labels. AUROC 0.5 and FPR95 95 % are blindness."
 )
 
 
@@ -49,6 +66,9 @@ def certainty_section(study: Study) -> Section:
         coverage_table(models),
         Fold(f"Coverage of each class, {_title(shown[0])}", (class_coverage_table(*shown),)),
     ]
+    strange = [(row, about) for row, about in models if "novelty" in about]
+    if strange:
+        blocks += [Prose((_STRANGE,)), novelty_table(strange)]
     return Section("certainty", "How sure the models are", tuple(blocks))
 
 
@@ -126,6 +146,39 @@ def class_coverage_table(row: Row, about: Mapping[str, Any]) -> Table:
         ),
         stub=("Class",),
         columns=("Test images", "Validation images", "One threshold", "A threshold each"),
+        lines=tuple(lines),
+    )
+
+
+def novelty_table(models: Sequence[_Analysed]) -> Table:
+    """Return how well images of classes never seen are told from the test images."""
+    lines = []
+    for row, about in models:
+        cells = []
+        for score in _NOVELTY:
+            found = about["novelty"][score]
+            limits = {name: interval(found["intervals"][name]) for name in ("auroc", "fpr95")}
+            cells += [
+                Cell(decimal(found["auroc"]), METRIC["auroc_macro"].range(limits["auroc"])),
+                Cell(percent(found["fpr95"]), HEADLINE.range(limits["fpr95"])),
+            ]
+        lines.append(Line((arm_title(row.method, row.stage), str(row.seed)), tuple(cells)))
+    first = models[0][1]["novelty"]
+    return Table(
+        name="novelty",
+        caption=_caption(
+            models,
+            f"{counted(first['novel'], 'image')} without label against "
+            f"{counted(first['known'], 'test image')}: AUROC, and FPR95: how many of them pass "
+            "where 95 % of the test images do; by the highest probability and by the energy of the "
+            "logits, with 95 % intervals (cluster bootstrap)",
+        ),
+        stub=("Model", "Seed"),
+        columns=tuple(
+            f"{title}: {measure}"
+            for title in _NOVELTY.values()
+            for measure in ("AUROC", "FPR95, %")
+        ),
         lines=tuple(lines),
     )
 

@@ -349,3 +349,16 @@ def test_the_differences_are_the_committed_ones() -> None:
     assert len(cells) == 8
     for (method, stage), numbers in cells.items():
         assert f"| {NAMES[method]}, {STAGES[stage]} | {' | '.join(numbers)} |" in page
+
+
+def test_patient_aware_batches_are_told_as_measured() -> None:
+    page = (ROOT / "docs" / "why" / "views.md").read_text("utf-8")
+    for name in ("phantom", "mri44"):
+        found = json.loads((ROOT / f"results/patient-aware-{name}.json").read_text("utf-8"))
+        arms = [found["accuracy"][arm] for arm in ("any batches", "one image a group")]
+        means = " | ".join(f"{100 * sum(seeds) / len(seeds):.1f} %" for seeds in arms)
+        low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in found["interval"])
+        low = low.replace("+0.0", "0.0")
+        cell = f"{100 * found['difference']:+.1f} ({low} to {high})"
+        assert f"{found['test_images']} test images" in page
+        assert f"| {means} | {cell} |" in page

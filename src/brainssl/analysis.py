@@ -23,6 +23,7 @@ from brainssl.sections import EvaluationSettings
 
 COMPARED = ("accuracy", "f1_macro")
 CHOOSING = "f1_macro"
+ENSEMBLE = "ensemble"
 MEMBERS = 3
 HONEST = "grouped"
 
@@ -42,6 +43,7 @@ class Arm:
         steps: their folders within the study.
         models: what each said of every image.
         validated: each one's macro F1 on validation, which chooses.
+        members: of an ensemble, their methods and stages.
     """
 
     method: str
@@ -52,6 +54,7 @@ class Arm:
     steps: tuple[str, ...]
     models: tuple[Predictions, ...]
     validated: tuple[float, ...]
+    members: tuple[dict[str, Any], ...] = ()
 
     @property
     def name(self) -> str:
@@ -203,17 +206,17 @@ def _ensembles(arms: Sequence[Arm]) -> list[Arm]:
         if len(best) < 2 or not seeds:
             continue
         models = [ensemble([arm.models[arm.seeds.index(seed)] for arm in best]) for seed in seeds]
-        name = "+".join(arm.name for arm in best)
         found.append(
             Arm(
-                method=name,
-                stage="ensemble",
+                method=ENSEMBLE,
+                stage=ENSEMBLE,
                 protocol=protocol,
                 label_fraction=best[0].label_fraction,
                 seeds=tuple(seeds),
                 steps=tuple(f"ensembles/{protocol}-s{seed}" for seed in seeds),
                 models=tuple(models),
                 validated=(0.0,) * len(seeds),
+                members=tuple(arm.facts for arm in best),
             )
         )
     return found
@@ -229,7 +232,8 @@ def _measured(
             (folder / step).mkdir(parents=True, exist_ok=True)
             model.save(folder / step / "predictions.parquet")
             place = {"protocol": arm.protocol, "label_fraction": arm.label_fraction, "seed": seed}
-            rows += result_rows(model, arm.facts | place | {"step": step}, settings)
+            facts = arm.facts | place | {"step": step, "members": arm.members}
+            rows += result_rows(model, facts, settings)
     return rows
 
 

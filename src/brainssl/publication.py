@@ -7,6 +7,9 @@ from brainssl.analysis import analyse
 from brainssl.errors import BrainsslError
 from brainssl.progress import Terminal
 from brainssl.reporting import render_report
+from brainssl.reporting.exports import export
+from brainssl.reporting.results import read_study
+from brainssl.reporting.sections import sections
 from brainssl.sections import EvaluationSettings
 from brainssl.storage import read_json, write_json
 
@@ -32,10 +35,15 @@ def publish(
         return render_report(out)
 
 
-def publish_again(out: Path, terminal: Terminal) -> Path:
+def publish_again(out: Path, terminal: Terminal, *, files: bool = False) -> Path:
     """Do the same for a study that is finished, from its stored results and predictions alone.
 
     Nothing is trained, and no network is run.
+
+    Args:
+        out: folder of the study.
+        terminal: tells how far it is.
+        files: write tables and figures as files as well, see `brainssl.reporting.exports`.
 
     Raises:
         BrainsslError: `results.json` is missing, damaged, or not the results of a study.
@@ -49,4 +57,8 @@ def publish_again(out: Path, terminal: Terminal) -> Path:
         raise BrainsslError(
             f"{file} is not the results of a study: run brainssl study again"
         ) from None
-    return publish(out, study, rows, terminal)
+    report = publish(out, study, rows, terminal)
+    if files:
+        with terminal.task("tables and figures"):
+            export(out, sections(read_study(out)))
+    return report

@@ -96,14 +96,17 @@ def study(
 @teaching
 def report(
     out: Annotated[Path, typer.Argument(help="Folder of a finished study.")],
+    files: Annotated[
+        bool, typer.Option("--files", help="Tables as CSV and LaTeX, figures as SVG and PNG too.")
+    ] = False,
     seed: NoSeed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Analyse a finished study again and rebuild its report; nothing is trained.
 
-    Example: brainssl report runs/study
+    Example: brainssl report runs/study --files
     """
     from brainssl.publication import publish_again
 
-    page = publish_again(out, Terminal())
+    page = publish_again(out, Terminal(), files=files)
     tell({"report": str(page), "results": str(out / "results.json")}, f"Report: {page}", as_json)

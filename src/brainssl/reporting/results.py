@@ -235,7 +235,7 @@ def arm_title(method: str, stage: str) -> str:
     if method == BASELINE:
         return "Supervised baseline"
     if stage == ENSEMBLE:
-        return f"Ensemble of {method.count('+') + 1}"
+        return "Ensemble"
     return f"{method_title(method)}, {_STAGE_TITLES.get(stage, stage)}"
 
 

@@ -30,7 +30,7 @@ from brainssl.reporting.pictures import read_images, sample_strips
 from brainssl.reporting.protocols import protocol_finding, protocol_section
 from brainssl.reporting.published import published_section
 from brainssl.reporting.recipes import recipe_strips
-from brainssl.reporting.results import Study, method_title
+from brainssl.reporting.results import Study, arm_title, method_title
 from brainssl.reporting.settings import settings_section
 from brainssl.reporting.wording import (
     HEADLINE,
@@ -108,6 +108,8 @@ def result_section(study: Study) -> Section:
             for split in ("test", "val", "train")
             if study.arms(protocol, split)
         ]
+    if combined := _ensembles(study):
+        blocks.append(Prose((combined,)))
     if blocks:
         meanings = tuple((metric.title, metric.meaning) for metric in METRICS)
         blocks.append(Fold("What the metrics mean", (Facts(meanings),)))
@@ -173,6 +175,18 @@ _SECTIONS: tuple[Callable[[Study], Section], ...] = (
     settings_section,
     published_section,
 )
+
+
+def _ensembles(study: Study) -> str:
+    """Say what the ensembles are made of."""
+    sentences = []
+    for row in study.analysis.get("ensembles") or ():
+        titles = join([arm_title(m["method"], m["stage"]) for m in row["members"]])
+        sentences.append(
+            f"“Ensemble” under “{row['protocol']}” is the mean of the probabilities of the models "
+            f"that are best on validation: {titles}."
+        )
+    return " ".join(dict.fromkeys(sentences))
 
 
 def _what_intervals_say(study: Study) -> str:

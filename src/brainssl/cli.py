@@ -17,6 +17,8 @@ _COMMANDS = (
     training.evaluate,
     study.study,
     study.report,
+    study.compare,
+    models.external,
     models.predict,
     models.embed,
     models.export,

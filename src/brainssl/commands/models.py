@@ -1,20 +1,43 @@
-"""Commands that use a trained model: predict, embed, export."""
+"""Commands that use a trained model: external, predict, embed, export."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from brainssl.commands.shared import (
     AsJson,
+    Labels,
     Model,
     NoSeed,
+    Out,
+    Source,
     Store,
     teaching,
     tell,
 )
 from brainssl.progress import Terminal
+
+
+@teaching
+def external(
+    classifier: Annotated[Path, typer.Argument(help="Folder of a probe or a fine-tuning.")],
+    source: Source,
+    out: Out,
+    labels: Labels = None,
+    seed: NoSeed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a classifier on another collection, and say how much of its score it keeps.
+
+    Example: brainssl external runs/tuned data/other runs/other --labels other.csv
+    """
+    from brainssl.external import evaluate_external
+
+    with Terminal().task("external") as progress:
+        told = evaluate_external(classifier, source, out, labels=labels, progress=progress)
+    tell(told, _external_text(told, out), as_json)
 
 
 @teaching
@@ -91,3 +114,19 @@ def export(
         **facts, file=out
     )
     tell({"onnx": str(out), **facts}, said, as_json)
+
+
+def _external_text(told: dict[str, Any], out: Path) -> str:
+    metrics, drop = told["row"]["metrics"], told["drop"]
+    what = {"class": "classes", "family": "families", "sequence": "sequences"}[told["labels"]]
+    lines = [
+        f"{told['images']} images of {told['groups']} groups, {what}: accuracy "
+        f"{metrics['accuracy']:.3f}, balanced {metrics['balanced_accuracy']:.3f}"
+    ]
+    if drop and drop["interval"]:
+        low, high = drop["interval"]
+        lines.append(
+            f"On its own test images of the same {what} it has {drop['own']:.3f}: a drop of "
+            f"{drop['difference']:.3f} [{low:.3f}, {high:.3f}]"
+        )
+    return "\n".join([*lines, f"Predictions and figures are in {out}"])

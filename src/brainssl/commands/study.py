@@ -110,3 +110,19 @@ def report(
 
     page = publish_again(out, Terminal(), files=files)
     tell({"report": str(page), "results": str(out / "results.json")}, f"Report: {page}", as_json)
+
+
+@teaching
+def compare(
+    studies: Annotated[list[Path], typer.Argument(help="Folders of finished studies.")],
+    seed: NoSeed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Set the models of several studies side by side; the others are compared with the first.
+
+    Example: brainssl compare runs/resnet18 runs/resnet50
+    """
+    from brainssl.comparing import compare_studies, text_of
+
+    compared = compare_studies(studies)
+    tell(compared, text_of(compared), as_json)

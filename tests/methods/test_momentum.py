@@ -11,7 +11,7 @@ from torch import nn
 from brainssl.methods import METHODS
 from brainssl.methods.method import Moment
 from brainssl.methods.momentum import MomentumMethod, follow, momentum_at, momentum_copy
-from brainssl.sections import MomentumSettings
+from brainssl.sections import LEAST_HALF_LIFE, MomentumSettings
 from brainssl.training.trainer import without_decay
 
 TAUGHT = [name for name, method in METHODS.items() if issubclass(method, MomentumMethod)]
@@ -85,10 +85,10 @@ def test_momentum_rises_to_one_as_a_cosine() -> None:
 
 def test_momentum_is_that_of_the_settings() -> None:
     half_life = taught("byol", half_life=2.0)
-    half_life.moment = Moment(step=0, steps=100, epoch_steps=3)
+    half_life.moment = Moment(step=0, steps=100, epoch_steps=30)
     with torch.no_grad():
         half_life.online[1][-1].bias += 1
-    for _ in range(2 * 3):  # always the first step: the cosine has not moved
+    for _ in range(2 * 30):  # always the first step: the cosine has not moved
         half_life.after_step()
     gap = half_life.online[1][-1].bias - half_life.teacher[1][-1].bias
     torch.testing.assert_close(gap, torch.full_like(gap, 0.5))
@@ -98,8 +98,10 @@ def test_momentum_is_that_of_the_settings() -> None:
 @pytest.mark.parametrize("epoch_steps", [1, 15, 94])
 def test_after_a_half_life_half_is_forgotten(half_life: float, epoch_steps: int) -> None:
     momentum, why = MomentumSettings(half_life=half_life).resolved(epoch_steps)["momentum"]
-    assert momentum ** (half_life * epoch_steps) == pytest.approx(0.5)
+    steps = half_life * epoch_steps
+    assert momentum ** max(steps, LEAST_HALF_LIFE) == pytest.approx(0.5)
     assert f"{half_life:g} × the {epoch_steps} steps of an epoch" in why
+    assert (f"but {LEAST_HALF_LIFE} steps at least" in why) == (steps < LEAST_HALF_LIFE)
 
 
 def test_0996_is_a_half_life_of_173_steps() -> None:

@@ -277,8 +277,8 @@ def test_the_folder_tells_what_was_done(whole: Callable[[str], Path]) -> None:
     assert Settings.model_validate(saved).pretrain == SETTINGS.pretrain
     assert resolved == {
         "momentum": {
-            "value": pytest.approx(0.5 ** (1 / STEPS)),
-            "reason": f"a half-life of 1 × the {STEPS} steps of an epoch",
+            "value": pytest.approx(0.5 ** (1 / 50)),
+            "reason": f"a half-life of 1 × the {STEPS} steps of an epoch, but 50 steps at least",
         }
     }
 
@@ -287,7 +287,8 @@ def test_values_that_depend_on_the_data_are_told(shared_store: ImageStore, tmp_p
     said: list[str] = []
     settings = small_settings("pretrain.epochs=1", "pretrain.batch_size=20")
     train(shared_store, tmp_path / "run", "mocov3", settings=settings, say=said.append)
-    assert said == ["mocov3.momentum = 0.7937: a half-life of 1 × the 3 steps of an epoch"]
+    why = "a half-life of 1 × the 3 steps of an epoch, but 50 steps at least"
+    assert said == [f"mocov3.momentum = 0.98623: {why}"]
 
 
 @every_method

@@ -1,0 +1,168 @@
+"""Where a study's encoders put its test images: before training, after each stage of it."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float32
+
+from brainssl.classifier import Classifier, device_of, run_in_batches
+from brainssl.data.dataset import Data
+from brainssl.data.split import Indices
+from brainssl.encoders import Encoder, build_encoder, load_encoder
+from brainssl.errors import BrainsslError
+from brainssl.evaluation.projection import PROJECTIONS, Projections, project, trust
+from brainssl.evaluation.unlabelled import evenly
+from brainssl.grid import SUPERVISED, UNTRAINED, Step
+from brainssl.plan import Plan
+from brainssl.progress import Report
+from brainssl.storage import DIGESTS
+
+VERSION = 1
+_MOST_IMAGES = 1000  # more points hide each other, and cost the page as much again
+
+
+@dataclass(frozen=True)
+class _View:
+    """An encoder at a moment; `step` made it, None for the untrained one."""
+
+    method: str
+    moment: str
+    step: Step | None = None
+
+
+def make_projections(
+    plan: Plan, out: Path, data: Data, *, progress: Report | None = None
+) -> pd.DataFrame | None:
+    """Map the features of test images by t-SNE for each encoder of a study's first seed.
+
+    That is the untrained encoder (`moment` is `before`), and of each method the pretrained one and
+    the one that was fine-tuned on the most labels (`pretrained`, `finetuned`), and the supervised
+    baseline (`supervised`). At most 1,000 images, from all groups in turn. The maps are kept in
+    `out/projections.parquet` and made again only when a step of theirs changed.
+
+    Args:
+        plan: of the study.
+        out: its folder; steps that are not there are left out.
+        data: of the protocol to show.
+        progress: called with (maps made, maps in all).
+
+    Returns:
+        The frame of `brainssl.evaluation.projection.Projections`; None if no map could be made,
+        and then there is no file.
+    """
+    views = list(_views(plan, out, data))
+    fraction = max(plan.label_fractions)
+    made_from = {
+        "version": VERSION,
+        "store": data.store.checksum,
+        "split": data.split.digest,
+        "encoder": plan.settings.encoder.model_dump(mode="json"),
+        "steps": {view.step.name: _digest(out, view.step) for view in views if view.step},
+        "protocol": data.split.protocol,
+        "seed": plan.seed,
+        "label_fraction": fraction,
+    }
+    path = out / PROJECTIONS
+    if (known := _known(path, made_from)) is not None:
+        return known
+    rows = _rows(data, plan.seed)
+    frames, left_out = [], []
+    for done, view in enumerate(views, start=1):
+        try:
+            frames.append(_mapped(plan, out, data, rows, view))
+        except BrainsslError as error:
+            named = {"method": view.method, "moment": view.moment}
+            left_out.append(named | {"reason": str(error)})
+        if progress:
+            progress(done, len(views))
+    if not frames:
+        path.unlink(missing_ok=True)
+        return None
+    frame = pd.concat(frames, ignore_index=True)
+    facts = {"made_from": made_from, "left_out": left_out}
+    facts["images"] = len(data.split.test)
+    Projections(frame, facts).save(path)
+    return frame
+
+
+def _views(plan: Plan, out: Path, data: Data) -> Iterator[_View]:
+    """Yield the encoders that there are."""
+    protocol, seed, fraction = data.split.protocol, plan.seed, max(plan.label_fractions)
+    wanted = [
+        _View(SUPERVISED, "supervised", Step("supervised", SUPERVISED, protocol, seed, fraction))
+    ]
+    for method in plan.methods:
+        wanted += [
+            _View(method, "pretrained", Step("pretrain", method, protocol, seed)),
+            _View(method, "finetuned", Step("finetune", method, protocol, seed, fraction)),
+        ]
+    yield _View(UNTRAINED, "before")
+    yield from (view for view in wanted if view.step and _folder(out, view.step).is_dir())
+
+
+def _known(path: Path, made_from: dict[str, Any]) -> pd.DataFrame | None:
+    """Return the maps that are there already if they are of the same steps and images."""
+    try:
+        known = Projections.load(path)
+    except BrainsslError:
+        return None
+    return known.frame if known.facts.get("made_from") == made_from else None
+
+
+def _rows(data: Data, seed: int) -> Indices:
+    """Return the rows of the test images to show, ascending."""
+    rows = data.split.indices(data.store.manifest, "test")
+    # Groups stand class by class in a store: in that order the first ones would be of few classes.
+    rows = np.random.default_rng(seed).permutation(rows)
+    groups = data.store.manifest["group"].to_numpy()[rows]
+    return np.sort(rows[evenly(groups, _MOST_IMAGES)])
+
+
+def _mapped(plan: Plan, out: Path, data: Data, rows: Indices, view: _View) -> pd.DataFrame:
+    features = _features(plan, out, data, rows, view)
+    points = project(features, plan.seed)
+    own = data.store.manifest.iloc[rows]
+    return pd.DataFrame(
+        {
+            "image_id": own["image_id"].astype("str").to_numpy(),
+            "row": rows,
+            "label": own["label"].astype("str").to_numpy(),
+            "method": view.method,
+            "moment": view.moment,
+            "x": points[:, 0],
+            "y": points[:, 1],
+            "trust": trust(features, points),
+        }
+    )
+
+
+def _features(
+    plan: Plan, out: Path, data: Data, rows: Indices, view: _View
+) -> Float32[np.ndarray, "n dim"]:
+    """Run one encoder, which is let go of before the next is loaded."""
+    encoder = _encoder(plan, out, view.step).eval().to(device_of(plan.settings.run))
+    return run_in_batches(encoder, data.store.images, rows)
+
+
+def _encoder(plan: Plan, out: Path, step: Step | None) -> Encoder:
+    if step is None:
+        return build_encoder(**plan.settings.encoder.model_dump(), seed=plan.seed)
+    folder = _folder(out, step)
+    return load_encoder(folder) if step.stage == "pretrain" else Classifier.load(folder).encoder
+
+
+def _folder(out: Path, step: Step) -> Path:
+    return out / "steps" / step.name
+
+
+def _digest(out: Path, step: Step) -> str:
+    """Digest what a finished step wrote; one without its digests is taken as it is."""
+    try:
+        return hashlib.sha256((_folder(out, step) / DIGESTS).read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""

@@ -1,7 +1,6 @@
 """Where a study's encoders put its test images: before training, after each stage of it."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from jaxtyping import Float32
 
 from brainssl.classifier import Classifier, device_of, run_in_batches
 from brainssl.data.dataset import Data
-from brainssl.data.split import Indices
+from brainssl.data.split import Indices, Protocol
 from brainssl.encoders import Encoder, build_encoder, load_encoder
 from brainssl.errors import BrainsslError
 from brainssl.evaluation.projection import PROJECTIONS, Projections, project, trust
@@ -28,11 +27,11 @@ _MOST_IMAGES = 1000  # more points hide each other, and cost the page as much ag
 
 @dataclass(frozen=True)
 class _View:
-    """An encoder at a moment; `step` made it, None for the untrained one."""
+    """An encoder at a moment; `step` is the folder that holds it, None for the untrained one."""
 
     method: str
     moment: str
-    step: Step | None = None
+    step: Path | None = None
 
 
 def make_projections(
@@ -55,17 +54,16 @@ def make_projections(
         The frame of `brainssl.evaluation.projection.Projections`; None if no map could be made,
         and then there is no file.
     """
-    views = list(_views(plan, out, data))
-    fraction = max(plan.label_fractions)
+    views = _views(plan, out, data.split.protocol)
     made_from = {
         "version": VERSION,
         "store": data.store.checksum,
         "split": data.split.digest,
         "encoder": plan.settings.encoder.model_dump(mode="json"),
-        "steps": {view.step.name: _digest(out, view.step) for view in views if view.step},
+        "steps": {view.step.name: _digest(view.step) for view in views if view.step},
         "protocol": data.split.protocol,
         "seed": plan.seed,
-        "label_fraction": fraction,
+        "label_fraction": max(plan.label_fractions),
     }
     path = out / PROJECTIONS
     if (known := _known(path, made_from)) is not None:
@@ -74,7 +72,7 @@ def make_projections(
     frames, left_out = [], []
     for done, view in enumerate(views, start=1):
         try:
-            frames.append(_mapped(plan, out, data, rows, view))
+            frames.append(_mapped(plan, data, rows, view))
         except BrainsslError as error:
             named = {"method": view.method, "moment": view.moment}
             left_out.append(named | {"reason": str(error)})
@@ -84,25 +82,22 @@ def make_projections(
         path.unlink(missing_ok=True)
         return None
     frame = pd.concat(frames, ignore_index=True)
-    facts = {"made_from": made_from, "left_out": left_out}
-    facts["images"] = len(data.split.test)
+    facts = {"made_from": made_from, "left_out": left_out, "images": len(data.split.test)}
     Projections(frame, facts).save(path)
     return frame
 
 
-def _views(plan: Plan, out: Path, data: Data) -> Iterator[_View]:
-    """Yield the encoders that there are."""
-    protocol, seed, fraction = data.split.protocol, plan.seed, max(plan.label_fractions)
-    wanted = [
-        _View(SUPERVISED, "supervised", Step("supervised", SUPERVISED, protocol, seed, fraction))
-    ]
+def _views(plan: Plan, out: Path, protocol: Protocol) -> list[_View]:
+    """Return the encoders that there are."""
+    seed, fraction = plan.seed, max(plan.label_fractions)
+    steps = [("supervised", Step("supervised", SUPERVISED, protocol, seed, fraction))]
     for method in plan.methods:
-        wanted += [
-            _View(method, "pretrained", Step("pretrain", method, protocol, seed)),
-            _View(method, "finetuned", Step("finetune", method, protocol, seed, fraction)),
+        steps += [
+            ("pretrained", Step("pretrain", method, protocol, seed)),
+            ("finetuned", Step("finetune", method, protocol, seed, fraction)),
         ]
-    yield _View(UNTRAINED, "before")
-    yield from (view for view in wanted if view.step and _folder(out, view.step).is_dir())
+    views = [_View(step.method, moment, out / "steps" / step.name) for moment, step in steps]
+    return [_View(UNTRAINED, "before"), *(v for v in views if v.step and v.step.is_dir())]
 
 
 def _known(path: Path, made_from: dict[str, Any]) -> pd.DataFrame | None:
@@ -123,8 +118,8 @@ def _rows(data: Data, seed: int) -> Indices:
     return np.sort(rows[evenly(groups, _MOST_IMAGES)])
 
 
-def _mapped(plan: Plan, out: Path, data: Data, rows: Indices, view: _View) -> pd.DataFrame:
-    features = _features(plan, out, data, rows, view)
+def _mapped(plan: Plan, data: Data, rows: Indices, view: _View) -> pd.DataFrame:
+    features = _features(plan, data, rows, view)
     points = project(features, plan.seed)
     own = data.store.manifest.iloc[rows]
     return pd.DataFrame(
@@ -141,28 +136,23 @@ def _mapped(plan: Plan, out: Path, data: Data, rows: Indices, view: _View) -> pd
     )
 
 
-def _features(
-    plan: Plan, out: Path, data: Data, rows: Indices, view: _View
-) -> Float32[np.ndarray, "n dim"]:
+def _features(plan: Plan, data: Data, rows: Indices, view: _View) -> Float32[np.ndarray, "n dim"]:
     """Run one encoder, which is let go of before the next is loaded."""
-    encoder = _encoder(plan, out, view.step).eval().to(device_of(plan.settings.run))
+    encoder = _encoder(plan, view).eval().to(device_of(plan.settings.run))
     return run_in_batches(encoder, data.store.images, rows)
 
 
-def _encoder(plan: Plan, out: Path, step: Step | None) -> Encoder:
-    if step is None:
+def _encoder(plan: Plan, view: _View) -> Encoder:
+    if view.step is None:
         return build_encoder(**plan.settings.encoder.model_dump(), seed=plan.seed)
-    folder = _folder(out, step)
-    return load_encoder(folder) if step.stage == "pretrain" else Classifier.load(folder).encoder
+    if view.moment == "pretrained":
+        return load_encoder(view.step)
+    return Classifier.load(view.step).encoder
 
 
-def _folder(out: Path, step: Step) -> Path:
-    return out / "steps" / step.name
-
-
-def _digest(out: Path, step: Step) -> str:
+def _digest(step: Path) -> str:
     """Digest what a finished step wrote; one without its digests is taken as it is."""
     try:
-        return hashlib.sha256((_folder(out, step) / DIGESTS).read_bytes()).hexdigest()
+        return hashlib.sha256((step / DIGESTS).read_bytes()).hexdigest()
     except FileNotFoundError:
         return ""

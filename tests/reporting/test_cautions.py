@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,16 @@ def test_steps_that_were_not_done_are_told_with_their_cause(
         f"2 steps {told}: linear-dino-grouped-f0.1-s0, linear-dino-grouped-f1-s0",
     ]
     assert {caution.severity for caution in found} == {"serious"}
+
+
+def test_random_labels_that_were_learnt_are_serious(study: Path) -> None:
+    control = {"protocol": "image", "accuracy": 0.463, "guessing": 0.17}
+    leaking = {"random_labels": [control | {"learnt": True}]}
+    told = cautions(replace(read_study(study), analysis=leaking))
+    (found,) = (caution for caution in told if "drawn at random" in caution.text)
+    assert found.severity == "serious"
+    assert "“image” leaks" in found.text
+    assert "46.3 % right, guessing 17.0 %" in found.text
+    clean = {"random_labels": [control | {"learnt": False}]}
+    told = cautions(replace(read_study(study), analysis=clean))
+    assert not [caution for caution in told if "drawn at random" in caution.text]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from brainssl.reporting.results import BASELINE, Study, arm_title
 from brainssl.reporting.trainings import histories, watches
-from brainssl.reporting.wording import PROTOCOLS, count, counted, join, some
+from brainssl.reporting.wording import PROTOCOLS, count, counted, join, percent, some
 
 SMALL_CLASS = 10
 ENOUGH_SEEDS = 3
@@ -46,6 +46,14 @@ def _from_protocols(study: Study) -> Iterator[Caution]:
     for protocol in study.protocols:
         if protocol in PROTOCOLS and protocol != "grouped":
             yield Caution("serious", f"Protocol “{protocol}”: {PROTOCOLS[protocol]}")
+    for control in study.analysis.get("random_labels") or ():
+        if control["learnt"]:
+            yield Caution(
+                "serious",
+                f"Protocol “{control['protocol']}” leaks: labels drawn at random were learnt "
+                f"({percent(control['accuracy'])} % right, guessing "
+                f"{percent(control['guessing'])} %).",
+            )
     warned: dict[str, list[str]] = {}
     for protocol in study.protocols:
         for warning in study.split(protocol).get("warnings") or ():

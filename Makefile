@@ -12,6 +12,7 @@ demo: $(VENV)/.installed
 	  --methods simclr --protocols grouped --label-fractions 0.1,1.0 --seeds 2
 
 test: $(VENV)/.installed lint types
+	scripts/browser
 	# One thread a process: two test processes with two threads each would fight for two cores.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PARALLEL)
 

@@ -1,0 +1,122 @@
+"""The page in a real browser, on a desk and a phone: no error, nothing clipped, all is drawn."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from brainssl.reporting import render_report
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--hide-scrollbars",
+)
+
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="no Chromium with its driver: scripts/browser installs them"
+)
+
+# What reaches over the window's edge and is in nothing that scrolls sideways. What lies wholly to
+# the left is put there: the link that skips to the content, Plotly's box for measuring text.
+CLIPPED = """
+const edge = document.documentElement.clientWidth + 1, found = [];
+for (const element of document.querySelectorAll("body *")) {
+  const box = element.getBoundingClientRect();
+  if (!box.width || !box.height || box.right <= 0) continue;
+  if (box.right <= edge && box.left >= -1) continue;
+  if (element.closest("svg") && element.tagName !== "svg") continue;
+  let parent = element.parentElement, scrolls = false;
+  for (; parent; parent = parent.parentElement) {
+    if (["auto", "scroll"].includes(getComputedStyle(parent).overflowX)) scrolls = true;
+  }
+  if (!scrolls) found.push(`${element.tagName}.${element.className} ${box.left} to ${box.right}`);
+}
+return found;
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    options = Options()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, Service(str(DRIVER)))
+    yield driver
+    driver.quit()
+
+
+def opened(browser: webdriver.Chrome, page: Path, width: int, scheme: str = "light") -> None:
+    """Show a page at a width, with every fold open and every figure drawn."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    feature = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
+    browser.get(page.as_uri())
+    browser.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    WebDriverWait(browser, 60).until(
+        lambda driver: driver.execute_script(
+            "return [...document.querySelectorAll('.canvas')].every("
+            "c => c.offsetParent === null || c.querySelector('svg.main-svg'))"
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def report(analysed_study: Path) -> Path:
+    return render_report(analysed_study)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_is_clipped_and_nothing_complains(
+    browser: webdriver.Chrome, report: Path, width: int, scheme: str
+) -> None:
+    opened(browser, report, width, scheme)
+    assert browser.execute_script("return innerWidth") == width
+    assert browser.execute_script(CLIPPED) == []
+    wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert browser.execute_script(wide) <= 0
+    assert browser.get_log("browser") == []
+    drawn = "return document.querySelectorAll('.canvas svg.main-svg').length"
+    assert browser.execute_script(drawn) > 10
+
+
+def test_dark_and_light_have_ink_that_can_be_read(browser: webdriver.Chrome, report: Path) -> None:
+    inks = {}
+    for scheme in ("light", "dark"):
+        opened(browser, report, 1280, scheme)
+        style = "const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]"
+        inks[scheme] = [sum(map(float, c[4:-1].split(","))) for c in browser.execute_script(style)]
+    (ink, paper), (light, night) = inks["light"], inks["dark"]
+    assert paper - ink > 400
+    assert light - night > 400
+
+
+def test_the_keyboard_reaches_folds_and_models(browser: webdriver.Chrome, report: Path) -> None:
+    opened(browser, report, 1280)
+    fold = browser.find_element("css selector", "details > summary")
+    before = fold.find_element("xpath", "..").get_attribute("open")
+    fold.send_keys(Keys.ENTER)
+    assert fold.find_element("xpath", "..").get_attribute("open") != before
+    select = browser.find_element("css selector", ".choice select")
+    shown = "return [...document.querySelectorAll('.choice > .panel')].findIndex(p => !p.hidden)"
+    assert browser.execute_script(shown) == 0
+    select.send_keys(Keys.ARROW_DOWN)
+    assert browser.execute_script(shown) == 1
+    assert browser.get_log("browser") == []

@@ -1,6 +1,7 @@
 """The command line: the contract of names, exits and errors."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -254,7 +255,7 @@ def test_a_study_tells_beforehand_what_it_would_do(prepared: Path, tmp_path: Pat
     ]
     assert told["seconds"] > 0
     assert not out.exists()
-    assert "5 steps, 0 finished" in run(*study_words(prepared, out), "--dry-run").stdout
+    assert "6 steps, 0 finished" in run(*study_words(prepared, out), "--dry-run").stdout
 
 
 def test_processes_share_a_study_and_damage_is_mended(prepared: Path, tmp_path: Path) -> None:
@@ -270,4 +271,10 @@ def test_processes_share_a_study_and_damage_is_mended(prepared: Path, tmp_path: 
     again = run(*study_words(prepared, out))
     assert again.exit_code == 0
     assert f"warning: {file} is not what was written" in again.stderr
-    assert again.stderr.count(": done in") == 2  # this step and the report
+    done = re.findall(r"^(?:\[\S+\] )?(.+): done in", again.stderr, re.MULTILINE)
+    assert done == [
+        "linear-untrained-grouped-f1-s0",
+        "maps of features",
+        "analysis",
+        "report",
+    ]

@@ -60,12 +60,17 @@ def threads() -> Iterator[int]:
     torch.set_num_threads(had)
 
 
+def own_workers() -> list[psutil.Process]:
+    """Return the workers of this process, whose other children are of no concern here."""
+    return [p for p in psutil.Process().children() if "brainssl.workers" in p.cmdline()]
+
+
 def test_workers_do_the_steps_and_end(
     plan: Plan, tmp_path: Path, threads: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out, steps = tmp_path / "out", {step.name for step in grid(plan)}
     with prepared(plan, out, Terminal(quiet=True)), workers(plan, out, 2):
-        (child,) = psutil.Process().children()
+        (child,) = own_workers()
         assert child.environ()["OMP_NUM_THREADS"] == "2" == str(threads // 2)
         assert torch.get_num_threads() == 2
         # This process does nothing of it.
@@ -85,7 +90,7 @@ def test_workers_do_the_steps_and_end(
 
 def test_after_an_interruption_no_worker_goes_on(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), workers(plan, tmp_path / "out", 3):
-        children = psutil.Process().children()
+        children = own_workers()
         assert len(children) == 2
         raise KeyboardInterrupt
     assert not [child for child in children if child.is_running()]

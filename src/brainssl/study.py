@@ -18,6 +18,7 @@ from brainssl.journal import read_log
 from brainssl.plan import Plan
 from brainssl.preparation import Prepared, prepared
 from brainssl.progress import Lines, Report, Terminal
+from brainssl.projections import make_projections
 from brainssl.publication import publish
 from brainssl.record import describe, environment
 from brainssl.stages import Features, finetune_stage, probe_stage
@@ -64,6 +65,9 @@ class Study:
             with beside or nullcontext():
                 self._work_off(ground)
             rows = self._collect(ground)
+            honest = ground.data.get("grouped") or next(iter(ground.data.values()))
+            with self.terminal.task("maps of features") as progress:
+                make_projections(self.plan, self.out, honest, progress=progress)
             study = describe(self.plan, ground.data, ground.audit, rows, read_log(self.out))
             study["failed"] = self.failed
             return publish(self.out, study, rows, self.terminal)

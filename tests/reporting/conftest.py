@@ -18,6 +18,7 @@ from brainssl.data.audit import audit_scan
 from brainssl.data.scan import scan
 from brainssl.evaluation.metrics import evaluate, per_class
 from brainssl.evaluation.predictions import Predictions
+from brainssl.evaluation.projection import PROJECTIONS, Projections
 from brainssl.sections import EvaluationSettings
 
 CLASSES = [
@@ -64,7 +65,7 @@ def fabricate(
 ) -> Path:
     """Write a study folder; without `extras`, `results.json` alone.
 
-    With `analysed` there is a control on random labels, and what `analyse` finds.
+    With `analysed` there is a control on random labels, what `analyse` finds, and maps of features.
 
     Linear probes keep no history, as those that are solved and not trained. Of the `collapsed`
     methods the last seed has collapsed.
@@ -112,6 +113,8 @@ def fabricate(
         split["groups"] = {name: n // group_size for name, n in SIZES.items()}
     folder.mkdir(parents=True, exist_ok=True)
     analysis = analyse(folder, rows, EvaluationSettings(draws=100)) if analysed else {}
+    if analysed:
+        _mapped(rng, folder, methods, protocols[0]).save(folder / PROJECTIONS)
     held = {"study": facts, "rows": rows, "analysis": analysis}
     text = json.dumps(held, indent=1, allow_nan=False)
     (folder / "results.json").write_text(text, encoding="utf-8")
@@ -290,6 +293,30 @@ def _beside(rng: np.random.Generator, folder: Path, classes: Sequence[str]) -> N
     ).to_parquet(store / "manifest.parquet")
     (folder / "audit").mkdir()
     (folder / "audit" / "audit.html").write_text("<p>audit</p>", encoding="utf-8")
+
+
+def _mapped(
+    rng: np.random.Generator, folder: Path, methods: Sequence[str], protocol: str
+) -> Projections:
+    """Return maps of the store's images on which they lie at random."""
+    images = pd.read_parquet(folder / "store" / "manifest.parquet")
+    n = len(images)
+    encoders = [("untrained", "before"), ("supervised", "supervised")]
+    encoders += [(method, moment) for method in methods for moment in ("pretrained", "finetuned")]
+    maps = [
+        images[["image_id", "label"]].assign(
+            row=np.arange(n),
+            method=method,
+            moment=moment,
+            trust=0.9,
+            x=rng.normal(0, 10, n),
+            y=rng.normal(0, 10, n),
+        )
+        for method, moment in encoders
+    ]
+    made_from = {"protocol": protocol, "label_fraction": 1.0, "seed": 0}
+    facts = {"made_from": made_from, "left_out": [], "images": n}
+    return Projections(pd.concat(maps, ignore_index=True), facts)
 
 
 def _facts(

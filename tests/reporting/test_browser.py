@@ -8,6 +8,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -119,4 +120,36 @@ def test_the_keyboard_reaches_folds_and_models(browser: webdriver.Chrome, report
     assert browser.execute_script(shown) == 0
     select.send_keys(Keys.ARROW_DOWN)
     assert browser.execute_script(shown) == 1
+    assert browser.get_log("browser") == []
+
+
+def test_pointing_at_a_map_shows_the_slice_and_its_place_on_the_other_maps(
+    browser: webdriver.Chrome, report: Path
+) -> None:
+    opened(browser, report, 1280)
+    figure = browser.find_element("css selector", "#features .canvas")
+    maps = browser.find_elements("css selector", "#features .panel:not([hidden]) .canvas")
+    tip = browser.find_element("css selector", "#features .slices")
+    assert not tip.is_displayed()
+    # Scrolling hides what is pointed at, and the page scrolls smoothly, also to what gets a key.
+    still = "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})"
+    settled = f"{still}; setTimeout(arguments[1], 100)"
+    browser.execute_async_script(settled, figure)
+    figure.send_keys(Keys.ARROW_RIGHT)
+    assert tip.is_displayed()
+    first = tip.text
+    assert "image-" in first
+    shown = "return document.querySelectorAll('#features .panel:not([hidden]) .shown').length"
+    assert browser.execute_script(shown) == len(maps) == 6
+    figure.send_keys(Keys.ARROW_RIGHT)
+    assert tip.text != first
+    assert browser.execute_script(shown) == len(maps)
+    figure.send_keys(Keys.ESCAPE)
+    assert not tip.is_displayed()
+    assert browser.execute_script(shown) == 0
+    point = figure.find_elements("css selector", ".scatterlayer .point")[7]
+    browser.execute_async_script(settled, point)
+    ActionChains(browser).move_to_element(point).perform()
+    WebDriverWait(browser, 10).until(lambda _: tip.is_displayed())
+    assert browser.execute_script(shown) == len(maps)
     assert browser.get_log("browser") == []

@@ -101,7 +101,37 @@ def across(figures: int) -> int:
     return 4 if figures % 4 == 0 else min(3, max(2, figures))
 
 
-Block = Prose | Facts | Cautions | Strips | Fold | Columns | Multiples | Choice | Table | Figure
+@dataclass(frozen=True)
+class Slices:
+    """What images are for which the points of a section's figures stand.
+
+    A point names its image by the place in these lists, as `customdata`.
+
+    Attributes:
+        names: What is said of each image.
+        sheet: Thumbnails of them all as one data URI, row by row; empty without pictures.
+        columns: Thumbnails in a row of the sheet.
+    """
+
+    names: tuple[str, ...]
+    sheet: str
+    columns: int
+    kind: ClassVar[str] = "slices"
+
+
+Block = (
+    Prose
+    | Facts
+    | Cautions
+    | Strips
+    | Fold
+    | Columns
+    | Multiples
+    | Choice
+    | Slices
+    | Table
+    | Figure
+)
 
 
 @dataclass(frozen=True)

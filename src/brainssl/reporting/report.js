@@ -38,14 +38,63 @@
       legend: { font: { size: 12 }, tracegroupgap: 0, ...legend }, margin: { b: (spec.layout.margin?.b ?? 44) + below },
     });
   };
+  // Where points stand for images: what each is, beside it, and where else on the page it lies.
+  const tell = (canvas) => {
+    const section = canvas.closest("main > section"), tip = section.querySelector(".slices");
+    if (!tip) return;
+    const names = JSON.parse(tip.querySelector("script").textContent), picture = tip.querySelector("img");
+    const points = canvas.data.flatMap((trace) => trace.x.map((x, i) => ({ x, place: trace.customdata[i] })));
+    const walk = points.sort((one, other) => one.x - other.x).map((point) => point.place);
+    const markOf = (plot, place) => {
+      const curve = plot.data.findIndex((trace) => trace.customdata.includes(place));
+      const marks = plot.querySelectorAll(".scatterlayer .trace")[curve]?.querySelectorAll(".point");
+      return marks?.[plot.data[curve].customdata.indexOf(place)];
+    };
+    const hide = () => {
+      tip.hidden = true;
+      for (const mark of section.querySelectorAll(".shown")) mark.classList.remove("shown");
+    };
+    const show = (place) => {
+      hide();
+      for (const plot of section.querySelectorAll(".js-plotly-plot")) markOf(plot, place)?.classList.add("shown");
+      tip.querySelector("p").textContent = names[place];
+      if (picture) {
+        const columns = Number(tip.dataset.columns);
+        picture.style.left = `${-100 * (place % columns)}%`;
+        picture.style.top = `${-100 * Math.floor(place / columns)}%`;
+      }
+      tip.hidden = false;
+      const mark = markOf(canvas, place).getBoundingClientRect(), gap = 8;
+      const x = Math.min(mark.right + gap, document.documentElement.clientWidth - tip.offsetWidth - gap);
+      const below = mark.bottom + gap, above = mark.top - gap - tip.offsetHeight;
+      tip.style.left = `${Math.max(0, x)}px`;
+      tip.style.top = `${below + tip.offsetHeight > innerHeight ? above : below}px`;
+    };
+    canvas.on("plotly_hover", ({ points: [point] }) => show(point.customdata));
+    canvas.on("plotly_unhover", hide);
+    addEventListener("scroll", hide, { passive: true });
+    canvas.tabIndex = 0;
+    canvas.addEventListener("blur", hide);
+    let at = -1;
+    canvas.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (event.key === "Escape") hide();
+      if (!step) return;
+      event.preventDefault();
+      at = (Math.max(at, step < 0 ? 0 : -1) + step + walk.length) % walk.length;
+      show(walk[at]);
+    });
+  };
   const canvases = [...document.querySelectorAll(".canvas")];
   const draw = (canvas, width) => {
     const wide = width ?? canvas.clientWidth;
     if (wide === 0 || canvas.dataset.drawn === String(wide)) return;
     const spec = JSON.parse(canvas.nextElementSibling.textContent);
-    if (!canvas.dataset.drawn) canvas.replaceChildren();
+    const first = !canvas.dataset.drawn;
+    if (first) canvas.replaceChildren();
     canvas.dataset.drawn = String(wide);
     Plotly.react(canvas, spec.data, layoutFor(canvas, spec, wide), CONFIG);
+    if (first) tell(canvas);
   };
   const drawAll = (width) => canvases.forEach((canvas) => draw(canvas, width));
 

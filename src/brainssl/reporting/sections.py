@@ -27,6 +27,7 @@ from brainssl.reporting.losses import loss_section
 from brainssl.reporting.models import model_section
 from brainssl.reporting.outcomes import answer, outcomes
 from brainssl.reporting.pictures import read_images, sample_strips
+from brainssl.reporting.projection import projection_section
 from brainssl.reporting.protocols import protocol_finding, protocol_section
 from brainssl.reporting.published import published_section
 from brainssl.reporting.recipes import recipe_strips
@@ -169,6 +170,7 @@ _SECTIONS: tuple[Callable[[Study], Section], ...] = (
     factor_section,
     certainty_section,
     model_section,
+    projection_section,
     loss_section,
     data_section,
     view_section,

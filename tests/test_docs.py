@@ -324,8 +324,7 @@ def test_the_results_are_those_of_the_committed_study() -> None:
     for row in study["rows"]:
         if row["split"] != "test":
             continue
-        low, high = row["intervals"]["accuracy"]
-        cell = f"{100 * row['metrics']['accuracy']:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+        cell = measured(row["metrics"]["accuracy"], row["intervals"]["accuracy"])
         labels = "all" if row["label_fraction"] == 1 else f"{100 * row['label_fraction']:.0f} %"
         cells.setdefault((names[row["method"], row["stage"]], labels), []).append(cell)
     page = (ROOT / "docs" / "why" / "results.md").read_text("utf-8")
@@ -341,14 +340,84 @@ def test_the_differences_are_the_committed_ones() -> None:
     for row in json.loads(file.read_text("utf-8"))["differences"]:
         if row["baseline"] != "supervised" or row["method"] == "untrained":
             continue
-        numbers = [f"{100 * n:+.1f}" for n in (row["difference"], *row["interval"])]
-        cell = "{} ({} to {})".format(*numbers).replace("-", "−")
-        bold = f"**{cell}**" if row["interval"][0] > 0 else cell
+        bold = f"**{gained(row)}**" if row["interval"][0] > 0 else gained(row)
         cells.setdefault((row["method"], row["stage"]), []).append(bold)
     page = (ROOT / "docs" / "why" / "results.md").read_text("utf-8")
     assert len(cells) == 8
     for (method, stage), numbers in cells.items():
         assert f"| {NAMES[method]}, {STAGES[stage]} | {' | '.join(numbers)} |" in page
+
+
+def test_the_protocols_are_told_as_measured() -> None:
+    """Each row of the three tables, from the committed study under three protocols."""
+    study = json.loads((ROOT / "results" / "mri44-protocols.json").read_text("utf-8"))
+    page = (ROOT / "docs" / "why" / "protocols.md").read_text("utf-8")
+    accuracy: dict[str, list[str]] = {}
+    for row in study["rows"]:
+        told = (row["split"], row["label_fraction"]) == ("test", 1.0)
+        if told and row["method"] != "random_labels":
+            cell = measured(row["metrics"]["accuracy"], row["intervals"]["accuracy"])
+            accuracy.setdefault(arm(row), []).append(cell)
+    optimism: dict[str, list[str]] = {}
+    for row in study["analysis"]["optimism"]:
+        if row["label_fraction"] == 1.0:
+            optimism.setdefault(arm(row), []).append(gained(row))
+    assert set(map(len, accuracy.values())) == {3}
+    assert set(map(len, optimism.values())) == {2}
+    assert len(accuracy) == len(optimism) == 4
+    for name, cells in [*accuracy.items(), *optimism.items()]:
+        assert f"| {name} | {' | '.join(cells)} |" in page
+    for row in study["analysis"]["random_labels"]:
+        shares = f"{100 * row['accuracy']:.1f} | {100 * row['guessing']:.1f}"
+        assert f"| {row['protocol']} | {shares} | {gained(row)} |" in page
+        assert row["learnt"] == (row["protocol"] != "grouped")
+
+
+def test_the_methods_on_the_phantom_are_told_as_measured() -> None:
+    study = json.loads((ROOT / "results" / "phantom-methods.json").read_text("utf-8"))
+    page = (ROOT / "docs" / "why" / "results.md").read_text("utf-8")
+    untrained = {"method": "untrained", "stage": "linear"}
+    gains = {
+        pair["second"]["method"]: {
+            "difference": -pair["difference"],
+            "interval": [-end for end in reversed(pair["interval"])],
+        }
+        for pair in study["analysis"]["comparisons"]
+        if pair["first"] == untrained and pair["metric"] == "accuracy"
+        if pair["second"]["stage"] == "linear"
+    }
+    scores = {
+        row["method"]: measured(row["metrics"]["accuracy"], row["intervals"]["accuracy"])
+        for row in study["rows"]
+        if row["split"] == "test" and row["stage"] in ("linear", "supervised")
+    }
+    titles = NAMES | {"barlowtwins": "Barlow Twins", "nnclr": "NNCLR"}
+    assert set(gains) == set(titles)
+    for method, gain in gains.items():
+        assert gain["difference"] > 0
+        assert f"| {titles[method]} | {scores[method]} | {gained(gain)} |" in page
+    for told in ("untrained", "supervised"):
+        assert scores[told] in page
+    assert all(seen["verdict"] is None for seen in study["collapse"].values())
+
+
+def arm(row: dict[str, Any]) -> str:
+    """Return what the pages call a model."""
+    if row["method"] == "supervised":
+        return "supervised"
+    name = {**NAMES, "untrained": "untrained encoder"}[row["method"]]
+    return f"{name}, {STAGES[row['stage']]}"
+
+
+def measured(share: float, interval: list[float]) -> str:
+    low, high = interval
+    return f"{100 * share:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def gained(row: dict[str, Any]) -> str:
+    """Return points and their interval, each with its sign."""
+    numbers = [f"{100 * n:+.1f}" for n in (row["difference"], *row["interval"])]
+    return "{} ({} to {})".format(*numbers).replace("-", "−")
 
 
 def test_patient_aware_batches_are_told_as_measured() -> None:

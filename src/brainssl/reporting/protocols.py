@@ -28,10 +28,12 @@ def protocol_section(study: Study) -> Section:
         blocks.append(Prose((finding,)))
     if study.analysis.get("random_labels"):
         blocks += [Prose((_CONTROLS,)), control_table(study)]
+    side_by_side = [HEADLINE, METRIC["f1_macro"]]
     if study.analysis.get("optimism"):
         blocks.append(optimism_table(study))
+        side_by_side.remove(HEADLINE)
     if len([p for p in study.protocols if study.arms(p)]) > 1:
-        blocks += [tables.protocol_table(study, m) for m in (HEADLINE, METRIC["f1_macro"])]
+        blocks += [tables.protocol_table(study, metric) for metric in side_by_side]
     return Section("protocols", "Can the numbers be believed?", tuple(blocks))
 
 

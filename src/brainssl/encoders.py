@@ -75,6 +75,25 @@ class Encoder(nn.Module):
         features: Tensor = self.network((images - MEAN) / STD)
         return features
 
+    def last_map(self, images: Float[Tensor, "n 1 h w"]) -> Tensor:
+        """Return what the network has before it pools: of a CNN (n, channels, rows, columns)."""
+        network: Any = self.network
+        values: Tensor = network.forward_features((images - MEAN) / STD)
+        return values.movedim(-1, 1) if self._channels_last else values
+
+    def pool(self, values: Tensor) -> Float[Tensor, "n dim"]:
+        """Return the features of what `last_map` gave: the rest of `forward`."""
+        network: Any = self.network
+        features: Tensor = network.forward_head(
+            values.movedim(1, -1) if self._channels_last else values
+        )
+        return features
+
+    @property
+    def _channels_last(self) -> bool:
+        """Whether timm's network hands on (n, rows, columns, channels)."""
+        return getattr(self.network, "output_fmt", "NCHW") == "NHWC"
+
 
 def build_encoder(name: str, *, image_size: int, weights: Weights = "random", seed: int) -> Encoder:
     """Make an encoder whose random weights depend on the seed and on nothing else."""

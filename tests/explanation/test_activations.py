@@ -1,0 +1,139 @@
+"""The closed form is what autograd says, and the model stays as it was."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from brainssl.classifier import Classifier
+from brainssl.encoders import build_encoder
+from brainssl.errors import BrainsslError
+from brainssl.explanation.activations import activations
+
+CLASSES = ("Glioma T1", "Glioma T2", "Normal T1")
+
+
+def make(name: str = "test_resnet", size: int = 64) -> Classifier:
+    torch.manual_seed(0)
+    encoder = build_encoder(name, image_size=size, seed=0)
+    classifier = Classifier(encoder, nn.Linear(encoder.dim, 3), CLASSES, {})
+    for module in classifier.modules():  # as after training, so that nothing is trivially 0
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, 0, 0.1)  # type: ignore[arg-type]
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+    return classifier.eval()
+
+
+def slices(n: int = 4, size: int = 64) -> Tensor:
+    return torch.rand(n, 1, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def by_hand(classifier: Classifier, images: Tensor, target: int) -> Tensor:
+    """The gradient of a logit at the last feature map, the plain way."""
+    values = classifier.encoder.last_map(images).detach().requires_grad_()
+    logit = classifier.head(classifier.encoder.pool(values))[:, target].sum()
+    return torch.autograd.grad(logit, values)[0]
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_convnext", "mobilenetv3_small_050"])
+def test_logits_are_those_of_the_classifier_and_gradients_those_of_autograd(name: str) -> None:
+    """The first has average pooling and a linear head, the others more behind the last map."""
+    classifier, images = make(name), slices()
+    found = activations(classifier, images, "all")
+    with torch.no_grad():
+        torch.testing.assert_close(found.logits, classifier(images))
+    assert found.targets.tolist() == [[0, 1, 2]] * 4
+    shared = found.gradients.shape[-2:] == (1, 1)
+    assert shared == (name == "test_resnet")
+    for target in range(3):
+        expected = by_hand(classifier, images, target)
+        gradient = found.gradients[:, target].expand_as(expected)
+        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_a_layer_within_is_differentiated_where_it_is() -> None:
+    classifier, images = make(), slices()
+    found = activations(classifier, images, torch.tensor([0, 1, 2, 0]), layer="layer3")
+    kept: list[Tensor] = []
+    network = classifier.encoder.network
+    hook = network.layer3.register_forward_hook(lambda *args: kept.append(args[-1]))  # type: ignore[union-attr,operator]
+    logits = classifier(images)
+    hook.remove()
+    picked = logits[torch.arange(4), torch.tensor([0, 1, 2, 0])].sum()
+    torch.testing.assert_close(found.values, kept[0].detach())
+    torch.testing.assert_close(found.gradients[:, 0], torch.autograd.grad(picked, kept[0])[0])
+    torch.testing.assert_close(found.logits, logits.detach())
+
+
+def test_the_last_layer_by_name_is_the_layer_found_by_itself() -> None:
+    classifier, images = make(), slices()
+    named, found = (activations(classifier, images, "all", layer=x) for x in ("layer4", None))
+    torch.testing.assert_close(named.values, found.values)
+    expected = found.gradients.expand_as(named.gradients)
+    torch.testing.assert_close(named.gradients, expected, rtol=1e-4, atol=1e-8)
+
+
+def test_the_class_that_is_predicted_is_the_default() -> None:
+    classifier, images = make(), slices()
+    found, every = activations(classifier, images), activations(classifier, images, "all")
+    assert torch.equal(found.targets[:, 0], every.logits.argmax(1))
+    picked = every.gradients.expand(4, -1, -1, -1, -1)[torch.arange(4), found.targets[:, 0]]
+    torch.testing.assert_close(found.gradients[:, 0], picked)
+
+
+@pytest.mark.parametrize("layer", [None, "layer2"])
+def test_the_model_is_left_as_it_was(layer: str | None) -> None:
+    classifier = make().train()
+    for parameter in classifier.parameters():
+        parameter.grad = torch.full_like(parameter, 7.0)
+    before = {name: tensor.clone() for name, tensor in classifier.state_dict().items()}
+    activations(classifier, slices(), "all", layer=layer)
+    assert classifier.training
+    assert all(bool((p.grad == 7).all()) for p in classifier.parameters() if p.grad is not None)
+    after = classifier.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert not [m for m in classifier.modules() if m._forward_hooks or m._backward_hooks]
+
+
+def test_a_hook_does_not_stay_when_the_run_fails() -> None:
+    classifier = make()
+    with pytest.raises(RuntimeError):
+        activations(classifier, torch.rand(1, 2, 64, 64), layer="layer2")
+    assert not [m for m in classifier.modules() if m._forward_hooks]
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_convnext"])
+@pytest.mark.parametrize("layer", [None, "early"])
+def test_frozen_without_gradients_and_under_autocast_it_is_the_same(
+    name: str, layer: str | None
+) -> None:
+    classifier, images = make(name), slices()
+    if layer:
+        layer = "layer3" if name == "test_resnet" else "stages.2"
+    expected = activations(classifier, images, "all", layer=layer)
+    classifier.requires_grad_(False)
+    autocast = torch.autocast("cpu", dtype=torch.bfloat16)
+    for surroundings in (torch.no_grad(), torch.inference_mode(), autocast):
+        with surroundings:
+            found = activations(classifier, slices(), "all", layer=layer)
+        assert found.values.dtype == found.gradients.dtype == torch.float32
+        torch.testing.assert_close(found.values, expected.values, rtol=0, atol=0)
+        torch.testing.assert_close(found.gradients, expected.gradients, rtol=0, atol=0)
+
+
+def test_images_made_under_inference_mode_are_taken() -> None:
+    with torch.inference_mode():
+        images = slices()
+    assert activations(make("test_convnext"), images).gradients.abs().max() > 0
+
+
+def test_layers_of_no_use_are_refused() -> None:
+    classifier, images = make(), slices()
+    with pytest.raises(BrainsslError, match="no such layer; the first ones are conv1, bn1"):
+        activations(classifier, images, layer="layer9")
+    with pytest.raises(BrainsslError, match=r"layer global_pool gives \(4, 96\), no feature map"):
+        activations(classifier, images, layer="global_pool")
+
+
+def test_an_encoder_without_feature_maps_is_refused() -> None:
+    with pytest.raises(BrainsslError, match=r"test_vit gives .* no feature map"):
+        activations(make("test_vit", 160), slices(size=160))

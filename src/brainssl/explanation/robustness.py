@@ -1,0 +1,116 @@
+"""Does a map depend on the image, and on what was learnt? Small changes, and random weights."""
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64
+from scipy.stats import rankdata
+from torch import Tensor, nn
+
+from brainssl.classifier import Classifier
+
+Mapper = Callable[[Classifier, Float32[Tensor, "n 1 size size"]], Float32[Tensor, "n size size"]]
+
+RADIUS = 0.02  # of 1: about five grey values of 255
+CHANGES = 5
+
+
+def sensitivity(
+    mapper: Mapper,
+    classifier: Classifier,
+    images: Float32[Tensor, "n 1 size size"],
+    *,
+    radius: float = RADIUS,
+    changes: int = CHANGES,
+    seed: int = 0,
+) -> Float64[np.ndarray, " n"]:
+    """Return how far a map moves at most if the image changes by less than the eye sees.
+
+    The largest norm of the difference over several images with uniform noise, by the norm of the
+    map: 0 if nothing moves, 1 if the difference is as large as the map. Not a number where the
+    map is empty.
+
+    Source: Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019.
+
+    Args:
+        mapper: makes the maps of images, of a class that does not depend on the noise.
+        classifier: what is explained.
+        images: slices in [0, 1].
+        radius: of the noise, in grey values from 0 to 1.
+        changes: how many noisy images for each.
+        seed: of the noise; image i gets the same however many there are.
+    """
+    before = mapper(classifier, images)
+    size = before[0].numel()
+    draws = [torch.Generator().manual_seed(seed + i) for i in range(len(images))]
+    moved = torch.zeros(len(images), device=images.device)
+    for _ in range(changes):
+        noise = torch.stack([torch.rand(images.shape[1:], generator=draw) for draw in draws])
+        noisy = (images + radius * (2 * noise.to(images.device) - 1)).clamp(0, 1)
+        difference = mapper(classifier, noisy) - before
+        moved = moved.maximum(difference.reshape(-1, size).norm(dim=1))
+    norms = before.reshape(-1, size).norm(dim=1)
+    relative = torch.where(norms > 0, moved / norms, torch.full_like(norms, torch.nan))
+    return relative.double().cpu().numpy()
+
+
+def randomised(classifier: Classifier, seed: int = 0) -> Iterator[tuple[str, Classifier]]:
+    """Yield copies whose weights are drawn anew from the head down, one block more each time.
+
+    Source: Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, section 3.
+
+    Yields:
+        The name of the last block that was drawn anew, and the copy, in evaluation mode; the same
+        copy each time, with more of it random.
+    """
+    copy = deepcopy(classifier).eval()
+    blocks = [("head", copy.head), *reversed(list(copy.encoder.network.named_children()))]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for name, block in blocks:
+            if _draw_anew(block):
+                yield name, copy
+
+
+def cascade(
+    mapper: Mapper,
+    classifier: Classifier,
+    images: Float32[Tensor, "n 1 size size"],
+    *,
+    seed: int = 0,
+) -> dict[str, Float64[np.ndarray, " n"]]:
+    """Return how alike each map stays while weights are drawn anew, by the last block drawn.
+
+    Likeness is Spearman's rank correlation of the pixels; not a number where a map is constant. A
+    map that stays alike when nothing of the training is left explains the image, not the model.
+    """
+    before = mapper(classifier, images)
+    return {
+        name: rank_correlation(before, mapper(copy, images))
+        for name, copy in randomised(classifier, seed)
+    }
+
+
+def rank_correlation(
+    one: Float32[Tensor, "n size size"], other: Float32[Tensor, "n size size"]
+) -> Float64[np.ndarray, " n"]:
+    """Return Spearman's correlation of the pixels of each pair of maps, ties sharing their rank."""
+    first, second = (rankdata(maps.flatten(1).cpu().numpy(), axis=1) for maps in (one, other))
+    first -= first.mean(axis=1, keepdims=True)
+    second -= second.mean(axis=1, keepdims=True)
+    spread = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
+    together = (first * second).sum(axis=1)
+    return np.divide(together, spread, out=np.full(len(first), np.nan), where=spread > 0)
+
+
+def _draw_anew(block: nn.Module) -> bool:
+    """Draw every layer's weights as PyTorch first does; False if there are none."""
+    drawn = False
+    for module in block.modules():
+        reset = getattr(module, "reset_parameters", None)
+        if reset and any(True for _ in module.parameters(recurse=False)):
+            reset()
+            drawn = True
+    return drawn

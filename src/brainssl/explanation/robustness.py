@@ -102,7 +102,9 @@ def rank_correlation(
     second -= second.mean(axis=1, keepdims=True)
     spread = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
     together = (first * second).sum(axis=1)
-    return np.divide(together, spread, out=np.full(len(first), np.nan), where=spread > 0)
+    likeness = np.full(len(first), np.nan)
+    np.divide(together, spread, out=likeness, where=spread > 0)
+    return likeness
 
 
 def _draw_anew(block: nn.Module) -> bool:

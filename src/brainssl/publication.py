@@ -7,7 +7,9 @@ from brainssl.analysis import analyse
 from brainssl.errors import BrainsslError
 from brainssl.progress import Terminal
 from brainssl.reporting import render_report
+from brainssl.reporting.about import read_about, write_template
 from brainssl.reporting.exports import export
+from brainssl.reporting.model_card import write_model_card
 from brainssl.reporting.results import read_study
 from brainssl.reporting.sections import sections
 from brainssl.sections import EvaluationSettings
@@ -21,17 +23,24 @@ def publish(
 ) -> Path:
     """Analyse the predictions of a study, write everything, and return the path of the report.
 
+    A `study.toml` to fill in is written where there is none; one that is there is left as it is.
+
     Args:
         out: folder of the study.
         study: its record, see `brainssl.record.describe`.
         rows: of results, each with its `step`.
         terminal: tells how far it is.
+
+    Raises:
+        BrainsslError: `study.toml` is not as it should be; the results are written all the same.
     """
     draws = study["settings"]["evaluation"]["draws"]
     with terminal.task("analysis") as progress:
         analysis = analyse(out, rows, EvaluationSettings(draws=draws), progress)
     write_json(out / RESULTS, {"study": study, "rows": rows, "analysis": analysis})
+    write_template(out)
     with terminal.task("report"):
+        write_model_card(read_study(out))
         return render_report(out)
 
 
@@ -46,8 +55,10 @@ def publish_again(out: Path, terminal: Terminal, *, files: bool = False) -> Path
         files: write tables and figures as files as well, see `brainssl.reporting.exports`.
 
     Raises:
-        BrainsslError: `results.json` is missing, damaged, or not the results of a study.
+        BrainsslError: `results.json` is missing, damaged, or not the results of a study, or
+            `study.toml` is not as it should be.
     """
+    read_about(out)  # a slip in it is told before the analysis, which takes its time
     file = out / RESULTS
     held = read_json(file, "the results of a study (see brainssl study)")
     try:

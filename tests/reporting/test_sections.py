@@ -21,6 +21,7 @@ def test_sections_come_in_the_order_of_a_readers_questions(study: Path) -> None:
         "losses",
         "data",
         "settings",
+        "checklist",
         "published",
     ]
 

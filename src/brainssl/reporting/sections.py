@@ -19,6 +19,7 @@ from brainssl.reporting.blocks import (
 )
 from brainssl.reporting.cautions import cautions
 from brainssl.reporting.certainty import certainty_section
+from brainssl.reporting.checklist import checklist_section
 from brainssl.reporting.comparisons import comparison_section
 from brainssl.reporting.efficiency import efficiency_section
 from brainssl.reporting.factors import factor_section
@@ -175,6 +176,7 @@ _SECTIONS: tuple[Callable[[Study], Section], ...] = (
     data_section,
     view_section,
     settings_section,
+    checklist_section,
     published_section,
 )
 

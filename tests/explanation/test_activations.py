@@ -59,7 +59,7 @@ def test_a_layer_within_is_differentiated_where_it_is() -> None:
     logits = classifier(images)
     hook.remove()
     picked = logits[torch.arange(4), torch.tensor([0, 1, 2, 0])].sum()
-    torch.testing.assert_close(found.values, kept[0].detach())
+    torch.testing.assert_close(found.features, kept[0].detach())
     torch.testing.assert_close(found.gradients[:, 0], torch.autograd.grad(picked, kept[0])[0])
     torch.testing.assert_close(found.logits, logits.detach())
 
@@ -67,7 +67,7 @@ def test_a_layer_within_is_differentiated_where_it_is() -> None:
 def test_the_last_layer_by_name_is_the_layer_found_by_itself() -> None:
     classifier, images = make(), slices()
     named, found = (activations(classifier, images, "all", layer=x) for x in ("layer4", None))
-    torch.testing.assert_close(named.values, found.values)
+    torch.testing.assert_close(named.features, found.features)
     expected = found.gradients.expand_as(named.gradients)
     torch.testing.assert_close(named.gradients, expected, rtol=1e-4, atol=1e-8)
 
@@ -115,8 +115,8 @@ def test_frozen_without_gradients_and_under_autocast_it_is_the_same(
     for surroundings in (torch.no_grad(), torch.inference_mode(), autocast):
         with surroundings:
             found = activations(classifier, slices(), "all", layer=layer)
-        assert found.values.dtype == found.gradients.dtype == torch.float32
-        torch.testing.assert_close(found.values, expected.values, rtol=0, atol=0)
+        assert found.features.dtype == found.gradients.dtype == torch.float32
+        torch.testing.assert_close(found.features, expected.features, rtol=0, atol=0)
         torch.testing.assert_close(found.gradients, expected.gradients, rtol=0, atol=0)
 
 

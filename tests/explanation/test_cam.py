@@ -29,9 +29,9 @@ def random_activations(
 
 def spread(of: Activations) -> Activations:
     """The same with gradients that stand at every place."""
-    n, c, h, w = of.values.shape
+    n, c, h, w = of.features.shape
     full = of.gradients.expand(n, of.targets.shape[1], c, h, w).contiguous()
-    return Activations(of.values, full, of.logits, of.targets)
+    return Activations(of.features, full, of.logits, of.targets)
 
 
 def classifier(name: str = "test_resnet", size: int = 64) -> Classifier:
@@ -53,7 +53,7 @@ def test_gradients_that_stand_once_give_the_map_of_those_at_every_place(name: st
 def test_grad_cam_is_its_formula() -> None:
     of = random_activations()
     maps = grad_cam(of)
-    values, gradients = of.values.numpy(), of.gradients.numpy()
+    values, gradients = of.features.numpy(), of.gradients.numpy()
     for i, k in np.ndindex(3, 4):
         weights = [gradients[i, k, c].mean() for c in range(6)]
         expected = sum(weight * values[i, c] for c, weight in enumerate(weights)).clip(min=0)
@@ -64,7 +64,7 @@ def test_grad_cam_plus_plus_is_its_formula() -> None:
     """Place by place, and the sum of activations stands outside of the cube of the gradient."""
     of = random_activations()
     maps = grad_cam_plus_plus(of)
-    values, gradients = of.values.double().numpy(), of.gradients.double().numpy()
+    values, gradients = of.features.double().numpy(), of.gradients.double().numpy()
     for i, k in np.ndindex(3, 4):
         expected = np.zeros((5, 5))
         for c in range(6):
@@ -81,13 +81,13 @@ def test_grad_cam_plus_plus_survives_gradients_of_any_size() -> None:
     """A constant in the denominator would swamp the squares of small gradients."""
     of = random_activations(shared=True)
     for scale in (1e-8, 1e-4):
-        small = Activations(of.values, of.gradients * scale, of.logits, of.targets)
+        small = Activations(of.features, of.gradients * scale, of.logits, of.targets)
         maps = grad_cam_plus_plus(small) / scale
         # For small gradients the weight tends to g / 2.
         weights = (of.gradients[..., 0, 0].relu() / 2).expand(3, -1, -1)
-        expected = torch.einsum("nkc,nchw->nkhw", weights, of.values)
+        expected = torch.einsum("nkc,nchw->nkhw", weights, of.features)
         torch.testing.assert_close(maps, expected, rtol=1e-2, atol=1e-4)
-    nothing = Activations(of.values, of.gradients * 0, of.logits, of.targets)
+    nothing = Activations(of.features, of.gradients * 0, of.logits, of.targets)
     assert not grad_cam_plus_plus(nothing).any()
 
 
@@ -97,7 +97,7 @@ def test_eigen_cam_is_the_projection_on_the_first_singular_vector(channels: int,
     of = random_activations(c=channels, side=side)
     maps = eigen_cam(of)
     for i in range(3):
-        places = of.values[i].flatten(1).T.double().numpy()
+        places = of.features[i].flatten(1).T.double().numpy()
         _, _, directions = np.linalg.svd(places, full_matrices=False)
         expected = np.abs(places @ directions[0]).reshape(side, side)
         for k in range(4):

@@ -20,14 +20,14 @@ class Activations:
     """One batch as maps need it, in float32.
 
     Attributes:
-        values: of the layer.
-        gradients: of each target's logit by the values. Where they are the same at every place, as
-            under average pooling and a linear head, they stand once (h, w and n may be 1).
+        features: of the layer, its channels at each place.
+        gradients: of each target's logit by the features. Where they are the same at every place,
+            as under average pooling and a linear head, they stand once (h, w and n may be 1).
         logits: of all classes.
         targets: whose logits were differentiated, (n, k): the classes of each image.
     """
 
-    values: Float32[Tensor, "n c h w"]
+    features: Float32[Tensor, "n c h w"]
     gradients: Float32[Tensor, "#n k c #h #w"]
     logits: Float32[Tensor, "n classes"]
     targets: Int64[Tensor, "n k"]

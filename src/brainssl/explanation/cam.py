@@ -20,7 +20,7 @@ def grad_cam(of: Activations) -> Raw:
 
     Source: Selvaraju et al., Grad-CAM, ICCV 2017, equations 1 and 2.
     """
-    return _weighted(of.gradients.mean((3, 4)), of.values).relu()
+    return _weighted(of.gradients.mean((3, 4)), of.features).relu()
 
 
 def grad_cam_plus_plus(of: Activations) -> Raw:
@@ -35,11 +35,11 @@ def grad_cam_plus_plus(of: Activations) -> Raw:
     Source: Chattopadhay et al., Grad-CAM++, WACV 2018, equations 10 and 19.
     """
     gradient: Tensor = of.gradients
-    denominator = 2 + of.values.sum((2, 3))[:, None, :, None, None] * gradient
+    denominator = 2 + of.features.sum((2, 3))[:, None, :, None, None] * gradient
     counts = (gradient > 0) & (denominator > 0)
     weights = torch.where(counts, gradient / denominator, gradient.new_zeros(()))
     # The mean, not the sum: gradients that are everywhere the same stand only once.
-    return _weighted(weights.mean((3, 4)), of.values).relu()
+    return _weighted(weights.mean((3, 4)), of.features).relu()
 
 
 def eigen_cam(of: Activations) -> Raw:
@@ -51,8 +51,8 @@ def eigen_cam(of: Activations) -> Raw:
 
     Source: Muhammad and Yeasin, Eigen-CAM, IJCNN 2020.
     """
-    n, c, h, w = of.values.shape
-    places: Tensor = of.values.flatten(2)
+    n, c, h, w = of.features.shape
+    places: Tensor = of.features.flatten(2)
     projected: Tensor
     # The first right singular vector, from the smaller of the two Gram matrices, all at once.
     if h * w <= c:
@@ -74,8 +74,8 @@ def layer_cam(of: Activations) -> Raw:
     """
     gradient = of.gradients.relu()
     if gradient.shape[3:] == (1, 1):
-        return _weighted(gradient[..., 0, 0], of.values).relu()
-    maps: Tensor = torch.einsum("nkchw,nchw->nkhw", gradient, of.values)
+        return _weighted(gradient[..., 0, 0], of.features).relu()
+    maps: Tensor = torch.einsum("nkchw,nchw->nkhw", gradient, of.features)
     return maps.relu()
 
 

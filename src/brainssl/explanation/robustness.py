@@ -11,7 +11,10 @@ from torch import Tensor, nn
 
 from brainssl.classifier import Classifier
 
-Mapper = Callable[[Classifier, Float32[Tensor, "n 1 size size"]], Float32[Tensor, "n size size"]]
+# Makes maps of several kinds, of classes that do not depend on what the network now says.
+Mapper = Callable[
+    [Classifier, Float32[Tensor, "n 1 size size"]], Float32[Tensor, "n kinds size size"]
+]
 
 RADIUS = 0.02  # of 1: about five grey values of 255
 CHANGES = 5
@@ -25,7 +28,7 @@ def sensitivity(
     radius: float = RADIUS,
     changes: int = CHANGES,
     seed: int = 0,
-) -> Float64[np.ndarray, " n"]:
+) -> Float64[np.ndarray, "n kinds"]:
     """Return how far a map moves at most if the image changes by less than the eye sees.
 
     The largest norm of the difference over several images with uniform noise, by the norm of the
@@ -35,7 +38,7 @@ def sensitivity(
     Source: Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019.
 
     Args:
-        mapper: makes the maps of images, of a class that does not depend on the noise.
+        mapper: makes the maps.
         classifier: what is explained.
         images: slices in [0, 1].
         radius: of the noise, in grey values from 0 to 1.
@@ -43,15 +46,13 @@ def sensitivity(
         seed: of the noise; image i gets the same however many there are.
     """
     before = mapper(classifier, images)
-    size = before[0].numel()
     draws = [torch.Generator().manual_seed(seed + i) for i in range(len(images))]
-    moved = torch.zeros(len(images), device=images.device)
+    norms = before.flatten(2).norm(dim=2)
+    moved = torch.zeros_like(norms)
     for _ in range(changes):
         noise = torch.stack([torch.rand(images.shape[1:], generator=draw) for draw in draws])
         noisy = (images + radius * (2 * noise.to(images.device) - 1)).clamp(0, 1)
-        difference = mapper(classifier, noisy) - before
-        moved = moved.maximum(difference.reshape(-1, size).norm(dim=1))
-    norms = before.reshape(-1, size).norm(dim=1)
+        moved = moved.maximum((mapper(classifier, noisy) - before).flatten(2).norm(dim=2))
     relative = torch.where(norms > 0, moved / norms, torch.full_like(norms, torch.nan))
     return relative.double().cpu().numpy()
 
@@ -80,7 +81,7 @@ def cascade(
     images: Float32[Tensor, "n 1 size size"],
     *,
     seed: int = 0,
-) -> dict[str, Float64[np.ndarray, " n"]]:
+) -> dict[str, Float64[np.ndarray, "n kinds"]]:
     """Return how alike each map stays while weights are drawn anew, by the last block drawn.
 
     Likeness is Spearman's rank correlation of the pixels; not a number where a map is constant. A
@@ -94,15 +95,15 @@ def cascade(
 
 
 def rank_correlation(
-    one: Float32[Tensor, "n size size"], other: Float32[Tensor, "n size size"]
-) -> Float64[np.ndarray, " n"]:
+    one: Float32[Tensor, "n kinds size size"], other: Float32[Tensor, "n kinds size size"]
+) -> Float64[np.ndarray, "n kinds"]:
     """Return Spearman's correlation of the pixels of each pair of maps, ties sharing their rank."""
-    first, second = (rankdata(maps.flatten(1).cpu().numpy(), axis=1) for maps in (one, other))
-    first -= first.mean(axis=1, keepdims=True)
-    second -= second.mean(axis=1, keepdims=True)
-    spread = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
-    together = (first * second).sum(axis=1)
-    likeness = np.full(len(first), np.nan)
+    first, second = (rankdata(maps.flatten(2).cpu().numpy(), axis=2) for maps in (one, other))
+    first -= first.mean(axis=2, keepdims=True)
+    second -= second.mean(axis=2, keepdims=True)
+    spread = np.sqrt((first**2).sum(axis=2) * (second**2).sum(axis=2))
+    together = (first * second).sum(axis=2)
+    likeness = np.full(spread.shape, np.nan)
     np.divide(together, spread, out=likeness, where=spread > 0)
     return likeness
 

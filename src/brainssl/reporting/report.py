@@ -1,13 +1,17 @@
 """The report of a study: one HTML file that holds everything it shows."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from brainssl.reporting.blocks import Section
 from brainssl.reporting.results import Study, read_study
 from brainssl.reporting.sections import sections
 from brainssl.reporting.wording import moment
 from brainssl.storage import write_atomically
 
 _TEMPLATE = "report.html.jinja"
+_CANVAS = 'class="canvas"'
 
 
 def render_report(study: Path) -> Path:
@@ -28,6 +32,33 @@ def render_report(study: Path) -> Path:
 
 def render(study: Study) -> str:
     """Return the page as text."""
+    made = f"{study.facts.get('source') or study.folder.name}"
+    told = "from results.json and the stored predictions of this study"
+    page = Page("brainssl study report", made, _made(study), sections(study), told)
+    return render_page(page, audit=_audit_page(study))
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of sections.
+
+    Attributes:
+        kicker: What kind of page it is.
+        title: What it is about.
+        made: When and how it was made.
+        sections: What it shows.
+        origin: What it was made from.
+    """
+
+    kicker: str
+    title: str
+    made: str
+    sections: Sequence[Section]
+    origin: str
+
+
+def render_page(page: Page, *, audit: str | None = None) -> str:
+    """Return a page as text, with Plotly in it only if a figure needs it."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
 
@@ -38,13 +69,11 @@ def render(study: Study) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(_TEMPLATE).render(
-        title=f"{study.facts.get('source') or study.folder.name}",
-        made=_made(study),
-        sections=sections(study),
-        audit=_audit_page(study),
-        plotly=get_plotlyjs(),
-    )
+    template = environment.get_template(_TEMPLATE)
+    plain = template.render(page=page, audit=audit, plotly="")
+    if _CANVAS not in plain:
+        return plain
+    return template.render(page=page, audit=audit, plotly=get_plotlyjs())
 
 
 def _made(study: Study) -> str:

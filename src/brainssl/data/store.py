@@ -170,14 +170,21 @@ def letterbox(pixels: Float32[np.ndarray, "h w"], size: int) -> UInt8[np.ndarray
     Training, prediction and serving all pass through here: the same pixels, bit for bit.
     """
     height, width = pixels.shape
+    rows, columns = letterbox_window(height, width, size)
+    shape = (columns.stop - columns.start, rows.stop - rows.start)
+    # Pillow widens the filter when it shrinks, so fine detail does not alias.
+    resized = np.asarray(Image.fromarray(pixels).resize(shape, Image.Resampling.BILINEAR))
+    square = np.zeros((size, size), np.uint8)
+    square[rows, columns] = np.rint(resized.clip(0, 1) * 255).astype(np.uint8)
+    return square
+
+
+def letterbox_window(height: int, width: int, size: int) -> tuple[slice, slice]:
+    """Return the rows and columns of the square that an image of this shape, in pixels, fills."""
     scale = size / max(height, width)
     h, w = max(1, round(height * scale)), max(1, round(width * scale))
-    # Pillow widens the filter when it shrinks, so fine detail does not alias.
-    resized = np.asarray(Image.fromarray(pixels).resize((w, h), Image.Resampling.BILINEAR))
-    square = np.zeros((size, size), np.uint8)
     top, left = (size - h) // 2, (size - w) // 2
-    square[top : top + h, left : left + w] = np.rint(resized.clip(0, 1) * 255).astype(np.uint8)
-    return square
+    return slice(top, top + h), slice(left, left + w)
 
 
 def _checksum(folder: Path) -> str:

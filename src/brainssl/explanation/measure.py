@@ -1,0 +1,197 @@
+"""Maps of a classifier for a set of slices, and everything that can be measured of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float32, Int64, UInt8
+from torch import Tensor
+
+from brainssl.classifier import Classifier
+from brainssl.explanation.activations import activations
+from brainssl.explanation.cam import MAPS, at_image_size
+from brainssl.explanation.faithfulness import BASELINES, STEPS, Baseline, insertion_deletion
+from brainssl.explanation.localisation import centred_blob, localise, random_maps
+from brainssl.explanation.robustness import cascade, sensitivity
+from brainssl.explanation.scorecard import CENTRE, RANDOM
+from brainssl.views.recipes import to_unit
+
+STUDIED = ("gradcam", "gradcampp", "eigencam")
+
+_BATCH = 64
+
+Mask = Bool[np.ndarray, "size size"]
+
+
+@dataclass(frozen=True, eq=False)
+class Cases:
+    """Slices to explain.
+
+    Attributes:
+        images: grey values as an ImageStore holds them.
+        image_ids: one a slice.
+        groups: the patient, or cluster of near-duplicates, of each.
+        lesions: where each lesion is; None where that is not known.
+    """
+
+    images: UInt8[np.ndarray, "n size size"]
+    image_ids: tuple[str, ...]
+    groups: Int64[np.ndarray, " n"]
+    lesions: tuple[Mask | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def part(self, own: slice) -> "Cases":
+        """Return some of them."""
+        return Cases(self.images[own], self.image_ids[own], self.groups[own], self.lesions[own])
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """What a classifier says of slices, where it looks, and how good the maps are.
+
+    Attributes:
+        logits: of all classes.
+        maps: by kind, from 0 to 1, of the class that was predicted.
+        peaks: by kind, the largest value of each raw map; 0 says that there is no evidence.
+        grid: rows and columns of the raw maps.
+        measures: one row a slice and kind of map, those that know nothing included: `image_id`,
+            `group`, `map`, and a column a measure of `brainssl.explanation.scorecard.MEASURES`.
+        cascade: one row a slice, kind of map and block of weights: `image_id`, `group`, `map`,
+            `block`, `likeness`.
+    """
+
+    logits: Float32[np.ndarray, "n classes"]
+    maps: dict[str, Float32[np.ndarray, "n size size"]]
+    peaks: dict[str, Float32[np.ndarray, " n"]]
+    grid: tuple[int, int]
+    measures: pd.DataFrame
+    cascade: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class How:
+    """How to explain.
+
+    Attributes:
+        kinds: of maps, names of `brainssl.explanation.cam.MAPS`.
+        layer: see `brainssl.explanation.activations.activations`.
+        baselines: what takes the place of pixels in insertion and deletion.
+        steps: of insertion and deletion.
+    """
+
+    kinds: tuple[str, ...] = STUDIED
+    layer: str | None = None
+    baselines: tuple[Baseline, ...] = BASELINES
+    steps: int = STEPS
+
+
+def explain(
+    classifier: Classifier,
+    cases: Cases,
+    how: How | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Explained:
+    """Make maps of the class that is predicted, and measure them.
+
+    Each kind of map is measured beside two that know nothing of the classifier: a smooth random
+    field, and a blob in the middle of the slice, where heads are.
+
+    Args:
+        classifier: on the device where it is to run.
+        cases: what to explain; at least one.
+        how: kinds of maps, layer, baselines and steps.
+        progress: called with (slices done, slices in all).
+
+    Raises:
+        BrainsslError: the encoder or the layer gives no feature map with height and width.
+    """
+    how = how or How()
+    parts = []
+    for start in range(0, len(cases), _BATCH):
+        parts.append(_explain(classifier, cases.part(slice(start, start + _BATCH)), how, start))
+        if progress:
+            progress(min(start + _BATCH, len(cases)), len(cases))
+    return Explained(
+        np.concatenate([part.logits for part in parts]),
+        {kind: np.concatenate([part.maps[kind] for part in parts]) for kind in how.kinds},
+        {kind: np.concatenate([part.peaks[kind] for part in parts]) for kind in how.kinds},
+        parts[0].grid,
+        pd.concat([part.measures for part in parts], ignore_index=True),
+        pd.concat([part.cascade for part in parts], ignore_index=True),
+    )
+
+
+def _explain(classifier: Classifier, cases: Cases, how: How, first: int) -> Explained:
+    """Explain a batch, of which the first slice has this number among all."""
+    device = next(classifier.parameters()).device
+    images = to_unit(torch.from_numpy(np.ascontiguousarray(cases.images)).to(device))
+    size = images.shape[-1]
+    of = activations(classifier, images, layer=how.layer)
+    targets = of.targets[:, 0]
+    found = {kind: at_image_size(MAPS[kind](of), size) for kind in how.kinds}
+    maps = {kind: saliency.maps[:, 0] for kind, saliency in found.items()}
+    blind = {
+        RANDOM: torch.from_numpy(random_maps(len(cases), size, seed=first)).to(device),
+        CENTRE: torch.from_numpy(centred_blob(len(cases), size)).to(device),
+    }
+
+    def mapper(model: Classifier, given: Tensor) -> Tensor:
+        own = activations(model, given, targets, layer=how.layer)
+        return torch.cat([at_image_size(MAPS[kind](own), size).maps for kind in how.kinds], 1)
+
+    moved = sensitivity(mapper, classifier, images)
+    likeness = cascade(mapper, classifier, images)
+    nothing_learnt = list(likeness.values())[-1]
+    keys = pd.DataFrame({"image_id": cases.image_ids, "group": cases.groups})
+    measures = [
+        keys.assign(map=kind, **_measured(classifier, images, own, targets, cases.lesions, how))
+        for kind, own in (maps | blind).items()
+    ]
+    for place, frame in enumerate(measures[: len(how.kinds)]):
+        frame["sensitivity"], frame["randomised"] = moved[:, place], nothing_learnt[:, place]
+    fading = [
+        keys.assign(map=kind, block=block, likeness=values[:, place])
+        for block, values in likeness.items()
+        for place, kind in enumerate(how.kinds)
+    ]
+    return Explained(
+        of.logits.cpu().numpy(),
+        {kind: own.cpu().numpy() for kind, own in maps.items()},
+        {kind: saliency.peaks[:, 0].cpu().numpy() for kind, saliency in found.items()},
+        (of.features.shape[2], of.features.shape[3]),
+        pd.concat(measures),
+        pd.concat(fading),
+    )
+
+
+def _measured(
+    classifier: Classifier,
+    images: Float32[Tensor, "n 1 size size"],
+    maps: Float32[Tensor, "n size size"],
+    targets: Int64[Tensor, " n"],
+    lesions: Sequence[Mask | None],
+    how: How,
+) -> dict[str, np.ndarray]:
+    """Return the measures of one kind of map: where it looks, and whether that counts."""
+    found: dict[str, np.ndarray] = {}
+    if any(lesion is not None for lesion in lesions):
+        nothing = np.zeros(maps.shape[1:], bool)  # no lesion to be found: not a number
+        masks = np.stack([nothing if lesion is None else lesion for lesion in lesions])
+        found |= localise(maps.cpu().numpy(), masks)
+
+    def network(given: Tensor) -> Tensor:
+        with torch.inference_mode():
+            logits: Tensor = classifier(given)
+        return logits
+
+    for baseline in how.baselines:
+        curves = insertion_deletion(
+            network, images, maps, targets, baseline=baseline, steps=how.steps
+        )
+        found |= {f"{name}_{baseline}": area for name, area in curves.areas().items()}
+    return found

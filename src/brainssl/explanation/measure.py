@@ -144,7 +144,7 @@ def _explain(classifier: Classifier, cases: Cases, how: How, first: int) -> Expl
         own = activations(model, given, targets, layer=how.layer)
         return torch.cat([at_image_size(MAPS[kind](own), size).maps for kind in how.kinds], 1)
 
-    moved = sensitivity(mapper, classifier, images)
+    moved = sensitivity(mapper, classifier, images, seed=first)
     likeness = cascade(mapper, classifier, images)
     nothing_learnt = list(likeness.values())[-1]
     keys = pd.DataFrame({"image_id": cases.image_ids, "group": cases.groups})

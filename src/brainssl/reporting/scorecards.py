@@ -1,0 +1,149 @@
+"""What measured saliency maps are worth: tables, and what they mean in words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from brainssl.reporting.results import interval
+from brainssl.reporting.tables import Cell, Line, Table
+from brainssl.reporting.wording import MISSING, Metric, counted, join
+
+MAP_TITLES = {
+    "gradcam": "Grad-CAM",
+    "gradcampp": "Grad-CAM++",
+    "eigencam": "Eigen-CAM",
+    "layercam": "Layer-CAM",
+    "random": "Random map",
+    "centre": "Blob in the centre",
+}
+BLIND = ("random", "centre")
+
+_WHERE = (
+    Metric("pointing", "Pointing game", True, "Share of maps whose maximum lies on the lesion."),
+    Metric("energy_inside", "Energy inside", True, "Share of the map that lies on the lesion."),
+    Metric("iou_best", "IoU, best", False, "Overlap with the lesion at each map's best threshold."),
+    Metric("iou_half", "IoU, half", False, "Overlap with the lesion at half of the map's peak."),
+)
+_WHETHER = (
+    Metric("insertion_blurred", "Insertion", False, "Into the blurred slice: higher is better."),
+    Metric("deletion_blurred", "Deletion", False, "By the blurred slice: lower is better."),
+    Metric("insertion_mean", "Insertion, mean", False, "Into the mean grey: higher is better."),
+    Metric("deletion_mean", "Deletion, mean", False, "By the mean grey: lower is better."),
+    Metric("sensitivity", "Sensitivity", False, "How far an unseen change of the slice moves it."),
+    Metric("randomised", "Random weights", False, "Likeness to the map of random weights."),
+)
+MEASURES = (*_WHERE, *_WHETHER)
+_ALIKE = 0.5  # rank correlation from which a map is said to stay when nothing is learnt
+
+Score = Mapping[str, Any]
+
+
+def score_table(name: str, caption: str, models: Mapping[str, Sequence[Score]]) -> Table:
+    """Return every measure of every kind of map, of one model or of several.
+
+    Args:
+        name: anchor of the table.
+        caption: what was measured on what.
+        models: scores of each model by its title; "" for one that needs none.
+    """
+    measured = {str(score["measure"]) for scores in models.values() for score in scores}
+    shown = [metric for metric in MEASURES if metric.name in measured]
+    lines = []
+    for title, scores in models.items():
+        found = {(str(s["map"]), str(s["measure"])): s for s in scores}
+        start = bool(title)
+        for kind in dict.fromkeys(str(score["map"]) for score in scores):
+            cells = tuple(_cell(found.get((kind, metric.name)), metric) for metric in shown)
+            head = MAP_TITLES.get(kind, kind)
+            lines.append(Line((title, head) if title else (head,), cells, "", start))
+            start = False
+    several = any(models)
+    return Table(
+        name=name,
+        caption=caption,
+        stub=("Model", "Map") if several else ("Map",),
+        columns=tuple(metric.heading for metric in shown),
+        lines=tuple(lines),
+        layout="wide",
+        column_titles={metric.heading: metric.meaning for metric in shown},
+    )
+
+
+def verdict(scores: Sequence[Score]) -> list[str]:
+    """Say in words what the scores of one model mean, a sentence a question."""
+    found = {(str(s["map"]), str(s["measure"])): s for s in scores}
+    kinds = [kind for kind in dict.fromkeys(str(s["map"]) for s in scores) if kind not in BLIND]
+    told = []
+    if any(measure == "pointing" for _, measure in found):
+        told += [_finds(kind, found) for kind in kinds if (kind, "pointing") in found]
+    else:
+        told.append(
+            "Where the lesions are is not known, so that nothing says whether the maps lie on them."
+        )
+    told += [_counts(kind, found) for kind in kinds if (kind, "insertion_blurred") in found]
+    stays = [
+        f"{MAP_TITLES.get(kind, kind)} ({MEASURES[-1].number(score['mean'])})"
+        for kind in kinds
+        if (score := found.get((kind, "randomised"))) and score["mean"] > _ALIKE
+    ]
+    if stays:
+        told.append(
+            f"With random weights in place of the trained ones the maps stay alike: {join(stays)}, "
+            "rank correlation. What they show is the slice more than what was learnt."
+        )
+    return told
+
+
+def _finds(kind: str, found: Mapping[tuple[str, str], Score]) -> str:
+    """Say whether a map finds the lesion more often than maps that know nothing."""
+    score = found[kind, "pointing"]
+    metric = _WHERE[0]
+    told = (
+        f"{MAP_TITLES.get(kind, kind)}: the maximum lies on the lesion in "
+        f"{metric.number(score['mean'])} % of {counted(int(score['n']), 'slice')} with one"
+    )
+    parts = [_gain(score, other, found, metric, 100.0) for other in BLIND if other in score["over"]]
+    return f"{told}; {join(parts)}." if parts else f"{told}."
+
+
+def _counts(kind: str, found: Mapping[tuple[str, str], Score]) -> str:
+    """Say whether the pixels that a map names count for the classifier."""
+    score = found[kind, "insertion_blurred"]
+    metric = _WHETHER[0]
+    told = (
+        f"{MAP_TITLES.get(kind, kind)}: put into the blurred slice in its order, pixels bring a "
+        f"mean probability of {metric.number(score['mean'])}"
+    )
+    parts = [_gain(score, other, found, metric, 1.0) for other in BLIND if other in score["over"]]
+    return f"{told}; {join(parts)}." if parts else f"{told}."
+
+
+def _gain(
+    score: Score,
+    other: str,
+    found: Mapping[tuple[str, str], Score],
+    metric: Metric,
+    scale: float,
+) -> str:
+    """Say how a measure differs from that of a map that knows nothing."""
+    gain = score["over"][other]
+    limits = interval(gain["interval"])
+    title = MAP_TITLES[other].lower()
+    theirs = found.get((other, str(score["measure"])))
+    value = f" ({metric.number(theirs['mean'])})" if theirs else ""
+    unit = " points" if scale != 1 else ""
+    size = f"{metric.number(abs(gain['difference']))}{unit}"
+    if limits is None:
+        return f"{size} {'more' if gain['difference'] > 0 else 'less'} than the {title}{value}"
+    span = f"95 % interval {metric.number(limits[0])} to {metric.number(limits[1])}"
+    if limits[0] > 0:
+        return f"{size} more than the {title}{value}, {span}"
+    if limits[1] < 0:
+        return f"{size} less than the {title}{value}, {span}"
+    return f"it cannot be told from the {title}{value}, difference {span}"
+
+
+def _cell(score: Score | None, metric: Metric) -> Cell:
+    if score is None:
+        return Cell(MISSING)
+    limits = interval(score["interval"])
+    return Cell(metric.number(score["mean"]), "" if limits is None else metric.range(limits))

@@ -141,16 +141,3 @@ def test_where_nothing_can_be_mapped_there_is_no_file(
     (out / PROJECTIONS).unlink()
     assert make_projections(plan, out, data) is None
     assert not (out / PROJECTIONS).exists()
-
-
-def test_images_are_taken_from_all_groups_in_turn(
-    plan: Plan, study: tuple[Path, Data], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, data = study
-    monkeypatch.setattr(projections, "_MOST_IMAGES", 6)
-    rows = projections._rows(data, 0)
-    groups = data.store.manifest["group"].to_numpy()
-    assert len(rows) == 6
-    assert (np.diff(rows) > 0).all()
-    everyone = groups[data.split.indices(data.store.manifest, "test")]
-    assert len(set(groups[rows])) == min(6, len(set(everyone)))

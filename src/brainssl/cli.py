@@ -19,6 +19,7 @@ _COMMANDS = (
     study.report,
     study.compare,
     models.external,
+    models.explain,
     models.predict,
     models.embed,
     models.export,

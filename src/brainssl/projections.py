@@ -15,7 +15,7 @@ from brainssl.data.split import Indices, Protocol
 from brainssl.encoders import Encoder, build_encoder, load_encoder
 from brainssl.errors import BrainsslError
 from brainssl.evaluation.projection import PROJECTIONS, Projections, project, trust
-from brainssl.evaluation.unlabelled import evenly
+from brainssl.explaining import some_test_rows
 from brainssl.grid import SUPERVISED, UNTRAINED, Step
 from brainssl.plan import Plan
 from brainssl.progress import Report
@@ -68,7 +68,7 @@ def make_projections(
     path = out / PROJECTIONS
     if (known := _known(path, made_from)) is not None:
         return known
-    rows = _rows(data, plan.seed)
+    rows = some_test_rows(data, _MOST_IMAGES, plan.seed)
     frames, left_out = [], []
     for done, view in enumerate(views, start=1):
         try:
@@ -107,15 +107,6 @@ def _known(path: Path, made_from: dict[str, Any]) -> pd.DataFrame | None:
     except BrainsslError:
         return None
     return known.frame if known.facts.get("made_from") == made_from else None
-
-
-def _rows(data: Data, seed: int) -> Indices:
-    """Return the rows of the test images to show, ascending."""
-    rows = data.split.indices(data.store.manifest, "test")
-    # Groups stand class by class in a store: in that order the first ones would be of few classes.
-    rows = np.random.default_rng(seed).permutation(rows)
-    groups = data.store.manifest["group"].to_numpy()[rows]
-    return np.sort(rows[evenly(groups, _MOST_IMAGES)])
 
 
 def _mapped(plan: Plan, data: Data, rows: Indices, view: _View) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Commands that use a trained model: external, predict, embed, export."""
+"""Commands that use a trained model: external, explain, predict, embed, export."""
 
 import json
 from pathlib import Path
@@ -12,8 +12,11 @@ from brainssl.commands.shared import (
     Model,
     NoSeed,
     Out,
+    Seed,
     Source,
     Store,
+    known,
+    split_beside,
     teaching,
     tell,
 )
@@ -38,6 +41,51 @@ def external(
     with Terminal().task("external") as progress:
         told = evaluate_external(classifier, source, out, labels=labels, progress=progress)
     tell(told, _external_text(told, out), as_json)
+
+
+@teaching
+def explain(
+    store: Store,
+    classifier: Annotated[Path, typer.Argument(help="Folder of a probe or a fine-tuning.")],
+    out: Out,
+    lesions: Annotated[
+        Path | None,
+        typer.Option(help="Where lesions are: folder of masks, COCO JSON, or folder of YOLO text."),
+    ] = None,
+    maps: Annotated[
+        str, typer.Option(help="Comma-separated: gradcam, gradcampp, eigencam, layercam.")
+    ] = "gradcam,gradcampp,eigencam",
+    images: Annotated[int, typer.Option(min=1, help="Test slices at most.")] = 100,
+    layer: Annotated[
+        str | None, typer.Option(help="Module of the encoder; default: the last feature map.")
+    ] = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Show where a classifier looks on test slices, and measure how far that can be trusted.
+
+    Example: brainssl explain stores/mri runs/tuned runs/explained --lesions data/mri/masks
+    """
+    from brainssl.classifier import Classifier, device_of
+    from brainssl.data.dataset import Data
+    from brainssl.data.split import Split
+    from brainssl.data.store import ImageStore
+    from brainssl.explaining import Request, explain_classifier
+    from brainssl.explanation.cam import MAPS
+    from brainssl.explanation.measure import How
+    from brainssl.reporting.scorecards import verdict
+    from brainssl.settings import Settings
+
+    how = How(kinds=known("--maps", maps.split(","), tuple(MAPS)), layer=layer)
+    loaded = Classifier.load(classifier).to(device_of(Settings().run))
+    opened = ImageStore.open(store)
+    opened.require_size(loaded.image_size)
+    data = Data(opened, Split.load(split_beside(classifier)))
+    request = Request(images=images, lesions=lesions, how=how, seed=seed)
+    with Terminal().task("explain") as progress:
+        told = explain_classifier(data, loaded, out, request, progress=progress)
+    page = out / "explanations.html"
+    tell(told, "\n".join([*verdict(told["scores"]), f"Gallery: {page}"]), as_json)
 
 
 @teaching

@@ -37,10 +37,11 @@ class Cautions:
 
 @dataclass(frozen=True)
 class Strips:
-    """Sample pictures, a strip a class."""
+    """Sample pictures, a strip a class; `wide` ones stand below each other."""
 
     caption: str
     pictures: tuple[Picture, ...]
+    wide: bool = False
     kind: ClassVar[str] = "strips"
 
 

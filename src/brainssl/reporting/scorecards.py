@@ -102,7 +102,7 @@ def _finds(kind: str, found: Mapping[tuple[str, str], Score]) -> str:
         f"{metric.number(score['mean'])} % of {counted(int(score['n']), 'slice')} with one"
     )
     parts = [_gain(score, other, found, metric, 100.0) for other in BLIND if other in score["over"]]
-    return f"{told}; {join(parts)}." if parts else f"{told}."
+    return "; ".join([told, *parts]) + "."
 
 
 def _counts(kind: str, found: Mapping[tuple[str, str], Score]) -> str:
@@ -114,7 +114,7 @@ def _counts(kind: str, found: Mapping[tuple[str, str], Score]) -> str:
         f"mean probability of {metric.number(score['mean'])}"
     )
     parts = [_gain(score, other, found, metric, 1.0) for other in BLIND if other in score["over"]]
-    return f"{told}; {join(parts)}." if parts else f"{told}."
+    return "; ".join([told, *parts]) + "."
 
 
 def _gain(

@@ -1,0 +1,208 @@
+"""Explain a classifier: maps of its test slices, their scorecard, and a gallery, in a folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float32, Float64
+from PIL import Image
+from scipy.special import softmax
+
+from brainssl.classifier import Classifier, run_in_batches
+from brainssl.data.dataset import Data
+from brainssl.data.split import Indices
+from brainssl.errors import BrainsslError
+from brainssl.evaluation.rows import for_json
+from brainssl.evaluation.unlabelled import evenly
+from brainssl.explanation.lesions import read_lesions
+from brainssl.explanation.measure import Cases, Explained, How, explain
+from brainssl.explanation.neighbours import Neighbours, nearest
+from brainssl.explanation.overlay import overlay
+from brainssl.explanation.scorecard import scorecard
+from brainssl.storage import whole_folder, write_json
+
+EXPLANATIONS = "explanations.json"
+IMAGES = 100
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to explain, and how.
+
+    Attributes:
+        images: how many test slices at most, from all groups in turn.
+        lesions: masks, COCO JSON or YOLO text, see `brainssl.explanation.lesions.read_lesions`.
+        how: kinds of maps, layer, baselines and steps.
+        draws: of the cluster bootstrap.
+        seed: of the choice of slices.
+    """
+
+    images: int = IMAGES
+    lesions: Path | None = None
+    how: How = field(default_factory=How)
+    draws: int = 2000
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """A classifier explained on slices of a store.
+
+    Attributes:
+        rows: of the slices in the store.
+        cases: these slices.
+        found: maps, logits and measures.
+        alike: for each slice the nearest training slices, as places in `training`.
+        training: rows of the training slices in the store.
+    """
+
+    rows: Indices
+    cases: Cases
+    found: Explained
+    alike: Neighbours
+    training: Indices
+
+    @property
+    def probabilities(self) -> Float64[np.ndarray, "n classes"]:
+        """Of all classes, by softmax."""
+        return np.asarray(softmax(self.found.logits.astype(np.float64), axis=1))
+
+
+def explain_classifier(
+    data: Data,
+    classifier: Classifier,
+    out: Path,
+    request: Request | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Explain a classifier on test slices of the split that it was trained on, into a new folder.
+
+    The folder holds `explanations.json` (what is returned), `explanations.html` (gallery and
+    scorecard), `measures.parquet` and `cascade.parquet` (a row a slice and map), `maps.npz` (maps
+    by kind as float16, `image_ids`) and `overlays/<image_id>-<kind>.png`.
+
+    Args:
+        data: store and split of its training.
+        classifier: on the device where it is to run.
+        out: folder to make.
+        request: what to explain, and how.
+        progress: called with (slices done, slices in all).
+
+    Returns:
+        `classifier` (facts of its training), `maps`, `layer`, `grid` (rows and columns of the raw
+        maps), `images`, `groups`, `with_lesion`, `empty` (share of maps without evidence, by kind),
+        `scores` (see `brainssl.explanation.scorecard.Score`) and `cascade` (mean likeness by kind
+        and block).
+
+    Raises:
+        BrainsslError: the classifier was trained on another store or split, the encoder has no
+            feature map, the lesions cannot be read, or `out` exists.
+    """
+    from brainssl.reporting.gallery import render_gallery
+
+    request = request or Request()
+    data.refuse_seen(classifier.facts)
+    with whole_folder(out) as folder:
+        made = make_explanation(data, classifier, request, progress=progress)
+        told = {"classifier": classifier.facts, **_facts(made, request)}
+        write_json(folder / EXPLANATIONS, told)
+        made.found.measures.to_parquet(folder / "measures.parquet", index=False)
+        made.found.cascade.to_parquet(folder / "cascade.parquet", index=False)
+        _save_maps(made, folder)
+        page = render_gallery(data, classifier, made, told)
+        (folder / "explanations.html").write_text(page, encoding="utf-8")
+        return told
+
+
+def make_explanation(
+    data: Data,
+    classifier: Classifier,
+    request: Request,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Explanation:
+    """Choose slices, explain them, and find the training slices that are most alike."""
+    rows = some_test_rows(data, request.images, request.seed)
+    manifest = data.store.manifest
+    lesions: tuple[Any, ...] = (None,) * len(rows)
+    if request.lesions:
+        lesions = tuple(read_lesions(request.lesions, manifest.iloc[rows], data.store.size))
+        if all(lesion is None for lesion in lesions):
+            raise BrainsslError(
+                f"{request.lesions} names none of the {len(rows)} test slices: its names are to be "
+                "those of the images, relative to their folder"
+            )
+    groups = manifest["group"].to_numpy(np.int64)
+    names = tuple(manifest["image_id"].iloc[rows].astype(str))
+    cases = Cases(np.asarray(data.store.images[rows]), names, groups[rows], lesions)
+    found = explain(classifier, cases, request.how, progress=progress)
+    training = data.rows(float(classifier.facts["label_fraction"]), int(classifier.facts["seed"]))
+    known = training["train"]
+    encode = classifier.encoder
+    alike = nearest(
+        run_in_batches(encode, data.store.images, rows),
+        run_in_batches(encode, data.store.images, known),
+        query_groups=groups[rows],
+        known_groups=groups[known],
+    )
+    return Explanation(rows, cases, found, alike, known)
+
+
+def some_test_rows(data: Data, most: int, seed: int) -> Indices:
+    """Return the rows of at most so many test slices, from all groups in turn, ascending."""
+    rows = data.split.indices(data.store.manifest, "test")
+    # Groups stand class by class in a store: in that order the first ones would be of few classes.
+    rows = np.random.default_rng(seed).permutation(rows)
+    return np.sort(rows[evenly(data.store.manifest["group"].to_numpy()[rows], most)])
+
+
+def fading(cascade: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Return the mean likeness by kind of map and block, from the head down."""
+    means = cascade.groupby(["map", "block"], sort=False)["likeness"].mean()
+    found: dict[str, dict[str, float]] = {}
+    for key, value in means.items():
+        kind, block = map(str, key)  # type: ignore[call-overload]
+        found.setdefault(kind, {})[block] = float(value)
+    return found
+
+
+def _facts(made: Explanation, request: Request) -> dict[str, Any]:
+    found, cases = made.found, made.cases
+    scores = scorecard(found.measures, draws=request.draws)
+    return {
+        "maps": list(request.how.kinds),
+        "layer": request.how.layer,
+        "grid": list(found.grid),
+        "images": len(cases),
+        "groups": len(np.unique(cases.groups)),
+        "with_lesion": sum(lesion is not None and bool(lesion.any()) for lesion in cases.lesions),
+        "empty": {kind: float((peaks <= 0).mean()) for kind, peaks in found.peaks.items()},
+        "scores": [for_json_score(score.to_dict()) for score in scores],
+        "cascade": for_json(fading(found.cascade)),
+    }
+
+
+def for_json_score(score: dict[str, Any]) -> dict[str, Any]:
+    """Return a score as JSON has it: pairs as lists."""
+    limits = score["interval"]
+    over = {
+        name: gain | {"interval": gain["interval"] and list(gain["interval"])}
+        for name, gain in score["over"].items()
+    }
+    return score | {"interval": limits and list(limits), "over": over}
+
+
+def _save_maps(made: Explanation, folder: Path) -> None:
+    maps: dict[str, Float32[np.ndarray, "n size size"]] = made.found.maps
+    held = {kind: own.astype(np.float16) for kind, own in maps.items() if kind in made.found.peaks}
+    names = np.array(made.cases.image_ids, dtype="U")
+    np.savez_compressed(folder / "maps.npz", image_ids=names, **held)  # type: ignore[arg-type]
+    (folder / "overlays").mkdir()
+    for i, name in enumerate(made.cases.image_ids):
+        for kind, own in held.items():
+            drawn = overlay(made.cases.images[i], own[i].astype(np.float32), made.cases.lesions[i])
+            Image.fromarray(drawn).save(folder / "overlays" / f"{name}-{kind}.png")

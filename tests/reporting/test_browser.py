@@ -148,8 +148,14 @@ def test_pointing_at_a_map_shows_the_slice_and_its_place_on_the_other_maps(
     assert not tip.is_displayed()
     assert browser.execute_script(shown) == 0
     point = figure.find_elements("css selector", ".scatterlayer .point")[7]
-    browser.execute_async_script(settled, point)
-    ActionChains(browser).move_to_element(point).perform()
-    WebDriverWait(browser, 10).until(lambda _: tip.is_displayed())
+
+    def pointed_at(driver: webdriver.Chrome) -> bool:
+        """Point, again if the page was still scrolling."""
+        driver.execute_async_script(settled, point)
+        ActionChains(driver).move_by_offset(1, 1).move_to_element(point).perform()
+        driver.execute_async_script("setTimeout(arguments[0], 200)")
+        return bool(tip.is_displayed())
+
+    WebDriverWait(browser, 60).until(pointed_at)
     assert browser.execute_script(shown) == len(maps)
     assert browser.get_log("browser") == []

@@ -21,6 +21,7 @@ COMMANDS = (
     "probe",
     "finetune",
     "evaluate",
+    "explain",
     "study",
     "predict",
     "embed",
@@ -115,6 +116,13 @@ def test_from_a_folder_to_a_prediction(
     again = said("evaluate", prepared, folder / "tuned", folder / "again", *FAST[-4:])
     key = "accuracy"
     assert [r["metrics"][key] for r in again] == [r["metrics"][key] for r in tuned]
+
+    explained = said("explain", prepared, folder / "tuned", folder / "explained", "--images", 3)
+    assert explained["images"] == 3
+    assert (folder / "explained" / "explanations.html").is_file()
+    unknown = run("explain", prepared, folder / "tuned", folder / "no", "--maps", "scorecam")
+    assert unknown.exit_code == 2
+    assert "'scorecam' is none of gradcam, gradcampp, eigencam, layercam" in unknown.stderr
 
     image = next(shared_folder.rglob("*.png"))
     out = folder / "predictions.json"

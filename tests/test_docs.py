@@ -401,6 +401,34 @@ def test_the_methods_on_the_phantom_are_told_as_measured() -> None:
     assert all(seen["verdict"] is None for seen in study["collapse"].values())
 
 
+def test_what_is_said_of_protocols_and_methods_in_words_is_so() -> None:
+    study = json.loads((ROOT / "results" / "mri44-protocols.json").read_text("utf-8"))
+    gains = [
+        100 * row["difference"]
+        for row in study["analysis"]["optimism"]
+        if row["label_fraction"] == 1 and row["method"] != "untrained"
+    ]
+    assert f"by {min(gains):.0f} to {max(gains):.0f} points" in (ROOT / "README.md").read_text()
+    trained = [
+        pair
+        for pair in study["analysis"]["comparisons"]
+        if (pair["protocol"], pair["label_fraction"]) == ("grouped", 1.0)
+        if pair["metric"] == "accuracy"
+        if not {pair["first"]["method"], pair["second"]["method"]} & {"untrained", "ensemble"}
+    ]
+    assert len(trained) == 3
+    assert all(low <= 0 <= high for low, high in (pair["interval"] for pair in trained))
+    phantom = json.loads((ROOT / "results" / "phantom-methods.json").read_text("utf-8"))
+    above = [
+        pair
+        for pair in phantom["analysis"]["comparisons"]
+        if pair["first"]["method"] == "untrained" and pair["metric"] == "accuracy"
+        if pair["second"]["stage"] == "linear"
+    ]
+    assert sum(high < 0 for _, high in (pair["interval"] for pair in above)) == 2
+    assert all(pair["p_holm"] > 0.05 for pair in above)
+
+
 def arm(row: dict[str, Any]) -> str:
     """Return what the pages call a model."""
     if row["method"] == "supervised":

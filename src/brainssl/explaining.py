@@ -16,7 +16,6 @@ from brainssl.data.dataset import Data
 from brainssl.data.split import Indices
 from brainssl.errors import BrainsslError
 from brainssl.evaluation.rows import for_json
-from brainssl.evaluation.unlabelled import evenly
 from brainssl.explanation.lesions import read_lesions
 from brainssl.explanation.measure import Cases, Explained, How, explain
 from brainssl.explanation.neighbours import Neighbours, nearest
@@ -126,7 +125,7 @@ def make_explanation(
     progress: Callable[[int, int], None] | None = None,
 ) -> Explanation:
     """Choose slices, explain them, and find the training slices that are most alike."""
-    rows = some_test_rows(data, request.images, request.seed)
+    rows = data.some("test", request.images, request.seed)
     manifest = data.store.manifest
     lesions: tuple[Any, ...] = (None,) * len(rows)
     if request.lesions:
@@ -152,15 +151,7 @@ def make_explanation(
     return Explanation(rows, cases, found, alike, known)
 
 
-def some_test_rows(data: Data, most: int, seed: int) -> Indices:
-    """Return the rows of at most so many test slices, from all groups in turn, ascending."""
-    rows = data.split.indices(data.store.manifest, "test")
-    # Groups stand class by class in a store: in that order the first ones would be of few classes.
-    rows = np.random.default_rng(seed).permutation(rows)
-    return np.sort(rows[evenly(data.store.manifest["group"].to_numpy()[rows], most)])
-
-
-def fading(cascade: pd.DataFrame) -> dict[str, dict[str, float]]:
+def _fading(cascade: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Return the mean likeness by kind of map and block, from the head down."""
     means = cascade.groupby(["map", "block"], sort=False)["likeness"].mean()
     found: dict[str, dict[str, float]] = {}
@@ -181,19 +172,9 @@ def _facts(made: Explanation, request: Request) -> dict[str, Any]:
         "groups": len(np.unique(cases.groups)),
         "with_lesion": sum(lesion is not None and bool(lesion.any()) for lesion in cases.lesions),
         "empty": {kind: float((peaks <= 0).mean()) for kind, peaks in found.peaks.items()},
-        "scores": [for_json_score(score.to_dict()) for score in scores],
-        "cascade": for_json(fading(found.cascade)),
+        "scores": [for_json(score.to_dict()) for score in scores],
+        "cascade": for_json(_fading(found.cascade)),
     }
-
-
-def for_json_score(score: dict[str, Any]) -> dict[str, Any]:
-    """Return a score as JSON has it: pairs as lists."""
-    limits = score["interval"]
-    over = {
-        name: gain | {"interval": gain["interval"] and list(gain["interval"])}
-        for name, gain in score["over"].items()
-    }
-    return score | {"interval": limits and list(limits), "over": over}
 
 
 def _save_maps(made: Explanation, folder: Path) -> None:

@@ -15,7 +15,6 @@ from brainssl.data.split import Indices, Protocol
 from brainssl.encoders import Encoder, build_encoder, load_encoder
 from brainssl.errors import BrainsslError
 from brainssl.evaluation.projection import PROJECTIONS, Projections, project, trust
-from brainssl.explaining import some_test_rows
 from brainssl.grid import SUPERVISED, UNTRAINED, Step
 from brainssl.plan import Plan
 from brainssl.progress import Report
@@ -68,7 +67,7 @@ def make_projections(
     path = out / PROJECTIONS
     if (known := _known(path, made_from)) is not None:
         return known
-    rows = some_test_rows(data, _MOST_IMAGES, plan.seed)
+    rows = data.some("test", _MOST_IMAGES, plan.seed)
     frames, left_out = [], []
     for done, view in enumerate(views, start=1):
         try:

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from brainssl.errors import BrainsslError
-from brainssl.evaluation.unlabelled import Unlabelled, evenly
+from brainssl.evaluation.unlabelled import Unlabelled
 
 
 def test_a_file_holds_everything(tmp_path: Path) -> None:
@@ -26,15 +24,3 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     for name in ("said.parquet", "none.parquet"):
         with pytest.raises(BrainsslError, match=f"{name} is missing or damaged"):
             Unlabelled.load(tmp_path / name)
-
-
-@given(st.lists(st.integers(0, 6), max_size=60), st.integers(1, 40))
-def test_groups_give_in_turn(groups: list[int], most: int) -> None:
-    kept = evenly(groups, most)
-    assert len(kept) == min(most, len(groups))
-    assert (np.diff(kept) > 0).all()
-    taken = np.bincount(np.array(groups, int)[kept], minlength=7)
-    there = np.bincount(np.array(groups, int), minlength=7)
-    fullest = taken.max(initial=0)
-    # Whoever gave less than another by more than one has nothing left.
-    assert all(t >= fullest - 1 or t == n for t, n in zip(taken, there, strict=True))

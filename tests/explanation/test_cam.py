@@ -172,7 +172,7 @@ def test_a_network_whose_evidence_is_known_is_explained_by_it(name: str) -> None
 @pytest.mark.parametrize("name", ["gradcam", "gradcampp", "layercam"])
 def test_where_nothing_speaks_for_a_class_the_map_is_empty_and_says_so(name: str) -> None:
     found = at_image_size(MAPS[name](activations(detector(), half_bright(), "all")), 64)
-    assert found.evidence[0].tolist() == [True, True, False]
+    assert (found.peaks[0] > 0).tolist() == [True, True, False]
     assert not found.maps[0, 2].any()
 
 

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brainssl.explanation.localisation import (
-    area_share,
     centred_blob,
     energy_inside,
     iou_at,
@@ -93,9 +92,9 @@ def test_the_best_iou_is_the_best_of_all_thresholds(seed: int, levels: int) -> N
 def test_a_flat_map_has_the_energy_of_the_area() -> None:
     _, masks = scenes(1)
     flat = np.full(masks.shape, 0.3, np.float32)
-    assert energy_inside(flat, masks) == pytest.approx(area_share(masks))
-    assert pointing(flat, masks) == pytest.approx(area_share(masks))
-    assert area_share(masks) == pytest.approx([mask.sum() / mask.size for mask in masks])
+    area = [mask.sum() / mask.size for mask in masks]
+    assert energy_inside(flat, masks) == pytest.approx(area)
+    assert pointing(flat, masks) == pytest.approx(area)
 
 
 # What must not matter, and what has no value
@@ -124,7 +123,7 @@ def test_an_image_without_lesion_has_no_value_even_under_an_empty_map() -> None:
     maps, masks = scenes(4)
     masks[[0, 1]] = False
     maps[1] = 0
-    for values in (*localise(maps, masks).values(), area_share(masks)):
+    for values in localise(maps, masks).values():
         assert np.isnan(values[:2]).all()
         assert np.isfinite(values[2:]).all()
 

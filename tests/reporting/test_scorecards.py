@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from brainssl.reporting.scorecards import score_table, verdict
+from brainssl.explanation import scorecard
+from brainssl.explanation.cam import MAPS
+from brainssl.reporting.scorecards import BLIND, MAP_TITLES, MEASURES, score_table, verdict
+
+
+def test_every_map_and_measure_has_a_title() -> None:
+    assert tuple(metric.name for metric in MEASURES) == scorecard.MEASURES
+    assert BLIND == (scorecard.RANDOM, scorecard.CENTRE)
+    assert set(MAP_TITLES) == {*MAPS, *BLIND}
 
 
 def score(kind: str, measure: str, mean: float, **over: tuple[float, list[float] | None]) -> Any:
@@ -49,8 +57,10 @@ def test_several_models_stand_under_their_titles() -> None:
 def test_words_say_better_worse_or_not_to_be_told() -> None:
     finds, counts = verdict(FOUND)
     assert "maximum lies on the lesion in 61.0 % of 40 slices" in finds
-    assert "50.0 points more than the random map (11.0), 95 % interval 40.0 to 57.0" in finds
-    assert "it cannot be told from the blob in the centre (59.0), difference" in finds
+    assert "50.0 points more than the random map (11.0), 95 % interval 40.0–57.0" in finds
+    assert (
+        "it cannot be told from the blob in the centre (59.0), 95 % interval −10.0 to 12.0" in finds
+    )
     assert "0.050 less than the random map (0.450)" in counts
 
 

@@ -1,7 +1,12 @@
 """Data: a store and its split, checked against each other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int64
 
 from brainssl.data.split import PARTS, Indices, Split, check_groups, label_subset
 from brainssl.data.store import ImageStore
@@ -37,6 +42,13 @@ class Data:
         rows["train"] = label_subset(self.store.manifest, self.split, fraction, seed=seed)
         return rows
 
+    def some(self, part: str, most: int, seed: int) -> Indices:
+        """Return ascending rows of at most so many images of a part, from all groups in turn."""
+        rows = self.split.indices(self.store.manifest, part)
+        # Groups stand class by class in a store: in that order the first are of few classes.
+        rows = np.random.default_rng(seed).permutation(rows)
+        return np.sort(rows[evenly(self.store.manifest["group"].to_numpy()[rows], most)])
+
     def facts(self) -> dict[str, Any]:
         """Say which data a model has seen."""
         return {
@@ -61,3 +73,9 @@ class Data:
                 "test set may hold images that it has learnt: give the store of its training, with "
                 "the split.json that lies beside the model"
             )
+
+
+def evenly(groups: Sequence[int] | np.ndarray, most: int) -> Int64[np.ndarray, " kept"]:
+    """Return the places of at most so many images, group by group in turn, in their order."""
+    turn = pd.Series(np.asarray(groups)).groupby(np.asarray(groups)).cumcount().to_numpy()
+    return np.sort(np.argsort(turn, kind="stable")[:most]).astype(np.int64)

@@ -1,6 +1,5 @@
 """What a model said of images without label: the classes that it has never seen."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,9 +59,3 @@ class Unlabelled:
             raise BrainsslError(
                 f"{path} is missing or damaged ({reason}): evaluate again"
             ) from None
-
-
-def evenly(groups: Sequence[int] | np.ndarray, most: int) -> Int64[np.ndarray, " kept"]:
-    """Return the places of at most so many images, group by group in turn, in their order."""
-    turn = pd.Series(np.asarray(groups)).groupby(np.asarray(groups)).cumcount().to_numpy()
-    return np.sort(np.argsort(turn, kind="stable")[:most]).astype(np.int64)

@@ -87,7 +87,6 @@ MAPS: MappingProxyType[str, Callable[[Activations], Raw]] = MappingProxyType(
         "layercam": layer_cam,
     }
 )
-CLASSLESS = frozenset({"eigencam"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,16 +95,12 @@ class Saliency:
 
     Attributes:
         maps: from 0 to 1, the largest value of the raw map; all 0 where there is no evidence.
-        peaks: the largest value of each raw map, before it was enlarged.
+        peaks: the largest value of each raw map, before it was enlarged; 0 if nothing speaks for
+            the class.
     """
 
     maps: Float32[Tensor, "n k size size"]
     peaks: Float32[Tensor, "n k"]
-
-    @property
-    def evidence(self) -> Tensor:
-        """Whether anything spoke for the class, (n, k)."""
-        return self.peaks > 0
 
 
 def at_image_size(raw: Raw, size: int) -> Saliency:

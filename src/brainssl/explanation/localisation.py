@@ -53,11 +53,6 @@ def energy_inside(maps: Maps, masks: Masks) -> Values:
     return _of_lesions(_ratio(inside, maps.sum((1, 2), dtype=np.float64)), masks)
 
 
-def area_share(masks: Masks) -> Values:
-    """Return the share of the image that is lesion: the energy that a flat map has inside."""
-    return _of_lesions(masks.mean((1, 2)), masks)
-
-
 def iou_at(maps: Maps, masks: Masks, threshold: float = 0.5) -> Values:
     """Return the IoU, |A and B| / |A or B|, of each lesion and where its map is high.
 

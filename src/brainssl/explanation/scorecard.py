@@ -1,6 +1,5 @@
 """What measured maps say in sum: means with intervals, and against maps that know nothing."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,9 +46,7 @@ class Score:
         return asdict(self)
 
 
-def scorecard(
-    frame: pd.DataFrame, *, draws: int = 2000, seed: int = 0, maps: Sequence[str] | None = None
-) -> list[Score]:
+def scorecard(frame: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> list[Score]:
     """Return each measure of each kind of map, with its 95 % interval.
 
     Groups are drawn with replacement and every image comes with its group, as for all metrics; a
@@ -60,9 +57,8 @@ def scorecard(
             number where it does not apply.
         draws: of the bootstrap.
         seed: of the draws.
-        maps: which to report, in this order; all but those that know nothing by default.
     """
-    kinds = list(dict.fromkeys(frame["map"])) if maps is None else list(maps)
+    kinds = list(dict.fromkeys(frame["map"]))
     blind = [kind for kind in (RANDOM, CENTRE) if kind in set(frame["map"])]
     found = []
     for measure in (name for name in MEASURES if name in frame):

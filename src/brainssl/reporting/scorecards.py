@@ -5,7 +5,7 @@ from typing import Any
 
 from brainssl.reporting.results import interval
 from brainssl.reporting.tables import Cell, Line, Table
-from brainssl.reporting.wording import MISSING, Metric, counted, join
+from brainssl.reporting.wording import MISSING, Metric, join
 
 MAP_TITLES = {
     "gradcam": "Grad-CAM",
@@ -33,6 +33,9 @@ _WHETHER = (
 )
 MEASURES = (*_WHERE, *_WHETHER)
 _ALIKE = 0.5  # rank correlation from which a map is said to stay when nothing is learnt
+
+_FINDS = "the maximum lies on the lesion in {value} of {n} slices with one"
+_COUNTS = "put into the blurred slice in its order, pixels bring a mean probability of {value}"
 
 Score = Mapping[str, Any]
 
@@ -74,12 +77,18 @@ def verdict(scores: Sequence[Score]) -> list[str]:
     kinds = [kind for kind in dict.fromkeys(str(s["map"]) for s in scores) if kind not in BLIND]
     told = []
     if any(measure == "pointing" for _, measure in found):
-        told += [_finds(kind, found) for kind in kinds if (kind, "pointing") in found]
+        told += [
+            _judged(kind, found, _WHERE[0], _FINDS) for kind in kinds if (kind, "pointing") in found
+        ]
     else:
         told.append(
             "Where the lesions are is not known, so that nothing says whether the maps lie on them."
         )
-    told += [_counts(kind, found) for kind in kinds if (kind, "insertion_blurred") in found]
+    told += [
+        _judged(kind, found, _WHETHER[0], _COUNTS)
+        for kind in kinds
+        if (kind, "insertion_blurred") in found
+    ]
     stays = [
         f"{MAP_TITLES.get(kind, kind)} ({MEASURES[-1].number(score['mean'])})"
         for kind in kinds
@@ -93,53 +102,28 @@ def verdict(scores: Sequence[Score]) -> list[str]:
     return told
 
 
-def _finds(kind: str, found: Mapping[tuple[str, str], Score]) -> str:
-    """Say whether a map finds the lesion more often than maps that know nothing."""
-    score = found[kind, "pointing"]
-    metric = _WHERE[0]
-    told = (
-        f"{MAP_TITLES.get(kind, kind)}: the maximum lies on the lesion in "
-        f"{metric.number(score['mean'])} % of {counted(int(score['n']), 'slice')} with one"
-    )
-    parts = [_gain(score, other, found, metric, 100.0) for other in BLIND if other in score["over"]]
-    return "; ".join([told, *parts]) + "."
+def _judged(kind: str, found: Mapping[tuple[str, str], Score], metric: Metric, told: str) -> str:
+    """Say a measure of a map, and how it differs from that of maps that know nothing."""
+    score = found[kind, metric.name]
+    unit = " %" if metric.percent else ""
+    head = told.format(value=f"{metric.number(score['mean'])}{unit}", n=int(score["n"]))
+    gains = [_gain(score, other, found, metric) for other in BLIND if other in score["over"]]
+    return "; ".join([f"{MAP_TITLES.get(kind, kind)}: {head}", *gains]) + "."
 
 
-def _counts(kind: str, found: Mapping[tuple[str, str], Score]) -> str:
-    """Say whether the pixels that a map names count for the classifier."""
-    score = found[kind, "insertion_blurred"]
-    metric = _WHETHER[0]
-    told = (
-        f"{MAP_TITLES.get(kind, kind)}: put into the blurred slice in its order, pixels bring a "
-        f"mean probability of {metric.number(score['mean'])}"
-    )
-    parts = [_gain(score, other, found, metric, 1.0) for other in BLIND if other in score["over"]]
-    return "; ".join([told, *parts]) + "."
-
-
-def _gain(
-    score: Score,
-    other: str,
-    found: Mapping[tuple[str, str], Score],
-    metric: Metric,
-    scale: float,
-) -> str:
-    """Say how a measure differs from that of a map that knows nothing."""
+def _gain(score: Score, other: str, found: Mapping[tuple[str, str], Score], metric: Metric) -> str:
     gain = score["over"][other]
     limits = interval(gain["interval"])
-    title = MAP_TITLES[other].lower()
-    theirs = found.get((other, str(score["measure"])))
-    value = f" ({metric.number(theirs['mean'])})" if theirs else ""
-    unit = " points" if scale != 1 else ""
-    size = f"{metric.number(abs(gain['difference']))}{unit}"
+    name = f"the {MAP_TITLES[other].lower()}"
+    if theirs := found.get((other, metric.name)):
+        name += f" ({metric.number(theirs['mean'])})"
+    size = f"{metric.number(abs(gain['difference']))}{' points' if metric.percent else ''}"
+    size += " more" if gain["difference"] > 0 else " less"
     if limits is None:
-        return f"{size} {'more' if gain['difference'] > 0 else 'less'} than the {title}{value}"
-    span = f"95 % interval {metric.number(limits[0])} to {metric.number(limits[1])}"
-    if limits[0] > 0:
-        return f"{size} more than the {title}{value}, {span}"
-    if limits[1] < 0:
-        return f"{size} less than the {title}{value}, {span}"
-    return f"it cannot be told from the {title}{value}, difference {span}"
+        return f"{size} than {name}"
+    if limits[0] <= 0 <= limits[1]:
+        return f"it cannot be told from {name}, 95 % interval {metric.range(limits)}"
+    return f"{size} than {name}, 95 % interval {metric.range(limits)}"
 
 
 def _cell(score: Score | None, metric: Metric) -> Cell:

@@ -1,0 +1,34 @@
+"""A store and its split: rows of a part from all groups in turn."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brainssl.data.dataset import Data, evenly
+from brainssl.data.split import make_split
+from brainssl.data.store import ImageStore
+
+
+def test_some_rows_of_a_part_come_from_all_its_groups(shared_store: ImageStore) -> None:
+    split = make_split(shared_store.manifest, val_fraction=0.2, test_fraction=0.3)
+    data = Data(shared_store, split)
+    groups = shared_store.manifest["group"].to_numpy()
+    everyone = split.indices(shared_store.manifest, "test")
+    rows = data.some("test", 6, 0)
+    assert set(rows) <= set(everyone)
+    assert (np.diff(rows) > 0).all()
+    assert len(set(groups[rows])) == min(6, len(set(groups[everyone])))
+    assert list(rows) == list(data.some("test", 6, 0))
+    assert set(data.some("test", 1000, 0)) == set(everyone)
+
+
+@given(st.lists(st.integers(0, 6), max_size=60), st.integers(1, 40))
+def test_groups_give_in_turn(groups: list[int], most: int) -> None:
+    kept = evenly(groups, most)
+    assert len(kept) == min(most, len(groups))
+    assert (np.diff(kept) > 0).all()
+    taken = np.bincount(np.array(groups, int)[kept], minlength=7)
+    there = np.bincount(np.array(groups, int), minlength=7)
+    fullest = taken.max(initial=0)
+    # Whoever gave less than another by more than one has nothing left.
+    assert all(t >= fullest - 1 or t == n for t, n in zip(taken, there, strict=True))

@@ -18,6 +18,7 @@ from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json, result_rows
 from brainssl.evaluation.selective import risk_coverage
 from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
+from brainssl.explanation.models import read_explanations
 from brainssl.grid import RANDOM_LABELS, UNTRAINED
 from brainssl.sections import EvaluationSettings
 
@@ -88,6 +89,8 @@ def analyse(
       after temperature scaling, `conformal` sets, `selective` prediction, `factors`: rows of
       results for the tumour family alone and the sequence alone, and `novelty`: how well it tells
       test images from those without label.
+    - `explanations`: where models look, see
+      `brainssl.explanation.models.read_explanations`.
 
     Models whose predictions are not there are left out.
 
@@ -114,6 +117,7 @@ def analyse(
             [arm for arm in [*fullest, *combined] if arm.method != UNTRAINED],
             settings,
         ),
+        "explanations": partial(read_explanations, folder, settings),
     }
     result = {}
     for done, (name, make) in enumerate(parts.items(), start=1):

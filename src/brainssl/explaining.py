@@ -18,12 +18,12 @@ from brainssl.errors import BrainsslError
 from brainssl.evaluation.rows import for_json
 from brainssl.explanation.lesions import read_lesions
 from brainssl.explanation.measure import Cases, Explained, How, explain
+from brainssl.explanation.models import EXPLANATIONS
 from brainssl.explanation.neighbours import Neighbours, nearest
 from brainssl.explanation.overlay import overlay
 from brainssl.explanation.scorecard import scorecard
 from brainssl.storage import whole_folder, write_json
 
-EXPLANATIONS = "explanations.json"
 IMAGES = 100
 
 
@@ -76,6 +76,7 @@ def explain_classifier(
     out: Path,
     request: Request | None = None,
     *,
+    made_from: dict[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Explain a classifier on test slices of the split that it was trained on, into a new folder.
@@ -89,13 +90,14 @@ def explain_classifier(
         classifier: on the device where it is to run.
         out: folder to make.
         request: what to explain, and how.
+        made_from: kept as it is, for who wants to know later whether it is still the same.
         progress: called with (slices done, slices in all).
 
     Returns:
         `classifier` (facts of its training), `maps`, `layer`, `grid` (rows and columns of the raw
         maps), `images`, `groups`, `with_lesion`, `empty` (share of maps without evidence, by kind),
-        `scores` (see `brainssl.explanation.scorecard.Score`) and `cascade` (mean likeness by kind
-        and block).
+        `scores` (see `brainssl.explanation.scorecard.Score`) `cascade` (mean likeness by kind and
+        block) and `made_from`.
 
     Raises:
         BrainsslError: the classifier was trained on another store or split, the encoder has no
@@ -107,7 +109,7 @@ def explain_classifier(
     data.refuse_seen(classifier.facts)
     with whole_folder(out) as folder:
         made = make_explanation(data, classifier, request, progress=progress)
-        told = {"classifier": classifier.facts, **_facts(made, request)}
+        told = {"classifier": classifier.facts, **_facts(made, request), "made_from": made_from}
         write_json(folder / EXPLANATIONS, told)
         made.found.measures.to_parquet(folder / "measures.parquet", index=False)
         made.found.cascade.to_parquet(folder / "cascade.parquet", index=False)
@@ -125,6 +127,26 @@ def make_explanation(
     progress: Callable[[int, int], None] | None = None,
 ) -> Explanation:
     """Choose slices, explain them, and find the training slices that are most alike."""
+    rows, cases = choose_slices(data, request)
+    found = explain(classifier, cases, request.how, progress=progress)
+    training = data.rows(float(classifier.facts["label_fraction"]), int(classifier.facts["seed"]))
+    known = training["train"]
+    encode = classifier.encoder
+    alike = nearest(
+        run_in_batches(encode, data.store.images, rows),
+        run_in_batches(encode, data.store.images, known),
+        query_groups=cases.groups,
+        known_groups=data.store.manifest["group"].to_numpy(np.int64)[known],
+    )
+    return Explanation(rows, cases, found, alike, known)
+
+
+def choose_slices(data: Data, request: Request) -> tuple[Indices, Cases]:
+    """Choose test slices from all groups in turn, with their lesions.
+
+    Raises:
+        BrainsslError: the lesions cannot be read, or name none of the slices.
+    """
     rows = data.some("test", request.images, request.seed)
     manifest = data.store.manifest
     lesions: tuple[Any, ...] = (None,) * len(rows)
@@ -135,20 +157,9 @@ def make_explanation(
                 f"{request.lesions} names none of the {len(rows)} test slices: its names are to be "
                 "those of the images, relative to their folder"
             )
-    groups = manifest["group"].to_numpy(np.int64)
+    groups = manifest["group"].to_numpy(np.int64)[rows]
     names = tuple(manifest["image_id"].iloc[rows].astype(str))
-    cases = Cases(np.asarray(data.store.images[rows]), names, groups[rows], lesions)
-    found = explain(classifier, cases, request.how, progress=progress)
-    training = data.rows(float(classifier.facts["label_fraction"]), int(classifier.facts["seed"]))
-    known = training["train"]
-    encode = classifier.encoder
-    alike = nearest(
-        run_in_batches(encode, data.store.images, rows),
-        run_in_batches(encode, data.store.images, known),
-        query_groups=groups[rows],
-        known_groups=groups[known],
-    )
-    return Explanation(rows, cases, found, alike, known)
+    return rows, Cases(np.asarray(data.store.images[rows]), names, groups, lesions)
 
 
 def _fading(cascade: pd.DataFrame) -> dict[str, dict[str, float]]:

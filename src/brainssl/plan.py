@@ -34,6 +34,8 @@ class Plan:
         reasons: why each setting is what it is.
         command: as typed, for the record.
         loggers: of each training, beside history.csv.
+        explained: how many test slices at most show where each classifier looks; 0: none.
+        lesions: where they are; `masks/` beside `images/` where that is a source's layout.
     """
 
     source: Path
@@ -48,6 +50,8 @@ class Plan:
     reasons: dict[str, str]
     command: str
     loggers: tuple[str, ...] = ()
+    explained: int = 0
+    lesions: Path | None = None
 
 
 def identity(plan: Plan) -> dict[str, Any]:

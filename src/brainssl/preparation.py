@@ -1,6 +1,5 @@
 """What all steps of a study share, made once by the first process that comes."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from brainssl.grid import grid
 from brainssl.journal import Journal
 from brainssl.plan import IDENTITY, Plan, digest_of, finished_steps, identity, is_begun
 from brainssl.progress import Terminal
-from brainssl.storage import damage, locked, read_json, write_json
+from brainssl.storage import damage, locked, read_json, remove, write_json
 from brainssl.views.recipes import augment_table2
 
 _SET_UP, _RUNNING = ".set-up.lock", ".running.lock"
@@ -85,7 +84,7 @@ def _claim(out: Path, own: dict[str, Any]) -> Journal:
         # Not while a process is still at work on that.
         with locked(out / _RUNNING):
             for name in ("store", "store-paper", "audit", "splits", "steps"):
-                _remove(out / name)
+                remove(out / name)
     write_json(out / IDENTITY, own)
     return Journal(out, digest_of(own), (out / IDENTITY).stat().st_mtime)
 
@@ -134,17 +133,10 @@ def _set_damaged_aside(plan: Plan, out: Path, terminal: Terminal) -> None:
     for name in (step.name for step in grid(plan) if step.name in finished):
         folder, aside = out / "steps" / name, out / "damaged" / name
         if file := damage(folder):
-            _remove(aside)
+            remove(aside)
             aside.parent.mkdir(exist_ok=True)
             folder.rename(aside)
             terminal.say(
                 f"warning: {folder / file} is not what was written: the step is done again, and "
                 f"what is left of it is in {aside}"
             )
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """Where a study's encoders put its test images: before training, after each stage of it."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from brainssl.evaluation.projection import PROJECTIONS, Projections, project, tr
 from brainssl.grid import SUPERVISED, UNTRAINED, Step
 from brainssl.plan import Plan
 from brainssl.progress import Report
-from brainssl.storage import DIGESTS
+from brainssl.storage import digest_of_folder
 
 VERSION = 1
 _MOST_IMAGES = 1000  # more points hide each other, and cost the page as much again
@@ -59,7 +58,7 @@ def make_projections(
         "store": data.store.checksum,
         "split": data.split.digest,
         "encoder": plan.settings.encoder.model_dump(mode="json"),
-        "steps": {view.step.name: _digest(view.step) for view in views if view.step},
+        "steps": {view.step.name: digest_of_folder(view.step) for view in views if view.step},
         "protocol": data.split.protocol,
         "seed": plan.seed,
         "label_fraction": max(plan.label_fractions),
@@ -138,11 +137,3 @@ def _encoder(plan: Plan, view: _View) -> Encoder:
     if view.moment == "pretrained":
         return load_encoder(view.step)
     return Classifier.load(view.step).encoder
-
-
-def _digest(step: Path) -> str:
-    """Digest what a finished step wrote; one without its digests is taken as it is."""
-    try:
-        return hashlib.sha256((step / DIGESTS).read_bytes()).hexdigest()
-    except FileNotFoundError:
-        return ""

@@ -137,6 +137,22 @@ def damage(folder: Path) -> str | None:
         return DIGESTS
 
 
+def digest_of_folder(folder: Path) -> str:
+    """Digest what `whole_folder` made, by its record; "" where there is none."""
+    try:
+        return hashlib.sha256((folder / DIGESTS).read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder with all that it holds; of a link the link; what is absent, too."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def refuse_existing(folder: Path) -> None:
     """Raise BrainsslError unless `folder` is absent or empty: nothing finished is overwritten."""
     if folder.name in ("", ".."):

@@ -13,6 +13,8 @@ from brainssl.data.random_labels import with_random_labels
 from brainssl.data.split import PARTS
 from brainssl.encoders import Encoder, build_encoder, load_encoder
 from brainssl.errors import BrainsslError
+from brainssl.explanation.models import FOLDER, INDEX
+from brainssl.explanations import check_lesions, explain_models
 from brainssl.grid import RANDOM_LABELS, UNTRAINED, Step, grid
 from brainssl.journal import read_log
 from brainssl.plan import Plan
@@ -22,7 +24,7 @@ from brainssl.projections import make_projections
 from brainssl.publication import publish
 from brainssl.record import describe, environment
 from brainssl.stages import Features, finetune_stage, probe_stage
-from brainssl.storage import BusyError, is_busy, read_json
+from brainssl.storage import BusyError, is_busy, read_json, remove
 from brainssl.training.pretrain import pretrain
 
 _POLL_SECONDS = 1.0
@@ -60,17 +62,28 @@ class Study:
         with prepared(self.plan, self.out, self.terminal) as ground:
             for data in ground.data.values():
                 self._announce(data)
+            honest = ground.data.get("grouped") or next(iter(ground.data.values()))
+            check_lesions(self.plan, honest)
             if beside:
                 self.terminal = Lines(quiet=self.terminal.console.quiet)
             with beside or nullcontext():
                 self._work_off(ground)
             rows = self._collect(ground)
-            honest = ground.data.get("grouped") or next(iter(ground.data.values()))
             with self.terminal.task("maps of features") as progress:
                 make_projections(self.plan, self.out, honest, progress=progress)
+            self._explain(honest)
             study = describe(self.plan, ground.data, ground.audit, rows, read_log(self.out))
             study["failed"] = self.failed
             return publish(self.out, study, rows, self.terminal)
+
+    def _explain(self, data: Data) -> None:
+        if not self.plan.explained:
+            remove(self.out / FOLDER / INDEX)
+            return
+        with self.terminal.task("explanations") as progress:
+            index = explain_models(self.plan, self.out, data, progress=progress)
+        for model in index["left_out"]:
+            self.terminal.say(f"not explained: {model['step']}: {model['reason']}")
 
     def work(self) -> None:
         """Do steps beside another process that runs the study, and leave the results to it."""

@@ -19,6 +19,8 @@ from brainssl.data.scan import scan
 from brainssl.evaluation.metrics import evaluate, per_class
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.projection import PROJECTIONS, Projections
+from brainssl.explanation.models import EXPLANATIONS, FOLDER, INDEX
+from brainssl.explanation.scorecard import LOCALISATION, MEASURES
 from brainssl.sections import EvaluationSettings
 
 CLASSES = [
@@ -65,7 +67,8 @@ def fabricate(
 ) -> Path:
     """Write a study folder; without `extras`, `results.json` alone.
 
-    With `analysed` there is a control on random labels, what `analyse` finds, and maps of features.
+    With `analysed` there is a control on random labels, what `analyse` finds, maps of features, and
+    explanations of the first seed.
 
     Linear probes keep no history, as those that are solved and not trained. Of the `collapsed`
     methods the last seed has collapsed.
@@ -74,11 +77,13 @@ def fabricate(
     truth = _truth(rng, len(classes))
     rows: list[dict[str, Any]] = []
     arms = [(m, s) for m in methods for s in ("linear", "finetune")]
-    arms += [("untrained", "linear"), ("supervised", "supervised")]
-    control = [("random_labels", "linear")]
+    others = [("untrained", "linear"), ("supervised", "supervised")]
+    control = [("random_labels", "linear")] * analysed
     for protocol in protocols:
         for fraction in fractions:
-            for method, stage in arms + control * (analysed and fraction == max(fractions)):
+            for method, stage in (
+                arms + others + control * (analysed and fraction == max(fractions))
+            ):
                 for seed in range(seeds):
                     name = method if method == stage else f"{stage}-{method}"
                     step = f"{name}-{protocol}-f{fraction:g}-s{seed}"
@@ -112,9 +117,11 @@ def fabricate(
     for split in facts["splits"].values():
         split["groups"] = {name: n // group_size for name, n in SIZES.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    analysis = analyse(folder, rows, EvaluationSettings(draws=100)) if analysed else {}
+    analysis: dict[str, Any] = {}
     if analysed:
+        _explained(rng, folder, [*arms, ("supervised", "supervised")], protocols[0])
         _mapped(rng, folder, methods, protocols[0]).save(folder / PROJECTIONS)
+        analysis = analyse(folder, rows, EvaluationSettings(draws=100))
     held = {"study": facts, "rows": rows, "analysis": analysis}
     text = json.dumps(held, indent=1, allow_nan=False)
     (folder / "results.json").write_text(text, encoding="utf-8")
@@ -293,6 +300,46 @@ def _beside(rng: np.random.Generator, folder: Path, classes: Sequence[str]) -> N
     ).to_parquet(store / "manifest.parquet")
     (folder / "audit").mkdir()
     (folder / "audit" / "audit.html").write_text("<p>audit</p>", encoding="utf-8")
+
+
+def _explained(
+    rng: np.random.Generator, folder: Path, arms: Sequence[tuple[str, str]], protocol: str
+) -> None:
+    """Write explanations of eight test images, in two of which no lesion is known."""
+    steps = []
+    names = [f"image-{i}" for i in range(SIZES["train"] + SIZES["val"], sum(SIZES.values()), 15)]
+    kinds = ("gradcam", "gradcampp", "eigencam")
+    keys = {"image_id": names, "group": [int(n.partition("-")[2]) // 3 for n in names]}
+    for method, stage in arms:
+        step = f"{method if method == stage else f'{stage}-{method}'}-{protocol}-f1-s0"
+        steps.append(step)
+        home = folder / FOLDER / step
+        (home / "overlays").mkdir(parents=True)
+        frames = []
+        for kind in (*kinds, "random", "centre"):
+            values = {name: rng.uniform(0.1, 0.4, len(names)) for name in MEASURES}
+            for name in LOCALISATION:
+                values[name] += 0.3 if kind in kinds and stage == "finetune" else 0.0
+                values[name][:2] = np.nan
+            frames.append(pd.DataFrame(keys | {"map": kind} | values))
+        pd.concat(frames, ignore_index=True).to_parquet(home / "measures.parquet")
+        for name in names:
+            for kind in kinds:
+                pixels = rng.integers(0, 255, (48, 48, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(home / "overlays" / f"{name}-{kind}.png")
+        facts = {
+            "classifier": {"method": method, "stage": stage},
+            "images": len(names),
+            "groups": len(set(keys["group"])),
+            "with_lesion": len(names) - 2,
+            "layer": None,
+            "grid": [3, 3],
+            "empty": dict.fromkeys(kinds, 0.125),
+            "cascade": {kind: {"head": 0.8, "layer4": 0.1} for kind in kinds},
+        }
+        (home / EXPLANATIONS).write_text(json.dumps(facts), encoding="utf-8")
+    index = {"protocol": protocol, "label_fraction": 1.0, "seed": 0, "steps": steps}
+    (folder / FOLDER / INDEX).write_text(json.dumps(index | {"left_out": []}), encoding="utf-8")
 
 
 def _mapped(

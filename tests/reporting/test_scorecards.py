@@ -59,7 +59,8 @@ def test_words_say_better_worse_or_not_to_be_told() -> None:
     assert "maximum lies on the lesion in 61.0 % of 40 slices" in finds
     assert "50.0 points more than the random map (11.0), 95 % interval 40.0–57.0" in finds
     assert (
-        "it cannot be told from the blob in the centre (59.0), 95 % interval −10.0 to 12.0" in finds
+        "it cannot be told from the blob in the centre (59.0): 2.0 points more, "
+        "95 % interval −10.0 to 12.0" in finds
     )
     assert "0.050 less than the random map (0.450)" in counts
 

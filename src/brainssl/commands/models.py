@@ -9,6 +9,7 @@ import typer
 from brainssl.commands.shared import (
     AsJson,
     Labels,
+    Lesions,
     Model,
     NoSeed,
     Out,
@@ -48,10 +49,7 @@ def explain(
     store: Store,
     classifier: Annotated[Path, typer.Argument(help="Folder of a probe or a fine-tuning.")],
     out: Out,
-    lesions: Annotated[
-        Path | None,
-        typer.Option(help="Where lesions are: folder of masks, COCO JSON, or folder of YOLO text."),
-    ] = None,
+    lesions: Lesions = None,
     maps: Annotated[
         str, typer.Option(help="Comma-separated: gradcam, gradcampp, eigencam, layercam.")
     ] = "gradcam,gradcampp,eigencam",

@@ -29,6 +29,12 @@ Labels = Annotated[
         "--labels", help="CSV `folder,label` or `path,label[,patient]`; empty: unlabelled."
     ),
 ]
+Lesions = Annotated[
+    Path | None,
+    typer.Option(
+        "--lesions", help="Where lesions are: folder of masks, COCO JSON, or folder of YOLO text."
+    ),
+]
 Preset = Annotated[
     str, typer.Option("--preset", help="quick, paper, reference, or the path of a TOML file.")
 ]

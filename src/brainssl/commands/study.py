@@ -10,6 +10,7 @@ import typer
 from brainssl.commands.shared import (
     AsJson,
     Labels,
+    Lesions,
     LoggerNames,
     NoSeed,
     Preset,
@@ -51,6 +52,13 @@ def study(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done and how long it may take.")
     ] = False,
+    explained: Annotated[
+        int,
+        typer.Option(
+            "--explain", min=0, help="Test slices that show where each classifier looks; 0: none."
+        ),
+    ] = 40,  # each costs some hundred runs of the network
+    lesions: Lesions = None,
     logger: LoggerNames = None,
     as_json: AsJson = False,
 ) -> None:
@@ -78,6 +86,8 @@ def study(
         reasons=reasons,
         command=shlex.join(["brainssl", *sys.argv[1:]]),
         loggers=logger_names(logger),
+        explained=explained,
+        lesions=lesions,
     )
     if dry_run:
         foreseen = estimate(plan, out, jobs=jobs)

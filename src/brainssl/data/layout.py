@@ -110,6 +110,18 @@ def read_layout(source: Path, labels: Path | None = None) -> Layout:
     return layout
 
 
+def masks_beside(source: Path) -> Path | None:
+    """Return the folder of lesion masks that lies beside `images/`; None where there is none.
+
+    Raises:
+        BrainsslError: no such folder as the source.
+    """
+    if not source.is_dir():
+        raise BrainsslError(f"{source}: is not a folder; name the folder that holds the images")
+    home = _unwrap(source)
+    return home / "masks" if all((home / n).is_dir() for n in ("images", "masks")) else None
+
+
 def _parent_knows_patients(source: Path) -> bool:
     folder = source.resolve()
     return folder.name == "images" and (folder.parent / "patients.csv").is_file()

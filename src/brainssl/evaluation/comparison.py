@@ -86,7 +86,7 @@ def compare_all(
     if not pairs:
         return []
     groups = next(iter(models.values()))[0].groups
-    drawn = _drawn(groups, max(draws, _DRAWS_OF_A_PAIR * len(pairs)), seed)
+    drawn = _drawn(groups, enough_draws(draws, len(pairs)), seed)
     measured = {
         name: np.mean([_scores(model, drawn) for model in own], axis=0)
         for name, own in models.items()
@@ -97,7 +97,7 @@ def compare_all(
             raise BrainsslError(f"models are compared by {', '.join(_METRICS)}, not by {metric}")
         place = _METRICS.index(metric)
         differences = [measured[a][:, place] - measured[b][:, place] for a, b in pairs]
-        p_values = [_two_sided(difference[1:]) for difference in differences]
+        p_values = [two_sided(difference[1:]) for difference in differences]
         for (a, b), difference, p, corrected in zip(
             pairs, differences, p_values, holm(p_values), strict=True
         ):
@@ -119,6 +119,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(order) - place) * p_values[i]))
         corrected[i] = highest
     return corrected
+
+
+def enough_draws(draws: int, pairs: int) -> int:
+    """Return so many draws that a p value can survive the correction for so many pairs."""
+    return max(draws, _DRAWS_OF_A_PAIR * pairs)
 
 
 _METRICS = ("accuracy", "balanced_accuracy", "f1_macro")
@@ -167,7 +172,8 @@ def _of_confusion(
     return np.stack([accuracy, recall.sum(1) / classes, f1.sum(1) / classes], axis=1)
 
 
-def _two_sided(draws: Draws) -> float:
+def two_sided(draws: Draws) -> float:
+    """Return twice the smaller share of draws on one side of 0; NaN without draws."""
     if len(draws) == 0:
         return math.nan
     below, above = (draws <= 0).sum(), (draws >= 0).sum()

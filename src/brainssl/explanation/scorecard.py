@@ -78,15 +78,21 @@ def scorecard(frame: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> list[
 
 def mean_of(values: pd.Series, draws: int, seed: int) -> tuple[float, Interval | None]:
     """Return the mean and its 95 % interval by the cluster bootstrap over `group` of the index."""
+    means = resampled_means(values, draws, seed)
+    known = len(means) > 0
+    return float(values.mean()), percentile_intervals(means[:, None], 0.95)[0] if known else None
+
+
+def resampled_means(values: pd.Series, draws: int, seed: int) -> Float64[np.ndarray, " draws"]:
+    """Return the mean under each draw of the groups in the index; none with fewer than two."""
     codes, groups = pd.factorize(values.index.get_level_values("group"), sort=True)
     if len(groups) < 2:
-        return float(values.mean()), None
+        return np.empty(0)
     sums = np.bincount(codes, weights=values.to_numpy(np.float64))
     counts = np.bincount(codes).astype(np.float64)
-    means: Float64[np.ndarray, " draws"] = np.concatenate(
+    return np.concatenate(
         [
             (drawn @ sums) / (drawn @ counts)
             for _, drawn in multiplicities(len(groups), draws, seed, _ROWS)
         ]
     )
-    return float(values.mean()), percentile_intervals(means[:, None], 0.95)[0]

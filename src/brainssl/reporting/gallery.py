@@ -1,32 +1,27 @@
 """The page of explanations: the scorecard, and slices with their maps and similar cases."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Int64, UInt8
-from PIL import Image
+from jaxtyping import Int64
 
 from brainssl.classifier import Classifier
 from brainssl.data.dataset import Data
-from brainssl.explanation.overlay import enlarged, overlay, scale_bar, scale_text
+from brainssl.explanation.overlay import overlay, scale_text
 from brainssl.reporting.blocks import Block, Facts, Prose, Section, Strips
+from brainssl.reporting.map_strips import map_strip, scale_strip
 from brainssl.reporting.pictures import Picture
 from brainssl.reporting.report import Page, render_page
 from brainssl.reporting.results import arm_title
-from brainssl.reporting.scorecards import MAP_TITLES, score_table, verdict
+from brainssl.reporting.scorecards import MAP_TITLES, coarseness, score_table, verdict
 from brainssl.reporting.tables import Cell, Line, Table
 from brainssl.reporting.wording import counted, fixed, join, percent
 
 if TYPE_CHECKING:
     from brainssl.explaining import Explanation
 
-_SIDE = 132
-_GAP = 3
 _SHOWN = 6
-_COARSE = 4  # rows of a map below which it can hardly tell where anything is
 
 _HOW = (
     "Each row shows the slice, then a map of the class that the classifier named: {titles}. Colour "
@@ -61,12 +56,7 @@ def render_gallery(
 def _scorecard(told: Mapping[str, Any]) -> tuple[Block, ...]:
     rows, columns = told["grid"]
     texts = verdict(told["scores"])
-    if min(rows, columns) < _COARSE:
-        texts.append(
-            f"The maps have {rows} × {columns} places only and are enlarged: they cannot tell "
-            "where in a slice anything small is. Train on larger images, or look at an earlier "
-            "layer with --layer."
-        )
+    texts += coarseness(rows, columns)
     caption = (
         f"Mean over {counted(int(told['images']), 'test slice')} of "
         f"{counted(int(told['groups']), 'group')} ({int(told['with_lesion'])} with a known "
@@ -124,7 +114,7 @@ def _chapters(
     for name, title, places in chapters:
         if not len(places):
             continue
-        blocks: list[Block] = [] if sections else [Prose((how,)), Strips("", (_scale(),))]
+        blocks: list[Block] = [] if sections else [Prose((how,)), Strips("", (scale_strip(),))]
         pictures = _pictures(data, classifier, made, kinds, places)
         blocks.append(Strips("", pictures, wide=True))
         sections.append(Section(name, title, tuple(blocks)))
@@ -168,27 +158,5 @@ def _pictures(
             f"Most alike in training, with cosine distance: {', '.join(alike) or 'none'}."
         )
         alt = f"Slice {made.cases.image_ids[i]}, its maps, and {len(nearest)} similar slices"
-        found.append(_strip(tiles, len(kinds) + 1, alt, caption))
+        found.append(map_strip(tiles, len(kinds) + 1, alt, caption))
     return tuple(found)
-
-
-def _strip(tiles: Sequence[UInt8[np.ndarray, "..."]], own: int, alt: str, caption: str) -> Picture:
-    """Return pictures side by side, a wider gap behind the first `own`."""
-    width = len(tiles) * (_SIDE + _GAP) - _GAP + (4 * _GAP if len(tiles) > own else 0)
-    sheet = Image.new("RGB", (width, _SIDE), (128, 128, 128))
-    for place, tile in enumerate(tiles):
-        left = place * (_SIDE + _GAP) + (4 * _GAP if place >= own else 0)
-        sheet.paste(Image.fromarray(enlarged(np.ascontiguousarray(tile), _SIDE)), (left, 0))
-    return _picture(sheet, alt, caption)
-
-
-def _scale() -> Picture:
-    bar = Image.fromarray(scale_bar(256, 14))
-    return _picture(bar, "The colours of the scale", "0 on the left, the peak on the right")
-
-
-def _picture(image: Image.Image, alt: str, caption: str) -> Picture:
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=88, optimize=True)
-    data = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
-    return Picture(data, alt, caption, image.width, image.height)

@@ -32,7 +32,8 @@ _WHETHER = (
     Metric("randomised", "Random weights", False, "Likeness to the map of random weights."),
 )
 MEASURES = (*_WHERE, *_WHETHER)
-_ALIKE = 0.5  # rank correlation from which a map is said to stay when nothing is learnt
+_COARSE = 4  # rows or columns below which a map can hardly point at anything
+ALIKE = 0.5  # rank correlation from which a map is said to stay when nothing is learnt
 
 _FINDS = "the maximum lies on the lesion in {value} of {n} slices with one"
 _COUNTS = "put into the blurred slice in its order, pixels bring a mean probability of {value}"
@@ -92,7 +93,7 @@ def verdict(scores: Sequence[Score]) -> list[str]:
     stays = [
         f"{MAP_TITLES.get(kind, kind)} ({MEASURES[-1].number(score['mean'])})"
         for kind in kinds
-        if (score := found.get((kind, "randomised"))) and score["mean"] > _ALIKE
+        if (score := found.get((kind, "randomised"))) and score["mean"] > ALIKE
     ]
     if stays:
         told.append(
@@ -100,6 +101,17 @@ def verdict(scores: Sequence[Score]) -> list[str]:
             "rank correlation. What they show is the slice more than what was learnt."
         )
     return told
+
+
+def coarseness(rows: int, columns: int) -> list[str]:
+    """Say so where maps have so few places that they can hardly tell where anything is."""
+    if min(rows, columns) >= _COARSE:
+        return []
+    return [
+        f"The maps have {rows} × {columns} places only and are enlarged: they cannot tell where in "
+        "a slice anything small is. Train on larger images, or look at an earlier layer with "
+        "--layer."
+    ]
 
 
 def _judged(kind: str, found: Mapping[tuple[str, str], Score], metric: Metric, told: str) -> str:
@@ -122,7 +134,7 @@ def _gain(score: Score, other: str, found: Mapping[tuple[str, str], Score], metr
     if limits is None:
         return f"{size} than {name}"
     if limits[0] <= 0 <= limits[1]:
-        return f"it cannot be told from {name}, 95 % interval {metric.range(limits)}"
+        return f"it cannot be told from {name}: {size}, 95 % interval {metric.range(limits)}"
     return f"{size} than {name}, 95 % interval {metric.range(limits)}"
 
 

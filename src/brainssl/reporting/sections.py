@@ -22,6 +22,7 @@ from brainssl.reporting.certainty import certainty_section
 from brainssl.reporting.checklist import checklist_section
 from brainssl.reporting.comparisons import comparison_section
 from brainssl.reporting.efficiency import efficiency_section
+from brainssl.reporting.explanations import explanation_section
 from brainssl.reporting.factors import factor_section
 from brainssl.reporting.health import health_section
 from brainssl.reporting.losses import loss_section
@@ -172,6 +173,7 @@ _SECTIONS: tuple[Callable[[Study], Section], ...] = (
     certainty_section,
     model_section,
     projection_section,
+    explanation_section,
     loss_section,
     data_section,
     view_section,

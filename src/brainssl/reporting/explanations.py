@@ -1,0 +1,207 @@
+"""The section that shows where the models look, and says how far their maps can be trusted."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from brainssl.reporting.blocks import Block, Facts, Fold, Prose, Section
+from brainssl.reporting.comparisons import LEVEL
+from brainssl.reporting.explained_slices import folder_of, slice_strips
+from brainssl.reporting.results import Study, arm_title, interval
+from brainssl.reporting.scorecards import (
+    ALIKE,
+    BLIND,
+    MAP_TITLES,
+    MEASURES,
+    coarseness,
+    score_table,
+    verdict,
+)
+from brainssl.reporting.tables import Table
+from brainssl.reporting.wording import Metric, counted, fraction_title, join
+
+_TITLE = "Where the models look"
+_METRIC = {metric.name: metric for metric in MEASURES}
+_SHOWN_MAP = "gradcam"
+_MOST_SENTENCES = 4
+# What each measure that decides is about, in words that end a sentence.
+_DECIDING = {
+    "energy_inside": "have more of their Grad-CAM on the lesion than",
+    "insertion_blurred": "gain more probability by the pixels that Grad-CAM names than by those of",
+}
+
+_HOW = (
+    "A saliency map of any network looks convincing. Here each model is explained on the same "
+    "test slices, its maps are measured, and each measure stands beside that of two maps that "
+    "know nothing: a smooth random one, and a blob in the centre, where heads are."
+)
+
+
+def explanation_section(study: Study) -> Section:
+    """Say whose maps are worth something, in words, as tables, and on two slices."""
+    found = study.analysis.get("explanations") or {}
+    models = found.get("models") or ()
+    if not models and not found.get("left_out"):
+        return Section("explanations", _TITLE)
+    blocks: list[Block] = [Prose((_HOW, *_findings(found)))]
+    if models:
+        blocks += [_table(found), _complete(found), _in_words(models)]
+        blocks += slice_strips(study, models)
+        blocks.append(Prose((_where(models),)))
+    return Section("explanations", _TITLE, tuple(blocks))
+
+
+def _findings(found: Mapping[str, Any]) -> list[str]:
+    models = found["models"]
+    told = [
+        f"{_step_title(entry['step'])} is not explained: {entry['reason']}."
+        for entry in found["left_out"]
+    ]
+    if not models:
+        return told
+    deciding = next(
+        name for name in _DECIDING if any(_score(model, _SHOWN_MAP, name) for model in models)
+    )
+    told.append(_against_blind(models, deciding))
+    pairs = [pair for pair in found["comparisons"] if pair["metric"] == deciding]
+    told += _between(pairs, _METRIC[deciding])
+    told += _unmoved(models)
+    return told + coarseness(*models[0]["grid"])
+
+
+def _against_blind(models: Sequence[Mapping[str, Any]], measure: str) -> str:
+    """Say whose map beats both of those that know nothing."""
+    better = [_title(model) for model in models if _beats_blind(model, measure)]
+    names = join([f"the {MAP_TITLES[kind].lower()}" for kind in BLIND])
+    located = measure == "energy_inside"
+    start = "" if located else "Where the lesions are is not known. "
+    what = f"{start}Of {counted(len(models), 'model')}, {len(better) or 'none'}"
+    tail = "each 95 % interval of the difference is above 0"
+    told = f"{what} {_DECIDING[measure]} both {names}, so that {tail}"
+    return f"{told}: {join(better)}." if better else f"{told}."
+
+
+def _beats_blind(model: Mapping[str, Any], measure: str) -> bool:
+    score = _score(model, _SHOWN_MAP, measure)
+    if score is None:
+        return False
+    limits = [interval((score["over"].get(kind) or {}).get("interval")) for kind in BLIND]
+    return all(limit is not None and limit[0] > 0 for limit in limits)
+
+
+def _between(pairs: Sequence[Mapping[str, Any]], metric: Metric) -> list[str]:
+    """Say which models differ in it after correction."""
+    if not pairs:
+        return []
+    sure = [p for p in pairs if p["p_holm"] is not None and p["p_holm"] < LEVEL]
+    told = [
+        f"Compared in pairs on the same slices, {len(sure) or 'none'} of "
+        f"{counted(len(pairs), 'pair')} of models {'differs' if len(sure) == 1 else 'differ'} in "
+        f"it after correction (Holm, p < {LEVEL:g}): before and after fine-tuning of a method, and "
+        "the fine-tuned and supervised models among each other."
+    ]
+    for pair in sorted(sure, key=lambda p: -abs(p["difference"]))[:_MOST_SENTENCES]:
+        first, second = (arm_title(**pair[side]) for side in ("first", "second"))
+        sign = 1 if pair["difference"] > 0 else -1
+        ahead, behind = (first, second) if sign > 0 else (second, first)
+        limits = interval(pair["interval"])
+        span = "" if limits is None else _range(metric, limits, sign)
+        unit = " points" if metric.percent else ""
+        told.append(
+            f"{ahead}: {metric.number(abs(pair['difference']))}{unit} more than "
+            f"{behind[0].lower() + behind[1:] if behind.startswith('Supervised') else behind}"
+            f"{span}."
+        )
+    return told
+
+
+def _range(metric: Metric, limits: tuple[float, float], sign: int) -> str:
+    low, high = sorted(sign * limit for limit in limits)
+    return f", 95 % interval {metric.range((low, high))}"
+
+
+def _unmoved(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name the maps that stay alike, in the mean over models, when all weights are random."""
+    told = []
+    for kind in _kinds(models):
+        scores = [_score(model, kind, "randomised") for model in models]
+        values = [score["mean"] for score in scores if score is not None]
+        if values and sum(values) / len(values) > ALIKE:
+            lowest, highest = (_METRIC["randomised"].number(f(values)) for f in (min, max))
+            told.append(
+                f"{MAP_TITLES.get(kind, kind)} stays alike when all weights are random (rank "
+                f"correlation {lowest} to {highest} over the models): it shows the slice more than "
+                "what was learnt."
+            )
+    return told
+
+
+def _table(found: Mapping[str, Any]) -> Table:
+    """Return Grad-CAM of each model, and below what maps that know nothing have on lesions."""
+    models = found["models"]
+    shown = {_title(m): [s for s in m["scores"] if s["map"] == _SHOWN_MAP] for m in models}
+    blind = [
+        score
+        for score in models[0]["scores"]
+        if score["map"] in BLIND and score["measure"] in _LOCATED
+    ]
+    if blind:
+        shown["Whatever the model"] = blind
+    caption = (
+        f"Grad-CAM of the class that each model names, {_on(found)}, with 95 % intervals (cluster "
+        "bootstrap). The maps that know nothing are the same for every model where only lesions "
+        "count; how they do in insertion and deletion is in the complete table."
+    )
+    return score_table("explanations-gradcam", caption, shown)
+
+
+def _complete(found: Mapping[str, Any]) -> Fold:
+    models = {_title(model): model["scores"] for model in found["models"]}
+    caption = f"Every map of every model, {_on(found)}, with 95 % intervals (cluster bootstrap)."
+    return Fold("Every map and measure", (score_table("explanations-all", caption, models),))
+
+
+def _in_words(models: Sequence[Mapping[str, Any]]) -> Fold:
+    pairs = tuple((_title(model), " ".join(verdict(model["scores"]))) for model in models)
+    return Fold("Each model in words", (Facts(pairs),))
+
+
+def _on(found: Mapping[str, Any]) -> str:
+    model = found["models"][0]
+    return (
+        f"{counted(int(model['images']), 'test slice')} of "
+        f"{counted(int(model['groups']), 'group')} ({int(model['with_lesion'])} with a known "
+        f"lesion), protocol “{found['protocol']}”, {fraction_title(found['label_fraction'])} of "
+        f"labels, seed {found['seed']}"
+    )
+
+
+def _where(models: Sequence[Mapping[str, Any]]) -> str:
+    return (
+        "Every slice with its maps and the training slices most like it stands in each model’s "
+        "gallery beside this page, with the maps as files: "
+        f"{folder_of(models[0])}/explanations.html and so on."
+    )
+
+
+_LOCATED = frozenset({"pointing", "energy_inside", "iou_best", "iou_half"})
+
+
+def _score(model: Mapping[str, Any], kind: str, measure: str) -> Mapping[str, Any] | None:
+    return next(
+        (s for s in model["scores"] if (s["map"], s["measure"]) == (kind, measure)),
+        None,
+    )
+
+
+def _kinds(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    kinds = (str(score["map"]) for score in models[0]["scores"])
+    return [kind for kind in dict.fromkeys(kinds) if kind not in BLIND]
+
+
+def _title(model: Mapping[str, Any]) -> str:
+    return arm_title(str(model["method"]), str(model["stage"]))
+
+
+def _step_title(step: str) -> str:
+    stage, _, rest = step.partition("-")
+    return arm_title(stage if stage == "supervised" else rest.partition("-")[0], stage)

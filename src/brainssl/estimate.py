@@ -117,7 +117,7 @@ class Estimate:
                 f"{len(self.steps)} steps, {finished} finished, on {about}{self.images} images.",
                 f"Left: about {duration(self.seconds)} with {processes} on this machine.",
                 "An estimate: by the encoder's speed on random images, or that of finished steps.",
-                "Reading images and computing intervals come on top; early stopping is not in.",
+                "Reading images, intervals and explanations come on top; early stopping is not in.",
             ]
         )
 

@@ -133,7 +133,7 @@ def test_without_the_chosen_model_on_test_nothing_is_said_of_its_scores(
 
 
 def test_an_older_study_lacks_what_was_not_analysed_then(study: Path) -> None:
-    lost = {"leakage", "choice", "comparisons", "calibration", "factors", "novelty"}
+    lost = {"leakage", "choice", "comparisons", "calibration", "factors", "novelty", "explanations"}
     assert set(EVIDENCE) - by_run(answers(read_study(study))) == lost
 
 

@@ -47,7 +47,7 @@ def slice_strips(study: Study, models: Sequence[Mapping[str, Any]]) -> list[Bloc
                 f"The slice that the models know {what}, {label}: {start}{titles} of the class "
                 "that is named."
             )
-            blocks.append(Strips(caption, pictures, wide=True))
+            blocks.append(Strips(caption, pictures))
     return [Strips("", (scale_strip(),)), *blocks] if blocks else []
 
 

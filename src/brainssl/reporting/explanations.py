@@ -96,8 +96,9 @@ def _between(pairs: Sequence[Mapping[str, Any]], metric: Metric) -> list[str]:
     told = [
         f"Compared in pairs on the same slices, {len(sure) or 'none'} of "
         f"{counted(len(pairs), 'pair')} of models {'differs' if len(sure) == 1 else 'differ'} in "
-        f"it after correction (Holm, p < {LEVEL:g}): before and after fine-tuning of a method, and "
-        "the fine-tuned and supervised models among each other."
+        f"Grad-CAM’s {metric.title[0].lower()}{metric.title[1:]} after correction (Holm, "
+        f"p < {LEVEL:g}). The pairs are the linear probe and the fine-tuned model of each method, "
+        "and the fine-tuned and supervised models among each other."
     ]
     for pair in sorted(sure, key=lambda p: -abs(p["difference"]))[:_MOST_SENTENCES]:
         first, second = (arm_title(**pair[side]) for side in ("first", "second"))

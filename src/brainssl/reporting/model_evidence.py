@@ -178,6 +178,20 @@ def _novelty(study: Study) -> str:
     )
 
 
+def _explanations(study: Study) -> str:
+    found = study.analysis.get("explanations") or {}
+    models = found.get("models") or ()
+    if not models:
+        return ""
+    measures = {score["measure"] for model in models for score in model["scores"]}
+    against = "lesions, " if "pointing" in measures else ""
+    return (
+        f"Saliency maps of {counted(len(models), 'classifier')} on "
+        f"{counted(int(models[0]['images']), 'test slice')}, measured against {against}pixels "
+        "taken away and random weights, beside maps that know nothing: see “Where the models look”."
+    )
+
+
 MODEL_EVIDENCE: dict[str, Callable[[Study], str]] = {
     "model": _model,
     "training": _training,
@@ -190,5 +204,6 @@ MODEL_EVIDENCE: dict[str, Callable[[Study], str]] = {
     "weakest": _weakest,
     "factors": _factors,
     "novelty": _novelty,
+    "explanations": _explanations,
 }
 """By the name that `checklist.toml` uses: a sentence, or nothing where the run lacks the fact."""

@@ -149,7 +149,7 @@ def _pictures(
             for kind in kinds
         ]
         alike = [
-            f"{labels.iloc[row]} ({fixed(float(distance), 3)})"
+            f"{labels.iloc[row]} ({distance:.2g})"
             for row, distance in zip(nearest, made.alike.distances[i], strict=False)
         ]
         caption = (

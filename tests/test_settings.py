@@ -362,6 +362,7 @@ def test_a_key_below_a_value_or_of_no_stage_is_refused(override):
         "pretrain.clip_norm=0",
         "pretrain.one_per_group=1",
         "pretrain.one_per_group=yes",
+        "pretrain.watch_images=1",
         "views.rotation=-5",
         "views.flip=1.5",
         "views.crop_area=0.5",

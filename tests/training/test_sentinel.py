@@ -142,6 +142,22 @@ def test_no_more_images_are_looked_at_than_asked_for(shared_store: ImageStore) -
     assert not np.array_equal(few.rows, other.rows)
 
 
+def test_the_fewest_images_that_may_be_watched_are_measured(
+    shared_store: ImageStore, tmp_path: Path
+) -> None:
+    """One image has no spread and no other to be told from: a healthy run would look broken."""
+    said: list[str] = []
+    settings = small_settings("pretrain.epochs=3", "pretrain.watch_images=2")
+    split = make_split(shared_store.manifest, val_fraction=0.2, test_fraction=0.2)
+    run: dict[str, Any] = {"settings": settings, "say": said.append}
+    pretrain(shared_store, split, tmp_path / "run", method="simclr", **run)
+    seen = json.loads((tmp_path / "run" / COLLAPSE).read_text())
+    assert seen["verdict"] is None
+    assert said == []
+    for row in seen["epochs"]:
+        assert None not in (row["spread"], row["similarity_gap"], row["effective_rank"])
+
+
 def test_knn_accuracy_is_that_of_the_encoder_that_is_kept(
     shared_store: ImageStore, tmp_path: Path
 ) -> None:

@@ -179,6 +179,16 @@ def test_the_preset_reference_has_the_losses_of_the_originals():
     assert settings.dino.freeze_epochs == 1
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("preset", ["quick", "reference"])
+def test_pretrained_weights_are_tuned_more_slowly_than_fresh_ones(preset, method):
+    """At the rate of fresh ones, what pretraining has learnt was lost in the first epochs."""
+    settings, reasons = load_settings(preset)
+    assert settings.of("supervised").finetune.learning_rate == 1e-3
+    assert settings.of(method).finetune.learning_rate == 3e-4
+    assert reasons[f"{method}.finetune.learning_rate"] == f"preset {preset}"
+
+
 @pytest.mark.parametrize("method", ["byol", "dino", "mocov3"])
 @pytest.mark.parametrize("preset", ["quick", "reference"])
 def test_momentum_is_a_half_life_but_in_the_preset_paper(preset, method):

@@ -16,6 +16,7 @@ import pytest
 import timm
 import torch
 from oracles.gratings import all_of, small_settings
+from oracles.two_processes import Lopsided
 from safetensors.torch import load_file
 
 from brainssl.data.split import make_split
@@ -23,6 +24,7 @@ from brainssl.data.store import ImageStore
 from brainssl.encoders import build_encoder
 from brainssl.errors import BrainsslError
 from brainssl.methods import METHODS
+from brainssl.methods.dino import DINO
 from brainssl.methods.method import Moment
 from brainssl.methods.momentum import MomentumMethod
 from brainssl.methods.simclr import SimCLR
@@ -289,6 +291,29 @@ def test_values_that_depend_on_the_data_are_told(shared_store: ImageStore, tmp_p
     train(shared_store, tmp_path / "run", "mocov3", settings=settings, say=said.append)
     why = "a half-life of 1 × the 3 steps of an epoch, but 50 steps at least"
     assert said == [f"mocov3.momentum = 0.98623: {why}"]
+
+
+def train_in_two(store: ImageStore, out: Path, learner: type[DINO], **options: Any) -> Path:
+    """Pretrain in two processes, by a kind of DINO that each of them finds by its name."""
+    settings = small_settings(
+        f"pretrain.epochs={EPOCHS}", "pretrain.batch_size=20", "run.devices=2"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(METHODS, "dino", learner)
+        return train(store, out, "dino", settings=settings, **options)
+
+
+@pytest.fixture(scope="module")
+def whole_in_two(shared_store: ImageStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of an uninterrupted pretraining in two processes."""
+    return train_in_two(shared_store, tmp_path_factory.mktemp("two") / "run", Lopsided)
+
+
+def test_the_loss_that_is_told_is_that_of_all_processes(whole_in_two: Path) -> None:
+    """The second has 100 more, so their mean has 50 more than DINO can have."""
+    losses = np.loadtxt(whole_in_two / "history.csv", delimiter=",", skiprows=1, usecols=1)
+    assert len(losses) == EPOCHS
+    assert (abs(losses - 50 - math.log(128)) < 5).all()
 
 
 @every_method

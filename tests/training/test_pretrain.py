@@ -116,21 +116,22 @@ from brainssl.data.split import Split
 from brainssl.data.store import ImageStore
 from brainssl.settings import Settings
 from brainssl.training.pretrain import pretrain
-store = ImageStore.open(Path(sys.argv[1]))
-settings = Settings.model_validate_json(sys.argv[3])
+store, out, method = ImageStore.open(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3]
+settings = Settings.model_validate_json(sys.argv[4])
 split = Split("image", 0, train=tuple(store.manifest["image_id"]), val=(), test=())
 tell = lambda done, total: print(done, flush=True)
-pretrain(store, split, Path(sys.argv[2]), method="dino", settings=settings, seed=3, progress=tell)
+pretrain(store, split, out, method=method, settings=settings, seed=3, progress=tell)
 """
 
 
+@every_method
 def test_resuming_after_a_kill_gives_the_same_bits(
-    whole: Callable[[str], Path], shared_store: ImageStore, tmp_path: Path
+    method: str, whole: Callable[[str], Path], shared_store: ImageStore, tmp_path: Path
 ) -> None:
     """SIGKILL at a random step after the first epoch, wherever the process then is."""
     out = tmp_path / "run"
     step = random.randint(STEPS + 1, EPOCHS * STEPS - 1)
-    arguments = [str(shared_store.path), str(out), SETTINGS.model_dump_json()]
+    arguments = [str(shared_store.path), str(out), method, SETTINGS.model_dump_json()]
     with subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *arguments], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -141,9 +142,9 @@ def test_resuming_after_a_kill_gives_the_same_bits(
     assert not out.exists()
 
     after = Killer(-1)
-    train(shared_store, out, "dino", resume=True, progress=after)
+    train(shared_store, out, method, resume=True, progress=after)
     assert after.seen[0] > STEPS, f"killed at step {step}, the resumed run began anew"
-    assert_same_bits(whole("dino"), out)
+    assert_same_bits(whole(method), out)
 
 
 @every_method

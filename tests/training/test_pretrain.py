@@ -16,8 +16,9 @@ import pytest
 import timm
 import torch
 from oracles.gratings import all_of, small_settings
-from oracles.two_processes import Lopsided
+from oracles.two_processes import Killed, Lopsided
 from safetensors.torch import load_file
+from torch.multiprocessing.spawn import ProcessException
 
 from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore
@@ -315,6 +316,19 @@ def test_the_loss_that_is_told_is_that_of_all_processes(whole_in_two: Path) -> N
     losses = np.loadtxt(whole_in_two / "history.csv", delimiter=",", skiprows=1, usecols=1)
     assert len(losses) == EPOCHS
     assert (abs(losses - 50 - math.log(128)) < 5).all()
+
+
+def test_two_processes_resume_with_the_same_bits(
+    whole_in_two: Path, shared_store: ImageStore, tmp_path: Path
+) -> None:
+    """The first is killed in the second epoch, so that nobody can tidy up."""
+    out, after = tmp_path / "run", Killer(-1)
+    with pytest.raises(ProcessException):
+        train_in_two(shared_store, out, Killed)
+    assert not out.exists()
+    train_in_two(shared_store, out, Lopsided, resume=True, progress=after)
+    assert after.seen == list(range(STEPS + 1, EPOCHS * STEPS + 1))
+    assert_same_bits(whole_in_two, out)
 
 
 @every_method

@@ -32,7 +32,7 @@ from brainssl.methods.simclr import SimCLR
 from brainssl.settings import Settings
 from brainssl.storage import working_folder
 from brainssl.training import sentinel
-from brainssl.training.pretrain import pretrain
+from brainssl.training.pretrain import Pretraining, pretrain
 
 EPOCHS, STEPS = 3, 3  # of 20 images each
 SETTINGS = small_settings(
@@ -162,6 +162,27 @@ def test_the_sentinel_does_not_disturb(
     assert not (tmp_path / "run" / "collapse.json").exists()
     a, b = (load_file(run / "encoder.safetensors") for run in (whole(method), tmp_path / "run"))
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("batch_size", [10, 20, 60])
+def test_the_learning_rate_is_the_settings_whatever_the_batch_size(
+    batch_size: int, shared_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the optimiser has at each step: one epoch of linear rise, then half a cosine."""
+    seen: list[list[float]] = []
+    monkeypatch.setattr(
+        Pretraining,
+        "on_before_optimizer_step",
+        lambda _self, optimizer: seen.append([group["lr"] for group in optimizer.param_groups]),
+    )
+    options = ["pretrain.warmup_epochs=1", "pretrain.learning_rate=0.003", "pretrain.epochs=3"]
+    settings = small_settings(f"pretrain.batch_size={batch_size}", *options)
+    train(shared_store, tmp_path / "run", settings=settings)
+    rising = 60 // batch_size
+    rise = [(step + 1) / rising for step in range(rising)]
+    fall = [math.cos(math.pi / 4 * step / rising) ** 2 for step in range(2 * rising)]
+    expected = [[0.003 * factor] * 2 for factor in rise + fall]
+    np.testing.assert_allclose(seen, expected, rtol=1e-9)
 
 
 def test_the_teacher_follows_once_a_step(

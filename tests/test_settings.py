@@ -19,6 +19,7 @@ from brainssl.sections import STAGES, MethodSettings, MomentumSettings
 from brainssl.settings import Settings, flat, load_settings, preset_names
 from brainssl.views.geometry import Geometry
 from brainssl.views.intensity import Intensity
+from brainssl.views.recipes import ViewRecipe
 
 # The study's Table 3, typed from its page.
 SHARED = {
@@ -130,6 +131,40 @@ def test_the_preset_paper_is_table_3(method):
     assert own.finetune.head_factor == factor
     assert [value(own, f"{stage}.weight_decay") for stage in STAGES[1:]] == [decay] * 3
     assert reasons["pretrain.learning_rate"] == "preset paper"
+
+
+@pytest.mark.parametrize("method", TABLE3)
+def test_the_views_of_the_preset_paper_are_those_that_the_study_names(method):
+    """Crop, flip, rotation, colour jitter and blur; whatever else a view may have, it has not."""
+    recipe = ViewRecipe.of(load_settings("paper")[0].of(method).views.model_dump())
+    for part, unchanged, details in (
+        (recipe.geometry, Geometry(), {"crop_ratio"}),
+        (recipe.intensity, Intensity(), {"jitter", "blur_sigma"}),
+    ):
+        changed = {name for name, value in vars(part).items() if value != getattr(unchanged, name)}
+        named = {"crop_area", "flip", "rotation", "brightness", "contrast", "blur"}
+        assert changed - details == named & set(vars(part))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "pretrain.warmup_epochs",
+        "pretrain.clip_norm",
+        "finetune.warmup_epochs",
+        "finetune.clip_norm",
+        "finetune.smoothing",
+        "dino.momentum",
+        "mocov3.momentum",
+    ],
+)
+def test_what_the_study_does_not_say_is_marked_in_the_preset_paper(key):
+    """Its value is written there with its reason, and is no default that nobody sees."""
+    section, name = key.split(".")
+    [text] = re.findall(rf"^\[{section}\](.*?)(?:^\[|\Z)", preset_text("paper"), re.M | re.S)
+    [line] = re.findall(rf"^{name} = .*$", text, re.M)
+    assert "# not said: " in line
+    assert load_settings("paper")[1][key] == "preset paper"
 
 
 @pytest.mark.parametrize("method", LOSSES)

@@ -417,6 +417,7 @@ def test_a_key_below_a_value_or_of_no_stage_is_refused(override):
         "views.crop_area=[0.0, 1.0]",
         "views.crop_area=[0.5, 1.2]",
         "views.gamma=[0, 1]",
+        "views.bias=-0.1",
         "split.val_fraction=1",
         "evaluation.draws=0",
         "encoder.weights=somewhere",

@@ -130,6 +130,25 @@ def test_from_a_folder_to_a_prediction(
     assert json.loads(out.read_text())["predictions"][0]["file"] == str(image)
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_collapse_ends_a_pretraining_only_where_it_is_asked_to(
+    asked: bool, prepared: Path, tmp_path: Path
+) -> None:
+    """A rate that leaves no finite weight after a step: the sentinel speaks after two epochs."""
+    sabotaged = [*FAST, "--set", "pretrain.learning_rate=1e30", "--set", "pretrain.epochs=4"]
+    stop = ["--stop-on-collapse"] if asked else []
+    result = run("pretrain", prepared, tmp_path / "ssl", *sabotaged, *stop)
+    assert result.exit_code == 1
+    fault = "simclr: since epoch 1, embeddings are not finite: lower the learning rate"
+    told = " ".join(result.stderr.split())
+    assert f"warning: {fault}" in told
+    assert (f"stopped, as asked: {fault}" in told) == asked
+    seen = json.loads((tmp_path / ".ssl.partial" / "collapse.json").read_text())
+    assert seen["verdict"] == fault
+    assert [row["epoch"] for row in seen["epochs"]] == list(range(3 if asked else 5))
+    assert not (tmp_path / "ssl").exists()
+
+
 def test_models_go_out_as_features_and_as_onnx(
     prepared: Path, pretrained: Path, tmp_path: Path
 ) -> None:

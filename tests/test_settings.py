@@ -19,6 +19,7 @@ from brainssl.sections import STAGES, MethodSettings, MomentumSettings
 from brainssl.settings import Settings, flat, load_settings, preset_names
 from brainssl.views.geometry import Geometry
 from brainssl.views.intensity import Intensity
+from brainssl.views.recipes import ViewRecipe
 
 # The study's Table 3, typed from its page.
 SHARED = {
@@ -132,6 +133,40 @@ def test_the_preset_paper_is_table_3(method):
     assert reasons["pretrain.learning_rate"] == "preset paper"
 
 
+@pytest.mark.parametrize("method", TABLE3)
+def test_the_views_of_the_preset_paper_are_those_that_the_study_names(method):
+    """Crop, flip, rotation, colour jitter and blur; whatever else a view may have, it has not."""
+    recipe = ViewRecipe.of(load_settings("paper")[0].of(method).views.model_dump())
+    for part, unchanged, details in (
+        (recipe.geometry, Geometry(), {"crop_ratio"}),
+        (recipe.intensity, Intensity(), {"jitter", "blur_sigma"}),
+    ):
+        changed = {name for name, value in vars(part).items() if value != getattr(unchanged, name)}
+        named = {"crop_area", "flip", "rotation", "brightness", "contrast", "blur"}
+        assert changed - details == named & set(vars(part))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "pretrain.warmup_epochs",
+        "pretrain.clip_norm",
+        "finetune.warmup_epochs",
+        "finetune.clip_norm",
+        "finetune.smoothing",
+        "dino.momentum",
+        "mocov3.momentum",
+    ],
+)
+def test_what_the_study_does_not_say_is_marked_in_the_preset_paper(key):
+    """Its value is written there with its reason, and is no default that nobody sees."""
+    section, name = key.split(".")
+    [text] = re.findall(rf"^\[{section}\](.*?)(?:^\[|\Z)", preset_text("paper"), re.M | re.S)
+    [line] = re.findall(rf"^{name} = .*$", text, re.M)
+    assert "# not said: " in line
+    assert load_settings("paper")[1][key] == "preset paper"
+
+
 @pytest.mark.parametrize("method", LOSSES)
 def test_the_preset_paper_has_the_losses_of_section_3(method):
     section = load_settings("paper")[0].section(method)
@@ -177,6 +212,16 @@ def test_the_preset_reference_has_the_losses_of_the_originals():
     assert (settings.mocov3.symmetric, settings.mocov3.scaled) == (True, True)
     assert settings.byol.normalise_projections is False
     assert settings.dino.freeze_epochs == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("preset", ["quick", "reference"])
+def test_pretrained_weights_are_tuned_more_slowly_than_fresh_ones(preset, method):
+    """At the rate of fresh ones, what pretraining has learnt was lost in the first epochs."""
+    settings, reasons = load_settings(preset)
+    assert settings.of("supervised").finetune.learning_rate == 1e-3
+    assert settings.of(method).finetune.learning_rate == 3e-4
+    assert reasons[f"{method}.finetune.learning_rate"] == f"preset {preset}"
 
 
 @pytest.mark.parametrize("method", ["byol", "dino", "mocov3"])
@@ -362,6 +407,7 @@ def test_a_key_below_a_value_or_of_no_stage_is_refused(override):
         "pretrain.clip_norm=0",
         "pretrain.one_per_group=1",
         "pretrain.one_per_group=yes",
+        "pretrain.watch_images=1",
         "views.rotation=-5",
         "views.flip=1.5",
         "views.crop_area=0.5",
@@ -371,6 +417,7 @@ def test_a_key_below_a_value_or_of_no_stage_is_refused(override):
         "views.crop_area=[0.0, 1.0]",
         "views.crop_area=[0.5, 1.2]",
         "views.gamma=[0, 1]",
+        "views.bias=-0.1",
         "split.val_fraction=1",
         "evaluation.draws=0",
         "encoder.weights=somewhere",

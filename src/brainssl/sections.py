@@ -63,6 +63,7 @@ class ViewSettings(Section):
     jitter: Probability = 0.8
     blur: Probability = 0.3
     blur_sigma: Range = (0.1, 2.0)  # pixels at 224 px
+    bias: Amount = 0.0  # standard deviation of the log of a smooth field; 0.1 where coils differ
     noise: Amount = 0.02
 
 
@@ -76,7 +77,8 @@ class PretrainSettings(Section):
     warmup_epochs: Amount = 2.0
     clip_norm: OptionalRate = 1.0  # of the whole gradient; "none": no clipping
     one_per_group: bool = False  # no two slices of a group in a batch: they would be negatives
-    watch_images: Positive = 256  # how many images the collapse sentinel looks at, each epoch
+    watch_images: Annotated[int, Field(ge=2)] = 256  # that the collapse sentinel looks at, each
+    #                                                  epoch; one has no other to differ from
 
 
 class ProbeSettings(Section):

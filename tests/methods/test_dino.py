@@ -10,7 +10,7 @@ from oracles.small_methods import of_preset, small, views_of
 from torch import Tensor, nn
 
 from brainssl.methods.dino import DINO, DINOSettings, cross_entropy
-from brainssl.methods.heads import Prototypes
+from brainssl.methods.heads import ExactLinear, Prototypes
 from brainssl.methods.method import Crop, Moment
 from brainssl.training.trainer import without_decay
 
@@ -66,6 +66,26 @@ def test_loss_stays_float32_under_autocast() -> None:
         loss = cross_entropy(student, teacher, centre, **temperatures)
     assert loss.dtype == torch.float32
     assert loss.item() == exact.item()
+
+
+@pytest.mark.parametrize("preset", ["paper", "quick", "reference"])
+def test_the_heads_outputs_are_exact_under_autocast(preset: str) -> None:
+    """Not only cast to float32: what the last layer does is not rounded to bfloat16."""
+    method = of_preset("dino", preset)
+    last, heard = method.online[1][-1], list[tuple[Tensor, Tensor]]()
+    last.register_forward_hook(lambda _m, given, out: heard.append((given[0], out)))
+    view = torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        student, teacher = method.online(view), method.teacher(view)
+    [(given, out)] = heard
+    assert given.dtype == torch.bfloat16, "autocast has not reached the head"
+    assert student.dtype == teacher.dtype == torch.float32
+    if preset == "paper":
+        by_hand = given.double() @ last.weight.double().T + last.bias.double()
+    else:
+        unit = [each / each.norm(dim=1, keepdim=True) for each in (given.double(), last.weight)]
+        by_hand = unit[0] @ unit[1].double().T
+    torch.testing.assert_close(out.double(), by_hand, atol=1e-6, rtol=1e-6)
 
 
 class Listener:
@@ -235,7 +255,7 @@ def test_head_of_reference_is_the_originals() -> None:
 def test_head_of_paper_is_the_formulas() -> None:
     method = of_preset("dino", "paper")
     head, width = method.online[1], method.encoder.dim
-    assert [type(each) for each in head] == [nn.Linear, nn.GELU, nn.Linear]
+    assert [type(each) for each in head] == [nn.Linear, nn.GELU, ExactLinear]
     sizes = [(each.in_features, each.out_features) for each in head[::2]]
     assert sizes == [(width, 2048), (2048, 256)]
     assert (method.chosen.student_temperature, method.teacher_temperature) == (0.1, 0.04)

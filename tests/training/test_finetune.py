@@ -1,5 +1,6 @@
 """Fine-tuning: budget, choice of epoch, augmentation of training images alone."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -104,6 +105,27 @@ def test_weights_that_are_kept_are_those_of_the_chosen_epoch(
     monkeypatch.setattr(module, "SmoothedChoice", Remembered)
     _, head = train(shared_store, tmp_path)
     assert torch.equal(head.weight.detach(), choices[0].best["head.weight"])
+
+
+@pytest.mark.parametrize("batch_size", [9, 27])
+def test_the_learning_rates_are_the_settings_whatever_the_batch_size(
+    batch_size: int, shared_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the optimiser has at each step, for the encoder and, five times that, for the head."""
+    seen: list[list[float]] = []
+    monkeypatch.setattr(
+        Finetuning,
+        "on_before_optimizer_step",
+        lambda _self, optimizer: seen.append([group["lr"] for group in optimizer.param_groups]),
+    )
+    rates = ["finetune.learning_rate=0.002", "finetune.head_factor=5", "finetune.warmup_epochs=1"]
+    few = [f"finetune.batch_size={batch_size}", "finetune.epochs=3", "finetune.min_epoch_steps=0"]
+    train(shared_store, tmp_path, *rates, *few)
+    rising = len(labelled(shared_store)[::2]) // batch_size
+    rise = [(step + 1) / rising for step in range(rising)]
+    fall = [math.cos(math.pi / 4 * step / rising) ** 2 for step in range(2 * rising)]
+    expected = [[0.002 * factor] * 2 + [0.01 * factor] * 2 for factor in rise + fall]
+    np.testing.assert_allclose(seen, expected, rtol=1e-9)
 
 
 def test_only_training_images_are_augmented(

@@ -16,20 +16,23 @@ import pytest
 import timm
 import torch
 from oracles.gratings import all_of, small_settings
+from oracles.two_processes import Killed, Lopsided
 from safetensors.torch import load_file
+from torch.multiprocessing.spawn import ProcessException
 
 from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore
 from brainssl.encoders import build_encoder
 from brainssl.errors import BrainsslError
 from brainssl.methods import METHODS
+from brainssl.methods.dino import DINO
 from brainssl.methods.method import Moment
 from brainssl.methods.momentum import MomentumMethod
 from brainssl.methods.simclr import SimCLR
 from brainssl.settings import Settings
 from brainssl.storage import working_folder
 from brainssl.training import sentinel
-from brainssl.training.pretrain import pretrain
+from brainssl.training.pretrain import Pretraining, pretrain
 
 EPOCHS, STEPS = 3, 3  # of 20 images each
 SETTINGS = small_settings(
@@ -114,21 +117,22 @@ from brainssl.data.split import Split
 from brainssl.data.store import ImageStore
 from brainssl.settings import Settings
 from brainssl.training.pretrain import pretrain
-store = ImageStore.open(Path(sys.argv[1]))
-settings = Settings.model_validate_json(sys.argv[3])
+store, out, method = ImageStore.open(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3]
+settings = Settings.model_validate_json(sys.argv[4])
 split = Split("image", 0, train=tuple(store.manifest["image_id"]), val=(), test=())
 tell = lambda done, total: print(done, flush=True)
-pretrain(store, split, Path(sys.argv[2]), method="dino", settings=settings, seed=3, progress=tell)
+pretrain(store, split, out, method=method, settings=settings, seed=3, progress=tell)
 """
 
 
+@every_method
 def test_resuming_after_a_kill_gives_the_same_bits(
-    whole: Callable[[str], Path], shared_store: ImageStore, tmp_path: Path
+    method: str, whole: Callable[[str], Path], shared_store: ImageStore, tmp_path: Path
 ) -> None:
     """SIGKILL at a random step after the first epoch, wherever the process then is."""
     out = tmp_path / "run"
     step = random.randint(STEPS + 1, EPOCHS * STEPS - 1)
-    arguments = [str(shared_store.path), str(out), SETTINGS.model_dump_json()]
+    arguments = [str(shared_store.path), str(out), method, SETTINGS.model_dump_json()]
     with subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *arguments], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -139,9 +143,9 @@ def test_resuming_after_a_kill_gives_the_same_bits(
     assert not out.exists()
 
     after = Killer(-1)
-    train(shared_store, out, "dino", resume=True, progress=after)
+    train(shared_store, out, method, resume=True, progress=after)
     assert after.seen[0] > STEPS, f"killed at step {step}, the resumed run began anew"
-    assert_same_bits(whole("dino"), out)
+    assert_same_bits(whole(method), out)
 
 
 @every_method
@@ -158,6 +162,27 @@ def test_the_sentinel_does_not_disturb(
     assert not (tmp_path / "run" / "collapse.json").exists()
     a, b = (load_file(run / "encoder.safetensors") for run in (whole(method), tmp_path / "run"))
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("batch_size", [10, 20, 60])
+def test_the_learning_rate_is_the_settings_whatever_the_batch_size(
+    batch_size: int, shared_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the optimiser has at each step: one epoch of linear rise, then half a cosine."""
+    seen: list[list[float]] = []
+    monkeypatch.setattr(
+        Pretraining,
+        "on_before_optimizer_step",
+        lambda _self, optimizer: seen.append([group["lr"] for group in optimizer.param_groups]),
+    )
+    options = ["pretrain.warmup_epochs=1", "pretrain.learning_rate=0.003", "pretrain.epochs=3"]
+    settings = small_settings(f"pretrain.batch_size={batch_size}", *options)
+    train(shared_store, tmp_path / "run", settings=settings)
+    rising = 60 // batch_size
+    rise = [(step + 1) / rising for step in range(rising)]
+    fall = [math.cos(math.pi / 4 * step / rising) ** 2 for step in range(2 * rising)]
+    expected = [[0.003 * factor] * 2 for factor in rise + fall]
+    np.testing.assert_allclose(seen, expected, rtol=1e-9)
 
 
 def test_the_teacher_follows_once_a_step(
@@ -289,6 +314,42 @@ def test_values_that_depend_on_the_data_are_told(shared_store: ImageStore, tmp_p
     train(shared_store, tmp_path / "run", "mocov3", settings=settings, say=said.append)
     why = "a half-life of 1 × the 3 steps of an epoch, but 50 steps at least"
     assert said == [f"mocov3.momentum = 0.98623: {why}"]
+
+
+def train_in_two(store: ImageStore, out: Path, learner: type[DINO], **options: Any) -> Path:
+    """Pretrain in two processes, by a kind of DINO that each of them finds by its name."""
+    settings = small_settings(
+        f"pretrain.epochs={EPOCHS}", "pretrain.batch_size=20", "run.devices=2"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(METHODS, "dino", learner)
+        return train(store, out, "dino", settings=settings, **options)
+
+
+@pytest.fixture(scope="module")
+def whole_in_two(shared_store: ImageStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of an uninterrupted pretraining in two processes."""
+    return train_in_two(shared_store, tmp_path_factory.mktemp("two") / "run", Lopsided)
+
+
+def test_the_loss_that_is_told_is_that_of_all_processes(whole_in_two: Path) -> None:
+    """The second has 100 more, so their mean has 50 more than DINO can have."""
+    losses = np.loadtxt(whole_in_two / "history.csv", delimiter=",", skiprows=1, usecols=1)
+    assert len(losses) == EPOCHS
+    assert (abs(losses - 50 - math.log(128)) < 5).all()
+
+
+def test_two_processes_resume_with_the_same_bits(
+    whole_in_two: Path, shared_store: ImageStore, tmp_path: Path
+) -> None:
+    """The first is killed in the second epoch, so that nobody can tidy up."""
+    out, after = tmp_path / "run", Killer(-1)
+    with pytest.raises(ProcessException):
+        train_in_two(shared_store, out, Killed)
+    assert not out.exists()
+    train_in_two(shared_store, out, Lopsided, resume=True, progress=after)
+    assert after.seen == list(range(STEPS + 1, EPOCHS * STEPS + 1))
+    assert_same_bits(whole_in_two, out)
 
 
 @every_method

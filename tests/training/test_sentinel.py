@@ -121,6 +121,24 @@ def test_dino_without_centring_is_caught_and_told_of_once(
     assert (tmp_path / "run" / "encoder.safetensors").is_file()
 
 
+def test_loggers_get_what_the_file_gets_after_each_epoch(
+    shared_store: ImageStore, tmp_path: Path
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    split = make_split(shared_store.manifest, val_fraction=0.2, test_fraction=0.2)
+    run: dict[str, Any] = {"settings": small_settings("pretrain.epochs=2"), "method": "dino"}
+    pretrain(shared_store, split, tmp_path / "run", loggers=["tensorboard"], **run)
+    rows = json.loads((tmp_path / "run" / COLLAPSE).read_text())["epochs"][1:]
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    logged = {tag for tag in events.Tags()["scalars"] if tag.startswith("watch/")}
+    assert logged == {f"watch/{name}" for name in rows[0]}
+    assert {"watch/knn_accuracy", "watch/teacher_information"} <= logged
+    for name in rows[0]:
+        values = [event.value for event in events.Scalars(f"watch/{name}")]
+        assert values == pytest.approx([row[name] for row in rows], rel=1e-6, abs=1e-9), name
+
+
 def test_the_test_set_is_not_looked_at(shared_store: ImageStore) -> None:
     split = make_split(shared_store.manifest, val_fraction=0.2, test_fraction=0.2)
     parts = {
@@ -140,6 +158,22 @@ def test_no_more_images_are_looked_at_than_asked_for(shared_store: ImageStore) -
         assert len(rows) == len(set(rows)) == 9
     assert np.array_equal(few.rows, same.rows)
     assert not np.array_equal(few.rows, other.rows)
+
+
+def test_the_fewest_images_that_may_be_watched_are_measured(
+    shared_store: ImageStore, tmp_path: Path
+) -> None:
+    """One image has no spread and no other to be told from: a healthy run would look broken."""
+    said: list[str] = []
+    settings = small_settings("pretrain.epochs=3", "pretrain.watch_images=2")
+    split = make_split(shared_store.manifest, val_fraction=0.2, test_fraction=0.2)
+    run: dict[str, Any] = {"settings": settings, "say": said.append}
+    pretrain(shared_store, split, tmp_path / "run", method="simclr", **run)
+    seen = json.loads((tmp_path / "run" / COLLAPSE).read_text())
+    assert seen["verdict"] is None
+    assert said == []
+    for row in seen["epochs"]:
+        assert None not in (row["spread"], row["similarity_gap"], row["effective_rank"])
 
 
 def test_knn_accuracy_is_that_of_the_encoder_that_is_kept(

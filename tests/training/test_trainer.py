@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from oracles.brightness import Brightness, Diary
-from torch import nn
+from torch import Tensor, nn
 
 from brainssl.encoders import Encoder
 from brainssl.errors import BrainsslError
 from brainssl.sections import RunSettings
 from brainssl.training.batches import training_batches
-from brainssl.training.trainer import CHECKPOINT, cosine, fit, without_decay
+from brainssl.training.trainer import CHECKPOINT, Training, cosine, fit, without_decay
 
 
 def test_schedule_rises_linearly_and_falls_as_a_cosine() -> None:
@@ -53,6 +53,48 @@ def test_biases_and_normalisation_take_no_weight_decay() -> None:
             assert id(module.weight) not in spared_ids, name
     count = len(decayed["params"]) + len(spared["params"])
     assert count == len(list(encoder.parameters()))
+
+
+class Downhill(Training):
+    """Three layers whose gradients are given numbers, of norm 13, at a rate of 1."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.zeros(1, 1, 1, dtype=torch.uint8), seed=0)
+        self.slopes = [torch.tensor([3.0, 0.0]), torch.tensor([[4.0]]), torch.tensor([-12.0])]
+        self.weights = nn.ParameterList(torch.zeros_like(slope) for slope in self.slopes)
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        pairs = zip(self.weights, self.slopes, strict=True)
+        loss = torch.stack([(weight * slope).sum() for weight, slope in pairs]).sum()
+        self.log("train_loss", loss, on_epoch=True, batch_size=len(batch))
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=1.0)
+
+
+@pytest.mark.parametrize("limit", [0.5, 6.5, 13.5, None])
+def test_the_whole_gradient_is_clipped_to_its_limit(limit: float | None, tmp_path: Path) -> None:
+    """By its norm over all layers, and not layer by layer; what is below the limit stays."""
+    training = Downhill()
+    fit(
+        training,
+        training_batches(np.zeros(1, dtype=np.int64), 1, 0),
+        epochs=1,
+        clip_norm=limit,
+        run=RunSettings(accelerator="cpu", precision="32-true"),
+        folder=tmp_path,
+        checkpoint_seconds=0,
+    )
+    steps = [-weight.detach() for weight in training.weights]
+    norm = math.hypot(*torch.cat([step.flatten() for step in steps]).tolist())
+    if limit is None or limit > 13:
+        assert all(map(torch.equal, steps, training.slopes))
+        assert norm == 13
+    else:
+        assert norm == pytest.approx(limit, rel=1e-5)
+        for step, slope in zip(steps, training.slopes, strict=True):
+            torch.testing.assert_close(step, slope * limit / 13)
 
 
 IMAGES, BATCH, EPOCHS = 40, 8, 4

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from brainssl.views.intensity import Intensity, change_intensity, gaussian_blur
+from brainssl.views.intensity import Intensity, bias_field, change_intensity, gaussian_blur
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -144,10 +144,76 @@ def test_noise_has_a_deviation_between_zero_and_its_limit():
     assert abs(torch.corrcoef(pixels[:2])[0, 1]) < 0.15  # images have noise of their own
 
 
+def log_fields(bias: float, count: int, height: int, width: int) -> np.ndarray:
+    """What is laid over images, from how it changes grey ones; nothing is cut off at 0 or 1."""
+    images = torch.full((count, 1, height, width), 0.01)
+    return (change(images, bias=bias)[:, 0].double() / 0.01).log().numpy()
+
+
+@pytest.mark.parametrize("bias", [0.05, 0.2])
+def test_the_log_of_a_bias_field_has_mean_0_and_the_deviation_that_is_asked_for(bias):
+    fields = log_fields(bias, 2000, 20, 16)
+    assert fields.mean(axis=(1, 2)) == pytest.approx(0, abs=1e-6)
+    assert fields.std() == pytest.approx(bias, rel=0.03)
+    # No place is brighter than another over many images, which have fields of their own.
+    assert abs(fields.mean(axis=0)).max() < 5 * fields.std(axis=0).max() / math.sqrt(2000)
+    down = (fields[:, -1] - fields[:, 0]).mean(axis=1)
+    across = (fields[:, :, -1] - fields[:, :, 0]).mean(axis=1)
+    assert down.std() == pytest.approx(across.std(), rel=0.1)
+
+
+def test_a_bias_field_is_a_polynomial_of_third_degree_and_all_of_it():
+    """NumPy fits it without residue, and not so with less."""
+    fields = log_fields(0.2, 40, 18, 25).reshape(40, -1).T
+    y, x = (grid.ravel() for grid in np.mgrid[-1:1:18j, -1:1:25j])
+    powers = {(i, j): y**i * x**j for i in range(4) for j in range(4) if i + j <= 3}
+
+    def residue(*left_out: tuple[int, int]) -> float:
+        basis = np.stack([power for key, power in powers.items() if key not in left_out], axis=1)
+        return abs(fields - basis @ np.linalg.lstsq(basis, fields, rcond=None)[0]).max()
+
+    assert residue() < 1e-5
+    for key in powers:
+        if sum(key) == 3:
+            assert residue(key) > 1e-2, key
+
+
+def test_a_bias_field_multiplies_and_comes_after_the_blur():
+    images = noise(3, 1, 28, 28) / 2
+    blurred = change(images, **{"blur": 1.0} | fixed(blur_sigma=9.0))
+    both = change(images, **{"blur": 1.0, "bias": 0.1} | fixed(blur_sigma=9.0))
+    expected = np.log(both.double().numpy()) - np.log(blurred.double().numpy())
+    assert expected[:, 0] == pytest.approx(log_fields(0.1, 3, 28, 28), abs=1e-5)
+    black = torch.zeros(3, 1, 28, 28)
+    assert torch.equal(change(black, bias=0.5), black)
+
+
+def test_bias_fields_of_a_batch_are_those_of_its_images_one_by_one():
+    weights = 0.3 * torch.randn(5, 9, generator=torch.Generator().manual_seed(0))
+    batch = bias_field(weights, 12, 20)
+    assert batch.shape == (5, 1, 12, 20)
+    for row in range(5):
+        single = bias_field(weights[row : row + 1], 12, 20)
+        assert single[0].numpy() == pytest.approx(batch[row].numpy(), abs=1e-6)
+    assert bias_field(weights, 1, 1).numpy() == pytest.approx(1)
+
+
+def test_without_a_bias_field_nothing_is_drawn_for_it():
+    """The state is left where six numbers an image, the noise and its strength leave it."""
+    generator, by_hand = (torch.Generator().manual_seed(4) for _ in range(2))
+    values = {"brightness": (0.5, 1.5), "gamma": (0.5, 2.0), "blur": 0.5, "noise": 0.1}
+    change_intensity(noise(7, 1, 16, 16), Intensity(**values, bias=0.0), generator)
+    for _ in range(6):
+        torch.empty(7, 1, 1, 1).uniform_(generator=by_hand)
+    torch.empty(7, 1, 16, 16).normal_(generator=by_hand)
+    torch.empty(7, 1, 1, 1).uniform_(generator=by_hand)
+    assert torch.equal(generator.get_state(), by_hand.get_state())
+
+
 def test_the_result_stays_in_range_and_float32():
     wild = {"brightness": (0.0, 3.0), "contrast": (0.0, 4.0), "gamma": (0.2, 5.0)}
     images = torch.rand(100, 1, 16, 16, generator=torch.Generator().manual_seed(0)).round()
-    views = change(images, **wild, noise=0.5, blur=0.5)
+    views = change(images, **wild, noise=0.5, blur=0.5, bias=2.0)
     assert views.dtype == torch.float32
     assert views.min() >= 0
     assert views.max() <= 1

@@ -151,7 +151,7 @@ def test_table_2_is_the_studys():
     assert intensity.brightness == (0.8, 1.2)
     assert intensity.jitter == 1.0
     assert (intensity.contrast, intensity.gamma) == ((1.0, 1.0), (1.0, 1.0))
-    assert (intensity.blur, intensity.noise) == (0.0, 0.0)
+    assert (intensity.blur, intensity.bias, intensity.noise) == (0.0, 0.0, 0.0)
 
 
 def test_stored_augmentations_are_table_2_views_of_each_image():

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from brainssl.encoders import Encoder
 from brainssl.methods.gathering import mean_over_ranks
-from brainssl.methods.heads import Prototypes, mlp
+from brainssl.methods.heads import ExactLinear, Prototypes, mlp
 from brainssl.methods.method import Crop
 from brainssl.methods.momentum import MomentumMethod
 from brainssl.sections import (
@@ -117,10 +117,14 @@ class DINO(MomentumMethod):
 
 
 def dino_head(in_dim: int, chosen: DINOSettings) -> nn.Sequential:
-    """Linear layers with GELU; then prototypes, if there is a bottleneck."""
+    """Linear layers with GELU; then prototypes, if there is a bottleneck.
+
+    Its outputs are float32 whatever the autocast, as temperatures magnify rounding.
+    """
     hidden = [chosen.hidden_dim] * (chosen.layers - 1)
     out = chosen.bottleneck_dim or chosen.output_dim
-    layers = mlp(in_dim, *hidden, out, norm=False, activation=nn.GELU)
+    last = nn.Linear if chosen.bottleneck_dim else ExactLinear
+    layers = mlp(in_dim, *hidden, out, norm=False, activation=nn.GELU, last=last)
     for layer in layers:
         if isinstance(layer, nn.Linear):
             nn.init.trunc_normal_(layer.weight, std=0.02)

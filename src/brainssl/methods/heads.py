@@ -17,6 +17,7 @@ def mlp(
     norm: bool = True,
     last_norm: bool = False,
     activation: type[nn.Module] = nn.ReLU,
+    last: type[nn.Linear] = nn.Linear,
 ) -> nn.Sequential:
     """Linear layers of the given widths with an activation between them.
 
@@ -26,6 +27,7 @@ def mlp(
         last_norm: BatchNorm without scale and shift after the last layer, as MoCo v3's projector
             on a ResNet has it: it centres the output and gives every dimension the same spread.
         activation: between the layers.
+        last: the kind of the last layer.
     """
     layers: list[nn.Module] = []
     for width, following in pairwise(widths[:-1]):
@@ -33,10 +35,23 @@ def mlp(
         if norm:
             layers.append(nn.BatchNorm1d(following))
         layers.append(activation())
-    layers.append(nn.Linear(widths[-2], widths[-1], bias=not last_norm))
+    layers.append(last(widths[-2], widths[-1], bias=not last_norm))
     if last_norm:
         layers.append(nn.BatchNorm1d(widths[-1], affine=False))
     return nn.Sequential(*layers)
+
+
+class ExactLinear(nn.Linear):
+    """A linear layer in float32 whatever the autocast.
+
+    For a last layer whose output is divided by a small temperature: a cast after it would keep the
+    rounding.
+    """
+
+    def forward(self, features: Float[Tensor, "n dim"]) -> Float[Tensor, "n out"]:
+        """Return the affine map of each feature vector, in float32."""
+        with torch.autocast(features.device.type, enabled=False):
+            return functional.linear(features.float(), self.weight, self.bias)
 
 
 class Prototypes(nn.Module):

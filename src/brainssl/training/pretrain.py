@@ -63,7 +63,9 @@ class Pretraining(Training):
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Float[Tensor, ""]:
         """Return the loss of the views."""
         loss = self.method.loss(batch)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch[0]))
+        n = len(batch[0])
+        # Over all processes: of a method that does not gather, each sees the loss of its share.
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=n, sync_dist=True)
         return loss
 
     def on_after_backward(self) -> None:

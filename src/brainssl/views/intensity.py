@@ -1,4 +1,4 @@
-"""Brightness, contrast, gamma, noise and blur: what scanners change from one image to another."""
+"""Brightness, contrast, gamma, bias, noise and blur: what scanners change between images."""
 
 import math
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
+
+_DEGREES = [(i, j) for i in range(4) for j in range(4) if 1 <= i + j <= 3]  # in row and column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,8 @@ class Intensity:
         jitter: probability that an image gets its brightness, contrast and gamma changed.
         blur: probability of a Gaussian blur.
         blur_sigma: range of its width, in pixels of a view of 224 px (scaled to other sizes).
+        bias: standard deviation of the log of the smooth field that multiplies an image; at 0.1
+            places are brighter or darker by a tenth or so.
         noise: largest standard deviation of added Gaussian noise, drawn uniformly from 0.
     """
 
@@ -32,13 +36,14 @@ class Intensity:
     jitter: float = 1.0
     blur: float = 0.0
     blur_sigma: tuple[float, float] = (0.1, 2.0)
+    bias: float = 0.0
     noise: float = 0.0
 
 
 def change_intensity(
     images: Float[Tensor, "n 1 h w"], intensity: Intensity, generator: torch.Generator
 ) -> Float[Tensor, "n 1 h w"]:
-    """Blur, then gamma, contrast and brightness, then noise; the result stays in [0, 1]."""
+    """Blur, bias field, then gamma, contrast and brightness, then noise; all stays in [0, 1]."""
     count, device = len(images), images.device
 
     def uniform(low: float, high: float) -> Float[Tensor, "n 1 1 1"]:
@@ -52,6 +57,10 @@ def change_intensity(
     if intensity.blur > 0:
         radius = max(1, math.ceil(3 * intensity.blur_sigma[1] * scale))
         images = torch.where(blurred, gaussian_blur(images, sigma.flatten(), radius), images)
+
+    if intensity.bias > 0:  # without one, nothing is drawn for it
+        weights = torch.empty(count, len(_DEGREES)).normal_(0, intensity.bias, generator=generator)
+        images = images * bias_field(weights.to(device), *images.shape[-2:])
 
     jittered = uniform(0.0, 1.0) < intensity.jitter
     low, high = (math.log(value) for value in intensity.gamma)
@@ -67,6 +76,35 @@ def change_intensity(
         noise = torch.empty(images.shape).normal_(generator=generator).to(device)
         images = images + noise * uniform(0.0, intensity.noise)
     return images.clamp(0, 1)
+
+
+def bias_field(
+    weights: Float[Tensor, "n terms"], height: int, width: int
+) -> Float[Tensor, "n 1 h w"]:
+    """Return the smooth fields that a receive coil lays over images: log b = Σ wₖ pₖ / √terms.
+
+    The pₖ are the products of Legendre polynomials of row and column up to degree three, without
+    the constant one; each is given mean 0 and mean square 1 over the pixels. The log of a real
+    field is modelled well by such a polynomial (Van Leemput et al. 1999).
+
+    Args:
+        weights: of the terms; drawn with standard deviation σ they make the log of the field one
+            of mean 0 over each image and of standard deviation σ over pixels and draws.
+        height: of the images in pixels.
+        width: of the images in pixels.
+    """
+
+    def polynomials(side: int) -> Float[Tensor, "4 side"]:
+        t = (torch.arange(side, device=weights.device) + 0.5) * 2 / side - 1  # centres of pixels
+        return torch.stack([torch.ones_like(t), t, (3 * t**2 - 1) / 2, (5 * t**3 - 3 * t) / 2])
+
+    rows, columns = polynomials(height), polynomials(width)
+    terms = torch.stack([torch.outer(rows[i], columns[j]) for i, j in _DEGREES])
+    terms = terms - terms.mean(dim=(1, 2), keepdim=True)
+    # A side of one pixel has terms of 0 throughout.
+    terms = terms / terms.square().mean(dim=(1, 2), keepdim=True).sqrt().clamp(min=1e-6)
+    log_field = torch.einsum("nt,thw->nhw", weights, terms) / math.sqrt(len(_DEGREES))
+    return log_field.exp().unsqueeze(1)
 
 
 def gaussian_blur(

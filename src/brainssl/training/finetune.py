@@ -22,6 +22,7 @@ from brainssl.sections import FinetuneSettings
 from brainssl.settings import Settings
 from brainssl.training.batches import plain_batches, seeded, training_batches
 from brainssl.training.loggers import MakeLoggers
+from brainssl.training.single_pixels import refuse_single_pixels
 from brainssl.training.trainer import Training, adamw, fit, without_decay
 from brainssl.views.recipes import TABLE2, to_unit
 
@@ -179,7 +180,8 @@ def finetune(
         loggers: makes the loggers, beside `history.csv`.
 
     Raises:
-        BrainsslError: an image has no label, or the validation loss is never finite.
+        BrainsslError: an image has no label, images are too small for bfloat16 on a processor, or
+            the validation loss is never finite.
     """
     labels = store.labels
     if min(labels[rows].min(), labels[val_rows].min()) < 0:
@@ -187,6 +189,7 @@ def finetune(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 2)
         head = nn.Linear(encoder.dim, len(store.classes))
+    refuse_single_pixels(encoder, [store.size], settings.run)
     epochs = settings.finetune.epochs
     choice = SmoothedChoice(
         smoothing=settings.finetune.smoothing, patience=settings.finetune.patience, epochs=epochs

@@ -21,6 +21,7 @@ from brainssl.storage import begun_for, whole_folder, working_folder, write_json
 from brainssl.training.batches import seeded, training_batches
 from brainssl.training.loggers import build_loggers
 from brainssl.training.sentinel import COLLAPSE, Sentinel, Watched
+from brainssl.training.single_pixels import refuse_single_pixels
 from brainssl.training.trainer import CHECKPOINT, Training, adamw, fit, without_decay
 from brainssl.views.recipes import ViewRecipe
 
@@ -121,8 +122,9 @@ def pretrain(
         say: told values that depend on the data, and warnings.
 
     Raises:
-        BrainsslError: `out` exists, the run to be resumed had other settings or data, the weights
-            are no longer finite, or the method has collapsed and was to stop.
+        BrainsslError: `out` exists, the run to be resumed had other settings or data, views are too
+            small for bfloat16 on a processor, the weights are no longer finite, or the method has
+            collapsed and was to stop.
     """
     settings = settings.of(method)
     chosen, told = settings.section(method), say or (lambda line: None)
@@ -149,8 +151,9 @@ def pretrain(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 1)  # the heads' weights, apart from the encoder's
         learner = build_method(method, encoder, chosen)
-    pixels = torch.from_numpy(store.images)
-    training = Pretraining(learner, learner.crops(chosen), pixels, settings, seed=seed)
+    pixels, crops = torch.from_numpy(store.images), learner.crops(chosen)
+    refuse_single_pixels(encoder, [crop.side(store.size) for crop in crops], settings.run)
+    training = Pretraining(learner, crops, pixels, settings, seed=seed)
     with whole_folder(out, resume=resume, request=request) as folder:
         watched = Watched.of(store, split, images=settings.pretrain.watch_images, seed=seed)
         sentinel = Sentinel(

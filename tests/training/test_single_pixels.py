@@ -1,0 +1,25 @@
+"""bfloat16 on a processor is refused where it would be wrong, and nowhere else."""
+
+import pytest
+
+from brainssl.encoders import build_encoder
+from brainssl.errors import BrainsslError
+from brainssl.sections import RunSettings
+from brainssl.training.single_pixels import refuse_single_pixels
+
+ON_CPU = RunSettings(accelerator="cpu")
+
+
+def test_a_strided_convolution_on_one_pixel_is_refused() -> None:
+    encoder = build_encoder("resnet18", image_size=64, seed=0)
+    # By strides of 2 in stem, pooling and stages: 16 px are 8, 4, 4, 2, 1 and 1 again.
+    with pytest.raises(BrainsslError, match=r"at 16 px the layer layer4\.0\.conv1 of resnet18"):
+        refuse_single_pixels(encoder, [64, 16], ON_CPU)
+    refuse_single_pixels(encoder, [64, 32], ON_CPU)
+    assert encoder.training
+
+
+def test_in_float32_any_size_is_taken() -> None:
+    encoder = build_encoder("resnet18", image_size=64, seed=0)
+    exact = RunSettings(accelerator="cpu", precision="32-true")
+    refuse_single_pixels(encoder, [16], exact)

@@ -367,6 +367,8 @@ def test_the_protocols_are_told_as_measured() -> None:
     assert len(accuracy) == len(optimism) == 4
     for name, cells in [*accuracy.items(), *optimism.items()]:
         assert f"| {name} | {' | '.join(cells)} |" in page
+    # Guessing in the committed study is to name the most frequent class, as the page says.
+    assert "Guessing in this table, and in the committed file, is to name the most frequent" in page
     for row in study["analysis"]["random_labels"]:
         shares = f"{100 * row['accuracy']:.1f} | {100 * row['guessing']:.1f}"
         assert f"| {row['protocol']} | {shares} | {gained(row)} |" in page

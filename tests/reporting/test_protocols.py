@@ -51,7 +51,7 @@ def test_the_finding_names_the_best_trained_model_and_what_the_controls_expose(
     assert "SimCLR, fine-tuned scores 70.0 % under protocol “image” and 40.0 %" in text
     assert "+30.0 points (95 % interval 20.0–41.0), which is no skill." in text
     assert "drawn at random are learnt: 46.3 % right, guessing 17.0 % under “image”" in text
-    assert "could not be learnt under “grouped” (15.2 % right, guessing 15.0 %)" in text
+    assert "were not learnt under “grouped” (15.2 % right, guessing 15.0 %)" in text
 
 
 def test_where_patients_are_not_known_nothing_is_promised(study: Study) -> None:

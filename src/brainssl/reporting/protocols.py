@@ -53,7 +53,7 @@ def protocol_finding(study: Study) -> str:
     if clean:
         told = join([f"“{p}” ({_right(controls[p])})" for p in clean])
         sentences.append(
-            f"Labels drawn at random could not be learnt under {told}"
+            f"Labels drawn at random were not learnt under {told}"
             + (
                 "."
                 if study.patients
@@ -90,8 +90,9 @@ def control_table(study: Study) -> Table:
         name="controls",
         caption=(
             "Controls for leakage: accuracy (%) on the test split, mean over seeds. Guessing is "
-            "to name the most frequent class of the training split; the difference has its 95 % "
-            "interval (cluster bootstrap)."
+            "what the same answers would get right if they knew nothing but how frequent each "
+            "class is in the training split; the difference has its 95 % interval (cluster "
+            "bootstrap)."
         ),
         stub=("Protocol",),
         columns=(

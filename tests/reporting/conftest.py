@@ -19,6 +19,7 @@ from brainssl.data.scan import scan
 from brainssl.evaluation.metrics import evaluate, per_class
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.projection import PROJECTIONS, Projections
+from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
 from brainssl.sections import EvaluationSettings
 
 CLASSES = [
@@ -65,7 +66,8 @@ def fabricate(
 ) -> Path:
     """Write a study folder; without `extras`, `results.json` alone.
 
-    With `analysed` there is a control on random labels, what `analyse` finds, and maps of features.
+    With `analysed` there is a control on random labels, what `analyse` finds, what fine-tuned
+    models say of images without label, and maps of features.
 
     Linear probes keep no history, as those that are solved and not trained. Of the `collapsed`
     methods the last seed has collapsed.
@@ -88,12 +90,11 @@ def fabricate(
                     skill += 0.8 if protocol != "grouped" else 0.0
                     predictions = _predictions(rng, truth, classes, skill, group_size)
                     if extras:
-                        (folder / "steps" / step).mkdir(parents=True)
-                        predictions.save(folder / "steps" / step / "predictions.parquet")
+                        place = folder / "steps" / step
+                        place.mkdir(parents=True)
+                        predictions.save(place / "predictions.parquet")
                         if stage != "linear":
-                            _history(rng, validated=True).to_csv(
-                                folder / "steps" / step / "history.csv", index=False
-                            )
+                            _history(rng, validated=True).to_csv(place / "history.csv", index=False)
                     key = {
                         "method": method,
                         "stage": stage,
@@ -112,8 +113,10 @@ def fabricate(
     for split in facts["splits"].values():
         split["groups"] = {name: n // group_size for name, n in SIZES.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    analysis = analyse(folder, rows, EvaluationSettings(draws=100)) if analysed else {}
+    analysis: dict[str, Any] = {}
     if analysed:
+        _strange(rng, folder, classes)
+        analysis = analyse(folder, rows, EvaluationSettings(draws=100))
         _mapped(rng, folder, methods, protocols[0]).save(folder / PROJECTIONS)
     held = {"study": facts, "rows": rows, "analysis": analysis}
     text = json.dumps(held, indent=1, allow_nan=False)
@@ -170,6 +173,18 @@ def _predictions(
         logits=logits,
         classes=classes,
     )
+
+
+def _strange(rng: np.random.Generator, folder: Path, classes: Sequence[str]) -> None:
+    """Let fine-tuned models say something of images without label."""
+    n = 40
+    for step in sorted(folder.glob("steps/finetune-*")):
+        Unlabelled(
+            image_ids=tuple(f"strange-{i}" for i in range(n)),
+            groups=np.arange(n, dtype=np.int64) // 2,
+            logits=rng.normal(size=(n, len(classes))).astype(np.float32),
+            classes=tuple(classes),
+        ).save(step / UNLABELLED)
 
 
 def _scores(rng: np.random.Generator, predictions: Predictions, split: str) -> dict[str, Any]:

@@ -320,6 +320,7 @@ def _analysis_tables(results: Raw) -> Iterator[tuple[str, Lines]]:
         if row["protocol"] == protocols[0] and row["step"] in analysis["models"]
     }
     yield "factors", {key: _factors(row, about) for key, (row, about) in models.items()}
+    yield "planes", {key: _planes(about["planes"]) for key, (_, about) in models.items()}
     yield "calibration", {key: _calibrated(about) for key, (_, about) in models.items()}
     yield "coverage", {key: _covered(about["conformal"]) for key, (_, about) in models.items()}
     chosen = max(
@@ -358,6 +359,13 @@ def _factors(row: Raw, about: Raw) -> dict[str, Cell]:
             place = f"{head}: {PERCENT[metric].lower()}"
             cells[place] = _score(about["factors"][name], metric)
     return cells
+
+
+def _planes(planes: Raw) -> dict[str, Cell]:
+    return {
+        f"{name} ({found['n']} images)": scored(found["accuracy"], found["interval"], hundredths)
+        for name, found in planes.items()
+    }
 
 
 def _calibrated(about: Raw) -> dict[str, Cell]:
@@ -404,5 +412,14 @@ def _strange(novelty: Raw) -> dict[str, Cell]:
 
 KINDS = {
     *("main", "overview", "full", "protocols", "classes", "confusion", "counts"),
-    *("controls", "optimism", "differences", "factors", "calibration", "coverage", "novelty"),
+    *(
+        "controls",
+        "optimism",
+        "differences",
+        "factors",
+        "planes",
+        "calibration",
+        "coverage",
+        "novelty",
+    ),
 }

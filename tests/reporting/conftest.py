@@ -299,11 +299,13 @@ def _beside(rng: np.random.Generator, folder: Path, classes: Sequence[str]) -> N
     radius = rng.uniform(0.6, 0.9, (n, 1, 1))
     head = 160 * (x**2 + y**2 < radius**2) + rng.normal(20, 8, (n, side, side))
     np.save(store / "images.npy", head.clip(0, 255).astype(np.uint8))
+    first = sum(SIZES.values()) - n  # the last ones are test images
     pd.DataFrame(
         {
-            "image_id": [f"image-{i}" for i in range(n)],
+            "image_id": [f"image-{first + i}" for i in range(n)],
             "label": [classes[i % len(classes)] for i in range(n)],
             "group": [i // 2 for i in range(n)],
+            "plane": [("axial", "axial", "coronal", None)[i % 4] for i in range(n)],
         }
     ).to_parquet(store / "manifest.parquet")
     (folder / "audit").mkdir()

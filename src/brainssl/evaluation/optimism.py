@@ -1,16 +1,14 @@
 """How far a protocol flatters: against an honest one, and by what it lets a model recognise."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float64
 
 from brainssl.errors import BrainsslError
-from brainssl.evaluation.intervals import Interval, multiplicities, percentile_intervals
+from brainssl.evaluation.intervals import Interval, drawn_means, percentile_intervals
 from brainssl.evaluation.predictions import Predictions
-
-_ROWS = 256  # draws at a time
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def optimism(
     """
     ours, theirs = _hits(flattered), _hits(honest)
     drawn = [
-        _drawn_means(values[:, None], side[0].groups, draws, seed)
+        drawn_means(values[:, None], side[0].groups, draws, seed)
         for seed, (values, side) in enumerate(((ours, flattered), (theirs, honest)))
     ]
     difference = float(ours.mean() - theirs.mean())
@@ -110,13 +108,13 @@ def beyond_chance(
         raise BrainsslError("predictions without a training set do not tell what guessing is")
     classes = np.eye(len(tests[0].classes))
     accuracy, guessing = float(right.mean()), 0.0
-    drawn = _drawn_means(right[:, None], tests[0].groups, draws, 0)[:, 0]
+    drawn = drawn_means(right[:, None], tests[0].groups, draws, 0)[:, 0]
     for test, train in zip(tests, trains, strict=True):
         answered, known = classes[test.predicted], classes[train.labels]
         guessing += float(answered.mean(axis=0) @ known.mean(axis=0)) / len(models)
         # The seed of the draws is that of `right`: one draw has the same groups in both.
-        said = _drawn_means(answered, test.groups, draws, 0)
-        frequencies = _drawn_means(known, train.groups, draws, 1)
+        said = drawn_means(answered, test.groups, draws, 0)
+        frequencies = drawn_means(known, train.groups, draws, 1)
         drawn = drawn - (said * frequencies).sum(axis=1) / len(models)
     (interval,) = percentile_intervals(drawn[:, None], level)
     return Chance(accuracy, guessing, accuracy - guessing, interval)
@@ -129,20 +127,3 @@ def _hits(models: Sequence[Predictions]) -> Float64[np.ndarray, " n"]:
         raise BrainsslError("seeds of one model were measured on different test images")
     hits: Float64[np.ndarray, " n"] = np.mean([m.predicted == m.labels for m in models], axis=0)
     return hits
-
-
-def _drawn_means(
-    values: Float[np.ndarray, "n columns"], groups: Int64[np.ndarray, " n"], draws: int, seed: int
-) -> Float64[np.ndarray, "draws columns"]:
-    """Return each column's mean under each draw of groups; NaN with fewer than two groups."""
-    names, of = np.unique(groups, return_inverse=True)
-    if len(names) < 2:
-        return np.full((draws, values.shape[1]), np.nan)
-    totals = np.stack([np.bincount(of, weights=column) for column in values.T], axis=1)
-    sizes = np.bincount(of)
-
-    def means() -> Iterator[Float64[np.ndarray, "rows columns"]]:
-        for _, counts in multiplicities(len(names), draws, seed, _ROWS):
-            yield (counts @ totals) / (counts @ sizes)[:, None]
-
-    return np.concatenate(list(means()))

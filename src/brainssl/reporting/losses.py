@@ -42,7 +42,8 @@ def _pretraining(study: Study, found: Sequence[History], protocol: str, where: s
         "Loss on the training split by epoch, a line for each seed. Each method has a loss of its "
         "own: the scales are not comparable."
     )
-    return Multiples(f"Pretraining{where}", caption, (), tuple(panels), across(len(panels)))
+    name, title = f"loss-pretrain-{protocol}", f"Pretraining{where}"
+    return Multiples(name, title, caption, (), tuple(panels), across(len(panels)))
 
 
 def _training(study: Study, found: Sequence[History], name: str, title: str) -> Multiples:
@@ -59,7 +60,7 @@ def _training(study: Study, found: Sequence[History], name: str, title: str) -> 
     methods = dict.fromkeys(history.training.method for history in found)
     legend = tuple(key for method, key in keys.items() if method in methods)
     caption = "Cross-entropy by epoch, a line for each seed."
-    return Multiples(title, caption, legend, tuple(panels), across(len(panels)))
+    return Multiples(f"loss-{name}", title, caption, legend, tuple(panels), across(len(panels)))
 
 
 def _panel(

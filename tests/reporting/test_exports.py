@@ -18,7 +18,6 @@ from brainssl.reporting.results import read_study
 from brainssl.reporting.sections import sections
 from brainssl.reporting.tables import Cell, Line, Table, main_table
 
-
 FAMILIES = ("Glioma", "Meningioma", "Neurocitoma (Central - Intraventricular, Extraventricular)")
 
 

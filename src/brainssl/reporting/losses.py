@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from brainssl.reporting.blocks import Multiples, Section, across
+from brainssl.reporting.blocks import Block, Multiples, Prose, Section, across
 from brainssl.reporting.figures import Figure, Key, epoch_axis, epoch_traces, method_keys, panel
 from brainssl.reporting.results import Study
 from brainssl.reporting.trainings import History, histories
@@ -16,8 +16,9 @@ _KINDS = {
 
 
 def loss_section(study: Study) -> Section:
-    """Plot training and validation loss of every stage, a line a seed."""
-    found, blocks = list(histories(study)), []
+    """Plot training and validation loss of every stage, a line a seed, and say what has none."""
+    found = list(histories(study))
+    blocks: list[Block] = [Prose(text)] if (text := _without_curve(study, found)) else []
     for protocol in study.protocols:
         own = [history for history in found if history.training.protocol == protocol]
         where = f", protocol “{protocol}”" if len(study.protocols) > 1 else ""
@@ -29,6 +30,26 @@ def loss_section(study: Study) -> Section:
             if trained:
                 blocks.append(_training(study, trained, f"{stages[0]}-{protocol}", title + where))
     return Section("losses", "Loss curves", tuple(blocks))
+
+
+def _without_curve(study: Study, found: Sequence[History]) -> tuple[str, ...]:
+    """Say why a stage has no curve, or no validation curve, that a reader may look for."""
+    told = []
+    stages = {history.training.stage for history in found}
+    if "pretrain" in stages:
+        told.append(
+            "Pretraining has a training loss only: what its loss is on other images says little "
+            "about the features. What is measured on validation after each epoch is the kNN "
+            "accuracy of the sentinel, under “Did pretraining work?”."
+        )
+    drawn = {history.training.folder.name for history in found}
+    probes = {row.step.rpartition("/")[2] for row in study.rows if row.stage == "linear"}
+    if probes - drawn:
+        told.append(
+            "Linear probes that are solved to their optimum (probe.solver lbfgs) have no epochs, "
+            "and hence no curve."
+        )
+    return tuple(told)
 
 
 def _pretraining(study: Study, found: Sequence[History], protocol: str, where: str) -> Multiples:

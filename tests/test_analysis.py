@@ -170,7 +170,7 @@ def test_single_models_are_those_of_the_most_labels(
     step = sorted(expected)[0]
     model = Predictions.load(folder / step / "predictions.parquet")
     about = analysis["models"][step]
-    assert about["calibration"] == calibration(model.of("val"), model.of("test"))
+    assert about["calibration"] == calibration(model.of("val"), model.of("test"), draws=FEW.draws)
     assert set(about["factors"]) == {"family", "sequence"}
     assert about["factors"]["family"]["n"] == N["test"]
     assert "novelty" not in about

@@ -267,7 +267,7 @@ def _about(
     model: Predictions, planes: Mapping[str, str], settings: EvaluationSettings
 ) -> dict[str, Any]:
     val, test = model.of("val"), model.of("test")
-    calibrated = calibration(val, test)
+    calibrated = calibration(val, test, draws=settings.draws)
     warm = calibrated["temperature"]
     return {
         "calibration": calibrated,

@@ -373,8 +373,9 @@ def _calibrated(about: Raw) -> dict[str, Cell]:
     cells = {"Temperature": (thousandths(found["temperature"]),)}
     scores = {"nll": "NLL", "brier": "Brier", "ece": "ECE", "classwise_ece": "Classwise ECE"}
     for name, head in scores.items():
-        cells[head] = (thousandths(found["before"][name]),)
-        cells[f"{head}, scaled"] = (thousandths(found["after"][name]),)
+        for when, end in (("before", ""), ("after", ", scaled")):
+            limits = found[when]["intervals"].get(name)
+            cells[head + end] = scored(found[when][name], limits, thousandths)
     return cells
 
 
@@ -392,11 +393,12 @@ def _class_coverage(sets: Raw) -> Lines:
     lines: Lines = {}
     for name, found in sets["per_class"].items():
         few = " (too few)" if found["calibration"] < 9 else ""
+        own = sets["by_class"]["per_class"][name]
         lines[(name,)] = {
             "Test images": (str(found["n"]),),
             "Validation images": (f"{found['calibration']}{few}",),
-            "One threshold": (hundredths(found["coverage"]),),
-            "A threshold each": (hundredths(sets["by_class"]["per_class"][name]["coverage"]),),
+            "One threshold": scored(found["coverage"], found["interval"], hundredths),
+            "A threshold each": scored(own["coverage"], own["interval"], hundredths),
         }
     return lines
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from brainssl.reporting.blocks import Block, Multiples, Prose, Section, across
 from brainssl.reporting.figures import Figure, Key, epoch_axis, epoch_traces, method_keys, panel
 from brainssl.reporting.results import Study
-from brainssl.reporting.trainings import History, histories
+from brainssl.reporting.trainings import History, histories, watches
 from brainssl.reporting.wording import fraction_title
 
 # Trainings that can be compared stand in one figure: those that minimise the same loss.
@@ -40,7 +40,8 @@ def _without_curve(study: Study, found: Sequence[History]) -> tuple[str, ...]:
         told.append(
             "Pretraining has a training loss only: what its loss is on other images says little "
             "about the features. What is measured on validation after each epoch is the kNN "
-            "accuracy of the sentinel, under “Did pretraining work?”."
+            "accuracy of the sentinel"
+            + (", under “Did pretraining work?”." if watches(study) else ".")
         )
     drawn = {history.training.folder.name for history in found}
     probes = {row.step.rpartition("/")[2] for row in study.rows if row.stage == "linear"}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from brainssl.analysis import MEMBERS, analyse
@@ -169,10 +170,32 @@ def test_single_models_are_those_of_the_most_labels(
     step = sorted(expected)[0]
     model = Predictions.load(folder / step / "predictions.parquet")
     about = analysis["models"][step]
-    assert about["calibration"] == calibration(model.of("val"), model.of("test"))
+    assert about["calibration"] == calibration(model.of("val"), model.of("test"), draws=FEW.draws)
     assert set(about["factors"]) == {"family", "sequence"}
     assert about["factors"]["family"]["n"] == N["test"]
     assert "novelty" not in about
+
+
+def test_planes_are_those_of_the_studys_store(
+    study: tuple[Path, list[dict[str, Any]]], analysis: dict[str, Any], tmp_path: Path
+) -> None:
+    step = "steps/finetune-simclr-grouped-f1-s1"
+    assert analysis["models"][step]["planes"] == {}
+    shutil.copytree(study[0], tmp_path / "study")
+    rows = [row for row in study[1] if row["step"] == step]
+    test = Predictions.load(study[0] / step / "predictions.parquet").of("test")
+    manifest = pd.DataFrame({"image_id": test.frame["image_id"]})
+    for name, planes in (("store", ["axial", None] * 30), ("store-paper", None)):
+        (tmp_path / "study" / name).mkdir()
+        # The second one is of a version that kept no planes.
+        kept = manifest if planes is None else manifest.assign(plane=planes)
+        kept.to_parquet(tmp_path / "study" / name / "manifest.parquet")
+    (told,) = analyse(tmp_path / "study", rows, FEW)["models"].values()
+    right = (test.predicted == test.labels)[::2]
+    assert told["planes"]["axial"]["n"] == 30
+    assert told["planes"]["axial"]["accuracy"] == right.mean()
+    low, high = told["planes"]["axial"]["interval"]
+    assert low < right.mean() < high
 
 
 def test_what_is_missing_is_left_out(

@@ -8,6 +8,7 @@ import math
 import re
 import shlex
 import tomllib
+import xml.etree.ElementTree as ET
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from brainssl.cli import app
 from brainssl.data.scan import MANIFEST_COLUMNS
 from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore
+from brainssl.encoders import build_encoder
 from brainssl.evaluation.metrics import METRICS
-from brainssl.methods import METHODS
+from brainssl.methods import METHODS, build_method
 from brainssl.settings import Settings, flat, load_settings, preset_names
 from brainssl.training.collapse import PATIENCE, SETTLED, Health, verdict
 from brainssl.training.pretrain import pretrain
@@ -106,6 +108,23 @@ def test_every_method_is_documented_and_no_other() -> None:
     assert [title.replace(" ", "").lower() for title in titles] == list(METHODS)
     commands = sections("reference/commands.md")["brainssl pretrain"]
     assert [name for name in METHODS if f"`{name}`" not in commands] == []
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_diagrams_are_those_of_the_script_and_show_the_networks_that_there_are(name: str) -> None:
+    script = loaded(DOCS / "images" / "methods.py")
+    assert list(script.METHODS) == list(METHODS)
+    drawn = (DOCS / "images" / f"{name}.svg").read_text("utf-8")
+    assert drawn == script.draw(script.METHODS[name])
+    ET.fromstring(drawn)
+    [shown] = [text for text in sections("reference/methods.md").values() if f"{name}.svg" in text]
+    assert shown.strip().startswith(f"![{script.METHODS[name].title}: ")
+    encoder = build_encoder("test_resnet", image_size=32, seed=0)
+    method = build_method(name, encoder, getattr(Settings(), name))
+    assert ('class="box teacher"' in drawn) == hasattr(method, "teacher")
+    assert ("predictor q" in drawn) == hasattr(method, "predictor")
+    branches = script.METHODS[name].branches
+    assert all(branch.stopped for branch in branches if branch.teacher)
 
 
 def test_the_method_of_the_manual_is_one_file_and_one_line(
@@ -367,6 +386,8 @@ def test_the_protocols_are_told_as_measured() -> None:
     assert len(accuracy) == len(optimism) == 4
     for name, cells in [*accuracy.items(), *optimism.items()]:
         assert f"| {name} | {' | '.join(cells)} |" in page
+    # Guessing in the committed study is to name the most frequent class, as the page says.
+    assert "Guessing in this table, and in the committed file, is to name the most frequent" in page
     for row in study["analysis"]["random_labels"]:
         shares = f"{100 * row['accuracy']:.1f} | {100 * row['guessing']:.1f}"
         assert f"| {row['protocol']} | {shares} | {gained(row)} |" in page

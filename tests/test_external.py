@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from torch import nn
 
@@ -53,6 +54,22 @@ def elsewhere(tmp_path: Path) -> Path:
             pixels = generator.integers(0, 255, (20, 24), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "images" / name / f"{i}.png")
     return tmp_path / "images"
+
+
+def test_the_classifier_runs_where_there_is_a_gpu(
+    trained: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[torch.device] = []
+
+    def to(self: Classifier, device: torch.device) -> Classifier:
+        moved.append(device)
+        return self
+
+    monkeypatch.setattr(Classifier, "to", to)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    labels = table(tmp_path, gl="Glioma T1", no="Normal T1", odd="")
+    evaluate_external(trained, elsewhere, tmp_path / "out", labels=labels)
+    assert moved == [torch.device("cuda")]
 
 
 def table(tmp_path: Path, **labels: str) -> Path:

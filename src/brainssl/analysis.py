@@ -6,12 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from brainssl.errors import BrainsslError
 from brainssl.evaluation.calibration import calibration
 from brainssl.evaluation.comparison import compare_all
 from brainssl.evaluation.conformal import conformal
 from brainssl.evaluation.ensemble import ensemble
-from brainssl.evaluation.factors import by_factor, factors
+from brainssl.evaluation.factors import by_factor, by_plane, factors
 from brainssl.evaluation.novelty import novelty
 from brainssl.evaluation.optimism import beyond_chance, optimism
 from brainssl.evaluation.predictions import Predictions
@@ -87,10 +89,10 @@ def analyse(
       largest label fraction, chosen by macro F1 on validation; one a seed.
     - `models`: by step, for the models of the largest label fraction: `calibration` before and
       after temperature scaling, `conformal` sets, `selective` prediction, `factors`: rows of
-      results for the tumour family alone and the sequence alone, and `novelty`: how well it tells
-      test images from those without label.
-    - `explanations`: where models look, see
-      `brainssl.explanation.models.read_explanations`.
+      results for the tumour family alone and the sequence alone, `planes`: accuracy by plane where
+      the study's store knows it, and `novelty`: how well it tells test images from those without
+      label.
+    - `explanations`: where models look, see `brainssl.explanation.models.read_explanations`.
 
     Models whose predictions are not there are left out.
 
@@ -244,16 +246,31 @@ def _measured(
 def _single(
     folder: Path, arms: Sequence[Arm], settings: EvaluationSettings
 ) -> dict[str, dict[str, Any]]:
+    planes = _planes(folder)
     return {
-        step: _about(model, settings) | _of_unlabelled(folder / step / UNLABELLED, model, settings)
+        step: _about(model, planes, settings)
+        | _of_unlabelled(folder / step / UNLABELLED, model, settings)
         for arm in arms
         for step, model in zip(arm.steps, arm.models, strict=True)
     }
 
 
-def _about(model: Predictions, settings: EvaluationSettings) -> dict[str, Any]:
+def _planes(folder: Path) -> dict[str, str]:
+    """Return the plane of each image of the study's stores, as far as known."""
+    planes: dict[str, str] = {}
+    for file in sorted(folder.glob("store*/manifest.parquet")):
+        manifest = pd.read_parquet(file)
+        if "plane" in manifest:  # older stores have no such column
+            known = manifest.dropna(subset="plane")
+            planes |= dict(zip(known["image_id"], known["plane"], strict=True))
+    return planes
+
+
+def _about(
+    model: Predictions, planes: Mapping[str, str], settings: EvaluationSettings
+) -> dict[str, Any]:
     val, test = model.of("val"), model.of("test")
-    calibrated = calibration(val, test)
+    calibrated = calibration(val, test, draws=settings.draws)
     warm = calibrated["temperature"]
     return {
         "calibration": calibrated,
@@ -263,6 +280,7 @@ def _about(model: Predictions, settings: EvaluationSettings) -> dict[str, Any]:
             name: result_rows(by_factor(test, values), {}, settings)[0]
             for name, values in factors(model.classes).items()
         },
+        "planes": by_plane(test, planes, draws=settings.draws),
     }
 
 

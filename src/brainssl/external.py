@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from brainssl.classifier import Classifier
+from brainssl.classifier import Classifier, device_of
 from brainssl.data.scan import scan
 from brainssl.data.store import ImageStore, is_store, prepare
 from brainssl.errors import BrainsslError
@@ -16,7 +16,7 @@ from brainssl.evaluation.factors import by_factor, factors
 from brainssl.evaluation.optimism import optimism
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json, result_rows
-from brainssl.sections import EvaluationSettings
+from brainssl.sections import EvaluationSettings, RunSettings
 from brainssl.storage import whole_folder, write_json
 
 Progress = Callable[[int, int], None]
@@ -71,7 +71,8 @@ def evaluate_external(
         BrainsslError: labels that are neither classes nor families, no labelled image, images of
             another size, or `out` exists.
     """
-    classifier, chosen = Classifier.load(path), settings or EvaluationSettings()
+    classifier = Classifier.load(path).to(device_of(RunSettings()))
+    chosen = settings or EvaluationSettings()
     with whole_folder(out) as folder:
         store = _open(source, labels, folder, classifier.image_size, progress)
         manifest = store.manifest

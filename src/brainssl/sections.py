@@ -90,7 +90,7 @@ class ProbeSettings(Section):
     batch_size: Positive = 32
     learning_rate: Rate = 1e-3
     weight_decay: Amount = 1e-6
-    patience: Positive = 10  # epochs without a better validation loss
+    patience: Positive = 10  # epochs without a better smoothed validation loss
 
 
 class FinetuneSettings(Section):

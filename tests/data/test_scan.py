@@ -199,6 +199,25 @@ def test_images_folder_with_patients_and_masks_beside_it(tmp_path: Path) -> None
     assert found.manifest["label"].tolist() == ["A T1", "A T1", "B T2"]
 
 
+def test_planes_are_kept_where_a_table_tells_them(tmp_path: Path) -> None:
+    for name in ("A/1.png", "A/2.png", "B/1.png"):
+        put(tmp_path / name)
+    assert scan(tmp_path).manifest["plane"].isna().all()
+    table = tmp_path / "patients.csv"
+    table.write_text("path,patient,plane\nA/1.png,p1,Axial\nA/2.png,p1,\nB/1.png,p2,coronal\n")
+    assert scan(tmp_path).manifest["plane"].tolist() == ["axial", None, "coronal"]
+    table.unlink()
+    # A table of labels may tell them too, with patients or without.
+    for columns, cells in (("path,label,plane", ""), ("path,label,patient,plane", "p1,")):
+        labels = tmp_path / "labels.csv"
+        labels.write_text(f"{columns}\nA/1.png,A,{cells}sagittal\nB/1.png,B,{cells}axial\n")
+        assert scan(tmp_path, labels=labels).manifest["plane"].tolist() == [
+            "sagittal",
+            None,
+            "axial",
+        ]
+
+
 def test_patients_beside_the_named_images_folder_are_not_lost_silently(tmp_path: Path) -> None:
     home = tmp_path / "phantom"
     put(home / "images" / "A" / "1.png")

@@ -19,6 +19,7 @@ from brainssl.evaluation.calibration import (
     fit_temperature,
     reliability,
 )
+from brainssl.evaluation.intervals import bootstrap
 from brainssl.evaluation.metrics import evaluate
 from brainssl.evaluation.predictions import Predictions
 
@@ -101,6 +102,22 @@ def test_scaling_mends_an_overconfident_model_and_keeps_its_accuracy():
         accuracy = sum(b["n"] * b["accuracy"] for b in got["bins"]) / len(test)
         assert accuracy == pytest.approx((test.predicted == labels).mean())
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_intervals_are_those_of_the_metrics_at_the_temperature():
+    val, test = simulated(1, 200, temperature=4), simulated(2, 120, temperature=4, split="test")
+    grouped = Predictions(test.frame.assign(group=np.arange(120) // 4), test.classes)
+    found = calibration(val, grouped, draws=200)
+    for when, t in (("before", 1.0), ("after", found["temperature"])):
+        frame = grouped.frame.copy()
+        columns = [name for name in frame if name.startswith("logit:")]
+        frame[columns] = (frame[columns] / t).astype(np.float32)
+        expected = bootstrap(Predictions(frame, test.classes), draws=200)
+        assert set(found[when]["intervals"]) == {"nll", "brier"}
+        for name, limits in found[when]["intervals"].items():
+            assert limits == pytest.approx(expected[name], rel=1e-5)
+    one = Predictions(test.frame.assign(group=0), test.classes)
+    assert calibration(val, one)["after"]["intervals"] == {"nll": None, "brier": None}
 
 
 def test_the_temperature_does_not_look_at_test():

@@ -156,6 +156,7 @@ def test_nine_cases_a_class_are_needed_at_90_percent(n, alpha, too_few):
             "n": 0,
             "calibration": 0,
             "coverage": None,
+            "interval": None,
             "too_few": True,
         }
     assert (class_thresholds(val, alpha)[1] == 0) is np.bool_(too_few)
@@ -205,6 +206,26 @@ def test_the_interval_covers_and_knows_that_copies_are_no_patients():
     found = conformal(val, one)
     assert found["interval"] is None
     assert found["by_class"]["interval"] is None
+
+
+def test_the_interval_of_a_class_is_that_of_its_images_in_the_draws_that_have_them():
+    """Drawn one by one: groups with replacement, each with all of its images."""
+    val = simulated(np.random.default_rng(0), 60, "val")
+    test = simulated(np.random.default_rng(1), 25, "test", each=2)
+    found = conformal(val, test, alpha=0.3, draws=300, seed=5)
+    right = test.probabilities()[np.arange(len(test)), test.labels] >= threshold(val, 0.3)
+    rng, names = np.random.default_rng(5), np.unique(test.groups)
+    shares = {name: [] for name in test.classes}
+    for _ in range(300):
+        chosen = names[rng.integers(len(names), size=len(names))]
+        rows = np.concatenate([np.flatnonzero(test.groups == group) for group in chosen])
+        for c, name in enumerate(test.classes):
+            own = rows[test.labels[rows] == c]
+            if len(own):
+                shares[name].append(right[own].mean())
+    assert min(map(len, shares.values())) < 300, "every draw has every class"
+    for name, told in found["per_class"].items():
+        assert told["interval"] == pytest.approx(list(np.quantile(shares[name], [0.025, 0.975])))
 
 
 @pytest.mark.parametrize("alpha", [0, 1, -0.1, 90, math.nan])

@@ -211,9 +211,14 @@ def test_no_images_are_refused():
 
 
 def test_coverage_on_clustered_data():
-    """Of 95 % intervals for the accuracy, about 95 % hold the truth; by image, far fewer."""
+    """Of 95 % intervals for the accuracy, about 95 % hold the truth; by image, far fewer.
+
+    120 groups are those of a real test set. Over 4,000 data sets 94 to 95 % are covered, with 60
+    groups as with 120; 400 data sets scatter by 1.2 points around that. With these draws 60 groups
+    come to 92.2 %, too near to the bound to show anything; 120 come to 94.0 %.
+    """
     rng = np.random.default_rng(0)
-    data_sets, n_groups, slices, accuracy = 200, 60, 5, 0.75
+    data_sets, n_groups, slices, accuracy = 400, 120, 5, 0.75
     by_group = np.repeat(np.arange(n_groups), slices)
     covered = {"group": 0, "image": 0}
     for _ in range(data_sets):
@@ -225,5 +230,5 @@ def test_coverage_on_clustered_data():
         for unit, groups in (("group", by_group), ("image", np.arange(len(by_group)))):
             low, high = bootstrap(build(labels, logits, groups), draws=500)["accuracy"]
             covered[unit] += low <= accuracy <= high
-    assert 0.91 <= covered["group"] / data_sets <= 0.98
+    assert 0.92 <= covered["group"] / data_sets <= 0.98
     assert covered["image"] / data_sets < 0.85

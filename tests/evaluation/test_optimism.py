@@ -59,17 +59,75 @@ def test_the_interval_covers_the_difference() -> None:
     assert 0.9 <= covered / 200 <= 0.99
 
 
-def test_guessing_is_the_commonest_training_label() -> None:
-    model = predictions(np.random.default_rng(2), 0.5, 100, train=30)
+def recogniser(generator: np.random.Generator, known: float, *, groups: int = 300) -> Predictions:
+    """Random labels, 75 : 25, and a model that knows a share of the groups and else guesses.
+
+    It guesses each class as often as the class occurs: 600 test images in pairs, 1,200 for
+    training.
+    """
+    frequent = [0.75, 0.25]
+    n, train = 2 * groups, 4 * groups
+    labels = np.repeat(generator.choice(2, (n + train) // 2, p=frequent), 2)
+    guessed = generator.choice(2, n + train, p=frequent)
+    seen = np.repeat(generator.random((n + train) // 2) < known, 2)
+    said = np.where(seen, labels, guessed)
+    return Predictions.build(
+        [f"{i:05d}" for i in range(n + train)],
+        np.arange(n + train) // 2,
+        ["test"] * n + ["train"] * train,
+        labels.astype(np.int64),
+        np.eye(2)[said] * 5.0,
+        CLASSES[:2],
+    )
+
+
+def test_guessing_is_what_the_answers_get_right_on_average_if_labels_are_dealt_anew() -> None:
+    generator = np.random.default_rng(2)
+    model = predictions(generator, 0.5, 100, train=30)
+    known, said = model.of("train").labels, model.of("test").predicted
+    dealt = [(said == generator.choice(known, len(said))).mean() for _ in range(2000)]
     found = beyond_chance([model], draws=200)
-    assert found.guessing == (model.of("test").labels == 0).mean()
+    assert found.guessing == pytest.approx(np.mean(dealt), abs=0.002)
+    # Training labels of one class: who answers it is right, who answers another is not.
+    assert found.guessing == (said == 0).mean()
 
 
-@pytest.mark.parametrize(("accuracy", "learnt"), [(0.9, True), (0.5, False), (0.1, False)])
-def test_what_is_beyond_guessing_was_learnt(accuracy: float, learnt: bool) -> None:
-    """The commonest class has half of the images: being right on half of them is no knowledge."""
-    model = predictions(np.random.default_rng(3), accuracy, 100, train=30)
-    assert beyond_chance([model], draws=500).learnt is learnt
+@pytest.mark.parametrize(("known", "found"), [(0.3, (19, 20)), (0.2, (18, 20)), (0.0, (0, 3))])
+def test_who_recognises_some_images_has_learnt(known: float, found: tuple[int, int]) -> None:
+    """Knowing a fifth is 70 % right, below the 75 % of the most frequent class."""
+    generator, learnt = np.random.default_rng(3), 0
+    for _ in range(20):
+        chance = beyond_chance([recogniser(generator, known)], draws=500)
+        assert chance.accuracy < 0.8
+        learnt += chance.learnt
+    assert found[0] <= learnt <= found[1]
+
+
+def test_a_training_set_by_chance_unlike_the_test_set_is_not_taken_for_learning() -> None:
+    """Always the frequent class: all that moves is how frequent it is here and there."""
+    generator, learnt = np.random.default_rng(4), 0
+    for _ in range(200):
+        model = recogniser(generator, 0.0, groups=60)
+        always = Predictions.build(
+            list(model.frame["image_id"]),
+            model.groups,
+            list(model.frame["split"]),
+            model.labels,
+            np.tile([5.0, 0.0], (len(model), 1)),
+            model.classes,
+        )
+        learnt += beyond_chance([always], draws=300).learnt
+    assert learnt <= 10  # of 200; 5 are expected
+
+
+def test_guessing_is_averaged_over_seeds() -> None:
+    models = [recogniser(np.random.default_rng(seed), 0.2) for seed in (5, 6)]
+    both = beyond_chance(models, draws=200)
+    alone = [beyond_chance([model], draws=200) for model in models]
+    assert both.guessing == pytest.approx(np.mean([found.guessing for found in alone]))
+    assert both.difference == pytest.approx(np.mean([found.difference for found in alone]))
+    narrow, wide = (np.diff(found.interval)[0] for found in (both, alone[0]))
+    assert narrow < wide
 
 
 def test_different_test_images_are_refused() -> None:

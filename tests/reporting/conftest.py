@@ -19,6 +19,7 @@ from brainssl.data.scan import scan
 from brainssl.evaluation.metrics import evaluate, per_class
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.projection import PROJECTIONS, Projections
+from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
 from brainssl.explanation.models import EXPLANATIONS, FOLDER, INDEX
 from brainssl.explanation.scorecard import LOCALISATION, MEASURES
 from brainssl.sections import EvaluationSettings
@@ -67,8 +68,8 @@ def fabricate(
 ) -> Path:
     """Write a study folder; without `extras`, `results.json` alone.
 
-    With `analysed` there is a control on random labels, what `analyse` finds, maps of features, and
-    explanations of the first seed.
+    With `analysed` there is a control on random labels, what `analyse` finds, what fine-tuned
+    models say of images without label, maps of features, and explanations of the first seed.
 
     Linear probes keep no history, as those that are solved and not trained. Of the `collapsed`
     methods the last seed has collapsed.
@@ -93,12 +94,11 @@ def fabricate(
                     skill += 0.8 if protocol != "grouped" else 0.0
                     predictions = _predictions(rng, truth, classes, skill, group_size)
                     if extras:
-                        (folder / "steps" / step).mkdir(parents=True)
-                        predictions.save(folder / "steps" / step / "predictions.parquet")
+                        place = folder / "steps" / step
+                        place.mkdir(parents=True)
+                        predictions.save(place / "predictions.parquet")
                         if stage != "linear":
-                            _history(rng, validated=True).to_csv(
-                                folder / "steps" / step / "history.csv", index=False
-                            )
+                            _history(rng, validated=True).to_csv(place / "history.csv", index=False)
                     key = {
                         "method": method,
                         "stage": stage,
@@ -120,6 +120,7 @@ def fabricate(
     analysis: dict[str, Any] = {}
     if analysed:
         _explained(rng, folder, [*arms, ("supervised", "supervised")], protocols[0])
+        _strange(rng, folder, classes)
         _mapped(rng, folder, methods, protocols[0]).save(folder / PROJECTIONS)
         analysis = analyse(folder, rows, EvaluationSettings(draws=100))
     held = {"study": facts, "rows": rows, "analysis": analysis}
@@ -177,6 +178,18 @@ def _predictions(
         logits=logits,
         classes=classes,
     )
+
+
+def _strange(rng: np.random.Generator, folder: Path, classes: Sequence[str]) -> None:
+    """Let fine-tuned models say something of images without label."""
+    n = 40
+    for step in sorted(folder.glob("steps/finetune-*")):
+        Unlabelled(
+            image_ids=tuple(f"strange-{i}" for i in range(n)),
+            groups=np.arange(n, dtype=np.int64) // 2,
+            logits=rng.normal(size=(n, len(classes))).astype(np.float32),
+            classes=tuple(classes),
+        ).save(step / UNLABELLED)
 
 
 def _scores(rng: np.random.Generator, predictions: Predictions, split: str) -> dict[str, Any]:
@@ -291,11 +304,13 @@ def _beside(rng: np.random.Generator, folder: Path, classes: Sequence[str]) -> N
     radius = rng.uniform(0.6, 0.9, (n, 1, 1))
     head = 160 * (x**2 + y**2 < radius**2) + rng.normal(20, 8, (n, side, side))
     np.save(store / "images.npy", head.clip(0, 255).astype(np.uint8))
+    first = sum(SIZES.values()) - n  # the last ones are test images
     pd.DataFrame(
         {
-            "image_id": [f"image-{i}" for i in range(n)],
+            "image_id": [f"image-{first + i}" for i in range(n)],
             "label": [classes[i % len(classes)] for i in range(n)],
             "group": [i // 2 for i in range(n)],
+            "plane": [("axial", "axial", "coronal", None)[i % 4] for i in range(n)],
         }
     ).to_parquet(store / "manifest.parquet")
     (folder / "audit").mkdir()

@@ -49,6 +49,28 @@ for (const element of document.querySelectorAll("body *")) {
 return found;
 """
 
+# Text of figures that reaches over the edge of its drawing, which shows nothing beyond it.
+CUT_OFF = """
+const found = [];
+for (const text of document.querySelectorAll("svg.main-svg text")) {
+  const box = text.getBoundingClientRect();
+  if (!box.width || !box.height) continue;
+  const page = text.closest("svg.main-svg").getBoundingClientRect();
+  const beyond = Math.max(page.left - box.left, box.right - page.right,
+                          page.top - box.top, box.bottom - page.bottom);
+  if (beyond > 1) found.push(`${text.closest(".plot")?.id}: ${text.textContent} by ${beyond}`);
+}
+return found;
+"""
+CHOOSE = """
+arguments[0].value = arguments[1];
+arguments[0].dispatchEvent(new Event("change"));
+"""
+DRAWN = """
+return [...document.querySelectorAll(".canvas")].every(
+  canvas => canvas.offsetParent === null || canvas.querySelector("svg.main-svg"));
+"""
+
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
@@ -70,12 +92,7 @@ def opened(browser: webdriver.Chrome, page: Path, width: int, scheme: str = "lig
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
     browser.get(page.as_uri())
     browser.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true; })")
-    WebDriverWait(browser, 60).until(
-        lambda driver: driver.execute_script(
-            "return [...document.querySelectorAll('.canvas')].every("
-            "c => c.offsetParent === null || c.querySelector('svg.main-svg'))"
-        )
-    )
+    WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(DRAWN))
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +108,63 @@ def test_nothing_is_clipped_and_nothing_complains(
     opened(browser, report, width, scheme)
     assert browser.execute_script("return innerWidth") == width
     assert browser.execute_script(CLIPPED) == []
+    assert browser.execute_script(CUT_OFF) == []
     wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert browser.execute_script(wide) <= 0
     assert browser.get_log("browser") == []
     drawn = "return document.querySelectorAll('.canvas svg.main-svg').length"
     assert browser.execute_script(drawn) > 10
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_panel_of_a_choice_is_drawn_whole(
+    browser: webdriver.Chrome, report: Path, width: int
+) -> None:
+    opened(browser, report, width)
+    choices = browser.find_elements("css selector", ".choice select")
+    chosen = 0
+    for select in choices:
+        names = browser.execute_script("return [...arguments[0].options].map(o => o.value)", select)
+        for name in names:
+            browser.execute_script(CHOOSE, select, name)
+            WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(DRAWN))
+            shown = "return !document.getElementById(arguments[0]).hidden"
+            assert browser.execute_script(shown, name), name
+            assert browser.execute_script(CLIPPED) == [], name
+            assert browser.execute_script(CUT_OFF) == [], name
+            chosen += 1
+    assert chosen == len(browser.find_elements("css selector", ".choice > .panel")) > len(choices)
+    assert browser.get_log("browser") == []
+
+
+def test_paper_shows_all_of_it(browser: webdriver.Chrome, report: Path) -> None:
+    """As wide as A4 between its margins, 180 mm; on paper nothing can be scrolled."""
+    opened(browser, report, 680)
+    print_media = {"media": "print", "features": []}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", print_media)
+    try:
+        browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+        WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(DRAWN))
+        hidden = "return getComputedStyle(document.querySelector('nav')).display"
+        assert browser.execute_script(hidden) == "none"
+        assert browser.execute_script("return !document.querySelector('details:not([open])')")
+        assert browser.execute_script(CLIPPED) == []
+        assert browser.execute_script(CUT_OFF) == []
+        assert browser.get_log("browser") == []
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
+
+def test_what_is_cut_off_is_found(browser: webdriver.Chrome, report: Path) -> None:
+    opened(browser, report, 1280)
+    browser.execute_script(
+        "const text = document.querySelector('#reliability svg.main-svg text');"
+        "text.setAttribute('transform', 'translate(-2000, 0)');"
+    )
+    (found,) = browser.execute_script(CUT_OFF)
+    assert found.startswith("reliability:")
+    browser.execute_script("document.querySelector('main').style.width = '1400px'")
+    assert len(browser.execute_script(CLIPPED)) > 1
 
 
 def test_dark_and_light_have_ink_that_can_be_read(browser: webdriver.Chrome, report: Path) -> None:

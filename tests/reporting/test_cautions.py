@@ -145,3 +145,15 @@ def test_random_labels_that_were_learnt_are_serious(study: Path) -> None:
     clean = {"random_labels": [control | {"learnt": False}]}
     told = cautions(replace(read_study(study), analysis=clean))
     assert not [caution for caution in told if "drawn at random" in caution.text]
+
+
+@pytest.mark.parametrize(("draws", "warned"), [(1, True), (1999, True), (2000, False)])
+def test_few_draws_of_the_bootstrap_are_told(
+    make_study: Callable[..., Path], draws: int, warned: bool
+) -> None:
+    folder = make_study(classes=["a", "b"], seeds=1, fractions=[1.0], extras=False)
+    settings = json.loads((folder / "results.json").read_text("utf-8"))["study"]["settings"]
+    changed = _changed(folder, settings={**settings, "evaluation": {"draws": draws}})
+    found = _with(changed, "of the bootstrap")
+    assert [caution.severity for caution in found] == ["note"] * warned
+    assert _with(changed, "1 draw of") == found * (draws == 1)

@@ -1,4 +1,4 @@
-"""Family and sequence apart: each number is the one that was measured."""
+"""Family, sequence and planes apart: each number is the one that was measured."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +31,25 @@ def test_each_model_has_a_line(study: Path) -> None:
     assert first.method == "simclr"
     assert (("SimCLR, linear probe", "0"), "40.0", "35.0–45.0") in shown
     assert all(line.cells[2].detail == "" for line in table.lines)
+
+
+def test_planes_stand_in_a_table_of_their_own(study: Path) -> None:
+    read = read_study(study)
+    steps = [r.step for r in read.rows if (r.label_fraction, r.split) == (1.0, "test")]
+    planes = {
+        "axial": {"n": 90, "accuracy": 0.75, "interval": [0.7, 0.8]},
+        "coronal": {"n": 1, "accuracy": 0.5, "interval": None},
+    }
+    models = {step: {"factors": {}, "planes": planes} for step in steps}
+    section = factor_section(replace(read, analysis={"models": models}))
+    (_, table) = section.blocks
+    assert section.title == "Planes apart"
+    assert isinstance(table, Table)
+    assert table.columns == ("axial (90 images)", "coronal (1 image)")
+    assert len(table.lines) == len(steps)
+    assert {tuple((c.text, c.detail) for c in line.cells) for line in table.lines} == {
+        (("75.0", "70.0–80.0"), ("50.0", ""))
+    }
 
 
 def test_classes_that_are_no_pairs_have_no_factors(study: Path) -> None:

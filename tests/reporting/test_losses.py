@@ -1,8 +1,9 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
-from brainssl.reporting.blocks import Multiples
+from brainssl.reporting.blocks import Multiples, Prose
 from brainssl.reporting.figures import Figure
 from brainssl.reporting.losses import loss_section
 from brainssl.reporting.results import read_study
@@ -21,6 +22,28 @@ def _lines(figure: Figure) -> list[dict[str, Any]]:
 def test_a_stage_without_histories_has_no_loss_curve(study: Path) -> None:
     titles = [block.title for block in _blocks(study)]
     assert titles == ["Pretraining", "Fine-tuning and supervised training"]
+
+
+def test_what_has_no_curve_is_said_in_words(study: Path, tmp_path: Path) -> None:
+    def said(folder: Path) -> str:
+        blocks = loss_section(read_study(folder)).blocks
+        return " ".join(text for b in blocks if isinstance(b, Prose) for text in b.paragraphs)
+
+    assert "Pretraining has a training loss only" in said(study)
+    assert "kNN accuracy of the sentinel" in said(study)
+    assert "no epochs, and hence no curve" in said(study)
+    # Probes by AdamW have a curve, and nothing needs saying.
+    copy = tmp_path / "adamw"
+    shutil.copytree(study, copy)
+    history = next(copy.glob("steps/finetune-*/history.csv"))
+    for step in copy.glob("steps/linear-*"):
+        shutil.copy(history, step / "history.csv")
+    assert "no epochs" not in said(copy)
+    titles = [block.title for block in _blocks(copy)]
+    assert titles == ["Pretraining", "Linear probes", "Fine-tuning and supervised training"]
+    for file in copy.glob("steps/*/history.csv"):
+        file.unlink()
+    assert "training loss only" not in said(copy)
 
 
 def test_every_training_has_its_line(study: Path) -> None:

@@ -45,3 +45,18 @@ def test_many_classes_leave_fewer_models_to_look_at(make_study: Callable[..., Pa
     assert "4 further models are not shown" in prose.paragraphs[0]
     # The one that was chosen comes first, then those of all labels.
     assert all("100\u00a0% of labels" in panel.title for panel in choice.panels[1:])
+
+
+def test_the_first_protocol_is_shown_whole_and_the_others_in_turn(
+    make_study: Callable[..., Path],
+) -> None:
+    """Of 12 models 8 have room: 4 of the first protocol, 2 of each other, of all labels."""
+    classes = [f"class {i}" for i in range(31)]
+    protocols = ["grouped", "image", "paper"]
+    folder = make_study(classes=classes, protocols=protocols, seeds=1, fractions=[1.0])
+    (models,) = (s for s in sections(read_study(folder)) if s.name == "models")
+    choice = next(block for block in models.blocks if isinstance(block, Choice))
+    shown = [panel.title.rpartition(", ")[2] for panel in choice.panels]
+    assert shown == [*["grouped"] * 4, "image", "paper", "image", "paper"]
+    prose = next(block for block in models.blocks if isinstance(block, Prose))
+    assert "4 further models are not shown" in prose.paragraphs[0]

@@ -32,7 +32,8 @@ def gap(method: str, stage: str, honest: float, interval: list[float]) -> dict[s
 def study(make_study: Callable[..., Path]) -> Study:
     made = make_study(classes=["a", "b"], protocols=["grouped", "image"], extras=False)
     gaps = [
-        gap("untrained", "linear", 0.9, [0.1, 0.5]),
+        gap("untrained", "linear", 0.6, [0.1, 0.5]),
+        gap("untrained", "linear", 0.1, [0.1, 0.5]) | {"label_fraction": 0.1},
         gap("simclr", "finetune", 0.4, [0.2, 0.41]),
         gap("supervised", "supervised", 0.3, [0.1, 0.5]),
     ]
@@ -51,7 +52,12 @@ def test_the_finding_names_the_best_trained_model_and_what_the_controls_expose(
     assert "SimCLR, fine-tuned scores 70.0 % under protocol “image” and 40.0 %" in text
     assert "+30.0 points (95 % interval 20.0–41.0), which is no skill." in text
     assert "drawn at random are learnt: 46.3 % right, guessing 17.0 % under “image”" in text
-    assert "could not be learnt under “grouped” (15.2 % right, guessing 15.0 %)" in text
+    assert (
+        "A linear probe on an encoder that was never trained scores 90.0 % under “image” and 60.0 "
+        "% under “grouped”: what it gains there is recognition" in text
+    )
+    assert text.index("SimCLR") < text.index("never trained") < text.index("drawn at random")
+    assert "were not learnt under “grouped” (15.2 % right, guessing 15.0 %)" in text
 
 
 def test_where_patients_are_not_known_nothing_is_promised(study: Study) -> None:
@@ -64,6 +70,13 @@ def test_where_patients_are_not_known_nothing_is_promised(study: Study) -> None:
 def test_a_difference_that_may_be_none_is_not_called_flattery(study: Study) -> None:
     unsure = with_analysis(study, optimism=[gap("simclr", "finetune", 0.4, [-0.1, 0.41])])
     assert "no skill" not in protocol_finding(unsure)
+
+
+def test_an_untrained_encoder_that_gains_nothing_is_not_said_to_recognise(study: Study) -> None:
+    unsure = with_analysis(study, optimism=[gap("untrained", "linear", 0.3, [-0.1, 0.5])])
+    text = protocol_finding(unsure)
+    assert "60.0 % under “image” and 30.0 % under “grouped”, which are not told apart." in text
+    assert "recognition" not in text
 
 
 def test_an_older_study_has_no_finding(study: Study) -> None:
@@ -90,5 +103,5 @@ def test_every_number_of_the_analysis_is_in_a_table(study: Study) -> None:
     assert most.label_fraction > untrained.label_fraction
     assert controls["image"][4].text == f"{100 * (most.mean('accuracy') or 0):.1f}"
     rows = [(line.headers, [c.text for c in line.cells]) for line in found["optimism"].lines]
-    assert rows[1] == (("100\u00a0%", "SimCLR, fine-tuned", "image"), ["70.0", "40.0", "+30.0"])
+    assert rows[2] == (("100\u00a0%", "SimCLR, fine-tuned", "image"), ["70.0", "40.0", "+30.0"])
     assert any(isinstance(block, Prose) for block in section.blocks)

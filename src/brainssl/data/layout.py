@@ -1,4 +1,4 @@
-"""What a source folder's arrangement says of each image: label, sequence, patient, given split.
+"""What a source folder's arrangement says of each image: label, sequence, patient, plane, split.
 
 Nothing is decoded here.
 """
@@ -47,6 +47,7 @@ class Layout:
         notes: decisions that a reader of the data should know, one sentence each.
         labels: class of each path; None where there is none.
         patients: patient of each path; None where unknown.
+        planes: plane of each path, in lower case; None where unknown.
         given: "train", "test" or None for each path.
     """
 
@@ -56,6 +57,7 @@ class Layout:
     notes: list[str]
     labels: dict[str, str | None] = field(default_factory=dict)
     patients: dict[str, str | None] = field(default_factory=dict)
+    planes: dict[str, str | None] = field(default_factory=dict)
     given: dict[str, str | None] = field(default_factory=dict)
 
 
@@ -208,7 +210,7 @@ def _read_folders(layout: Layout) -> None:
     deeper = False
     for path in layout.paths:
         folders = PurePosixPath(composed(path)).parts[:-1]
-        layout.patients[path] = None
+        layout.patients[path] = layout.planes[path] = None
         layout.given[path] = given.get(PurePosixPath(path).parts[0]) if folders else None
         below = folders[1:] if layout.given[path] else folders
         if given and not layout.given[path]:
@@ -270,6 +272,8 @@ def _take_labels(layout: Layout, table: Table) -> None:
         layout.notes.append(f"{silent} images have no row in {table.file.name}: unlabelled.")
     if "patient" in table.columns:
         _take_patients(layout, table)
+    elif "plane" in table.columns:
+        _take_planes(layout, table)
 
 
 def _take_folder_labels(layout: Layout, table: Table) -> None:
@@ -303,3 +307,12 @@ def _take_patients(layout: Layout, table: Table) -> None:
     unknown = sum(patient is None for patient in layout.patients.values())
     if unknown:
         layout.notes.append(f"The patient of {unknown} images is unknown.")
+    if "plane" in table.columns:
+        _take_planes(layout, table)
+
+
+def _take_planes(layout: Layout, table: Table) -> None:
+    # Names without an image were noted when labels or patients were taken from the same table.
+    found = by_path(table, "plane", layout.paths, layout.root, lambda _: None)
+    for path in layout.paths:
+        layout.planes[path] = found.get(path, "").lower() or layout.planes[path]

@@ -28,6 +28,7 @@ MANIFEST_COLUMNS = (
     "label",
     "sequence",
     "patient",
+    "plane",
     "group",
     "width",
     "height",
@@ -45,10 +46,10 @@ class Scan:
     Attributes:
         root: folder that the manifest's paths are relative to.
         manifest: one row a readable image, sorted by path, with the columns `image_id` (16 hex
-            digits of the path's SHA-256), `path` (POSIX), `label`, `sequence`, `patient` (None
-            where unknown), `group` (int64; images that must not cross a split share it), `width`,
-            `height` (pixels, upright), `source_bits`, `flags` (joined by ";"), `given` ("train",
-            "test" or None) and `pixels` (SHA-256 of the decoded pixels).
+            digits of the path's SHA-256), `path` (POSIX), `label`, `sequence`, `patient`, `plane`
+            (None where unknown), `group` (int64; images that must not cross a split share it),
+            `width`, `height` (pixels, upright), `source_bits`, `flags` (joined by ";"), `given`
+            ("train", "test" or None) and `pixels` (SHA-256 of the decoded pixels).
         unreadable: relative path and reason of every file that was left out.
         notes: decisions that a reader of the data should know.
         file_digests: SHA-256 of each manifest row's file.
@@ -174,6 +175,7 @@ def _describe(layout: Layout, seen: dict[str, _Seen]) -> Scan:
                 ]
             ),
             "patient": _optional([layout.patients[path] for path in paths]),
+            "plane": _optional([layout.planes[path] for path in paths]),
             "group": np.zeros(len(paths), np.int64),
             "width": np.array([image.width for image in images], np.int64),
             "height": np.array([image.height for image in images], np.int64),

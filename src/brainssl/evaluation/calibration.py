@@ -13,23 +13,31 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from brainssl.errors import BrainsslError
-from brainssl.evaluation.metrics import ECE_BINS, evaluate
+from brainssl.evaluation.intervals import drawn_means, percentile_intervals
+from brainssl.evaluation.metrics import ECE_BINS, Scorer, evaluate
 from brainssl.evaluation.predictions import Predictions
+from brainssl.evaluation.rows import for_json
 
 LOWEST, HIGHEST = 0.05, 20.0  # temperatures
 
 
-def calibration(val: Predictions, test: Predictions) -> dict[str, Any]:
+def calibration(
+    val: Predictions, test: Predictions, *, draws: int = 2000, seed: int = 0
+) -> dict[str, Any]:
     """Measure on test how well calibrated a model is, and how well with a temperature from val.
 
     Args:
         val: where the temperature is fitted, and nothing else.
         test: where all is measured, and nothing fitted.
+        draws: of the cluster bootstrap over test groups, at the temperature that was fitted.
+        seed: of the draws.
 
     Returns:
         A dictionary ready for JSON: `temperature`, `fitted_on` (images of val), then `before` (at
         temperature 1) and `after`, each with `nll`, `brier` and `ece` as `evaluate` defines them,
-        `classwise_ece`, and `bins`: the `reliability` whose weighted gaps sum to `ece`.
+        `classwise_ece`, and `bins`: the `reliability` whose weighted gaps sum to `ece`; and
+        `intervals` of `nll` and `brier`, at 95 %, None with fewer than two groups. The two errors
+        of calibration have none: that of a resample lies higher than that of the sample.
 
     Raises:
         BrainsslError: One of the two has no images, or they name different classes.
@@ -39,8 +47,8 @@ def calibration(val: Predictions, test: Predictions) -> dict[str, Any]:
     return {
         "temperature": temperature,
         "fitted_on": len(val),
-        "before": _measured(test, 1.0),
-        "after": _measured(test, temperature),
+        "before": _measured(test, 1.0, draws, seed),
+        "after": _measured(test, temperature, draws, seed),
     }
 
 
@@ -145,13 +153,16 @@ def check_same_classes(val: Predictions, test: Predictions) -> None:
         )
 
 
-def _measured(test: Predictions, temperature: float) -> dict[str, Any]:
+def _measured(test: Predictions, temperature: float, draws: int, seed: int) -> dict[str, Any]:
     labels, probabilities = test.labels, test.probabilities(temperature)
     metrics = evaluate(labels, probabilities)
+    losses = Scorer.of(labels, probabilities).losses.T
+    limits = percentile_intervals(drawn_means(losses, test.groups, draws, seed), 0.95)
     return {
         **{name: metrics[name] for name in ("nll", "brier", "ece")},
         "classwise_ece": classwise_ece(labels, probabilities),
         "bins": reliability(labels, probabilities),
+        "intervals": for_json(dict(zip(("nll", "brier"), limits, strict=True))),
     }
 
 

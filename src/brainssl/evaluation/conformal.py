@@ -8,10 +8,8 @@ from jaxtyping import Bool, Float64, Int64
 
 from brainssl.errors import BrainsslError
 from brainssl.evaluation.calibration import check_same_classes
-from brainssl.evaluation.intervals import multiplicities, percentile_intervals
+from brainssl.evaluation.intervals import drawn_means, percentile_intervals
 from brainssl.evaluation.predictions import Predictions
-
-_ROWS = 256  # draws at a time
 
 
 def conformal(
@@ -58,7 +56,8 @@ def conformal(
           `interval` at the given calibration (None with fewer than two groups).
         - `mean_size` of the sets, the share of `empty` ones, and `sizes`: how many have 0, 1 … K.
         - `per_class`: for each class `n` (test images), `calibration` (images of val), `coverage`
-          (None without test images) and `too_few`: it has fewer than ⌈1 / alpha⌉ − 1 calibration
+          (None without test images) with its `interval` (None with fewer than two groups of the
+          class) and `too_few`: it has fewer than ⌈1 / alpha⌉ − 1 calibration
           images (9 at alpha = 0.1), too few for a threshold of its own.
 
     Raises:
@@ -81,7 +80,7 @@ def conformal(
             "coverage": float(covered[:, i].mean()),
             "interval": intervals[i],
             **_sizes(sets),
-            "per_class": _per_class(covered[:, i], test, support, alpha),
+            "per_class": _per_class(covered[:, i], test, support, alpha, draws, seed),
         }
         for i, sets in enumerate((common, mondrian))
     ]
@@ -145,30 +144,46 @@ def _per_class(
     test: Predictions,
     support: Int64[np.ndarray, " classes"],
     alpha: float,
+    draws: int,
+    seed: int,
 ) -> dict[str, dict[str, Any]]:
+    of_class = test.labels[:, None] == np.arange(len(test.classes))
+    intervals = _class_intervals(covered, of_class, test.groups, draws, seed)
     found = {}
     for c, (name, calibration) in enumerate(zip(test.classes, support.tolist(), strict=True)):
-        own = covered[test.labels == c]
+        own = covered[of_class[:, c]]
         found[name] = {
             "n": len(own),
             "calibration": calibration,
             "coverage": float(own.mean()) if len(own) else None,
+            "interval": intervals[c],
             "too_few": _rank(calibration, alpha) > calibration,
         }
     return found
+
+
+def _class_intervals(
+    covered: Bool[np.ndarray, " n"],
+    of_class: Bool[np.ndarray, "n classes"],
+    groups: Int64[np.ndarray, " n"],
+    draws: int,
+    seed: int,
+) -> list[list[float] | None]:
+    """Return each class's interval over the draws in which it occurs; None within one group."""
+    k = of_class.shape[1]
+    held = (covered[:, None] & of_class).astype(np.float64)
+    drawn = drawn_means(np.hstack([held, of_class]), groups, draws, seed)
+    seen = np.where(drawn[:, k:] > 0, drawn[:, k:], np.nan)
+    limits = percentile_intervals(drawn[:, :k] / seen, 0.95)
+    several = [len(np.unique(groups[own])) > 1 for own in of_class.T]
+    return [list(pair) if known else None for pair, known in zip(limits, several, strict=True)]
 
 
 def _intervals(
     covered: Bool[np.ndarray, "n kinds"], groups: Int64[np.ndarray, " n"], draws: int, seed: int
 ) -> list[list[float] | None]:
     """Return the 95 % cluster-bootstrap interval of each column's mean, drawing groups."""
-    names, of = np.unique(groups, return_inverse=True)
-    if len(names) < 2:
+    if len(np.unique(groups)) < 2:
         return [None] * covered.shape[1]
-    totals = np.stack([np.bincount(of, weights=column) for column in covered.T], axis=1)
-    sizes = np.bincount(of)[:, None]
-    means = [
-        (counts @ totals) / (counts @ sizes)
-        for _, counts in multiplicities(len(names), draws, seed, _ROWS)
-    ]
-    return [list(pair) for pair in percentile_intervals(np.concatenate(means), 0.95)]
+    drawn = drawn_means(covered.astype(np.float64), groups, draws, seed)
+    return [list(pair) for pair in percentile_intervals(drawn, 0.95)]

@@ -1,11 +1,14 @@
-"""Tumour family and sequence, each alone: a class is a pair of the two."""
+"""Tumour family and sequence, each alone, as a class is a pair of the two; and planes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from brainssl.evaluation.ensemble import from_probabilities
+from brainssl.evaluation.intervals import drawn_means, percentile_intervals
 from brainssl.evaluation.predictions import Predictions
+from brainssl.evaluation.rows import for_json
 
 SEQUENCES = ("T1", "T1C+", "T2")
 
@@ -39,3 +42,30 @@ def by_factor(model: Predictions, values: Sequence[str]) -> Predictions:
     place = np.array([names.index(value) for value in values])
     summed = model.probabilities() @ np.eye(len(names))[place]
     return from_probabilities(model, summed, place[model.labels], names)
+
+
+def by_plane(
+    model: Predictions, planes: Mapping[str, str], *, draws: int = 2000
+) -> dict[str, dict[str, Any]]:
+    """Return the accuracy on the images of each plane, the planes with most images first.
+
+    Args:
+        model: predictions of one split.
+        planes: of images, by `image_id`; images without one are left out.
+        draws: of the cluster bootstrap. A group whose images lie in several planes is drawn in
+            each of them with those that lie there.
+
+    Returns:
+        For each plane `n` (images), `accuracy` and its 95 % `interval`, or None for that with
+        fewer than two groups. Empty where no plane is known.
+    """
+    of = model.frame["image_id"].map(planes)
+    hits = (model.predicted == model.labels).astype(np.float64)
+    found = {}
+    for plane in of.value_counts().index:
+        rows = (of == plane).to_numpy()
+        drawn = drawn_means(hits[rows][:, None], model.groups[rows], draws, 0)
+        (interval,) = percentile_intervals(drawn, 0.95)
+        told = {"n": int(rows.sum()), "accuracy": float(hits[rows].mean()), "interval": interval}
+        found[str(plane)] = for_json(told)
+    return found

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 
 from brainssl.errors import BrainsslError
 from brainssl.evaluation.metrics import CLASS_METRICS, METRICS, Scorer
@@ -14,6 +14,7 @@ Interval = tuple[float, float]
 
 # Weights of images × draws held at once: 16 MiB of float64, and a few times that in work arrays.
 _CHUNK = 2**21
+_ROWS = 256  # draws of group totals at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +140,23 @@ def multiplicities(
             for _ in range(start, min(start + rows, draws))
         ]
         yield start, np.stack(counts)
+
+
+def drawn_means(
+    values: Float[np.ndarray, "n columns"], groups: Int64[np.ndarray, " n"], draws: int, seed: int
+) -> Float64[np.ndarray, "draws columns"]:
+    """Return each column's mean under each draw of groups; NaN with fewer than two groups."""
+    names, of = np.unique(groups, return_inverse=True)
+    if len(names) < 2:
+        return np.full((draws, values.shape[1]), np.nan)
+    totals = np.stack([np.bincount(of, weights=column) for column in values.T], axis=1)
+    sizes = np.bincount(of)
+
+    def means() -> Iterator[Float64[np.ndarray, "rows columns"]]:
+        for _, counts in multiplicities(len(names), draws, seed, _ROWS):
+            yield (counts @ totals) / (counts @ sizes)[:, None]
+
+    return np.concatenate(list(means()))
 
 
 def percentile_intervals(

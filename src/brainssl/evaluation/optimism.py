@@ -1,16 +1,14 @@
 """How far a protocol flatters: against an honest one, and by what it lets a model recognise."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float64
 
 from brainssl.errors import BrainsslError
-from brainssl.evaluation.intervals import Interval, multiplicities, percentile_intervals
+from brainssl.evaluation.intervals import Interval, drawn_means, percentile_intervals
 from brainssl.evaluation.predictions import Predictions
-
-_ROWS = 256  # draws at a time
 
 
 @dataclass(frozen=True)
@@ -36,9 +34,9 @@ class Chance:
 
     Attributes:
         accuracy: on the test set, in the mean over seeds.
-        guessing: what naming the most frequent class of the training set gets right there.
+        guessing: what the same answers would get right there on average if they knew nothing.
         difference: accuracy − guessing.
-        interval: of the difference; NaN with fewer than two groups.
+        interval: of the difference; NaN with fewer than two groups on a side.
     """
 
     accuracy: float
@@ -76,11 +74,11 @@ def optimism(
     """
     ours, theirs = _hits(flattered), _hits(honest)
     drawn = [
-        _drawn_means(values, side[0].groups, draws, seed)
+        drawn_means(values[:, None], side[0].groups, draws, seed)
         for seed, (values, side) in enumerate(((ours, flattered), (theirs, honest)))
     ]
     difference = float(ours.mean() - theirs.mean())
-    (interval,) = percentile_intervals((drawn[0] - drawn[1])[:, None], level)
+    (interval,) = percentile_intervals(drawn[0] - drawn[1], level)
     return Optimism(float(ours.mean()), float(theirs.mean()), difference, interval)
 
 
@@ -88,6 +86,13 @@ def beyond_chance(
     models: Sequence[Predictions], *, draws: int = 2000, level: float = 0.95
 ) -> Chance:
     """Say whether models that were trained on random labels know more than how frequent each is.
+
+    Who answers class c of an image that it knows nothing about is right with probability f(c), the
+    class's frequency. The answers of a model are therefore measured against the mean of f over
+    them. The most frequent class would be too high a bar: who recognises a fifth of the images and
+    answers the others as often as each class occurs may still be right less often than it.
+
+    Frequencies are those of the training labels, whose groups are drawn like those of the test set.
 
     Args:
         models: predictions on training and test set, one a seed, each with labels of its own draw.
@@ -97,18 +102,21 @@ def beyond_chance(
     Raises:
         BrainsslError: the seeds have different test images, or a model has no training set.
     """
-    tests = [model.of("test") for model in models]
+    trains, tests = ([model.of(split) for model in models] for split in ("train", "test"))
     right = _hits(tests)
-    guessed = []
-    for model, test in zip(models, tests, strict=True):
-        known = model.of("train").labels
-        if len(known) == 0:
-            raise BrainsslError("predictions without a training set do not tell what guessing is")
-        guessed.append(test.labels == np.bincount(known).argmax())
-    guesses = np.mean(guessed, axis=0)
-    drawn = _drawn_means(right - guesses, tests[0].groups, draws, 0)
+    if any(len(train) == 0 for train in trains):
+        raise BrainsslError("predictions without a training set do not tell what guessing is")
+    classes = np.eye(len(tests[0].classes))
+    accuracy, guessing = float(right.mean()), 0.0
+    drawn = drawn_means(right[:, None], tests[0].groups, draws, 0)[:, 0]
+    for test, train in zip(tests, trains, strict=True):
+        answered, known = classes[test.predicted], classes[train.labels]
+        guessing += float(answered.mean(axis=0) @ known.mean(axis=0)) / len(models)
+        # The seed of the draws is that of `right`: one draw has the same groups in both.
+        said = drawn_means(answered, test.groups, draws, 0)
+        frequencies = drawn_means(known, train.groups, draws, 1)
+        drawn = drawn - (said * frequencies).sum(axis=1) / len(models)
     (interval,) = percentile_intervals(drawn[:, None], level)
-    accuracy, guessing = float(right.mean()), float(guesses.mean())
     return Chance(accuracy, guessing, accuracy - guessing, interval)
 
 
@@ -119,19 +127,3 @@ def _hits(models: Sequence[Predictions]) -> Float64[np.ndarray, " n"]:
         raise BrainsslError("seeds of one model were measured on different test images")
     hits: Float64[np.ndarray, " n"] = np.mean([m.predicted == m.labels for m in models], axis=0)
     return hits
-
-
-def _drawn_means(
-    values: Float[np.ndarray, " n"], groups: Int64[np.ndarray, " n"], draws: int, seed: int
-) -> Float64[np.ndarray, " draws"]:
-    """Return the mean of the values under each draw of groups; NaN with fewer than two groups."""
-    names, of = np.unique(groups, return_inverse=True)
-    if len(names) < 2:
-        return np.full(draws, np.nan)
-    totals, sizes = np.bincount(of, weights=values), np.bincount(of)
-
-    def means() -> Iterator[Float64[np.ndarray, " rows"]]:
-        for _, counts in multiplicities(len(names), draws, seed, _ROWS):
-            yield (counts @ totals) / (counts @ sizes)
-
-    return np.concatenate(list(means()))

@@ -67,9 +67,11 @@ class Multiples:
     """Small figures under one title, legend and caption.
 
     Attributes:
+        name: Of the file that shows them all, unique in a report.
         across: How many stand side by side where the page is wide enough.
     """
 
+    name: str
     title: str
     caption: str
     keys: tuple[Key, ...]

@@ -13,6 +13,9 @@ ENOUGH_SEEDS = 3
 ENOUGH_GROUPS = 30
 """Groups below which the percentile cluster bootstrap covers noticeably less than it says."""
 
+ENOUGH_DRAWS = 2000
+"""Draws of a bootstrap below which the ends of a 95 % interval are themselves left to chance."""
+
 # How the audit begins a finding about splits by image: no fault of a study that makes none.
 _RANDOM_SPLIT = "A random split by image"
 # How a study begins the error of a step whose pretraining failed.
@@ -36,6 +39,7 @@ def cautions(study: Study) -> list[Caution]:
         *_from_pretraining(study),
         *_from_audit(study),
         *_from_run(study),
+        *_from_draws(study),
         *_from_size(study),
     ]
     unique = list(dict.fromkeys(everything))
@@ -153,6 +157,17 @@ def _from_run(study: Study) -> Iterator[Caution]:
             "Validation labels decide when training stops and which epoch is kept. They are not "
             "counted in the label fraction, and validation scores are flattered by it; the test "
             "split is not used for any choice.",
+        )
+
+
+def _from_draws(study: Study) -> Iterator[Caution]:
+    settings = (study.facts.get("settings") or {}).get("evaluation") or {}
+    draws = int(settings.get("draws") or ENOUGH_DRAWS)
+    if draws < ENOUGH_DRAWS:
+        yield Caution(
+            "note",
+            f"Intervals rest on {counted(draws, 'draw')} of the bootstrap: other draws would move "
+            f"their ends. Set evaluation.draws to {count(ENOUGH_DRAWS)} or more.",
         )
 
 

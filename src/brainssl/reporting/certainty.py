@@ -79,13 +79,20 @@ def calibration_table(models: Sequence[_Analysed]) -> Table:
         found = about["calibration"]
         cells = [Cell(decimal(found["temperature"]))]
         for name in _SCORES:
-            cells.append(Cell(decimal(found["before"][name])))
-            cells.append(Cell(decimal(found["after"][name])))
+            for when in ("before", "after"):
+                # Errors of calibration have no interval, and those of older studies neither.
+                limits = interval((found[when].get("intervals") or {}).get(name))
+                detail = "" if limits is None else METRIC[name].range(limits)
+                cells.append(Cell(decimal(found[when][name]), detail))
         lines.append(Line((arm_title(row.method, row.stage), str(row.seed)), tuple(cells)))
     heads = [head for title in _SCORES.values() for head in (title, f"{title}, scaled")]
     return Table(
         name="calibration",
-        caption=_caption(models, "Calibration on the test split, before and after scaling"),
+        caption=_caption(
+            models,
+            "Calibration on the test split, before and after scaling, with 95 % intervals of NLL "
+            "and Brier (cluster bootstrap)",
+        ),
         stub=("Model", "Seed"),
         columns=("Temperature", *heads),
         lines=tuple(lines),
@@ -134,20 +141,26 @@ def class_coverage_table(row: Row, about: Mapping[str, Any]) -> Table:
         cells = (
             Cell(count(found["n"])),
             Cell(f"{count(found['calibration'])}{few}"),
-            Cell(percent(found["coverage"])),
-            Cell(percent(own[name]["coverage"])),
+            _coverage(found),
+            _coverage(own[name]),
         )
         lines.append(Line((name,), cells))
     return Table(
         name="coverage-classes",
         caption=(
-            "How often the set holds the true class (%), class by class. A class with too few "
+            "How often the set holds the true class (%), class by class, with 95 % intervals "
+            "(cluster bootstrap). A class with too few "
             "validation images for a threshold of its own is put into every set."
         ),
         stub=("Class",),
         columns=("Test images", "Validation images", "One threshold", "A threshold each"),
         lines=tuple(lines),
     )
+
+
+def _coverage(found: Mapping[str, Any]) -> Cell:
+    limits = interval(found.get("interval"))
+    return Cell(percent(found["coverage"]), "" if limits is None else HEADLINE.range(limits))
 
 
 def novelty_table(models: Sequence[_Analysed]) -> Table:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brainssl.reporting.figures import Figure, Key
+from brainssl.reporting.tables import Table
+from brainssl.reporting.wording import shorten
 from brainssl.storage import write_atomically
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ FORMATS = ("svg", "png")
 _DOTS = 200  # an inch, in the PNG
 _PANEL = (3.2, 2.4)  # inches
 _ALONE = (6.0, 4.5)
+_SQUARE, _MARGIN = 0.34, 2.6  # of a matrix, and what its names need
+_LONGEST = 34  # characters of a name
+_DEEP = 0.55  # a shade on which ink would not be read
 _DASHES: dict[str, Any] = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 _MARKERS = {
     "circle": "o",
@@ -55,6 +60,43 @@ def draw(folder: Path, name: str, figures: Sequence[Figure], keys: Sequence[Key]
             axes.set_title(figure.key.label, fontsize="small", loc="left")
     if keys:
         _shared_legend(drawing, keys)
+    _save(folder, name, drawing)
+
+
+def draw_matrix(folder: Path, table: Table) -> None:
+    """Write a table's cells as squares, `name.svg` and `name.png`.
+
+    A square is as dark as its cell's shade, from 0 (white) to 1, and holds the cell's text. The
+    last column, of sums, is left out.
+
+    Args:
+        folder: where; it is made if it is not there.
+        table: of `layout` `matrix`, as many lines as columns of classes.
+    """
+    from matplotlib.figure import Figure as Drawing
+
+    names = [shorten(line.headers[0], _LONGEST) for line in table.lines]
+    size = len(names)
+    side = _SQUARE * size + _MARGIN
+    drawing = Drawing(figsize=(side, side), layout="constrained")
+    axes = drawing.add_subplot()
+    shades = [[cell.shade or 0.0 for cell in line.cells[:size]] for line in table.lines]
+    axes.imshow(shades, cmap="Blues", vmin=0.0, vmax=1.0)
+    for row, line in enumerate(table.lines):
+        for column, cell in enumerate(line.cells[:size]):
+            ink = "white" if (cell.shade or 0.0) > _DEEP else "black"
+            axes.text(
+                column, row, cell.text, ha="center", va="center", fontsize="x-small", color=ink
+            )
+    for axis, turned in ((axes.xaxis, 90), (axes.yaxis, 0)):
+        axis.set_ticks(range(size), labels=map(_plain, names), rotation=turned, fontsize="x-small")
+        axis.set_tick_params(length=0)
+    axes.set(xlabel="Said", ylabel="True class")
+    axes.spines[:].set_visible(False)
+    _save(folder, table.name, drawing)
+
+
+def _save(folder: Path, name: str, drawing: "Drawing") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for form in FORMATS:
         write_atomically(

@@ -67,7 +67,9 @@ def _stage(study: Study, protocol: str, stage: str, arms: Sequence[Arm]) -> Mult
     )
     others = [Key("Means of the other methods", FAINT)] if len(own) > 1 else []
     legend = (*(keys[method] for method in beside), *others)
-    return Multiples(title, caption, legend, tuple(figures), 2 if len(figures) in (1, 2, 4) else 3)
+    across = 2 if len(figures) in (1, 2, 4) else 3
+    name = f"efficiency-{protocol}-{stage or 'all'}"
+    return Multiples(name, title, caption, legend, tuple(figures), across)
 
 
 def _by_method(arms: Iterable[Arm]) -> dict[str, list[Arm]]:

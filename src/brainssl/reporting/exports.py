@@ -1,5 +1,6 @@
-"""Tables and figures of a report as files for papers: CSV, LaTeX, SVG, PNG."""
+"""Tables and figures of a report as files for papers: CSV, LaTeX, SVG, PNG, JPEG."""
 
+import base64
 import csv
 import io
 from collections.abc import Iterator, Sequence
@@ -7,37 +8,41 @@ from pathlib import Path
 
 import pandas as pd
 
-from brainssl.reporting.blocks import Block, Choice, Columns, Fold, Multiples, Section
-from brainssl.reporting.drawing import draw
+from brainssl.reporting.blocks import Block, Choice, Columns, Fold, Multiples, Section, Strips
+from brainssl.reporting.drawing import draw, draw_matrix
 from brainssl.reporting.figures import Figure
+from brainssl.reporting.pictures import Picture
 from brainssl.reporting.tables import Table
 from brainssl.storage import write_atomically
 
+_SUFFIXES = {"jpeg": "jpg"}
+
 
 def export(folder: Path, sections: Sequence[Section]) -> None:
-    """Write every table, and every figure with its caption; of a choice of models the first.
+    """Write every table, and every figure with its caption; of a choice every panel.
 
     Args:
-        folder: of the study; `tables/NAME.csv` and `.tex`, `figures/NAME.svg` and `.png` and
-            `figures/captions.csv` go there. What was there under the same names is replaced.
+        folder: of the study. `tables/NAME.csv` and `.tex` go there, `figures/NAME.svg` and `.png`,
+            strips of slices as `figures/SECTION-NUMBER.jpg`, and `figures/captions.csv`. What was
+            there under the same names is replaced.
         sections: of the report.
     """
-    captions = io.StringIO()
-    writer = csv.writer(captions)
-    writer.writerow(("figure", "caption"))
-    for block in _flat([block for section in sections for block in section.blocks]):
-        if isinstance(block, Table):
-            frame = frame_of(block)
-            _write(folder / "tables" / f"{block.name}.csv", frame.to_csv(index=False))
-            _write(folder / "tables" / f"{block.name}.tex", latex_of(block, frame))
-        elif isinstance(block, Figure):
-            draw(folder / "figures", block.name, [block])
-            writer.writerow((block.name, block.caption))
-        elif isinstance(block, Multiples):
-            name = block.figures[0].name.rpartition("-")[0]
-            draw(folder / "figures", name, block.figures, block.keys)
-            writer.writerow((name, f"{block.title}. {block.caption}"))
-    _write(folder / "figures" / "captions.csv", captions.getvalue())
+    captions: dict[str, str] = {}
+    for section in sections:
+        strips: list[tuple[str, Picture]] = []
+        for block in _flat(section.blocks):
+            if isinstance(block, Table):
+                _write_table(folder, block)
+            if isinstance(block, Strips):
+                strips += [(block.caption, picture) for picture in block.pictures]
+            captions |= _draw(folder / "figures", block)
+        for number, (caption, picture) in enumerate(strips, start=1):
+            name = f"{section.name}-{number:02d}"
+            _write_picture(folder / "figures", name, picture)
+            captions[name] = f"{picture.caption}. {caption}".strip()
+    text = io.StringIO()
+    csv.writer(text).writerows([("figure", "caption"), *captions.items()])
+    _write(folder / "figures" / "captions.csv", text.getvalue())
 
 
 def frame_of(table: Table) -> pd.DataFrame:
@@ -67,12 +72,27 @@ def latex_of(table: Table, frame: pd.DataFrame) -> str:
     return text.replace("−", "$-$")
 
 
+def _draw(folder: Path, block: Block) -> dict[str, str]:
+    """Draw a block that is a figure; return its name with its caption."""
+    if isinstance(block, Table) and block.drawn:
+        draw_matrix(folder, block)
+        return {block.name: block.caption}
+    if isinstance(block, Figure):
+        draw(folder, block.name, [block])
+        return {block.name: block.caption}
+    if isinstance(block, Multiples):
+        draw(folder, block.name, block.figures, block.keys)
+        return {block.name: f"{block.title}. {block.caption}"}
+    return {}
+
+
 def _flat(blocks: Sequence[Block]) -> Iterator[Block]:
     for block in blocks:
         if isinstance(block, Fold | Columns):
             yield from _flat(block.blocks)
         elif isinstance(block, Choice):
-            yield from _flat(block.panels[0].blocks)
+            for panel in block.panels:
+                yield from _flat(panel.blocks)
         else:
             yield block
 
@@ -90,6 +110,21 @@ def _typeset(text: str) -> str:
 
 def _escaped(text: str) -> str:
     return "".join(f"\\{c}" if c in "%&_#$" else c for c in _typeset(text))
+
+
+def _write_table(folder: Path, table: Table) -> None:
+    frame = frame_of(table)
+    _write(folder / "tables" / f"{table.name}.csv", frame.to_csv(index=False))
+    _write(folder / "tables" / f"{table.name}.tex", latex_of(table, frame))
+
+
+def _write_picture(folder: Path, name: str, picture: Picture) -> None:
+    """Write the very bytes that the page holds."""
+    head, _, encoded = picture.data.partition(";base64,")
+    kind = head.removeprefix("data:image/")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.{_SUFFIXES.get(kind, kind)}"
+    write_atomically(path, lambda beside: beside.write_bytes(base64.b64decode(encoded)))
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,12 +1,12 @@
-"""The section that asks how well tumour family and sequence are told, each alone."""
+"""The section on parts of the task: tumour family alone, sequence alone, and each plane."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from brainssl.reporting.blocks import Prose, Section
+from brainssl.reporting.blocks import Block, Prose, Section
 from brainssl.reporting.results import Row, Study, arm_title, interval
 from brainssl.reporting.tables import Cell, Line, Table
-from brainssl.reporting.wording import HEADLINE, METRIC, fraction_title
+from brainssl.reporting.wording import HEADLINE, METRIC, counted, fraction_title
 
 _TITLES = {"family": "Tumour family", "sequence": "Sequence"}
 _SHOWN = (HEADLINE, METRIC["balanced_accuracy"])
@@ -17,18 +17,57 @@ _WHY = (
     "clinician asks for is the family. The probabilities of all classes of a family, or of a "
     "sequence, are added up, and the highest sum is what the model says."
 )
+_PLANES = (
+    "The same anatomy looks different in each plane, and a collection seldom has as many images of "
+    "each: a model that is right in the commonest one may fail in the others."
+)
 
 
 def factor_section(study: Study) -> Section:
-    """Show the accuracy of all classes, of the family alone and of the sequence alone."""
+    """Show the accuracy of the family alone, of the sequence alone, and in each plane."""
     about = study.analysis.get("models") or {}
+    blocks: list[Block] = []
+    if rows := _analysed(study, about, "factors"):
+        blocks += [Prose((_WHY,)), _table(rows, about)]
+    title = "Family and sequence apart"
+    if seen := _analysed(study, about, "planes"):
+        blocks += [Prose((_PLANES,)), plane_table(seen, about)]
+        title = "Family, sequence and plane apart" if rows else "Planes apart"
+    return Section("factors", title, tuple(blocks))
+
+
+def plane_table(rows: Sequence[Row], about: Mapping[str, Any]) -> Table:
+    """Return each model's accuracy on the test images of each plane."""
+    planes = list(about[rows[0].step]["planes"])
+    lines = []
+    for row in rows:
+        cells = []
+        for plane in planes:
+            found = about[row.step]["planes"][plane]
+            limits = interval(found["interval"])
+            detail = "" if limits is None else HEADLINE.range(limits)
+            cells.append(Cell(HEADLINE.number(found["accuracy"]), detail))
+        lines.append(Line((arm_title(row.method, row.stage), str(row.seed)), tuple(cells)))
+    sizes = about[rows[0].step]["planes"]
+    return Table(
+        name="planes",
+        caption=(
+            f"Accuracy (%) by plane, test split, protocol “{rows[0].protocol}”, "
+            f"{fraction_title(rows[0].label_fraction)} of labels, with 95 % intervals (cluster "
+            "bootstrap). Images whose plane is not known are left out."
+        ),
+        stub=("Model", "Seed"),
+        columns=tuple(f"{plane} ({counted(sizes[plane]['n'], 'image')})" for plane in planes),
+        lines=tuple(lines),
+    )
+
+
+def _analysed(study: Study, about: Mapping[str, Any], part: str) -> list[Row]:
+    """Return the models of the first protocol of which this part was analysed."""
     arms = [arm for protocol in study.protocols[:1] for arm in study.arms(protocol)]
-    rows = [row for arm in arms for row in arm.rows if about.get(row.step, {}).get("factors")]
+    rows = [row for arm in arms for row in arm.rows if about.get(row.step, {}).get(part)]
     most = max((row.label_fraction for row in rows), default=0.0)
-    rows = [row for row in rows if row.label_fraction == most]
-    if not rows:
-        return Section("factors", "Family and sequence apart")
-    return Section("factors", "Family and sequence apart", (Prose((_WHY,)), _table(rows, about)))
+    return [row for row in rows if row.label_fraction == most]
 
 
 def _table(rows: list[Row], about: Mapping[str, Any]) -> Table:

@@ -214,7 +214,9 @@ def _curves(study: Study, found: Sequence[Watch], protocol: str) -> Multiples:
     title = "By epoch" + (f", protocol “{protocol}”" if len(study.protocols) > 1 else "")
     legend = tuple(keys[m] for m in dict.fromkeys(watch.training.method for watch in found))
     caption = "What the sentinel saw before training (epoch 0) and after each epoch; a line a seed."
-    return Multiples(title, caption, legend, tuple(panels), across(len(panels)))
+    return Multiples(
+        f"watch-{protocol}", title, caption, legend, tuple(panels), across(len(panels))
+    )
 
 
 def _table(found: Sequence[Watch], protocol: str) -> Table:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from brainssl.reporting.blocks import Multiples, Section, across
+from brainssl.reporting.blocks import Block, Multiples, Prose, Section, across
 from brainssl.reporting.figures import Figure, Key, epoch_axis, epoch_traces, method_keys, panel
 from brainssl.reporting.results import Study
-from brainssl.reporting.trainings import History, histories
+from brainssl.reporting.trainings import History, histories, watches
 from brainssl.reporting.wording import fraction_title
 
 # Trainings that can be compared stand in one figure: those that minimise the same loss.
@@ -16,8 +16,9 @@ _KINDS = {
 
 
 def loss_section(study: Study) -> Section:
-    """Plot training and validation loss of every stage, a line a seed."""
-    found, blocks = list(histories(study)), []
+    """Plot training and validation loss of every stage, a line a seed, and say what has none."""
+    found = list(histories(study))
+    blocks: list[Block] = [Prose(text)] if (text := _without_curve(study, found)) else []
     for protocol in study.protocols:
         own = [history for history in found if history.training.protocol == protocol]
         where = f", protocol “{protocol}”" if len(study.protocols) > 1 else ""
@@ -31,6 +32,27 @@ def loss_section(study: Study) -> Section:
     return Section("losses", "Loss curves", tuple(blocks))
 
 
+def _without_curve(study: Study, found: Sequence[History]) -> tuple[str, ...]:
+    """Say why a stage has no curve, or no validation curve, that a reader may look for."""
+    told = []
+    stages = {history.training.stage for history in found}
+    if "pretrain" in stages:
+        told.append(
+            "Pretraining has a training loss only: what its loss is on other images says little "
+            "about the features. What is measured on validation after each epoch is the kNN "
+            "accuracy of the sentinel"
+            + (", under “Did pretraining work?”." if watches(study) else ".")
+        )
+    drawn = {history.training.folder.name for history in found}
+    probes = {row.step.rpartition("/")[2] for row in study.rows if row.stage == "linear"}
+    if probes - drawn:
+        told.append(
+            "Linear probes that are solved to their optimum (probe.solver lbfgs) have no epochs, "
+            "and hence no curve."
+        )
+    return tuple(told)
+
+
 def _pretraining(study: Study, found: Sequence[History], protocol: str, where: str) -> Multiples:
     keys = method_keys(study)
     panels = []
@@ -42,7 +64,8 @@ def _pretraining(study: Study, found: Sequence[History], protocol: str, where: s
         "Loss on the training split by epoch, a line for each seed. Each method has a loss of its "
         "own: the scales are not comparable."
     )
-    return Multiples(f"Pretraining{where}", caption, (), tuple(panels), across(len(panels)))
+    name, title = f"loss-pretrain-{protocol}", f"Pretraining{where}"
+    return Multiples(name, title, caption, (), tuple(panels), across(len(panels)))
 
 
 def _training(study: Study, found: Sequence[History], name: str, title: str) -> Multiples:
@@ -59,7 +82,7 @@ def _training(study: Study, found: Sequence[History], name: str, title: str) -> 
     methods = dict.fromkeys(history.training.method for history in found)
     legend = tuple(key for method, key in keys.items() if method in methods)
     caption = "Cross-entropy by epoch, a line for each seed."
-    return Multiples(title, caption, legend, tuple(panels), across(len(panels)))
+    return Multiples(f"loss-{name}", title, caption, legend, tuple(panels), across(len(panels)))
 
 
 def _panel(

@@ -1,5 +1,7 @@
 """The section that shows models one by one: which of them, and what of each."""
 
+from itertools import chain, zip_longest
+
 from brainssl.evaluation.metrics import confusion
 from brainssl.reporting import curves, tables
 from brainssl.reporting.blocks import Block, Choice, Columns, Panel, Prose, Section
@@ -23,18 +25,26 @@ def model_section(study: Study) -> Section:
     if more := len(models[most:]):
         text += (
             f" {counted(more, 'further model')} {'is' if more == 1 else 'are'} not shown, to keep "
-            "the page small; the table of results has their scores, and steps/ their predictions."
+            "the page small: those of the first protocol come before the others, which take turns. "
+            "The table of results has their scores, and steps/ their predictions."
         )
     return Section("models", "Model by model", (Prose((text,)), Choice("model", "Model", panels)))
 
 
 def _models(study: Study) -> list[Row]:
-    """Return the model chosen on validation and the first seed of every other arm, on test."""
+    """Return the model chosen on validation and the first seed of every other arm, on test.
+
+    Where not all can be shown it is those of the first protocol, and of the other protocols, in
+    turn, those that learnt from the most labels.
+    """
     chosen = chosen_step(study)
     best, others = [], []
-    arms = [arm for protocol in study.protocols for arm in study.arms(protocol)]
-    # Where not all can be shown, it is those that learnt from the most labels.
-    for arm in sorted(arms, key=lambda arm: -arm.label_fraction):
+    first, *rest = [
+        sorted(study.arms(protocol), key=lambda arm: -arm.label_fraction)
+        for protocol in study.protocols
+    ] or [[]]
+    in_turn = chain.from_iterable(zip_longest(*rest))
+    for arm in [*first, *(arm for arm in in_turn if arm is not None)]:
         own = [row for row in arm.rows if row.step == chosen]
         best += own
         others += [] if own else [arm.rows[0]]

@@ -106,7 +106,7 @@ def _multiples(
         f"{made['seed']}."
     )
     title = f"Test images by {_COLOURINGS[name]}"
-    return Multiples(title, caption, tuple(keys.values()), figures, _ACROSS)
+    return Multiples(f"features-by-{name}", title, caption, tuple(keys.values()), figures, _ACROSS)
 
 
 def _map(

@@ -40,7 +40,8 @@ def protocol_section(study: Study) -> Section:
 def protocol_finding(study: Study) -> str:
     """Return what the protocols differ in and what the controls expose, in words; else nothing."""
     controls = {str(c["protocol"]): c for c in study.analysis.get("random_labels") or ()}
-    sentences = _flattery(study.analysis.get("optimism") or ())
+    gaps = study.analysis.get("optimism") or ()
+    sentences = [*_flattery(gaps), *_recognition(gaps)]
     learnt = [protocol for protocol, control in controls.items() if control["learnt"]]
     clean = [protocol for protocol, control in controls.items() if not control["learnt"]]
     if learnt:
@@ -53,7 +54,7 @@ def protocol_finding(study: Study) -> str:
     if clean:
         told = join([f"“{p}” ({_right(controls[p])})" for p in clean])
         sentences.append(
-            f"Labels drawn at random could not be learnt under {told}"
+            f"Labels drawn at random were not learnt under {told}"
             + (
                 "."
                 if study.patients
@@ -90,8 +91,9 @@ def control_table(study: Study) -> Table:
         name="controls",
         caption=(
             "Controls for leakage: accuracy (%) on the test split, mean over seeds. Guessing is "
-            "to name the most frequent class of the training split; the difference has its 95 % "
-            "interval (cluster bootstrap)."
+            "what the same answers would get right if they knew nothing but how frequent each "
+            "class is in the training split; the difference has its 95 % interval (cluster "
+            "bootstrap)."
         ),
         stub=("Protocol",),
         columns=(
@@ -153,6 +155,29 @@ def _flattery(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
         )
         above = limits is not None and limits[0] > 0
         sentences.append(f"{sentence}, which is no skill." if above else f"{sentence}.")
+    return sentences
+
+
+def _recognition(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say of each protocol what it does to an encoder that was never trained."""
+    untrained = [gap for gap in gaps if (gap["method"], gap["stage"]) == _UNTRAINED]
+    most = max((gap["label_fraction"] for gap in untrained), default=0.0)
+    sentences = []
+    for gap in untrained:
+        if gap["label_fraction"] != most:
+            continue
+        limits = interval(gap["interval"])
+        above = limits is not None and limits[0] > 0
+        sentences.append(
+            "A linear probe on an encoder that was never trained scores "
+            f"{percent(gap['accuracy'])} % under “{gap['protocol']}” and {percent(gap['honest'])} "
+            f"% under “{HONEST}”"
+            + (
+                ": what it gains there is recognition of images that stood in training."
+                if above
+                else ", which are not told apart."
+            )
+        )
     return sentences
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from jaxtyping import UInt8
 
 from brainssl.reporting import tables
+from brainssl.reporting.balance import balance_table
 from brainssl.reporting.blocks import (
     Block,
     Cautions,
@@ -121,7 +122,9 @@ def result_section(study: Study) -> Section:
 
 def data_section(study: Study) -> Section:
     """Show class counts and a few slices of each class."""
-    blocks: list[Block] = [
+    balanced = balance_table(study)
+    blocks: list[Block] = [balanced] if balanced else []
+    blocks += [
         tables.counts_table(study, protocol)
         for protocol in study.protocols
         if study.split(protocol).get("counts")

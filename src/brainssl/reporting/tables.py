@@ -56,6 +56,7 @@ class Table:
     Attributes:
         name: Anchor, unique on the page.
         layout: `plain`, `wide` (smaller print) or `matrix` (upright column heads).
+        drawn: Whether its cells are a picture as well, by their shades, for who wants a file.
         numeric: Whether the cells are numbers, and set flush right.
     """
 
@@ -67,6 +68,7 @@ class Table:
     layout: str = "plain"
     numeric: bool = True
     column_titles: Mapping[str, str] = field(default_factory=dict)
+    drawn: bool = False
     kind: ClassVar[str] = "table"
 
 
@@ -237,6 +239,7 @@ def confusion_table(
         lines=tuple(lines),
         layout="matrix",
         column_titles=dict(zip(heads, classes, strict=True)),
+        drawn=True,
     )
 
 

@@ -118,18 +118,26 @@ class SmoothedChoice(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Judge the epoch that ends."""
-        self.losses.append(float(trainer.callback_metrics["val_loss"]))
+        self.judge(float(trainer.callback_metrics["val_loss"]), pl_module)
+        self._stop_if_spent(trainer)
+
+    def judge(self, loss: float, network: nn.Module) -> None:
+        """Take in the validation loss of one more epoch, and keep the weights if they are best."""
+        self.losses.append(loss)
         if len(self.losses) < self.smoothing:
             return
         smoothed = float(np.mean(self.losses[-self.smoothing :]))
-        epoch = len(self.losses)
         if smoothed < self.best_loss:
-            self.best_loss, self.best_epoch = smoothed, epoch
-            self.best = {k: v.detach().cpu().clone() for k, v in pl_module.state_dict().items()}
-        self._stop_if_spent(trainer)
+            self.best_loss, self.best_epoch = smoothed, len(self.losses)
+            self.best = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
+
+    @property
+    def spent(self) -> bool:
+        """Whether there were `patience` epochs without a better one."""
+        return self.best_epoch > 0 and len(self.losses) - self.best_epoch >= self.patience
 
     def _stop_if_spent(self, trainer: Trainer) -> None:
-        if self.best_epoch and len(self.losses) - self.best_epoch >= self.patience:
+        if self.spent:
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:

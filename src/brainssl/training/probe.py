@@ -1,6 +1,5 @@
 """Linear probe: one linear layer on features that are computed once."""
 
-import copy
 import dataclasses
 import math
 from dataclasses import dataclass
@@ -15,10 +14,14 @@ from torch.nn import functional
 from brainssl.errors import BrainsslError
 from brainssl.sections import ProbeSettings
 from brainssl.training.batches import seeded
+from brainssl.training.finetune import SmoothedChoice
 from brainssl.training.trainer import without_decay
 
 # Inverse strengths of the L2 penalty on the mean loss, from strong to all but none.
 STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
+SMOOTHING = 3
+"""Epochs of `adamw` over which the validation loss is averaged, as fine-tuning does by default."""
+
 _ITERATIONS = 1000
 _NEVER = -10.0  # the logit of a class without training images: rarer than one in twenty thousand
 
@@ -100,12 +103,12 @@ def _fit_lbfgs(
 def _fit_adamw(
     train: Labelled, val: Labelled, classes: int, settings: ProbeSettings, seed: int
 ) -> Probe:
-    """Gradient steps as in the study; the epoch has the lowest validation loss."""
+    """Gradient steps as in the study; the epoch has the lowest smoothed validation loss."""
     head = _head(classes, train.features.shape[1], np.arange(classes))
     groups = without_decay(head, weight_decay=settings.weight_decay, lr=settings.learning_rate)
     optimizer = torch.optim.AdamW(groups)
     x, y = _tensor(train.features), torch.from_numpy(train.labels)
-    best, best_loss, best_epoch = copy.deepcopy(head), math.inf, 0
+    choice = SmoothedChoice(smoothing=SMOOTHING, patience=settings.patience, epochs=settings.epochs)
     history = []
     for epoch in range(settings.epochs):
         order = torch.randperm(len(x), generator=seeded(seed, 2, epoch))
@@ -117,13 +120,17 @@ def _fit_adamw(
         history.append(
             {"epoch": epoch + 1, "train_loss": float(np.mean(losses)), "val_loss": val_loss}
         )
-        if val_loss < best_loss:
-            best, best_loss, best_epoch = copy.deepcopy(head), val_loss, epoch
-        if epoch - best_epoch >= settings.patience:
+        choice.judge(val_loss, head)
+        if choice.spent:
             break
-    if best_loss == math.inf:
+    if not choice.best:
         raise BrainsslError("the linear probe diverged: lower probe.learning_rate")
-    return Probe(best, f"epoch {best_epoch + 1}, by the validation NLL {best_loss:.4f}", history)
+    head.load_state_dict(choice.best)
+    chosen = (
+        f"epoch {choice.best_epoch}, by the validation NLL {choice.best_loss:.4f}, mean of "
+        f"{choice.smoothing} epochs"
+    )
+    return Probe(head, chosen, history)
 
 
 def _head(classes: int, dim: int, present: Int64[np.ndarray, " present"]) -> nn.Linear:

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ from PIL import Image
 from brainssl import explanations
 from brainssl.data.dataset import Data
 from brainssl.errors import BrainsslError
-from brainssl.explanation.models import FOLDER, INDEX, read_explanations
-from brainssl.explanations import explain_models
+from brainssl.explaining import choose_slices
+from brainssl.explanation.side_by_side import FOLDER, INDEX, read_explanations
+from brainssl.explanations import explain_models, request_of
 from brainssl.plan import Plan
 from brainssl.preparation import prepared
 from brainssl.progress import Terminal
@@ -138,12 +141,15 @@ def test_scores_and_differences_are_those_of_the_stored_measures(
         (pair["metric"], *(pair[side]["stage"] for side in ("first", "second")))
         for pair in told["comparisons"]
     }
+    stages = ("linear", "finetune", "supervised")
     assert pairs == {
-        (measure, *stages)
+        (measure, *both)
         for measure in ("energy_inside", "insertion_blurred")
-        for stages in (("linear", "finetune"), ("finetune", "supervised"))
+        for both in combinations(stages, 2)
     }
     for pair in told["comparisons"]:
+        if pair["metric"] != "energy_inside":
+            continue
         means = [
             by_step[step][pair["metric"]]["gradcam"].mean()
             for side in ("first", "second")
@@ -154,7 +160,7 @@ def test_scores_and_differences_are_those_of_the_stored_measures(
 
 
 def test_the_report_shows_them_and_is_rebuilt_without_a_network(
-    study: tuple[Path, Data], told: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    study: tuple[Path, Data], told: dict[str, Any]
 ) -> None:
     out, _ = study
     page = (out / "report.html").read_text("utf-8")
@@ -163,62 +169,117 @@ def test_the_report_shows_them_and_is_rebuilt_without_a_network(
             if (score["map"], score["measure"]) == ("gradcam", "insertion_blurred"):
                 assert f"{score['mean']:.3f}" in page
     for step in STEPS:
-        shutil.rmtree(out / "steps" / step / "classifier.safetensors", ignore_errors=True)
-        (out / "steps" / step / "classifier.safetensors").unlink(missing_ok=True)
+        (out / "steps" / step / "classifier.safetensors").unlink()
     publish_again(out, Terminal(quiet=True))
     again = json.loads((out / "results.json").read_text("utf-8"))["analysis"]["explanations"]
     assert again == told
 
 
-def test_they_are_made_again_only_if_a_classifier_or_the_lesions_changed(
-    plan: Plan, study: tuple[Path, Data], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out, data = study
-    ran: list[str] = []
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The steps that are explained from now on."""
+    steps: list[str] = []
     explain = explanations.explain_classifier
-    monkeypatch.setattr(
-        explanations,
-        "explain_classifier",
-        lambda *args, **named: ran.append(args[2].name) or explain(*args, **named),
-    )
-    explain_models(plan, out, data)
+
+    def counted(*args: Any, **named: Any) -> Any:
+        steps.append(args[2].name)
+        return explain(*args, **named)
+
+    monkeypatch.setattr(explanations, "explain_classifier", counted)
+    return steps
+
+
+def again(plan: Plan, study: tuple[Path, Data]) -> dict[str, Any]:
+    out, data = study
+    request = request_of(plan, data, lambda line: None)
+    assert request
+    return explain_models(plan, out, data, request)
+
+
+def test_they_are_made_again_only_if_a_classifier_or_the_lesions_changed(
+    plan: Plan, study: tuple[Path, Data], ran: list[str], tmp_path: Path
+) -> None:
+    out, _ = study
+    again(plan, study)
     assert ran == []
     (out / "steps" / STEPS[0] / "digests.json").write_text("{}")
-    explain_models(plan, out, data)
+    again(plan, study)
     assert ran == STEPS[:1]
     (out / FOLDER / STEPS[1] / "measures.parquet").write_bytes(b"damaged")
-    explain_models(plan, out, data)
-    assert ran == STEPS[:2]
+    shutil.rmtree(out / FOLDER / STEPS[2] / "overlays")
+    again(plan, study)
+    assert ran == STEPS
     masks = Path(shutil.copytree(plan.source / "masks", tmp_path / "masks"))
     for path in masks.rglob("*.png"):
         with Image.open(path) as image:
             turned = 255 - np.asarray(image)
         Image.fromarray(turned).save(path)
-    explain_models(replace(plan, lesions=masks), out, data)
-    assert ran == [*STEPS[:2], *STEPS]
+    again(replace(plan, lesions=masks), study)
+    assert ran == [*STEPS, *STEPS]
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (BrainsslError("no feature map"), "no feature map"),
+        (RuntimeError("out of memory\nsomewhere"), "RuntimeError: out of memory"),
+    ],
+)
 def test_a_model_that_cannot_be_explained_costs_the_others_nothing(
-    plan: Plan, study: tuple[Path, Data], monkeypatch: pytest.MonkeyPatch
+    plan: Plan,
+    study: tuple[Path, Data],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    reason: str,
 ) -> None:
-    out, data = study
+    out, _ = study
     explain = explanations.explain_classifier
 
     def refuse(*args: Any, **named: Any) -> Any:
         if args[2].name == STEPS[1]:
-            raise BrainsslError("no feature map with height and width")
+            raise error
         return explain(*args, **named)
 
     monkeypatch.setattr(explanations, "explain_classifier", refuse)
-    shutil.rmtree(out / FOLDER)
-    index = explain_models(plan, out, data)
-    assert index["steps"] == [STEPS[0], STEPS[2]]
-    assert index["left_out"] == [
-        {"step": STEPS[1], "reason": "no feature map with height and width"}
-    ]
+    shutil.rmtree(out / FOLDER / STEPS[1])
+    index = again(plan, study)
+    assert [entry["step"] for entry in index["steps"]] == [STEPS[0], STEPS[2]]
+    tuned = {"step": STEPS[1], "method": "simclr", "stage": "finetune"}
+    assert index["left_out"] == [tuned | {"reason": reason}]
     publish_again(out, Terminal(quiet=True))
-    said = "SimCLR, fine-tuned is not explained: no feature map with height and width."
+    said = f"SimCLR, fine-tuned is not explained: {reason}."
     assert said in (out / "report.html").read_text("utf-8")
+
+
+def test_explanations_of_other_slices_are_not_told_beside_each_other(
+    study: tuple[Path, Data],
+) -> None:
+    """As a kill leaves it in the middle of explaining more slices."""
+    out, _ = study
+    file = out / FOLDER / STEPS[0] / "explanations.json"
+    facts = json.loads(file.read_text("utf-8"))
+    facts["made_from"]["slices"] = "others"
+    file.write_text(json.dumps(facts))
+    shutil.rmtree(out / FOLDER / STEPS[1])
+    found = read_explanations(out, DRAWS)
+    assert [model["stage"] for model in found["models"]] == ["supervised"]
+    assert [entry["step"] for entry in found["left_out"]] == STEPS[:2]
+    assert "run the study again" in found["left_out"][0]["reason"]
+
+
+def test_a_second_process_waits_and_finds_all_done(
+    plan: Plan, study: tuple[Path, Data], ran: list[str]
+) -> None:
+    out, data = study
+    request = request_of(plan, data, lambda line: None)
+    assert request
+    shutil.rmtree(out / FOLDER)
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(explain_models, plan, out, data, request) for _ in range(2)]
+        first, second = (one.result() for one in both)
+    assert first == second
+    assert first["left_out"] == []
+    assert sorted(ran) == sorted(STEPS)
 
 
 def test_lesions_that_cannot_be_read_are_told_before_any_training(
@@ -229,6 +290,36 @@ def test_lesions_that_cannot_be_read_are_told_before_any_training(
             replace(plan, lesions=tmp_path / "nowhere"), tmp_path / "out", Terminal(quiet=True)
         ).run()
     assert not (tmp_path / "out" / "steps").exists()
+
+
+def test_masks_of_other_names_beside_the_images_do_not_stop_a_study(
+    plan: Plan, study: tuple[Path, Data], tmp_path: Path
+) -> None:
+    _, data = study
+    source = Path(shutil.copytree(plan.source, tmp_path / "source"))
+    for path in list((source / "masks").rglob("*.png")):
+        path.rename(path.with_stem(f"{path.stem}_mask"))
+    said: list[str] = []
+    request = request_of(replace(plan, source=source), data, said.append)
+    assert request
+    assert request.lesions is None
+    assert said[0].startswith("warning: the masks beside the images are not used: ")
+
+
+def test_augmented_copies_have_no_lesion_where_their_originals_have_it(
+    plan: Plan, study: tuple[Path, Data]
+) -> None:
+    _, data = study
+    request = request_of(plan, data, lambda line: None)
+    assert request
+    rows, cases = choose_slices(data, request)
+    manifest = data.store.manifest.copy()
+    manifest.loc[rows[0], "flags"] = "augmented copy"
+    changed = Data(replace(data.store, manifest=manifest), data.split)
+    _, again = choose_slices(changed, request)
+    assert cases.lesions[0] is not None
+    assert again.lesions[0] is None
+    assert all(lesion is not None for lesion in again.lesions[1:])
 
 
 def test_without_slices_to_explain_there_is_no_section(

@@ -20,7 +20,7 @@ from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json, result_rows
 from brainssl.evaluation.selective import risk_coverage
 from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
-from brainssl.explanation.models import read_explanations
+from brainssl.explanation.side_by_side import read_explanations
 from brainssl.grid import RANDOM_LABELS, UNTRAINED
 from brainssl.sections import EvaluationSettings
 
@@ -92,7 +92,7 @@ def analyse(
       results for the tumour family alone and the sequence alone, `planes`: accuracy by plane where
       the study's store knows it, and `novelty`: how well it tells test images from those without
       label.
-    - `explanations`: where models look, see `brainssl.explanation.models.read_explanations`.
+    - `explanations`: where models look, see `brainssl.explanation.side_by_side.read_explanations`.
 
     Models whose predictions are not there are left out.
 

@@ -13,16 +13,17 @@ from PIL import Image
 from scipy.special import softmax
 
 from brainssl.classifier import Classifier, run_in_batches
+from brainssl.data.balance import COPY
 from brainssl.data.dataset import Data
 from brainssl.data.split import Indices
 from brainssl.errors import BrainsslError
 from brainssl.evaluation.rows import for_json
 from brainssl.explanation.lesions import read_lesions
 from brainssl.explanation.measure import Cases, Explained, How, explain
-from brainssl.explanation.models import EXPLANATIONS
 from brainssl.explanation.neighbours import Neighbours, nearest
 from brainssl.explanation.overlay import overlay
 from brainssl.explanation.scorecard import scorecard
+from brainssl.explanation.side_by_side import EXPLANATIONS, MAPS_FILE
 from brainssl.storage import whole_folder, write_json
 
 IMAGES = 100
@@ -83,12 +84,14 @@ def explain_classifier(
     """Explain a classifier on test slices of the split that it was trained on, into a new folder.
 
     The folder holds `explanations.json` (what is returned), `explanations.html` (gallery and
-    scorecard), `measures.parquet` and `cascade.parquet` (a row a slice and map), `maps.npz` (maps
-    by kind as float16, `image_ids`) and `overlays/<image_id>-<kind>.png`.
+    scorecard), `measures.parquet` and `cascade.parquet` (a row a slice and map), `maps.npz` (by
+    kind, float16 from 0 to 1; `<kind>_raw`, as they come from the layer; `image_ids`) and
+    `overlays/<image_id>-<kind>.png`.
 
     Args:
         data: store and split of its training.
-        classifier: on the device where it is to run.
+        classifier: on the device where it is to run; its layers are put into the memory format in
+            which they run faster.
         out: folder to make.
         request: what to explain, and how.
         made_from: kept as it is, for who wants to know later whether it is still the same.
@@ -107,7 +110,6 @@ def explain_classifier(
     from brainssl.reporting.gallery import render_gallery
 
     request = request or Request()
-    # The same network, whose layers then run faster: most of the time goes into running it.
     classifier = classifier.to(memory_format=torch.channels_last)
     data.refuse_seen(classifier.facts)
     with whole_folder(out) as folder:
@@ -150,11 +152,14 @@ def choose_slices(data: Data, request: Request) -> tuple[Indices, Cases]:
     Raises:
         BrainsslError: the lesions cannot be read, or name none of the slices.
     """
-    rows = data.some("test", request.images, request.seed)
+    rows = data.sample("test", request.images, request.seed)
     manifest = data.store.manifest
     lesions: tuple[Any, ...] = (None,) * len(rows)
     if request.lesions:
-        lesions = tuple(read_lesions(request.lesions, manifest.iloc[rows], data.store.size))
+        # An augmented copy has its original's path, but not its lesion in the same place.
+        copies = manifest["flags"].iloc[rows].str.contains(COPY, regex=False)
+        found = read_lesions(request.lesions, manifest.iloc[rows], data.store.size)
+        lesions = tuple(None if c else own for own, c in zip(found, copies, strict=True))
         if all(lesion is None for lesion in lesions):
             raise BrainsslError(
                 f"{request.lesions} names none of the {len(rows)} test slices: its names are to be "
@@ -194,8 +199,9 @@ def _facts(made: Explanation, request: Request) -> dict[str, Any]:
 def _save_maps(made: Explanation, folder: Path) -> None:
     maps: dict[str, Float32[np.ndarray, "n size size"]] = made.found.maps
     held = {kind: own.astype(np.float16) for kind, own in maps.items() if kind in made.found.peaks}
+    raw = {f"{kind}_raw": own for kind, own in made.found.raw.items()}
     names = np.array(made.cases.image_ids, dtype="U")
-    np.savez_compressed(folder / "maps.npz", image_ids=names, **held)  # type: ignore[arg-type]
+    np.savez_compressed(folder / MAPS_FILE, image_ids=names, **held, **raw)  # type: ignore[arg-type]
     (folder / "overlays").mkdir()
     for i, name in enumerate(made.cases.image_ids):
         for kind, own in held.items():

@@ -66,7 +66,7 @@ def make_projections(
     path = out / PROJECTIONS
     if (known := _known(path, made_from)) is not None:
         return known
-    rows = data.some("test", _MOST_IMAGES, plan.seed)
+    rows = data.sample("test", _MOST_IMAGES, plan.seed)
     frames, left_out = [], []
     for done, view in enumerate(views, start=1):
         try:

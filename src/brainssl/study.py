@@ -13,8 +13,9 @@ from brainssl.data.random_labels import with_random_labels
 from brainssl.data.split import PARTS
 from brainssl.encoders import Encoder, build_encoder, load_encoder
 from brainssl.errors import BrainsslError
-from brainssl.explanation.models import FOLDER, INDEX
-from brainssl.explanations import check_lesions, explain_models
+from brainssl.explaining import Request
+from brainssl.explanation.side_by_side import FOLDER, INDEX
+from brainssl.explanations import explain_models, request_of
 from brainssl.grid import RANDOM_LABELS, UNTRAINED, Step, grid
 from brainssl.journal import read_log
 from brainssl.plan import Plan
@@ -63,7 +64,7 @@ class Study:
             for data in ground.data.values():
                 self._announce(data)
             honest = ground.data.get("grouped") or next(iter(ground.data.values()))
-            check_lesions(self.plan, honest)
+            asked = request_of(self.plan, honest, self.terminal.say)
             if beside:
                 self.terminal = Lines(quiet=self.terminal.console.quiet)
             with beside or nullcontext():
@@ -71,17 +72,23 @@ class Study:
             rows = self._collect(ground)
             with self.terminal.task("maps of features") as progress:
                 make_projections(self.plan, self.out, honest, progress=progress)
-            self._explain(honest)
+            self._explain(honest, asked)
             study = describe(self.plan, ground.data, ground.audit, rows, read_log(self.out))
             study["failed"] = self.failed
             return publish(self.out, study, rows, self.terminal)
 
-    def _explain(self, data: Data) -> None:
-        if not self.plan.explained:
+    def _explain(self, data: Data, request: Request | None) -> None:
+        if request is None:
             remove(self.out / FOLDER / INDEX)
             return
+
+        def waiting() -> None:
+            self.terminal.say("another process is explaining the models: waiting for it")
+
         with self.terminal.task("explanations") as progress:
-            index = explain_models(self.plan, self.out, data, progress=progress)
+            index = explain_models(
+                self.plan, self.out, data, request, waiting=waiting, progress=progress
+            )
         for model in index["left_out"]:
             self.terminal.say(f"not explained: {model['step']}: {model['reason']}")
 

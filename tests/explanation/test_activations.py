@@ -94,6 +94,21 @@ def test_the_model_is_left_as_it_was(layer: str | None) -> None:
     assert not [m for m in classifier.modules() if m._forward_hooks or m._backward_hooks]
 
 
+def test_modules_that_were_frozen_in_evaluation_stay_so() -> None:
+    classifier = make().train()
+    classifier.encoder.eval()
+    activations(classifier, slices())
+    assert classifier.training
+    assert not any(module.training for module in classifier.encoder.modules())
+
+
+def test_a_layer_whose_output_is_changed_in_place_is_explained() -> None:
+    classifier, images = make(), slices()  # bn1 of a ResNet: the activation behind it is in place
+    of = activations(classifier, images, layer="bn1")
+    torch.testing.assert_close(of.logits, classifier(images).detach())
+    assert (of.features < 0).any()
+
+
 def test_a_hook_does_not_stay_when_the_run_fails() -> None:
     classifier = make()
     with pytest.raises(RuntimeError):

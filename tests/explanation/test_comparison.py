@@ -53,10 +53,32 @@ def test_p_values_are_corrected_for_all_pairs() -> None:
     assert smallest.p_holm == pytest.approx(min(1, 3 * smallest.p_value))
 
 
+def test_what_pixels_do_to_a_sure_model_counts_by_what_it_has_over_the_random_map() -> None:
+    rng = np.random.default_rng(2)
+    gain, unsure = rng.uniform(0, 0.2, 40), rng.uniform(0.1, 0.3, 40)
+
+    def inserted(level: np.ndarray) -> pd.DataFrame:
+        frame = measured(level + gain).rename(columns={"energy_inside": "insertion_blurred"})
+        frame.loc[frame["map"] == "random", "insertion_blurred"] = level
+        return frame
+
+    models = {"unsure": inserted(unsure), "sure": inserted(unsure + 0.5)}
+    (pair,) = compare_maps(models, [("unsure", "sure")], "insertion_blurred")
+    assert pair.difference == pytest.approx(0, abs=1e-12)
+
+
+def test_few_groups_cannot_have_a_small_p_value() -> None:
+    values = np.linspace(0.5, 0.9, 6)
+    models = {"a": measured(values), "b": measured(values - 0.4)}
+    (pair,) = compare_maps(models, [("a", "b")], "energy_inside", draws=2000)
+    assert pair.interval[0] > 0.3
+    assert pair.p_value == pytest.approx(2 / 2**3)  # three groups that agree
+
+
 def test_without_a_common_measure_or_second_group_nothing_is_claimed() -> None:
     values = np.linspace(0, 1, 10)
     models = {"a": measured(values), "b": measured(values)}
-    assert compare_maps(models, [("a", "b")], "insertion_blurred") == []
+    assert compare_maps(models, [("a", "b")], "iou_best") == []
     one = np.zeros(10, int)
     alone = {name: measured(values, groups=one) for name in "ab"}
     (pair,) = compare_maps(alone, [("a", "b")], "energy_inside")

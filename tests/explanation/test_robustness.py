@@ -105,6 +105,43 @@ def test_a_map_of_the_model_changes_and_a_map_of_the_image_does_not(
         np.testing.assert_allclose(likeness, 1)
 
 
+def test_chance_of_one_draw_does_not_decide(classifier: Classifier, images: Tensor) -> None:
+    alone = [
+        np.abs(rank_correlation(of_the_model(classifier, images), of_the_model(last, images)))
+        for seed in range(3)
+        for last in [list(randomised(classifier, seed))[-1][1]]
+    ]
+    assert not np.allclose(alone[0], alone[1])
+    found = cascade(of_the_model, classifier, images, draws=3)
+    np.testing.assert_allclose(found["conv1"], np.mean(alone, axis=0), rtol=1e-5)
+
+
+def test_a_map_that_vanishes_or_turns_is_told_and_an_empty_one_is_not(
+    classifier: Classifier, images: Tensor
+) -> None:
+    def vanishing(model: Classifier, given: Tensor) -> Tensor:
+        return given if model is classifier else torch.zeros_like(given)
+
+    def turning(model: Classifier, given: Tensor) -> Tensor:
+        return given if model is classifier else 1 - given
+
+    assert (cascade(vanishing, classifier, images, draws=1)["head"] == 0).all()
+    np.testing.assert_allclose(cascade(turning, classifier, images, draws=1)["head"], 1)
+    empty = cascade(lambda model, given: torch.zeros_like(given), classifier, images, draws=1)
+    assert np.isnan(empty["head"]).all()
+
+
+def test_nothing_that_was_trained_is_left_in_blocks_with_parameters_of_their_own() -> None:
+    encoder = build_encoder("test_convnext", image_size=SIZE, seed=0)
+    trained = Classifier(encoder, nn.Linear(encoder.dim, 3), ("a", "b", "c"), {}).eval()
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.fill_(0.125)
+    *_, (_, copy) = randomised(trained)
+    left = [n for n, p in copy.named_parameters() if (p == 0.125).all()]
+    assert left == []
+
+
 def test_rank_correlation_is_spearmans() -> None:
     one = torch.rand(3, 2, 8, 8)
     other = (torch.rand(3, 2, 8, 8) * 5).round()  # with ties

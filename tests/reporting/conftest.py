@@ -20,8 +20,8 @@ from brainssl.evaluation.metrics import evaluate, per_class
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.projection import PROJECTIONS, Projections
 from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
-from brainssl.explanation.models import EXPLANATIONS, FOLDER, INDEX
 from brainssl.explanation.scorecard import LOCALISATION, MEASURES
+from brainssl.explanation.side_by_side import EXPLANATIONS, FOLDER, INDEX, MAPS_FILE
 from brainssl.sections import EvaluationSettings
 
 CLASSES = [
@@ -321,13 +321,13 @@ def _explained(
     rng: np.random.Generator, folder: Path, arms: Sequence[tuple[str, str]], protocol: str
 ) -> None:
     """Write explanations of eight test images, in two of which no lesion is known."""
-    steps = []
+    steps: list[dict[str, str]] = []
     names = [f"image-{i}" for i in range(SIZES["train"] + SIZES["val"], sum(SIZES.values()), 15)]
     kinds = ("gradcam", "gradcampp", "eigencam")
     keys = {"image_id": names, "group": [int(n.partition("-")[2]) // 3 for n in names]}
     for method, stage in arms:
         step = f"{method if method == stage else f'{stage}-{method}'}-{protocol}-f1-s0"
-        steps.append(step)
+        steps.append({"step": step, "method": method, "stage": stage})
         home = folder / FOLDER / step
         (home / "overlays").mkdir(parents=True)
         frames = []
@@ -343,7 +343,6 @@ def _explained(
                 pixels = rng.integers(0, 255, (48, 48, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(home / "overlays" / f"{name}-{kind}.png")
         facts = {
-            "classifier": {"method": method, "stage": stage},
             "images": len(names),
             "groups": len(set(keys["group"])),
             "with_lesion": len(names) - 2,
@@ -351,10 +350,15 @@ def _explained(
             "grid": [3, 3],
             "empty": dict.fromkeys(kinds, 0.125),
             "cascade": {kind: {"head": 0.8, "layer4": 0.1} for kind in kinds},
+            "made_from": {"slices": "digest"},
         }
+        raw = {f"{kind}_raw": np.full((len(names), 3, 3), 2.0) for kind in kinds}
+        raw["eigencam_raw"] *= 0
+        np.savez(home / MAPS_FILE, image_ids=np.array(names), **raw)
         (home / EXPLANATIONS).write_text(json.dumps(facts), encoding="utf-8")
-    index = {"protocol": protocol, "label_fraction": 1.0, "seed": 0, "steps": steps}
-    (folder / FOLDER / INDEX).write_text(json.dumps(index | {"left_out": []}), encoding="utf-8")
+    index = {"protocol": protocol, "label_fraction": 1.0, "seed": 0, "slices": "digest"}
+    index |= {"steps": steps, "left_out": []}
+    (folder / FOLDER / INDEX).write_text(json.dumps(index), encoding="utf-8")
 
 
 def _mapped(

@@ -44,18 +44,34 @@ def test_who_beats_both_maps_that_know_nothing_is_named(study: Study) -> None:
 
 
 def test_pairs_that_differ_are_said_with_their_sign(study: Study) -> None:
-    pairs = study.analysis["explanations"]["comparisons"]
-    sure = [p for p in pairs if p["metric"] == "energy_inside" and p["p_holm"] < 0.05]
-    assert sure
-    said = " ".join(paragraphs(study))
-    assert f"{len(sure)} of 5 pairs of models" in said
-    for pair in sure:
-        size = f"{100 * abs(pair['difference']):.1f} points more than"
-        assert size in said
-        low, high = sorted(abs(100 * limit) for limit in pair["interval"])
-        assert f"95 % interval {low:.1f}–{high:.1f}" in said
-    turned = [p | {"difference": -p["difference"], "interval": None} for p in pairs]
-    assert " ".join(paragraphs(changed(study, comparisons=turned))) != said
+    pair = {
+        "first": {"method": "simclr", "stage": "finetune"},
+        "second": {"method": "supervised", "stage": "supervised"},
+        "metric": "energy_inside",
+        "difference": 0.24,
+        "interval": [0.12, 0.38],
+        "p_value": 0.001,
+        "p_holm": 0.004,
+    }
+    chance = pair | {"difference": 0.01, "interval": [-0.1, 0.1], "p_holm": 0.9}
+    said = paragraphs(changed(study, comparisons=[pair, chance]))
+    assert (
+        "Compared in pairs on the same slices, 1 of 2 pairs of models differs in Grad-CAM’s energy "
+        "inside after correction (Holm, p < 0.05)." in said
+    )
+    assert (
+        "SimCLR, fine-tuned: 24.0 points more than supervised baseline, 95 % interval 12.0–38.0."
+        in said
+    )
+    turned = pair | {"difference": -0.24, "interval": [-0.38, -0.12]}
+    assert (
+        "Supervised baseline: 24.0 points more than SimCLR, fine-tuned, 95 % interval 12.0–38.0."
+        in paragraphs(changed(study, comparisons=[turned]))
+    )
+    untested = pair | {"interval": None, "p_value": None, "p_holm": None}
+    assert not any(
+        "in pairs" in text for text in paragraphs(changed(study, comparisons=[untested]))
+    )
 
 
 def test_the_table_holds_every_model_and_the_blind_maps_once(study: Study) -> None:
@@ -91,7 +107,9 @@ def test_two_slices_show_the_maps_of_every_model(study: Study) -> None:
     best, least = (block.caption for block in strips[1:])
     assert best.startswith("The slice that the models know best")
     assert least.startswith("The slice that the models know least")
-    assert strips[1].pictures[0].caption.startswith("SimCLR, linear probe: named ")
+    (first, *_) = (picture.caption for picture in strips[1].pictures)
+    assert first.startswith("SimCLR, linear probe: named ")
+    assert "Grad-CAM peak 2, Grad-CAM++ peak 2, Eigen-CAM no positive evidence." in first
 
 
 def test_without_known_lesions_the_pixels_decide(study: Study) -> None:
@@ -101,7 +119,7 @@ def test_without_known_lesions_the_pixels_decide(study: Study) -> None:
         for model in study.analysis["explanations"]["models"]
     ]
     said = " ".join(paragraphs(changed(study, models=models)))
-    assert "Where the lesions are is not known. Of 5 models" in said
+    assert "No lesion is known in these slices. Of 5 models" in said
     assert "on the lesion" not in said
 
 
@@ -115,7 +133,10 @@ def test_maps_with_few_places_and_unmoved_ones_are_told(study: Study) -> None:
                 score["mean"] = 0.9 if score["map"] == "eigencam" else 0.1
     said = " ".join(paragraphs(changed(study, models=models)))
     assert "places only" not in said
-    assert "Eigen-CAM stays alike when all weights are random" in said
+    assert (
+        "Eigen-CAM stays alike when all weights are random: rank correlation 0.900 in the mean "
+        "over the models (0.900 to 0.900)." in said
+    )
     assert "Grad-CAM stays alike" not in said
 
 

@@ -71,7 +71,7 @@ def test_maps_that_stay_with_random_weights_are_told() -> None:
 
 
 def test_without_lesions_it_says_that_nothing_is_known() -> None:
-    assert "Where the lesions are is not known" in verdict(FOUND[3:])[0]
+    assert "No lesion is known in these slices" in verdict(FOUND[3:])[0]
 
 
 def test_one_group_has_a_difference_without_interval() -> None:

@@ -9,6 +9,7 @@ from jaxtyping import Int64, UInt8
 
 from brainssl.data.store import ImageStore, write_store
 
+COPY = "augmented copy"  # the flag of what is no image of the source
 _BATCH = 256
 
 Augment = Callable[
@@ -43,7 +44,7 @@ def balance(
     rows = originals.iloc[copies].reset_index(drop=True)
     number = rows.groupby("image_id").cumcount() + 1
     rows["image_id"] = rows["image_id"] + "+" + number.astype(str)
-    rows["flags"] = rows["flags"].map(lambda flags: f"{flags};augmented copy".strip(";"))
+    rows["flags"] = rows["flags"].map(lambda flags: f"{flags};{COPY}".strip(";"))
     manifest = pd.concat([originals, rows], ignore_index=True)
 
     def pixels() -> Iterator[UInt8[np.ndarray, "size size"]]:

@@ -42,7 +42,7 @@ class Data:
         rows["train"] = label_subset(self.store.manifest, self.split, fraction, seed=seed)
         return rows
 
-    def some(self, part: str, most: int, seed: int) -> Indices:
+    def sample(self, part: str, most: int, seed: int) -> Indices:
         """Return ascending rows of at most so many images of a part, from all groups in turn."""
         rows = self.split.indices(self.store.manifest, part)
         # Groups stand class by class in a store: in that order the first are of few classes.

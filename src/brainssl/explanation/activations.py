@@ -57,7 +57,7 @@ def activations(
     Raises:
         BrainsslError: the layer does not exist, or gives no feature map with height and width.
     """
-    training = classifier.training
+    modes = {module: module.training for module in classifier.modules()}
     classifier.eval()
     try:
         off = torch.autocast(images.device.type, enabled=False)
@@ -67,7 +67,8 @@ def activations(
                 return _at_the_end(classifier, own, targets)
             return _within(classifier, own, targets, layer)
     finally:
-        classifier.train(training)
+        for module, training in modes.items():
+            module.training = training
 
 
 def _at_the_end(
@@ -109,7 +110,7 @@ def _within(
         values = _spatial(output, f"layer {layer}").clone().requires_grad_()
         seen.append(values)
         torch.set_grad_enabled(True)  # until the block of the caller ends
-        return values
+        return values.clone()  # what follows may change it in place, which a leaf does not allow
 
     hook = module.register_forward_hook(begin)
     try:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from brainssl.evaluation.comparison import Comparison, enough_draws, holm, two_sided
 from brainssl.evaluation.intervals import percentile_intervals
-from brainssl.explanation.scorecard import resampled_means
+from brainssl.explanation.scorecard import LOCALISATION, RANDOM, resampled_means
 
 COMPARED_MAP = "gradcam"  # of the class that is named, as Eigen-CAM is not
 
@@ -22,6 +22,9 @@ def compare_maps(
     seed: int = 0,
 ) -> list[Comparison]:
     """Compare Grad-CAM of models by a measure: paired cluster bootstrap, Holm over the pairs.
+
+    Where a map lies is compared as it is. What pixels do to a probability depends on how sure a
+    model is of anything; there each model's Grad-CAM counts by what it has over the random map.
 
     Args:
         models: of each the measures of its maps, a row a slice and map, see
@@ -41,9 +44,10 @@ def compare_maps(
         for pair in pairs
         if len(difference := (values[pair[0]] - values[pair[1]]).dropna())
     }
-    number = enough_draws(draws, len(differences))
-    drawn = [resampled_means(difference, number, seed) for difference in differences.values()]
-    p_values = [two_sided(means) for means in drawn]
+    enough = enough_draws(draws, len(differences))
+    drawn = [resampled_means(difference, enough, seed) for difference in differences.values()]
+    groups = [own.index.get_level_values("group").nunique() for own in differences.values()]
+    p_values = [two_sided(means, number) for means, number in zip(drawn, groups, strict=True)]
     found = []
     for (pair, difference), means, p, corrected in zip(
         differences.items(), drawn, p_values, holm(p_values), strict=True
@@ -56,5 +60,12 @@ def compare_maps(
 
 def _measured(frame: pd.DataFrame, measure: str) -> pd.Series:
     """Return the measure of Grad-CAM by group and slice; nothing where it was not measured."""
-    own = frame[frame["map"] == COMPARED_MAP].set_index(["group", "image_id"])
-    return own[measure] if measure in own else pd.Series(np.nan, own.index)
+    by_map = {
+        kind: own.set_index(["group", "image_id"])
+        for kind, own in frame.groupby("map")
+        if kind in (COMPARED_MAP, RANDOM)
+    }
+    values = by_map[COMPARED_MAP]
+    if measure not in values:
+        return pd.Series(np.nan, values.index)
+    return values[measure] - (0 if measure in LOCALISATION else by_map[RANDOM][measure])

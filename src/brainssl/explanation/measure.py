@@ -57,7 +57,7 @@ class Explained:
         logits: of all classes.
         maps: by kind, from 0 to 1, of the class that was predicted.
         peaks: by kind, the largest value of each raw map; 0 says that there is no evidence.
-        grid: rows and columns of the raw maps.
+        raw: by kind, as they come from the layer.
         measures: one row a slice and kind of map, those that know nothing included: `image_id`,
             `group`, `map`, and a column a measure of `brainssl.explanation.scorecard.MEASURES`.
         cascade: one row a slice, kind of map and block of weights: `image_id`, `group`, `map`,
@@ -67,9 +67,15 @@ class Explained:
     logits: Float32[np.ndarray, "n classes"]
     maps: dict[str, Float32[np.ndarray, "n size size"]]
     peaks: dict[str, Float32[np.ndarray, " n"]]
-    grid: tuple[int, int]
+    raw: dict[str, Float32[np.ndarray, "n rows columns"]]
     measures: pd.DataFrame
     cascade: pd.DataFrame
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the raw maps."""
+        _, rows, columns = next(iter(self.raw.values())).shape
+        return rows, columns
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ def explain(
         np.concatenate([part.logits for part in parts]),
         {kind: np.concatenate([part.maps[kind] for part in parts]) for kind in how.kinds},
         {kind: np.concatenate([part.peaks[kind] for part in parts]) for kind in how.kinds},
-        parts[0].grid,
+        {kind: np.concatenate([part.raw[kind] for part in parts]) for kind in how.kinds},
         pd.concat([part.measures for part in parts], ignore_index=True),
         pd.concat([part.cascade for part in parts], ignore_index=True),
     )
@@ -133,7 +139,8 @@ def _explain(classifier: Classifier, cases: Cases, how: How, first: int) -> Expl
     size = images.shape[-1]
     of = activations(classifier, images, layer=how.layer)
     targets = of.targets[:, 0]
-    found = {kind: at_image_size(MAPS[kind](of), size) for kind in how.kinds}
+    raw = {kind: MAPS[kind](of) for kind in how.kinds}
+    found = {kind: at_image_size(own, size) for kind, own in raw.items()}
     maps = {kind: saliency.maps[:, 0] for kind, saliency in found.items()}
     blind = {
         RANDOM: torch.from_numpy(random_maps(len(cases), size, seed=first)).to(device),
@@ -163,7 +170,7 @@ def _explain(classifier: Classifier, cases: Cases, how: How, first: int) -> Expl
         of.logits.cpu().numpy(),
         {kind: own.cpu().numpy() for kind, own in maps.items()},
         {kind: saliency.peaks[:, 0].cpu().numpy() for kind, saliency in found.items()},
-        (of.features.shape[2], of.features.shape[3]),
+        {kind: own[:, 0].cpu().numpy() for kind, own in raw.items()},
         pd.concat(measures),
         pd.concat(fading),
     )

@@ -10,6 +10,7 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from brainssl.classifier import Classifier
+from brainssl.encoders import build_encoder
 
 # Makes maps of several kinds, of classes that do not depend on what the network now says.
 Mapper = Callable[
@@ -18,6 +19,7 @@ Mapper = Callable[
 
 RADIUS = 0.02  # of 1: about five grey values of 255
 CHANGES = 5
+DRAWS = 3  # of random weights
 
 
 def sensitivity(
@@ -60,6 +62,9 @@ def sensitivity(
 def randomised(classifier: Classifier, seed: int = 0) -> Iterator[tuple[str, Classifier]]:
     """Yield copies whose weights are drawn anew from the head down, one block more each time.
 
+    Each layer is drawn as PyTorch first does; parameters of no layer, such as the scales of
+    ConvNeXt's blocks, become those of a fresh encoder.
+
     Source: Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, section 3.
 
     Yields:
@@ -67,12 +72,18 @@ def randomised(classifier: Classifier, seed: int = 0) -> Iterator[tuple[str, Cla
         copy each time, with more of it random.
     """
     copy = deepcopy(classifier).eval()
+    encoder = classifier.encoder
+    fresh = build_encoder(encoder.name, image_size=encoder.image_size, seed=seed).network
     blocks = [("head", copy.head), *reversed(list(copy.encoder.network.named_children()))]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for name, block in blocks:
-            if _draw_anew(block):
-                yield name, copy
+            if not any(True for _ in block.parameters()):
+                continue
+            if name != "head":
+                block.load_state_dict(fresh.get_submodule(name).state_dict())
+            _draw_layers(block)
+            yield name, copy
 
 
 def cascade(
@@ -80,18 +91,25 @@ def cascade(
     classifier: Classifier,
     images: Float32[Tensor, "n 1 size size"],
     *,
-    seed: int = 0,
+    draws: int = DRAWS,
 ) -> dict[str, Float64[np.ndarray, "n kinds"]]:
     """Return how alike each map stays while weights are drawn anew, by the last block drawn.
 
-    Likeness is Spearman's rank correlation of the pixels; not a number where a map is constant. A
-    map that stays alike when nothing of the training is left explains the image, not the model.
+    Likeness is the absolute value of Spearman's rank correlation of the pixels, in the mean over
+    several draws of the weights: with a single one chance decides, and a map turned into its
+    negative shows the same places. It is 0 where a map vanishes, and not a number where it was
+    empty or constant from the beginning. A map that stays alike when nothing of the training is
+    left explains the image, not the model.
     """
     before = mapper(classifier, images)
-    return {
-        name: rank_correlation(before, mapper(copy, images))
-        for name, copy in randomised(classifier, seed)
-    }
+    found: dict[str, list[Float64[np.ndarray, "n kinds"]]] = {}
+    for seed in range(draws):
+        for name, copy in randomised(classifier, seed):
+            likeness = np.abs(rank_correlation(before, mapper(copy, images)))
+            found.setdefault(name, []).append(np.nan_to_num(likeness, nan=0.0))
+    flat = before.flatten(2)
+    constant = (flat.amax(2) == flat.amin(2)).cpu().numpy()
+    return {name: np.where(constant, np.nan, np.mean(own, axis=0)) for name, own in found.items()}
 
 
 def rank_correlation(
@@ -108,12 +126,8 @@ def rank_correlation(
     return likeness
 
 
-def _draw_anew(block: nn.Module) -> bool:
-    """Draw every layer's weights as PyTorch first does; False if there are none."""
-    drawn = False
+def _draw_layers(block: nn.Module) -> None:
     for module in block.modules():
         reset = getattr(module, "reset_parameters", None)
         if reset and any(True for _ in module.parameters(recurse=False)):
             reset()
-            drawn = True
-    return drawn

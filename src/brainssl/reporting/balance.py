@@ -2,11 +2,10 @@
 
 import pandas as pd
 
+from brainssl.data.balance import COPY
 from brainssl.reporting.results import Study
 from brainssl.reporting.tables import Cell, Line, Table
 from brainssl.reporting.wording import count
-
-_COPY = "augmented copy"  # as `brainssl.data.balance` marks it among the flags
 
 
 def balance_table(study: Study) -> Table | None:
@@ -17,7 +16,7 @@ def balance_table(study: Study) -> Table | None:
         )
     except (OSError, ValueError):
         return None
-    copies = manifest["flags"].str.split(";").map(lambda flags: _COPY in flags)
+    copies = manifest["flags"].str.split(";").map(lambda flags: COPY in flags)
     before, after = (
         frame["label"].value_counts() for frame in (manifest[~copies], manifest[["label"]])
     )

@@ -10,12 +10,21 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from brainssl.evaluation.predictions import Predictions
-from brainssl.reporting.blocks import Block, Strips
+from brainssl.explanation.overlay import scale_text
+from brainssl.explanation.side_by_side import FOLDER, MAPS_FILE
+from brainssl.reporting.blocks import Block, Prose, Strips
 from brainssl.reporting.map_strips import map_strip, scale_strip
 from brainssl.reporting.pictures import Picture, read_images
 from brainssl.reporting.results import Study, arm_title
 from brainssl.reporting.scorecards import BLIND, MAP_TITLES
 from brainssl.reporting.wording import join, percent
+
+_HOW = (
+    "Two of the slices. The maps are of the class that each model names; colour comes as a map "
+    "grows, from 0 to its peak, which stands below, and leaves the grey values where the map is 0. "
+    "A white line is the outline of a lesion."
+)
+_CLASSLESS = " Eigen-CAM shows what is strongest in the layer and knows no class."
 
 
 def slice_strips(study: Study, models: Sequence[Mapping[str, Any]]) -> list[Block]:
@@ -43,17 +52,15 @@ def slice_strips(study: Study, models: Sequence[Mapping[str, Any]]) -> list[Bloc
         if pictures := tuple(strip for strip in strips if strip is not None):
             label = said[str(models[0]["step"])]["label"][image]
             start = "" if own is None else "as it is, then "
-            caption = (
-                f"The slice that the models know {what}, {label}: {start}{titles} of the class "
-                "that is named."
-            )
+            caption = f"The slice that the models know {what}, {label}: {start}{titles}."
             blocks.append(Strips(caption, pictures))
-    return [Strips("", (scale_strip(),)), *blocks] if blocks else []
+    how = Prose((_HOW + _CLASSLESS * ("eigencam" in kinds),))
+    return [how, Strips("", (scale_strip(),)), *blocks] if blocks else []
 
 
 def folder_of(model: Mapping[str, Any]) -> str:
     """Return the folder of a model's explanations within the study."""
-    return f"explanations/{str(model['step']).removeprefix('steps/')}"
+    return f"{FOLDER}/{str(model['step']).removeprefix('steps/')}"
 
 
 def _said(study: Study, model: Mapping[str, Any]) -> pd.DataFrame | None:
@@ -99,9 +106,24 @@ def _strip(
     tiles = maps if own is None else [own, *maps]
     title = arm_title(str(model["method"]), str(model["stage"]))
     frame = said[str(model["step"])]
-    caption = f"{title}: named {frame['named'][image]}, {percent(float(frame['sure'][image]))} %."
+    peaks = [
+        f"{MAP_TITLES.get(kind, kind)} {scale_text(peak)}"
+        for kind, peak in _peaks(study.folder / folder_of(model), image, kinds).items()
+    ]
+    named = f"{title}: named {frame['named'][image]}, {percent(float(frame['sure'][image]))} %"
+    caption = ". ".join([named, *([", ".join(peaks)] * bool(peaks))]) + "."
     titles = join([MAP_TITLES.get(kind, kind) for kind in kinds])
     return map_strip(tiles, len(tiles), f"{titles} of {title}", caption)
+
+
+def _peaks(folder: Path, image: str, kinds: Sequence[str]) -> dict[str, float]:
+    """Return the largest value of each raw map of a slice; nothing without the file of maps."""
+    try:
+        with np.load(folder / MAPS_FILE, allow_pickle=False) as maps:
+            (place,) = np.flatnonzero(maps["image_ids"] == image)
+            return {kind: float(maps[f"{kind}_raw"][place].max()) for kind in kinds}
+    except (OSError, ValueError, KeyError):
+        return {}
 
 
 def _pixels(path: Path) -> UInt8[np.ndarray, "h w 3"]:

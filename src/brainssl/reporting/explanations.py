@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from brainssl.explanation.comparison import COMPARED_MAP
+from brainssl.explanation.scorecard import LOCALISATION
 from brainssl.reporting.blocks import Block, Facts, Fold, Prose, Section
 from brainssl.reporting.comparisons import LEVEL
 from brainssl.reporting.explained_slices import folder_of, slice_strips
@@ -21,7 +23,6 @@ from brainssl.reporting.wording import Metric, counted, fraction_title, join
 
 _TITLE = "Where the models look"
 _METRIC = {metric.name: metric for metric in MEASURES}
-_SHOWN_MAP = "gradcam"
 _MOST_SENTENCES = 4
 # What each measure that decides is about, in words that end a sentence.
 _DECIDING = {
@@ -30,9 +31,10 @@ _DECIDING = {
 }
 
 _HOW = (
-    "A saliency map of any network looks convincing. Here each model is explained on the same "
-    "test slices, its maps are measured, and each measure stands beside that of two maps that "
-    "know nothing: a smooth random one, and a blob in the centre, where heads are."
+    "A saliency map of any network looks convincing. Here each model is explained on the same test "
+    "slices, and its maps are measured: whether they lie on lesions, whether the pixels that they "
+    "name count for the model, and whether they change with random weights. Beside them stand two "
+    "maps that know nothing: a smooth random one, and a blob in the centre, where heads are."
 )
 
 
@@ -52,14 +54,11 @@ def explanation_section(study: Study) -> Section:
 
 def _findings(found: Mapping[str, Any]) -> list[str]:
     models = found["models"]
-    told = [
-        f"{_step_title(entry['step'])} is not explained: {entry['reason']}."
-        for entry in found["left_out"]
-    ]
+    told = [f"{_title(entry)} is not explained: {entry['reason']}." for entry in found["left_out"]]
     if not models:
         return told
     deciding = next(
-        name for name in _DECIDING if any(_score(model, _SHOWN_MAP, name) for model in models)
+        name for name in _DECIDING if any(_score(model, COMPARED_MAP, name) for model in models)
     )
     told.append(_against_blind(models, deciding))
     pairs = [pair for pair in found["comparisons"] if pair["metric"] == deciding]
@@ -72,16 +71,17 @@ def _against_blind(models: Sequence[Mapping[str, Any]], measure: str) -> str:
     """Say whose map beats both of those that know nothing."""
     better = [_title(model) for model in models if _beats_blind(model, measure)]
     names = join([f"the {MAP_TITLES[kind].lower()}" for kind in BLIND])
-    located = measure == "energy_inside"
-    start = "" if located else "Where the lesions are is not known. "
-    what = f"{start}Of {counted(len(models), 'model')}, {len(better) or 'none'}"
-    tail = "each 95 % interval of the difference is above 0"
-    told = f"{what} {_DECIDING[measure]} both {names}, so that {tail}"
+    start = "" if measure in LOCALISATION else "No lesion is known in these slices. "
+    told = (
+        f"{start}Of {counted(len(models), 'model')}, {len(better) or 'none'} {_DECIDING[measure]} "
+        f"both {names}, so that the 95 % intervals of both differences, not corrected for the "
+        "number of models, are above 0"
+    )
     return f"{told}: {join(better)}." if better else f"{told}."
 
 
 def _beats_blind(model: Mapping[str, Any], measure: str) -> bool:
-    score = _score(model, _SHOWN_MAP, measure)
+    score = _score(model, COMPARED_MAP, measure)
     if score is None:
         return False
     limits = [interval((score["over"].get(kind) or {}).get("interval")) for kind in BLIND]
@@ -90,15 +90,16 @@ def _beats_blind(model: Mapping[str, Any], measure: str) -> bool:
 
 def _between(pairs: Sequence[Mapping[str, Any]], metric: Metric) -> list[str]:
     """Say which models differ in it after correction."""
-    if not pairs:
+    tested = [pair for pair in pairs if pair["p_holm"] is not None]
+    if not tested:
         return []
-    sure = [p for p in pairs if p["p_holm"] is not None and p["p_holm"] < LEVEL]
+    sure = [pair for pair in tested if pair["p_holm"] < LEVEL]
+    over = "" if metric.name in LOCALISATION else " over the random map"
     told = [
         f"Compared in pairs on the same slices, {len(sure) or 'none'} of "
-        f"{counted(len(pairs), 'pair')} of models {'differs' if len(sure) == 1 else 'differ'} in "
-        f"Grad-CAM’s {metric.title[0].lower()}{metric.title[1:]} after correction (Holm, "
-        f"p < {LEVEL:g}). The pairs are the linear probe and the fine-tuned model of each method, "
-        "and the fine-tuned and supervised models among each other."
+        f"{counted(len(tested), 'pair')} of models {'differs' if len(sure) == 1 else 'differ'} in "
+        f"Grad-CAM’s {metric.title[0].lower()}{metric.title[1:]}{over} after correction (Holm, "
+        f"p < {LEVEL:g})."
     ]
     for pair in sorted(sure, key=lambda p: -abs(p["difference"]))[:_MOST_SENTENCES]:
         first, second = (arm_title(**pair[side]) for side in ("first", "second"))
@@ -126,12 +127,12 @@ def _unmoved(models: Sequence[Mapping[str, Any]]) -> list[str]:
     for kind in _kinds(models):
         scores = [_score(model, kind, "randomised") for model in models]
         values = [score["mean"] for score in scores if score is not None]
-        if values and sum(values) / len(values) > ALIKE:
+        if values and (mean := sum(values) / len(values)) > ALIKE:
             lowest, highest = (_METRIC["randomised"].number(f(values)) for f in (min, max))
             told.append(
-                f"{MAP_TITLES.get(kind, kind)} stays alike when all weights are random (rank "
-                f"correlation {lowest} to {highest} over the models): it shows the slice more than "
-                "what was learnt."
+                f"{MAP_TITLES.get(kind, kind)} stays alike when all weights are random: rank "
+                f"correlation {_METRIC['randomised'].number(mean)} in the mean over the models "
+                f"({lowest} to {highest}). It shows the slice more than what was learnt."
             )
     return told
 
@@ -139,11 +140,11 @@ def _unmoved(models: Sequence[Mapping[str, Any]]) -> list[str]:
 def _table(found: Mapping[str, Any]) -> Table:
     """Return Grad-CAM of each model, and below what maps that know nothing have on lesions."""
     models = found["models"]
-    shown = {_title(m): [s for s in m["scores"] if s["map"] == _SHOWN_MAP] for m in models}
+    shown = {_title(m): [s for s in m["scores"] if s["map"] == COMPARED_MAP] for m in models}
     blind = [
         score
         for score in models[0]["scores"]
-        if score["map"] in BLIND and score["measure"] in _LOCATED
+        if score["map"] in BLIND and score["measure"] in LOCALISATION
     ]
     if blind:
         shown["Whatever the model"] = blind
@@ -178,13 +179,10 @@ def _on(found: Mapping[str, Any]) -> str:
 
 def _where(models: Sequence[Mapping[str, Any]]) -> str:
     return (
-        "Every slice with its maps and the training slices most like it stands in each model’s "
-        "gallery beside this page, with the maps as files: "
+        "Each model has a gallery beside this page, of slices that it knew, missed or doubted, "
+        "with the training slices most like them, and the maps of every slice as files: "
         f"{folder_of(models[0])}/explanations.html and so on."
     )
-
-
-_LOCATED = frozenset({"pointing", "energy_inside", "iou_best", "iou_half"})
 
 
 def _score(model: Mapping[str, Any], kind: str, measure: str) -> Mapping[str, Any] | None:
@@ -201,8 +199,3 @@ def _kinds(models: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _title(model: Mapping[str, Any]) -> str:
     return arm_title(str(model["method"]), str(model["stage"]))
-
-
-def _step_title(step: str) -> str:
-    stage, _, rest = step.partition("-")
-    return arm_title(stage if stage == "supervised" else rest.partition("-")[0], stage)

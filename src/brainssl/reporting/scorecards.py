@@ -83,7 +83,7 @@ def verdict(scores: Sequence[Score]) -> list[str]:
         ]
     else:
         told.append(
-            "Where the lesions are is not known, so that nothing says whether the maps lie on them."
+            "No lesion is known in these slices, so that nothing says whether the maps lie on it."
         )
     told += [
         _judged(kind, found, _WHETHER[0], _COUNTS)

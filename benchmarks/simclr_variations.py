@@ -82,6 +82,8 @@ def main() -> None:
     )
     parser.add_argument("--set", action="append", default=[], help="a setting, as in brainssl")
     arguments = parser.parse_args()
+    if not arguments.out.suffix:
+        parser.error("--out is a file such as variations.json: its stem names the folder beside it")
     names = ["base", *(name for name in arguments.only.split(",") if name != "base")]
     if unknown := set(names) - set(VARIATIONS):
         parser.error(f"no variation {', '.join(unknown)}: choose of {', '.join(VARIATIONS)}")

@@ -75,7 +75,7 @@ def analysis(study: tuple[Path, list[dict[str, Any]]]) -> dict[str, Any]:
     folder, rows = study
     told: list[tuple[int, int]] = []
     found = analyse(folder, rows, FEW, lambda *progress: told.append(progress))
-    assert told[-1] == (5, 5)
+    assert told[-1] == (6, 6)
     json.dumps(found, allow_nan=False)
     return found
 

@@ -259,7 +259,10 @@ def _planes(folder: Path) -> dict[str, str]:
     """Return the plane of each image of the study's stores, as far as known."""
     planes: dict[str, str] = {}
     for file in sorted(folder.glob("store*/manifest.parquet")):
-        manifest = pd.read_parquet(file)
+        try:
+            manifest = pd.read_parquet(file)
+        except (OSError, ValueError):  # predictions alone are enough for everything else
+            continue
         if "plane" in manifest:  # older stores have no such column
             known = manifest.dropna(subset="plane")
             planes |= dict(zip(known["image_id"], known["plane"], strict=True))

@@ -78,8 +78,11 @@ def identity(plan: Plan) -> dict[str, Any]:
 def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Name what differs between two identities, settings by their keys."""
     names = [name for name in ("source", "labels", "seed") if one.get(name) != other[name]]
-    # Keys of both: what a method had of its own and has no more is missing from the other.
+    # Keys of both: what a method had of its own and has no more is missing from the other. What
+    # an older version did not know yet was as it is by default.
     held, asked = dict(flat(one.get("settings", {}))), dict(flat(other["settings"]))
+    defaults = dict(flat(Settings().written()))
+    held |= {key: defaults[key] for key in asked.keys() & defaults.keys() if key not in held}
     absent = object()
     differ = [key for key in held | asked if held.get(key, absent) != asked.get(key, absent)]
     return names + differ

@@ -40,6 +40,23 @@ OTHER = {
 MAIN = ("accuracy", "balanced_accuracy", "f1_macro", "auroc_macro")
 BY_CLASS = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
 BY_CLASS_OTHER = {"auroc": "AUROC", "average_precision": "Average precision"}
+MAPS = {
+    "gradcam": "Grad-CAM",
+    "gradcampp": "Grad-CAM++",
+    "eigencam": "Eigen-CAM",
+    "random": "Random map",
+    "centre": "Blob in the centre",
+}
+LOCATED_PERCENT = {"pointing": "Pointing game", "energy_inside": "Energy inside"}
+LOCATED = {"iou_best": "IoU, best", "iou_half": "IoU, half"}
+PIXELS = {
+    "insertion_blurred": "Insertion",
+    "deletion_blurred": "Deletion",
+    "insertion_mean": "Insertion, mean",
+    "deletion_mean": "Deletion, mean",
+    "sensitivity": "Sensitivity",
+    "randomised": "Random weights",
+}
 METHODS = {"simclr": "SimCLR", "byol": "BYOL", "untrained": "Untrained encoder"}
 STAGES = {"linear": "linear probe", "finetune": "fine-tuned"}
 
@@ -314,6 +331,7 @@ def _analysis_tables(results: Raw) -> Iterator[tuple[str, Lines]]:
                 line = table.setdefault((one,), {one: ("·",)})
                 line[two] = (plus(sign * pair["difference"]), small)
     yield from differences.items()
+    yield from _explanation_tables(analysis["explanations"]["models"])
     models = {
         (title(row), str(row["seed"])): (row, analysis["models"][row["step"]])
         for row in rows
@@ -347,7 +365,7 @@ def _control(control: Raw, rows: Sequence[Raw]) -> dict[str, Cell]:
         "Random labels": (hundredths(control["accuracy"]),),
         "Guessing": (hundredths(control["guessing"]),),
         "Difference": (plus(control["difference"]), *under),
-        "Learnt?": ("yes: it leaks" if control["learnt"] else "no",),
+        "Learnt?": ("yes: it leaks" if control["learnt"] else "not shown",),
         "True labels, untrained encoder": (hundredths(statistics.fmean(untrained)),),
     }
 
@@ -403,6 +421,24 @@ def _class_coverage(sets: Raw) -> Lines:
     return lines
 
 
+def _explanation_tables(models: Sequence[Raw]) -> Iterator[tuple[str, Lines]]:
+    measures = {m: f"{head}, %" for m, head in LOCATED_PERCENT.items()} | LOCATED | PIXELS
+    complete: Lines = {}
+    for model in models:
+        for score in model["scores"]:
+            write = hundredths if score["measure"] in LOCATED_PERCENT else thousandths
+            line = complete.setdefault(
+                (title(model), MAPS[score["map"]]), dict.fromkeys(measures.values(), DASH)
+            )
+            line[measures[score["measure"]]] = scored(score["mean"], score["interval"], write)
+    yield "explanations-all", complete
+    short = {key: line for key, line in complete.items() if key[1] == "Grad-CAM"}
+    for blind in ("Random map", "Blob in the centre"):
+        line = complete[title(models[0]), blind]
+        short["Whatever the model", blind] = line | dict.fromkeys(PIXELS.values(), DASH)
+    yield "explanations-gradcam", short
+
+
 def _strange(novelty: Raw) -> dict[str, Cell]:
     cells = {}
     for score, head in (("msp", "Probability"), ("energy", "Energy")):
@@ -423,5 +459,6 @@ KINDS = {
         "calibration",
         "coverage",
         "novelty",
+        "explanations",
     ),
 }

@@ -14,7 +14,7 @@ from brainssl.reporting import render_report
 ELSEWHERE = {"pretraining", "settings", "published"}
 OF_ANALYSIS = {
     *("controls", "optimism", "differences", "factors", "planes"),
-    *("calibration", "coverage", "novelty"),
+    *("calibration", "coverage", "novelty", "explanations"),
 }
 
 

@@ -51,13 +51,38 @@ def test_the_finding_names_the_best_trained_model_and_what_the_controls_expose(
     text = protocol_finding(study)
     assert "SimCLR, fine-tuned scores 70.0 % under protocol “image” and 40.0 %" in text
     assert "+30.0 points (95 % interval 20.0–41.0), which is no skill." in text
-    assert "drawn at random are learnt: 46.3 % right, guessing 17.0 % under “image”" in text
+    assert (
+        "drawn at random are learnt: 46.3 % right, guessing 17.0 %, 95 % interval of the "
+        "difference 24.0–35.0 under “image”" in text
+    )
     assert (
         "A linear probe on an encoder that was never trained scores 90.0 % under “image” and 60.0 "
-        "% under “grouped”: what it gains there is recognition" in text
+        "% under “grouped”: it has learnt no features, and gains by images whose like" in text
     )
     assert text.index("SimCLR") < text.index("never trained") < text.index("drawn at random")
-    assert "were not learnt under “grouped” (15.2 % right, guessing 15.0 %)" in text
+    assert (
+        "Nothing shows that labels drawn at random were learnt under “grouped” (15.2 % right, "
+        "guessing 15.0 %, 95 % interval of the difference −2.0 to 3.0)" in text
+    )
+
+
+def test_what_could_not_be_tested_is_not_called_clean(study: Study) -> None:
+    untested = GROUPED | {"accuracy": 1.0, "guessing": 0.5, "interval": None, "learnt": False}
+    one = with_analysis(study, random_labels=[untested])
+    assert "drawn at random" not in protocol_finding(one)
+    (table,) = [
+        b for b in protocol_section(one).blocks if isinstance(b, Table) and b.name == "controls"
+    ]
+    assert table.lines[0].cells[3].text == "not tested"
+
+
+def test_an_untrained_encoder_that_loses_is_told_apart(study: Study) -> None:
+    lost = gap("untrained", "linear", 0.7, [-0.2, -0.05])
+    text = protocol_finding(with_analysis(study, optimism=[lost]))
+    assert "no sign of recognition" in text
+    assert "not told apart" not in text
+    untested = with_analysis(study, optimism=[lost | {"interval": None}])
+    assert "not told apart" not in protocol_finding(untested)
 
 
 def test_where_patients_are_not_known_nothing_is_promised(study: Study) -> None:
@@ -76,7 +101,7 @@ def test_an_untrained_encoder_that_gains_nothing_is_not_said_to_recognise(study:
     unsure = with_analysis(study, optimism=[gap("untrained", "linear", 0.3, [-0.1, 0.5])])
     text = protocol_finding(unsure)
     assert "60.0 % under “image” and 30.0 % under “grouped”, which are not told apart." in text
-    assert "recognition" not in text
+    assert "whose like" not in text
 
 
 def test_an_older_study_has_no_finding(study: Study) -> None:
@@ -97,7 +122,7 @@ def test_every_number_of_the_analysis_is_in_a_table(study: Study) -> None:
         "yes: it leaks",
     ]
     assert controls["image"][2].detail == "24.0–35.0"
-    assert [cell.text for cell in controls["grouped"][:4]] == ["15.2", "15.0", "+0.2", "no"]
+    assert [cell.text for cell in controls["grouped"][:4]] == ["15.2", "15.0", "+0.2", "not shown"]
     untrained = next(arm for arm in study.arms("image") if arm.method == "untrained")
     most = [a for a in study.arms("image") if a.method == "untrained"][-1]
     assert most.label_fraction > untrained.label_fraction

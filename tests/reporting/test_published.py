@@ -106,4 +106,4 @@ def test_a_study_without_these_methods_shows_what_was_published(
     for table, source in zip(tables_of(other).values(), before, strict=True):
         assert len(table.lines) == len(source["rows"])
     (prose,) = (b for b in published_section(read_study(other)).blocks if isinstance(b, Prose))
-    assert "difference of protocol" in prose.paragraphs[0]
+    assert "other images under another protocol" in prose.paragraphs[0]

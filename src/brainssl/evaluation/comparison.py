@@ -97,7 +97,10 @@ def compare_all(
             raise BrainsslError(f"models are compared by {', '.join(_METRICS)}, not by {metric}")
         place = _METRICS.index(metric)
         differences = [measured[a][:, place] - measured[b][:, place] for a, b in pairs]
-        p_values = [two_sided(difference[1:], drawn.shape[1]) for difference in differences]
+        p_values = [
+            two_sided(difference[1:], _differing_groups(models[a], models[b]))
+            for difference, (a, b) in zip(differences, pairs, strict=True)
+        ]
         for (a, b), difference, p, corrected in zip(
             pairs, differences, p_values, holm(p_values), strict=True
         ):
@@ -172,17 +175,27 @@ def _of_confusion(
     return np.stack([accuracy, recall.sum(1) / classes, f1.sum(1) / classes], axis=1)
 
 
-def two_sided(draws: Draws, groups: int) -> float:
+def two_sided(draws: Draws, differing: int) -> float:
     """Return twice the smaller share of draws on one side of 0; NaN without draws.
 
     Few groups can agree by chance, and a bootstrap of them does not know it: the p value is at
-    least that of a sign test in which all groups agree, 2 / 2^groups.
+    least that of a sign test in which all groups that differ agree, 2 / 2^n.
+
+    Args:
+        draws: of the difference.
+        differing: number of groups in which the two differ at all.
     """
     if len(draws) == 0:
         return math.nan
     below, above = (draws <= 0).sum(), (draws >= 0).sum()
     share = 2 * (1 + min(below, above)) / (1 + len(draws))
-    return float(min(1.0, max(share, 2.0 ** (1 - groups))))
+    return float(min(1.0, max(share, 2.0 ** (1 - differing))))
+
+
+def _differing_groups(one: Sequence[Predictions], other: Sequence[Predictions]) -> int:
+    """Return in how many groups the two name any image differently, in any pair of seeds."""
+    differ = np.any([(a.predicted != b.predicted) for a in one for b in other], axis=0)
+    return len(np.unique(one[0].groups[differ]))
 
 
 def _check_same_images(models: Mapping[str, Sequence[Predictions]]) -> None:

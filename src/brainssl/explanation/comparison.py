@@ -46,8 +46,11 @@ def compare_maps(
     }
     enough = enough_draws(draws, len(differences))
     drawn = [resampled_means(difference, enough, seed) for difference in differences.values()]
-    groups = [own.index.get_level_values("group").nunique() for own in differences.values()]
-    p_values = [two_sided(means, number) for means, number in zip(drawn, groups, strict=True)]
+    differing = [
+        int((difference.groupby(level="group").mean() != 0).sum())
+        for difference in differences.values()
+    ]
+    p_values = [two_sided(means, number) for means, number in zip(drawn, differing, strict=True)]
     found = []
     for (pair, difference), means, p, corrected in zip(
         differences.items(), drawn, p_values, holm(p_values), strict=True

@@ -12,10 +12,11 @@ def balance_table(study: Study) -> Table | None:
     """Return each class's images before and after balancing; None where nothing was balanced."""
     try:
         manifest = pd.read_parquet(
-            study.folder / "store-paper" / "manifest.parquet", columns=["label", "flags"]
+            study.folder / "store-paper" / "manifest.parquet", columns=["label", "flags", "given"]
         )
     except (OSError, ValueError):
         return None
+    manifest = manifest[manifest["given"].fillna("train") == "train"]
     copies = manifest["flags"].str.split(";").map(lambda flags: COPY in flags)
     before, after = (
         frame["label"].value_counts() for frame in (manifest[~copies], manifest[["label"]])
@@ -30,7 +31,7 @@ def balance_table(study: Study) -> Table | None:
         caption=(
             "Labelled images of each class before and after the study’s balancing: augmented "
             "copies bring every class to the size of the largest, before anything is split. "
-            "Images of a given test or validation set are not copied."
+            "Images of a test or validation set that the source gives are not among them."
         ),
         stub=("Class",),
         columns=("On disk", "After balancing"),

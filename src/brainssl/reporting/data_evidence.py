@@ -106,7 +106,8 @@ def _level(study: Study) -> str:
 def _leakage(study: Study) -> str:
     told = [
         f"{percent(c['accuracy'])} % under “{c['protocol']}” where guessing gives "
-        f"{percent(c['guessing'])} %, so they were {'learnt' if c['learnt'] else 'not learnt'}"
+        f"{percent(c['guessing'])} %, which {'shows' if c['learnt'] else 'does not show'} that "
+        "they were learnt"
         for c in study.analysis.get("random_labels") or ()
     ]
     if not told:

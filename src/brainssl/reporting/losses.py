@@ -43,9 +43,9 @@ def _without_curve(study: Study, found: Sequence[History]) -> tuple[str, ...]:
             "accuracy of the sentinel"
             + (", under “Did pretraining work?”." if watches(study) else ".")
         )
-    drawn = {history.training.folder.name for history in found}
-    probes = {row.step.rpartition("/")[2] for row in study.rows if row.stage == "linear"}
-    if probes - drawn:
+    probe = (study.facts.get("settings") or {}).get("probe") or {}
+    solved = probe.get("solver", "lbfgs") == "lbfgs"
+    if solved and any(row.stage == "linear" for row in study.rows):
         told.append(
             "Linear probes that are solved to their optimum (probe.solver lbfgs) have no epochs, "
             "and hence no curve."

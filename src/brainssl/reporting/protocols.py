@@ -43,7 +43,8 @@ def protocol_finding(study: Study) -> str:
     gaps = study.analysis.get("optimism") or ()
     sentences = [*_flattery(gaps), *_recognition(gaps)]
     learnt = [protocol for protocol, control in controls.items() if control["learnt"]]
-    clean = [protocol for protocol, control in controls.items() if not control["learnt"]]
+    tested = [name for name, control in controls.items() if interval(control["interval"])]
+    clean = [protocol for protocol in tested if protocol not in learnt]
     if learnt:
         told = join([f"{_right(controls[p])} under “{p}”" for p in learnt])
         sentences.append(
@@ -54,7 +55,7 @@ def protocol_finding(study: Study) -> str:
     if clean:
         told = join([f"“{p}” ({_right(controls[p])})" for p in clean])
         sentences.append(
-            f"Labels drawn at random were not learnt under {told}"
+            f"Nothing shows that labels drawn at random were learnt under {told}"
             + (
                 "."
                 if study.patients
@@ -83,7 +84,7 @@ def control_table(study: Study) -> Table:
                 signed(control["difference"]),
                 "" if limits is None else HEADLINE.range(limits),
             ),
-            Cell("yes: it leaks" if control["learnt"] else "no"),
+            Cell(_whether_learnt(control)),
             Cell(percent(untrained[-1].mean(HEADLINE.name)) if untrained else "–"),
         )
         lines.append(Line((protocol,), cells))
@@ -166,20 +167,30 @@ def _recognition(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
     for gap in untrained:
         if gap["label_fraction"] != most:
             continue
-        limits = interval(gap["interval"])
-        above = limits is not None and limits[0] > 0
         sentences.append(
             "A linear probe on an encoder that was never trained scores "
             f"{percent(gap['accuracy'])} % under “{gap['protocol']}” and {percent(gap['honest'])} "
-            f"% under “{HONEST}”"
-            + (
-                ": what it gains there is recognition of images that stood in training."
-                if above
-                else ", which are not told apart."
-            )
+            f"% under “{HONEST}”{_gained(interval(gap['interval']))}."
         )
     return sentences
 
 
+def _gained(limits: tuple[float, float] | None) -> str:
+    if limits is None:
+        return ""
+    if limits[0] > 0:
+        return ": it has learnt no features, and gains by images whose like stood in training"
+    return ", which are not told apart" if limits[1] >= 0 else ": no sign of recognition"
+
+
+def _whether_learnt(control: Mapping[str, Any]) -> str:
+    if interval(control["interval"]) is None:
+        return "not tested"
+    return "yes: it leaks" if control["learnt"] else "not shown"
+
+
 def _right(control: Mapping[str, Any]) -> str:
-    return f"{percent(control['accuracy'])} % right, guessing {percent(control['guessing'])} %"
+    limits = interval(control["interval"])
+    span = "" if limits is None else f", 95 % interval of the difference {HEADLINE.range(limits)}"
+    shares = f"{percent(control['accuracy'])} % right, guessing {percent(control['guessing'])} %"
+    return f"{shares}{span}"

@@ -28,8 +28,9 @@ def published_section(study: Study) -> Section:
         f"These numbers are quoted from: {published['source']}. They were measured on other "
         f"images under another protocol. {published['note']} Where this study has the same method, "
         "its own numbers stand below, with the split and the protocol that they were measured "
-        "under. Those under “paper” come nearest to what was published; a difference from the "
-        "others is a difference of protocol before it is one of skill."
+        "under. They differ in images, and may in encoder, image size, epochs and protocol: how "
+        "much a protocol alone moves numbers, “Can the numbers be believed?” says where several "
+        "were run."
     )
     return Section("published", "Published numbers", (Prose((warning,)), *shown))
 

@@ -49,13 +49,14 @@ def _strided_on_a_pixel(encoder: Encoder, side: int) -> str | None:
         for name, layer in encoder.network.named_modules()
         if isinstance(layer, nn.Conv2d)
     ]
-    training = encoder.training
+    modes = {module: module.training for module in encoder.modules()}
     encoder.eval()
     try:
         with torch.no_grad():
             encoder(torch.zeros(1, 1, side, side))
     finally:
-        encoder.train(training)
+        for module, training in modes.items():
+            module.training = training
         for hook in hooks:
             hook.remove()
     return seen[0] if seen else None

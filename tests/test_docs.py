@@ -480,3 +480,17 @@ def test_patient_aware_batches_are_told_as_measured() -> None:
         cell = f"{100 * found['difference']:+.1f} ({low} to {high})"
         assert f"{found['test_images']} test images" in page
         assert f"| {means} | {cell} |" in page
+
+
+def test_the_cost_of_maps_is_told_as_measured() -> None:
+    bench = json.loads((ROOT / "results" / "explain-2cores.json").read_text("utf-8"))
+    page = " ".join((DOCS / "why" / "explanations.md").read_text("utf-8").split())
+    assert (bench["encoder"], bench["image_size"], bench["batch"]) == ("resnet50", 224, 64)
+    assert all(bench["as_asked"].values())
+    times = bench["times_grad_cam"]
+    assert f"take {bench['three_maps_of_forward']:.2f} of the time" in page
+    assert (
+        f"{times['gradcam']:.1f} times as long for Grad-CAM, {times['gradcampp']:.1f} for "
+        f"Grad-CAM++ and {times['eigencam']:.1f} for Eigen-CAM" in page
+    )
+    assert min(times.values()) > 4.5  # the README says five times

@@ -57,7 +57,7 @@ def study(
         typer.Option(
             "--explain", min=0, help="Test slices that show where each classifier looks; 0: none."
         ),
-    ] = 40,  # each costs some hundred runs of the network
+    ] = 40,  # each is nearly 400 runs of the network
     lesions: Lesions = None,
     logger: LoggerNames = None,
     as_json: AsJson = False,

@@ -302,6 +302,7 @@ def test_processes_share_a_study_and_damage_is_mended(prepared: Path, tmp_path: 
     assert done == [
         "linear-untrained-grouped-f1-s0",
         "maps of features",
+        "explanations",
         "analysis",
         "report",
     ]

@@ -494,3 +494,58 @@ def test_the_cost_of_maps_is_told_as_measured() -> None:
         f"Grad-CAM++ and {times['eigencam']:.1f} for Eigen-CAM" in page
     )
     assert min(times.values()) > 4.5  # the README says five times
+
+
+def test_where_models_look_is_told_as_measured() -> None:
+    study = json.loads((ROOT / "results" / "phantom-explanations.json").read_text("utf-8"))
+    page = (DOCS / "why" / "explanations-measured.md").read_text("utf-8")
+    accuracy = {(row["method"], row["stage"]): row["metrics"]["accuracy"] for row in study["rows"]}
+    models = study["explanations"]["models"]
+    assert len(models) == 9
+    beaten = []
+    for model in models:
+        scores = {(score["map"], score["measure"]): score for score in model["scores"]}
+        energy, pointing = (scores["gradcam", name] for name in ("energy_inside", "pointing"))
+        cells = [
+            arm(model),
+            f"{100 * accuracy[model['method'], model['stage']]:.1f}",
+            f"{100 * pointing['mean']:.1f}",
+            f"{100 * energy['mean']:.1f}",
+            gained(energy["over"]["random"]),
+            gained(energy["over"]["centre"]),
+        ]
+        assert f"| {' | '.join(cells)} |" in page
+        beaten += [
+            (kind, measure)
+            for kind in ("gradcam", "gradcampp", "eigencam")
+            for measure in ("energy_inside", "pointing")
+            if scores[kind, measure]["over"]["centre"]["interval"][0] > 0
+        ]
+    assert beaten == []  # as the page says
+    assert study["study"]["command"] in " ".join(page.replace("\\\n", " ").split())
+
+
+def test_what_helps_is_told_as_measured() -> None:
+    page = (DOCS / "why" / "what-helps.md").read_text("utf-8")
+    bench = json.loads((ROOT / "results" / "simclr-variations.json").read_text("utf-8"))
+    for name, variation in bench["variations"].items():
+        for key, found in variation["scores"].items():
+            stage, fraction = key.split()
+            labels = "all" if fraction == "1" else f"{100 * float(fraction):.0f} %"
+            base = gained(found["minus base"]) if "minus base" in found else "–"
+            cells = [
+                f"{name}, {STAGES[stage]}",
+                labels,
+                f"{100 * found['accuracy'][0]:.1f}",
+                gained(found["minus supervised"]),
+                base,
+            ]
+            assert f"| {' | '.join(cells)} |" in page
+    patience = json.loads((ROOT / "results" / "patience-mri44.json").read_text("utf-8"))
+    for fraction, found in patience["fractions"].items():
+        labels = "all" if fraction == "1" else f"{100 * float(fraction):.0f} %"
+        shares = [
+            ", ".join(f"{100 * value:.1f}" for value in found[name])
+            for name in ("patience of 10", "to the end")
+        ]
+        assert f"| {labels} | {' | '.join(shares)} | {gained(found)} |" in page

@@ -1,4 +1,4 @@
-"""Two slices with the maps of every model: the one that they know best, and the one least known."""
+"""Two slices with the maps of every model: that of the most probable true class, and the least."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,7 +30,8 @@ _CLASSLESS = " Eigen-CAM shows what is strongest in the layer and knows no class
 def slice_strips(study: Study, models: Sequence[Mapping[str, Any]]) -> list[Block]:
     """Return a scale and, for each of the two slices, a strip a model; nothing if files lack.
 
-    The models know a slice best whose true class has the highest probability in their mean.
+    The slices are those whose true class has the highest and the lowest probability in the mean of
+    the models.
 
     Args:
         study: with predictions, and the explanations beside them.
@@ -46,13 +47,16 @@ def slice_strips(study: Study, models: Sequence[Mapping[str, Any]]) -> list[Bloc
     kinds = list(dict.fromkeys(str(s["map"]) for s in models[0]["scores"] if s["map"] not in BLIND))
     titles = join([MAP_TITLES.get(kind, kind) for kind in kinds])
     blocks: list[Block] = []
-    for what, image in (("best", order[0]), ("least", order[-1])):
+    for what, image in (("highest", order[0]), ("lowest", order[-1])):
         own = _slice(study, image)
         strips = [_strip(study, model, image, kinds, own, said) for model in models]
         if pictures := tuple(strip for strip in strips if strip is not None):
             label = said[str(models[0]["step"])]["label"][image]
             start = "" if own is None else "as it is, then "
-            caption = f"The slice that the models know {what}, {label}: {start}{titles}."
+            caption = (
+                f"The slice to whose class, {label}, the models give the {what} probability in "
+                f"their mean: {start}{titles}."
+            )
             blocks.append(Strips(caption, pictures))
     how = Prose((_HOW + _CLASSLESS * ("eigencam" in kinds),))
     return [how, Strips("", (scale_strip(),)), *blocks] if blocks else []

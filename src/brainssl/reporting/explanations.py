@@ -19,7 +19,7 @@ from brainssl.reporting.scorecards import (
     verdict,
 )
 from brainssl.reporting.tables import Table
-from brainssl.reporting.wording import Metric, counted, fraction_title, join
+from brainssl.reporting.wording import Metric, counted, fraction_title, join, percent
 
 _TITLE = "Where the models look"
 _METRIC = {metric.name: metric for metric in MEASURES}
@@ -64,6 +64,12 @@ def _findings(found: Mapping[str, Any]) -> list[str]:
     pairs = [pair for pair in found["comparisons"] if pair["metric"] == deciding]
     told += _between(pairs, _METRIC[deciding])
     told += _unmoved(models)
+    empty = [float(model["empty"].get(COMPARED_MAP, 0.0)) for model in models]
+    if max(empty) > 0:
+        told.append(
+            f"Grad-CAM is empty, without positive evidence, in {percent(min(empty))} to "
+            f"{percent(max(empty))} % of a model’s slices; an empty map lies on no lesion."
+        )
     return told + coarseness(*models[0]["grid"])
 
 

@@ -83,7 +83,8 @@ def verdict(scores: Sequence[Score]) -> list[str]:
         ]
     else:
         told.append(
-            "No lesion is known in these slices, so that nothing says whether the maps lie on it."
+            "No lesion is known in these slices (--lesions says where they are), so that nothing "
+            "says whether the maps lie on it."
         )
     told += [
         _judged(kind, found, _WHETHER[0], _COUNTS)

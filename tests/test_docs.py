@@ -549,3 +549,27 @@ def test_what_helps_is_told_as_measured() -> None:
             for name in ("patience of 10", "to the end")
         ]
         assert f"| {labels} | {' | '.join(shares)} | {gained(found)} |" in page
+    phantom = json.loads((ROOT / "results" / "patience-phantom.json").read_text("utf-8"))
+    stopped, ended = phantom["patience of 10"], phantom["to the end"]
+    told = f"{100 * stopped['accuracy']:.0f} % accuracy, and {100 * ended['accuracy']:.0f} % to the"
+    assert told in " ".join(page.split())
+    smoothed = [sum(stopped["val_loss"][i - 3 : i]) for i in range(3, 14)]
+    assert len(stopped["val_loss"]) == 13  # of 20, as the page on fine-tuning says
+    assert min(smoothed) == smoothed[0]
+    assert len(ended["val_loss"]) == 20
+
+
+def test_what_the_sentinel_said_of_broken_methods_is_told() -> None:
+    page = (DOCS / "why" / "collapse.md").read_text("utf-8")
+    runs = json.loads((ROOT / "results" / "sabotage-phantom.json").read_text("utf-8"))["runs"]
+    titles = {
+        "dino": "DINO",
+        "dino without centring": "DINO without centring",
+        "byol": "BYOL",
+        "byol without predictor and stop-gradient": "BYOL without predictor and stop-gradient",
+    }
+    assert runs.keys() == titles.keys()
+    for name, run in runs.items():
+        told = re.fullmatch(r"\w+: since epoch (\d+), ([^(]+) \(.*", run["sentence"] or "")
+        cells = (f"{run['epoch']}", told[1], told[2]) if told else ("never", "–", "–")
+        assert f"| {titles[name]} | {' | '.join(cells)} |" in page

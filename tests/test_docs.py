@@ -573,3 +573,9 @@ def test_what_the_sentinel_said_of_broken_methods_is_told() -> None:
         told = re.fullmatch(r"\w+: since epoch (\d+), ([^(]+) \(.*", run["sentence"] or "")
         cells = (f"{run['epoch']}", told[1], told[2]) if told else ("never", "–", "–")
         assert f"| {titles[name]} | {' | '.join(cells)} |" in page
+    left = json.loads((ROOT / "results" / "dino-undecided-phantom.json").read_text("utf-8"))
+    last = left["epochs"][-1]
+    assert f"entropy {last['teacher_entropy']:.2f} nats of {math.log(last['answers']):.2f}" in page
+    assert f"told {last['teacher_information']:.3f} nats" in page
+    assert f"spread ({last['spread']:.2f})" in page
+    assert f"({last['knn_accuracy']:.2f};" in page

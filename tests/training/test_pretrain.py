@@ -157,10 +157,11 @@ def test_the_sentinel_does_not_disturb(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Weights are those of a training that nobody watches."""
+    watched = whole(method)  # before there is nobody
     monkeypatch.setattr(sentinel.Sentinel, "_look", lambda *_args, **_kwargs: None)
     train(shared_store, tmp_path / "run", method)
     assert not (tmp_path / "run" / "collapse.json").exists()
-    a, b = (load_file(run / "encoder.safetensors") for run in (whole(method), tmp_path / "run"))
+    a, b = (load_file(run / "encoder.safetensors") for run in (watched, tmp_path / "run"))
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 

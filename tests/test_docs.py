@@ -528,6 +528,9 @@ def test_where_models_look_is_told_as_measured() -> None:
 def test_what_helps_is_told_as_measured() -> None:
     page = (DOCS / "why" / "what-helps.md").read_text("utf-8")
     bench = json.loads((ROOT / "results" / "simclr-variations.json").read_text("utf-8"))
+    few, all_of_them = (bench["supervised"]["scores"][f"supervised {f}"] for f in ("0.1", "1"))
+    told = f"({100 * few['accuracy'][0]:.1f} % with a tenth of the labels, "
+    assert f"{told}{100 * all_of_them['accuracy'][0]:.1f} % with all)" in " ".join(page.split())
     for name, variation in bench["variations"].items():
         for key, found in variation["scores"].items():
             stage, fraction = key.split()

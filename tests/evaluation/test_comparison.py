@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brainssl.errors import BrainsslError
-from brainssl.evaluation.comparison import compare_all, holm
+from brainssl.evaluation.comparison import compare_all, holm, two_sided
 from brainssl.evaluation.metrics import evaluate
 from brainssl.evaluation.predictions import Predictions
 
@@ -155,3 +155,10 @@ def test_other_images_are_refused() -> None:
     with pytest.raises(BrainsslError, match="not by auroc"):
         compare_all({"a": models["10"], "b": models["10"]}, metrics=["auroc"])
     assert compare_all({"a": models["10"]}) == []
+
+
+def test_few_groups_that_differ_cannot_have_a_small_p_value() -> None:
+    one_sided = np.full(999, 0.1)
+    assert two_sided(one_sided, 3) == pytest.approx(2 / 2**3)
+    assert two_sided(one_sided, 20) == pytest.approx(2 / 1000)
+    assert two_sided(one_sided, 0) == 1

@@ -60,8 +60,8 @@ def test_pairs_that_differ_are_said_with_their_sign(study: Study) -> None:
         "inside after correction (Holm, p < 0.05)." in said
     )
     assert (
-        "SimCLR, fine-tuned: 24.0 points more than supervised baseline, 95 % interval 12.0–38.0."
-        in said
+        "SimCLR, fine-tuned: 24.0 points more than the supervised baseline, 95 % interval "
+        "12.0–38.0." in said
     )
     turned = pair | {"difference": -0.24, "interval": [-0.38, -0.12]}
     assert (

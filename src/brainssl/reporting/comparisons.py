@@ -106,7 +106,7 @@ def _difference(pair: Mapping[str, Any]) -> str:
     sign = 1
     if pair["difference"] < 0:
         ahead, behind, sign = behind, ahead, -1
-    return f"{_title(ahead)} is ahead of {_within(behind)} by {_points(pair, sign)}"
+    return f"{_title(ahead)} is ahead of {within(behind)} by {_points(pair, sign)}"
 
 
 def _undecided(pair: Mapping[str, Any], pairs: int) -> str:
@@ -116,7 +116,7 @@ def _undecided(pair: Mapping[str, Any], pairs: int) -> str:
             f"{_difference(pair)}; corrected for {counted(pairs, 'pair')}, that may be chance "
             f"(p = {pair['p_holm']:.2f})."
         )
-    both = join([_title(pair["first"]), _within(pair["second"])])
+    both = join([_title(pair["first"]), within(pair["second"])])
     return f"{both} cannot be told apart on these data: difference {_points(pair, 1)}."
 
 
@@ -133,7 +133,7 @@ def _title(model: Mapping[str, Any]) -> str:
     return arm_title(model["method"], model["stage"])
 
 
-def _within(model: Mapping[str, Any]) -> str:
+def within(model: Mapping[str, Any]) -> str:
     """Return the title as it stands inside a sentence."""
     title = _title(model)
     plain = model["method"] in ("untrained", "supervised") or model["stage"] == "ensemble"

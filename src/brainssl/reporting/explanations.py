@@ -6,7 +6,7 @@ from typing import Any
 from brainssl.explanation.comparison import COMPARED_MAP
 from brainssl.explanation.scorecard import LOCALISATION
 from brainssl.reporting.blocks import Block, Facts, Fold, Prose, Section
-from brainssl.reporting.comparisons import LEVEL
+from brainssl.reporting.comparisons import LEVEL, within
 from brainssl.reporting.explained_slices import folder_of, slice_strips
 from brainssl.reporting.results import Study, arm_title, interval
 from brainssl.reporting.scorecards import (
@@ -108,16 +108,14 @@ def _between(pairs: Sequence[Mapping[str, Any]], metric: Metric) -> list[str]:
         f"p < {LEVEL:g})."
     ]
     for pair in sorted(sure, key=lambda p: -abs(p["difference"]))[:_MOST_SENTENCES]:
-        first, second = (arm_title(**pair[side]) for side in ("first", "second"))
         sign = 1 if pair["difference"] > 0 else -1
-        ahead, behind = (first, second) if sign > 0 else (second, first)
+        ahead, behind = (pair[side] for side in ("first", "second")[::sign])
         limits = interval(pair["interval"])
         span = "" if limits is None else _range(metric, limits, sign)
         unit = " points" if metric.percent else ""
         told.append(
-            f"{ahead}: {metric.number(abs(pair['difference']))}{unit} more than "
-            f"{behind[0].lower() + behind[1:] if behind.startswith('Supervised') else behind}"
-            f"{span}."
+            f"{_title(ahead)}: {metric.number(abs(pair['difference']))}{unit} more than "
+            f"{within(behind)}{span}."
         )
     return told
 

@@ -1,6 +1,8 @@
 """What is noted of a training, by one process; `test_trainer.py` has two."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -10,13 +12,13 @@ from oracles.brightness import Brightness
 
 from brainssl.sections import RunSettings
 from brainssl.training.batches import training_batches
+from brainssl.training.callbacks import Checkpoint
 from brainssl.training.trainer import CHECKPOINT, cosine, fit
 
 EPOCHS, STEPS = 3, 2
 
 
-@pytest.mark.parametrize("seconds", [0, 1e6])
-def test_history_and_checkpoint_of_each_epoch(tmp_path: Path, seconds: float) -> None:
+def test_history_and_checkpoint(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     fit(
         Brightness(torch.zeros(10, 16, 16, dtype=torch.uint8)),
@@ -25,7 +27,6 @@ def test_history_and_checkpoint_of_each_epoch(tmp_path: Path, seconds: float) ->
         clip_norm=None,
         run=RunSettings(accelerator="cpu", precision="32-true"),
         folder=tmp_path,
-        checkpoint_seconds=seconds,
         progress=lambda *steps: seen.append(steps),
     )
     assert seen == [(step, EPOCHS * STEPS) for step in range(1, EPOCHS * STEPS + 1)]
@@ -38,9 +39,39 @@ def test_history_and_checkpoint_of_each_epoch(tmp_path: Path, seconds: float) ->
     warmup = round(EPOCHS * STEPS / 4)
     rates = [0.01 * cosine(STEPS * e, steps=EPOCHS * STEPS, warmup=warmup) for e in (1, 2, 3)]
     assert history["lr"].tolist() == pytest.approx(rates)
-    assert (tmp_path / CHECKPOINT).is_file() == (seconds == 0)
-    if seconds == 0:
-        saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
-        rows = next(state["rows"] for state in saved["callbacks"].values() if "rows" in state)
-        assert [row["epoch"] for row in rows] == [1, 2, 3]
-        assert saved["global_step"] == EPOCHS * STEPS
+    saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    rows = next(state["rows"] for state in saved["callbacks"].values() if "rows" in state)
+    assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+    assert saved["global_step"] == len(rows) * STEPS > 0
+
+
+@pytest.mark.parametrize(
+    ("cost", "saved"),
+    [
+        (0.05, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),  # a twentieth of the second that an epoch takes
+        (0.11, [1, 4, 7, 10]),  # needs 2.2 seconds since the last
+        (0.5, [1]),  # needs ten seconds, and there are nine
+    ],
+)
+def test_saving_takes_no_more_than_its_share_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cost: float, saved: list[int]
+) -> None:
+    """Epochs take a second by a clock of our own, and saving `cost`."""
+    now, epochs = [100.0], []
+    monkeypatch.setattr("brainssl.training.callbacks.time.monotonic", lambda: now[0])
+
+    def save(path: Path) -> None:
+        now[0] += cost
+        path.touch()
+        epochs.append(trainer.current_epoch)
+
+    trainer: Any = SimpleNamespace(
+        strategy=SimpleNamespace(broadcast=lambda due: due),
+        is_global_zero=True,
+        save_checkpoint=save,
+    )
+    checkpoint = Checkpoint(tmp_path / CHECKPOINT, share=0.05)
+    for trainer.current_epoch in range(1, 11):
+        now[0] += 1.0
+        checkpoint.on_train_epoch_end(trainer, cast("Any", None))
+    assert epochs == saved

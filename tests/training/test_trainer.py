@@ -1,6 +1,7 @@
 """Schedule and parameter groups against closed forms; two processes against one."""
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from brainssl.encoders import Encoder
 from brainssl.errors import BrainsslError
 from brainssl.sections import RunSettings
 from brainssl.training.batches import training_batches
+from brainssl.training.callbacks import Checkpoint
 from brainssl.training.trainer import CHECKPOINT, Training, cosine, fit, without_decay
 
 
@@ -84,7 +86,6 @@ def test_the_whole_gradient_is_clipped_to_its_limit(limit: float | None, tmp_pat
         clip_norm=limit,
         run=RunSettings(accelerator="cpu", precision="32-true"),
         folder=tmp_path,
-        checkpoint_seconds=0,
     )
     steps = [-weight.detach() for weight in training.weights]
     norm = math.hypot(*torch.cat([step.flatten() for step in steps]).tolist())
@@ -111,7 +112,6 @@ def train(folder: Path, *, enough: int = EPOCHS, **options: Any) -> tuple[Bright
         clip_norm=0.3,
         run=RunSettings(accelerator="cpu", precision="32-true"),
         folder=folder,
-        checkpoint_seconds=0,
         callbacks=[diary],
         **options,
     )
@@ -119,9 +119,11 @@ def train(folder: Path, *, enough: int = EPOCHS, **options: Any) -> tuple[Bright
 
 
 def test_two_processes_learn_what_one_learns(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Weights, statistics, slow copy and centre; through an error in between that ends both."""
+    each_epoch = partial(Checkpoint, share=math.inf)
+    monkeypatch.setattr("brainssl.training.trainer.Checkpoint", each_epoch)
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
     two.mkdir()

@@ -199,15 +199,31 @@ def test_bias_fields_of_a_batch_are_those_of_its_images_one_by_one():
 
 
 def test_without_a_bias_field_nothing_is_drawn_for_it():
-    """The state is left where six numbers an image, the noise and its strength leave it."""
+    """The state is left where six numbers an image, the noise's seed and its strength leave it."""
     generator, by_hand = (torch.Generator().manual_seed(4) for _ in range(2))
     values = {"brightness": (0.5, 1.5), "gamma": (0.5, 2.0), "blur": 0.5, "noise": 0.1}
     change_intensity(noise(7, 1, 16, 16), Intensity(**values, bias=0.0), generator)
     for _ in range(6):
         torch.empty(7, 1, 1, 1).uniform_(generator=by_hand)
-    torch.empty(7, 1, 16, 16).normal_(generator=by_hand)
+    torch.randint(2**63 - 1, (), generator=by_hand)
     torch.empty(7, 1, 1, 1).uniform_(generator=by_hand)
     assert torch.equal(generator.get_state(), by_hand.get_state())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_draws_the_views_of_a_cpu_but_for_the_noise():
+    images = noise(6, 1, 64, 64)
+    values = {"brightness": (0.5, 1.5), "gamma": (0.5, 2.0), "blur": 0.5, "bias": 0.1}
+    here, there = change(images, **values), change(images.cuda(), **values).cpu()
+    assert there.numpy() == pytest.approx(here.numpy(), abs=1e-5)
+    noisy, other = (
+        Intensity(noise=0.1, brightness=(0.5, 1.5)),
+        torch.Generator().manual_seed(2),
+    )
+    change_intensity(images.cuda(), noisy, other)
+    by_cpu = torch.Generator().manual_seed(2)
+    change_intensity(images, noisy, by_cpu)
+    assert torch.equal(other.get_state(), by_cpu.get_state())  # the next view begins alike
 
 
 def test_the_result_stays_in_range_and_float32():

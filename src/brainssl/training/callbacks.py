@@ -56,18 +56,22 @@ class History(Callback):
 class Checkpoint(Callback):
     """Saves everything that going on exactly needs, at the end of an epoch.
 
+    The first epoch is always saved, and each one that comes when saving would take no more than
+    `share` of the time since: where epochs are short and weights many, not every one is.
+
     Args:
         path: of the checkpoint; replaced atomically.
-        every_seconds: the least time between two savings; 0 saves each epoch.
+        share: of the time that saving may take.
     """
 
-    def __init__(self, path: Path, *, every_seconds: float) -> None:
-        self.path, self.every_seconds = path, every_seconds
-        self._saved = time.monotonic()
+    def __init__(self, path: Path, *, share: float = 0.05) -> None:
+        self.path, self.share = path, share
+        self._saved = self._took = 0.0
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save, if it is time."""
-        due = time.monotonic() - self._saved >= self.every_seconds
+        started = time.monotonic()
+        due = self._took <= self.share * (started - self._saved)
         if not trainer.strategy.broadcast(due):  # all ranks save together: the first decides
             return
         if trainer.is_global_zero:
@@ -75,6 +79,7 @@ class Checkpoint(Callback):
         else:
             trainer.save_checkpoint(self.path)  # writes nothing, but takes part
         self._saved = time.monotonic()
+        self._took = self._saved - started
 
 
 class Report(Callback):

@@ -181,8 +181,12 @@ def _fault(health: Health) -> str | None:
         return "embeddings are not finite: lower the learning rate"
     if health.step < SETTLED:
         return None
-    if fault := _fault_of_answers(health):
-        return fault
+    # Answers are all that their loss compares: a teacher that tells images apart by them may do so
+    # long before the directions of its outputs are spread.
+    return _fault_of_embeddings(health) if health.answers is None else _fault_of_answers(health)
+
+
+def _fault_of_embeddings(health: Health) -> str | None:
     if health.spread < _LEAST_SPREAD:
         return (
             f"all images get nearly the same embedding (spread {health.spread:.3f}, 1 is even): "

@@ -26,8 +26,6 @@ from brainssl.training.single_pixels import refuse_single_pixels
 from brainssl.training.trainer import Training, adamw, fit, without_decay
 from brainssl.views.recipes import TABLE2, to_unit
 
-_CHECKPOINT_SECONDS = 60.0
-
 
 class Finetuning(Training):
     """Encoder and a new head; augmentation on training batches alone."""
@@ -218,7 +216,6 @@ def finetune(
         clip_norm=settings.finetune.clip_norm,
         run=settings.run,
         folder=folder,
-        checkpoint_seconds=_CHECKPOINT_SECONDS,
         callbacks=[choice],
         progress=progress,
         loggers=loggers,

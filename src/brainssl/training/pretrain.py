@@ -172,7 +172,6 @@ def pretrain(
             clip_norm=settings.pretrain.clip_norm,
             run=settings.run,
             folder=folder,
-            checkpoint_seconds=0,
             callbacks=[sentinel],
             loggers=partial(build_loggers, loggers, folder, out.name),
             progress=progress,

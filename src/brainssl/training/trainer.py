@@ -85,7 +85,6 @@ def fit(
     clip_norm: float | None,
     run: RunSettings,
     folder: Path,
-    checkpoint_seconds: float,
     callbacks: Sequence[Callback] = (),
     progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
@@ -105,7 +104,6 @@ def fit(
         clip_norm: of the whole gradient; None: no clipping.
         run: where to compute, and in which precision.
         folder: to write to.
-        checkpoint_seconds: the least time between two checkpoints; 0 saves each epoch.
         callbacks: whose `state_dict` is saved in checkpoints.
         progress: called with (optimiser steps done, steps in all).
         say: told what `training.say` is told.
@@ -131,7 +129,7 @@ def fit(
         LearningRate(),
         History(folder / "history.csv"),
         # Last, so that it saves what the others have noted of the epoch.
-        Checkpoint(folder / CHECKPOINT, every_seconds=checkpoint_seconds),
+        Checkpoint(folder / CHECKPOINT),
     ]
     progress, say = progress or _ignore, say or _ignore
     training.to(memory_format=torch.channels_last)

@@ -47,9 +47,10 @@ def change_intensity(
     count, device = len(images), images.device
 
     def uniform(low: float, high: float) -> Float[Tensor, "n 1 1 1"]:
-        # Drawn on the CPU whatever the device, so that a seed means the same everywhere.
+        # Drawn on the CPU whatever the device, so that a seed means the same everywhere; sent
+        # without waiting for what the GPU has yet to do.
         drawn = torch.empty(count, 1, 1, 1).uniform_(low, high, generator=generator)
-        return drawn.to(device)
+        return drawn.to(device, non_blocking=True)
 
     scale = images.shape[-1] / 224
     sigma = uniform(*intensity.blur_sigma) * scale
@@ -60,7 +61,7 @@ def change_intensity(
 
     if intensity.bias > 0:  # without one, nothing is drawn for it
         weights = torch.empty(count, len(_DEGREES)).normal_(0, intensity.bias, generator=generator)
-        images = images * bias_field(weights.to(device), *images.shape[-2:])
+        images = images * bias_field(weights.to(device, non_blocking=True), *images.shape[-2:])
 
     jittered = uniform(0.0, 1.0) < intensity.jitter
     low, high = (math.log(value) for value in intensity.gamma)
@@ -73,9 +74,18 @@ def change_intensity(
     # lerp gives the image itself, bit for bit, where the contrast is 1.
     images = torch.lerp(mean, images, contrast) * brightness
     if intensity.noise > 0:
-        noise = torch.empty(images.shape).normal_(generator=generator).to(device)
-        images = images + noise * uniform(0.0, intensity.noise)
+        images = images + _normal(images.shape, device, generator) * uniform(0.0, intensity.noise)
     return images.clamp(0, 1)
+
+
+def _normal(
+    shape: torch.Size, device: torch.device, generator: torch.Generator
+) -> Float[Tensor, "n 1 h w"]:
+    # A number a pixel is too much to draw on the CPU and to send. All else that is drawn stays the
+    # same on every device, since here the CPU's generator gives one number only.
+    seed = int(torch.randint(2**63 - 1, (), generator=generator))
+    own = torch.Generator(device).manual_seed(seed)
+    return torch.empty(shape, device=device).normal_(generator=own)
 
 
 def bias_field(

@@ -43,7 +43,8 @@ class ViewRecipe:
         Args:
             images: grey values 0..255.
             size: side of the views in pixels.
-            generator: of the CPU; the same state gives the same views on every device.
+            generator: of the CPU; the same state gives the same views on every device, but for
+                noise, which is each device's own.
 
         Returns:
             Float32 views in [0, 1].
@@ -53,7 +54,8 @@ class ViewRecipe:
         with torch.autocast(images.device.type, enabled=False):
             # Even the identity warp interpolates; a recipe that changes nothing must not.
             if self.geometry != Geometry() or images.shape[1:] != (size, size):
-                warps = draw_warps(self.geometry, len(images), generator).to(images.device)
+                warps = draw_warps(self.geometry, len(images), generator)
+                warps = warps.to(images.device, non_blocking=True)
                 views = warp(views, warps, size, self.geometry.fill)
             return change_intensity(views, self.intensity, generator)
 

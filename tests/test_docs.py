@@ -469,6 +469,67 @@ def gained(row: dict[str, Any]) -> str:
     return "{} ({} to {})".format(*numbers).replace("-", "−")
 
 
+def test_what_a_gpu_measured_is_told() -> None:
+    page = (DOCS / "why" / "at-the-studys-size.md").read_text("utf-8")
+    text = " ".join(page.split())
+    found = json.loads((ROOT / "results" / "mri44-simclr-h100.json").read_text("utf-8"))
+    assert all(
+        " ".join(command.split()) in text.replace(" \\ ", " ") for command in found["commands"]
+    )
+    split = found["study"]["splits"]["grouped"]
+    images = split["images"]
+    for said in (
+        f"digest `{split['digest'][:12]}`",
+        f"{images['train']:,} training, {images['val']} validation",
+        f"and {images['test']} test slices",
+        f"({split['groups']['test']} groups), and {split['unlabelled']} without label",
+    ):
+        assert said in text
+    scores: dict[str, list[str]] = {}
+    for row in found["rows"]:
+        if row["split"] == "test" and row["method"] != "random_labels":
+            cell = measured(row["metrics"]["accuracy"], row["intervals"]["accuracy"])
+            scores.setdefault(arm(row), []).append(cell)
+    assert len(scores) == 4
+    for name, cells in scores.items():
+        assert f"| {name} | {' | '.join(cells)} |" in page
+    gains: dict[str, list[str]] = {}
+    for pair in found["comparisons"]:
+        methods = pair["first"]["method"], pair["second"]["method"]
+        if methods == ("simclr", "supervised") and pair["metric"] == "accuracy":
+            cell = f"{gained(pair)}, p = {pair['p_holm']:.3f}"
+            gains.setdefault(arm(pair["first"]), []).append(cell)
+            if pair["first"]["stage"] == "linear" and pair["label_fraction"] == 0.1:
+                points = [f"{100 * n:.0f}" for n in (pair["difference"], *pair["interval"])]
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert "linear probe is {} points ahead ({} to {}, one seed;".format(*points) in readme
+    assert len(gains) == 2
+    for name, cells in gains.items():
+        assert f"| {name} | {' | '.join(cells)} |" in page
+    epochs = found["epochs_trained"]
+    asked = found["study"]["settings"]["finetune"]["epochs"]
+    assert f"after {epochs['finetune-simclr-grouped-f1-s0']} of {asked} epochs" in text
+    assert epochs["supervised-grouped-f1-s0"] == asked
+    seconds = found["step_seconds"]
+    assert f"{seconds['pretrain-simclr-grouped-s0']:.0f} seconds for pretraining" in text
+    assert f"{seconds['finetune-simclr-grouped-f1-s0']:.0f} for fine-tuning with all labels" in text
+    assert all(seen["verdict"] is None for seen in found["collapse"].values())
+
+
+def test_the_speed_of_a_gpu_is_told_as_measured() -> None:
+    page = " ".join((DOCS / "why" / "at-the-studys-size.md").read_text("utf-8").split())
+    found = json.loads((ROOT / "results" / "throughput-h100.json").read_text("utf-8"))
+    small, large, byol = found["cases"]
+    speeds = [case["views_per_second"]["brainssl"] for case in (small, large)]
+    shares = [100 * case["share_of_the_limit"] for case in (small, large, byol)]
+    assert f"draws {speeds[0]:,.0f} views a second in batches of 32 and {speeds[1]:,.0f}" in page
+    assert f"{shares[0]:.0f} and {shares[1]:.0f} % of what the bare model does" in page
+    assert f"BYOL in batches of {byol['batch_size']} {shares[2]:.0f} %" in page
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert f"takes {speeds[0]:,.0f} to {speeds[1]:,.0f} views a second" in readme
+    assert f"{shares[0]:.0f} to {shares[1]:.0f} % of the bare model" in readme
+
+
 def test_patient_aware_batches_are_told_as_measured() -> None:
     page = (ROOT / "docs" / "why" / "views.md").read_text("utf-8")
     for name in ("phantom", "mri44"):

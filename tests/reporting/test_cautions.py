@@ -157,3 +157,16 @@ def test_few_draws_of_the_bootstrap_are_told(
     found = _with(changed, "of the bootstrap")
     assert [caution.severity for caution in found] == ["note"] * warned
     assert _with(changed, "1 draw of") == found * (draws == 1)
+
+
+def test_trainings_that_patience_ended_are_named(make_study: Callable[..., Path]) -> None:
+    """All were trained for 20 epochs; SimCLR was to be fine-tuned for 23."""
+    folder = make_study(classes=["a", "b"], seeds=1, fractions=[1.0])
+    settings = json.loads((folder / "results.json").read_text("utf-8"))["study"]["settings"]
+    settings |= {"finetune": {"epochs": 20}}
+    assert not _with(_changed(folder, settings=settings), "Patience")
+    longer = {"simclr": {"temperature": 0.2, "finetune": {"epochs": 23}}}
+    (found,) = _with(_changed(folder, settings=settings | longer), "Patience")
+    assert found.severity == "note"
+    assert "1 of 2 trainings with labels before their last epoch" in found.text
+    assert ": SimCLR, 100\u00a0% of labels, seed 0 (20 of 23 epochs). Fresh" in found.text

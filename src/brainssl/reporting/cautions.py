@@ -37,6 +37,7 @@ def cautions(study: Study) -> list[Caution]:
         *_from_patients(study),
         *_from_groups(study),
         *_from_pretraining(study),
+        *_from_patience(study),
         *_from_audit(study),
         *_from_run(study),
         *_from_draws(study),
@@ -113,6 +114,26 @@ def _from_pretraining(study: Study) -> Iterator[Caution]:
                 f"“{watch.training.protocol}”: {watch.verdict}. Scores that rest on its encoder "
                 "are those of a failed pretraining, not of the method.",
             )
+
+
+def _from_patience(study: Study) -> Iterator[Caution]:
+    settings = study.facts.get("settings") or {}
+    tuned = [h for h in histories(study) if h.training.stage in ("finetune", BASELINE)]
+    early = []
+    for history in tuned:
+        own = (settings.get(history.training.method) or {}).get("finetune") or {}
+        asked = own.get("epochs") or (settings.get("finetune") or {}).get("epochs") or 0
+        done = max(history.epochs)
+        if done < asked:
+            early.append(f"{history.training.title} ({done} of {asked} epochs)")
+    if early:
+        yield Caution(
+            "note",
+            f"Patience ended {count(len(early))} of {count(len(tuned))} trainings with labels "
+            f"before their last epoch: {some(early)}. Fresh and pretrained encoders are "
+            "not stopped alike, so a difference between them may come from that: set "
+            "finetune.patience to finetune.epochs to compare them at their end.",
+        )
 
 
 def _from_audit(study: Study) -> Iterator[Caution]:

@@ -90,10 +90,10 @@ def main() -> None:
     for case in cases:
         lightly = case.method == "simclr" and not arguments.no_lightly
         figures.append(measure(case, arguments.rounds, lightly=lightly))
-        print(json.dumps(figures[-1], indent=2), flush=True)
+        result = {**what, **machine(), "cases": figures}
         if arguments.out:  # after each: a long run that is ended keeps what it has measured
-            result = {**what, **machine(), "cases": figures}
             arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
 
 
 def measure(case: Case, rounds: int, *, lightly: bool) -> dict[str, Any]:
@@ -265,7 +265,7 @@ class Clock:
         self.steps, self.times = steps, dict[int, float]()
 
     def __call__(self, done: int, total: int) -> None:
-        """Note when a step was done. No other is waited for: a GPU runs behind what it is told."""
+        """Note when a step was done; waits for the GPU at the first and the last one that count."""
         if done in (WARM, WARM + self.steps):
             synchronise()
             self.times[done] = time.perf_counter()

@@ -204,11 +204,12 @@ def test_what_the_sentinel_says_is_documented_with_its_limits() -> None:
     assert not spoken()
     assert infinite in spoken(spread=float("nan"))
     assert infinite in spoken(spread=float("nan"), step=SETTLED - 1)
+    teacher = taught(told=1.0, used=50.0)
     for name, sentence in (("spread", alike), ("similarity_gap", apart)):
-        [limit] = map(float, rows[sentence])
-        assert sentence in spoken(**{name: 0.99 * limit})
-        assert not spoken(**{name: 1.01 * limit})
-        assert not spoken(**{name: 0.99 * limit}, step=SETTLED - 1)
+        for limit, others in zip(map(float, rows[sentence]), ({}, teacher), strict=True):
+            assert sentence in spoken(**{name: 0.99 * limit}, **others)
+            assert not spoken(**{name: 1.01 * limit}, **others)
+            assert not spoken(**{name: 0.99 * limit}, **others, step=SETTLED - 1)
     nats, fewest = map(float, rows[same])
     assert not spoken(**taught(told=1.01 * nats, used=1.01 * fewest))
     assert same in spoken(**taught(told=0.99 * nats, used=1.01 * fewest))
@@ -493,27 +494,58 @@ def test_what_a_gpu_measured_is_told() -> None:
     assert len(scores) == 4
     for name, cells in scores.items():
         assert f"| {name} | {' | '.join(cells)} |" in page
-    gains: dict[str, list[str]] = {}
-    for pair in found["comparisons"]:
-        methods = pair["first"]["method"], pair["second"]["method"]
-        if methods == ("simclr", "supervised") and pair["metric"] == "accuracy":
-            cell = f"{gained(pair)}, p = {pair['p_holm']:.3f}"
-            gains.setdefault(arm(pair["first"]), []).append(cell)
-            if pair["first"]["stage"] == "linear" and pair["label_fraction"] == 0.1:
-                points = [f"{100 * n:.0f}" for n in (pair["difference"], *pair["interval"])]
-    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
-    assert "linear probe is {} points ahead ({} to {}, one seed;".format(*points) in readme
-    assert len(gains) == 2
-    for name, cells in gains.items():
+    pairs = {
+        (arm(pair["first"]), arm(pair["second"]), pair["label_fraction"]): pair
+        for pair in found["comparisons"]
+        if pair["metric"] == "accuracy" and pair["second"]["method"] != "ensemble"
+    }
+    probe = "SimCLR, linear probe"
+    for name in (probe, "SimCLR, fine-tuned"):
+        own = [pairs[name, "supervised", share] for share in (0.1, 1.0)]
+        cells = [f"{gained(pair)}, p = {pair['p_holm']:.3f}" for pair in own]
         assert f"| {name} | {' | '.join(cells)} |" in page
-    epochs = found["epochs_trained"]
+    corrected = [key for key, pair in pairs.items() if key[1:] == ("supervised", 0.1)]
+    assert [key[0] for key in corrected if pairs[key]["p_holm"] < 0.05] == [probe]
+    assert len([key for key in pairs if key[2] == 0.1]) == 6
+    least = pairs["untrained encoder, linear probe", "supervised", 0.1]
+    points = [100 * end for end in (least["difference"], *least["interval"])]
+    assert f"{-points[0]:.1f} points (−{points[2]:.1f} to +{-points[1]:.1f})" in text
+    images, size = found["training_images"]["0.1"], found["study"]["settings"]["finetune"]
+    assert f"epoch of {images} slices has {images // size['batch_size']} steps" in text
+    behind = pairs[probe, "supervised", 1.0]
+    assert f"its probe is {-100 * behind['difference']:.0f} points behind" in text
+
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    gain = pairs[probe, "supervised", 0.1]
+    low, high = (f"{100 * end:.0f}" for end in gain["interval"])
+    said = (
+        f"{100 * gain['difference']:.0f} points ahead with a tenth of the labels ({low} to {high})"
+    )
+    assert said in readme
+    high, low = (f"{-100 * end:.0f}" for end in behind["interval"])
+    assert f"{-100 * behind['difference']:.0f} behind with all ({low} to {high}; one seed" in readme
+
+    epochs, seconds = found["epochs_trained"], found["step_seconds"]
+    tuned, fresh = "finetune-simclr-grouped-f{}-s0", "supervised-grouped-f{}-s0"
     asked = found["study"]["settings"]["finetune"]["epochs"]
-    assert f"after {epochs['finetune-simclr-grouped-f1-s0']} of {asked} epochs" in text
-    assert epochs["supervised-grouped-f1-s0"] == asked
-    seconds = found["step_seconds"]
-    assert f"{seconds['pretrain-simclr-grouped-s0']:.0f} seconds for pretraining" in text
-    assert f"{seconds['finetune-simclr-grouped-f1-s0']:.0f} for fine-tuning with all labels" in text
+    assert {epochs[fresh.format(share)] for share in ("0.1", "1")} == {asked}
+    assert epochs[tuned.format("0.1")] == epochs[tuned.format("1")]
+    assert f"at both label fractions after {epochs[tuned.format('1')]} of {asked} epochs" in text
+    assert (
+        f"took {sum(seconds.values()):.0f} seconds, shared by three processes: "
+        f"{seconds['pretrain-simclr-grouped-s0']:.0f} for pretraining, "
+        f"{seconds[tuned.format('1')]:.0f} for the {epochs[tuned.format('1')]} epochs of "
+        f"fine-tuning with all labels and {seconds[fresh.format('1')]:.0f} for the {asked} of"
+    ) in text
+    chosen = {row["chosen"].split(",")[0] for row in found["rows"] if arm_is(row, probe, 1.0)}
+    assert chosen == {"epoch 3"}
+    assert "validation chose the third epoch" in text
     assert all(seen["verdict"] is None for seen in found["collapse"].values())
+
+
+def arm_is(row: dict[str, Any], name: str, fraction: float) -> bool:
+    known = row["method"] != "random_labels" and row["label_fraction"] == fraction
+    return known and arm(row) == name
 
 
 def test_the_speed_of_a_gpu_is_told_as_measured() -> None:
@@ -522,12 +554,11 @@ def test_the_speed_of_a_gpu_is_told_as_measured() -> None:
     small, large, byol = found["cases"]
     speeds = [case["views_per_second"]["brainssl"] for case in (small, large)]
     shares = [100 * case["share_of_the_limit"] for case in (small, large, byol)]
-    assert f"draws {speeds[0]:,.0f} views a second in batches of 32 and {speeds[1]:,.0f}" in page
+    assert f"takes {speeds[0]:,.0f} views a second in batches of 32 and {speeds[1]:,.0f}" in page
     assert f"{shares[0]:.0f} and {shares[1]:.0f} % of what the bare model does" in page
-    assert f"BYOL in batches of {byol['batch_size']} {shares[2]:.0f} %" in page
+    assert f"BYOL in batches of {byol['batch_size']} has {shares[2]:.0f} %" in page
     readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
-    assert f"takes {speeds[0]:,.0f} to {speeds[1]:,.0f} views a second" in readme
-    assert f"{shares[0]:.0f} to {shares[1]:.0f} % of the bare model" in readme
+    assert f"it was {min(shares):.0f} to {max(shares):.0f} % of that pace in one round" in readme
 
 
 def test_patient_aware_batches_are_told_as_measured() -> None:

@@ -48,9 +48,10 @@ def test_history_and_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cost", "saved"),
     [
-        (0.05, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),  # a twentieth of the second that an epoch takes
+        (0.04, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),  # less than a twentieth of an epoch's second
         (0.11, [1, 4, 7, 10]),  # needs 2.2 seconds since the last
-        (0.5, [1]),  # needs ten seconds, and there are nine
+        (0.38, [1, 9]),  # needs 7.6 seconds
+        (9.0, [1, 10]),  # needs three minutes, but a checkpoint is to be no older than 9 seconds
     ],
 )
 def test_saving_takes_no_more_than_its_share_of_the_time(
@@ -58,7 +59,8 @@ def test_saving_takes_no_more_than_its_share_of_the_time(
 ) -> None:
     """Epochs take a second by a clock of our own, and saving `cost`."""
     now, epochs = [100.0], []
-    monkeypatch.setattr("brainssl.training.callbacks.time.monotonic", lambda: now[0])
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr("brainssl.training.callbacks.time", clock)
 
     def save(path: Path) -> None:
         now[0] += cost
@@ -70,8 +72,24 @@ def test_saving_takes_no_more_than_its_share_of_the_time(
         is_global_zero=True,
         save_checkpoint=save,
     )
-    checkpoint = Checkpoint(tmp_path / CHECKPOINT, share=0.05)
+    checkpoint = Checkpoint(tmp_path / CHECKPOINT, share=0.05, longest=9.0)
     for trainer.current_epoch in range(1, 11):
         now[0] += 1.0
         checkpoint.on_train_epoch_end(trainer, cast("Any", None))
     assert epochs == saved
+
+
+@pytest.mark.parametrize("first_is_due", [True, False])
+def test_all_ranks_save_when_the_first_does(tmp_path: Path, first_is_due: bool) -> None:
+    """Whatever a rank thinks itself; only the first writes the file, the others take part."""
+    asked = []
+    trainer: Any = SimpleNamespace(
+        strategy=SimpleNamespace(broadcast=lambda due: first_is_due),
+        is_global_zero=False,
+        save_checkpoint=asked.append,
+    )
+    path = tmp_path / CHECKPOINT
+    checkpoint = Checkpoint(path)
+    for _ in range(2):  # the second epoch follows at once
+        checkpoint.on_train_epoch_end(trainer, cast("Any", None))
+    assert asked == [path] * 2 * first_is_due

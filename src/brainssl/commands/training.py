@@ -44,7 +44,8 @@ def pretrain(
     protocol: ProtocolOption = "grouped",
     seed: Seed = 0,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last epoch of a killed run, exactly.")
+        bool,
+        typer.Option("--resume", help="Go on from the last checkpoint of a killed run, exactly."),
     ] = False,
     stop_on_collapse: Annotated[
         bool, typer.Option("--stop-on-collapse", help="Fail as soon as the method has collapsed.")

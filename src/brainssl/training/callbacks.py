@@ -56,22 +56,24 @@ class History(Callback):
 class Checkpoint(Callback):
     """Saves everything that going on exactly needs, at the end of an epoch.
 
-    The first epoch is always saved, and each one that comes when saving would take no more than
-    `share` of the time since: where epochs are short and weights many, not every one is.
+    An epoch is saved if the last saving took at most `share` of the time since it ended, or if it
+    is `longest` seconds old; the first epoch of a process always is.
 
     Args:
         path: of the checkpoint; replaced atomically.
         share: of the time that saving may take.
+        longest: seconds that a kill may cost, beside the running epoch.
     """
 
-    def __init__(self, path: Path, *, share: float = 0.05) -> None:
-        self.path, self.share = path, share
+    def __init__(self, path: Path, *, share: float = 0.05, longest: float = 600.0) -> None:
+        self.path, self.share, self.longest = path, share, longest
         self._saved = self._took = 0.0
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save, if it is time."""
         started = time.monotonic()
-        due = self._took <= self.share * (started - self._saved)
+        since = started - self._saved
+        due = self._took <= self.share * since or since >= self.longest
         if not trainer.strategy.broadcast(due):  # all ranks save together: the first decides
             return
         if trainer.is_global_zero:

@@ -18,6 +18,9 @@ SETTLED = 50
 # Between what methods show that learn and that collapse (docs/why/collapse.md has both).
 _LEAST_SPREAD = 0.3
 _LEAST_GAP = 0.02
+# A teacher's outputs may tell images apart long before they are spread.
+_LEAST_SPREAD_OF_ANSWERS = 0.1
+_LEAST_GAP_OF_ANSWERS = 0.005
 _LEAST_INFORMATION = 0.02
 _FEWEST_ANSWERS = 4.0
 _UNDECIDED = 0.9  # of the entropy of a uniform answer
@@ -181,18 +184,21 @@ def _fault(health: Health) -> str | None:
         return "embeddings are not finite: lower the learning rate"
     if health.step < SETTLED:
         return None
-    # Answers are all that their loss compares: a teacher that tells images apart by them may do so
-    # long before the directions of its outputs are spread.
-    return _fault_of_embeddings(health) if health.answers is None else _fault_of_answers(health)
+    return _fault_of_answers(health) or _fault_of_embeddings(health)
 
 
 def _fault_of_embeddings(health: Health) -> str | None:
-    if health.spread < _LEAST_SPREAD:
+    least_spread, least_gap = (
+        (_LEAST_SPREAD, _LEAST_GAP)
+        if health.answers is None
+        else (_LEAST_SPREAD_OF_ANSWERS, _LEAST_GAP_OF_ANSWERS)
+    )
+    if health.spread < least_spread:
         return (
             f"all images get nearly the same embedding (spread {health.spread:.3f}, 1 is even): "
             "lower the learning rate, or raise the momentum if there is a teacher"
         )
-    if health.similarity_gap < _LEAST_GAP:
+    if health.similarity_gap < least_gap:
         return (
             "embeddings tell views apart and not images (two views of an image are "
             f"{health.similarity_gap:.3f} more alike than views of two images): raise "

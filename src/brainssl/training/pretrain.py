@@ -114,8 +114,7 @@ def pretrain(
         method: a name of `brainssl.methods.METHODS`.
         settings: what to do; what holds for the method is taken out of them.
         seed: of the initial weights, the order and the views.
-        resume: go on from the last finished epoch of a killed run, exactly; where there is none,
-            begin.
+        resume: go on from the last checkpoint of a killed run, exactly; where there is none, begin.
         stop_on_collapse: end with an error when the sentinel says that the method has collapsed.
         loggers: names of `brainssl.training.loggers.LOGGERS`, beside `history.csv`.
         progress: called with (optimiser steps done, steps in all).

@@ -93,8 +93,8 @@ def fit(
 ) -> None:
     """Train, or go on from `folder/last.ckpt` where there is one.
 
-    Writes `history.csv` and `last.ckpt` into `folder`. Going on gives the weights, bit for bit,
-    that an uninterrupted run on the same processor gives.
+    Writes `history.csv` and, when `Checkpoint` finds it time, `last.ckpt` into `folder`. Going on
+    gives the weights, bit for bit, that an uninterrupted run on the same processor gives.
 
     Args:
         training: changed in place.

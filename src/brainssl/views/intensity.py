@@ -43,14 +43,19 @@ class Intensity:
 def change_intensity(
     images: Float[Tensor, "n 1 h w"], intensity: Intensity, generator: torch.Generator
 ) -> Float[Tensor, "n 1 h w"]:
-    """Blur, bias field, then gamma, contrast and brightness, then noise; all stays in [0, 1]."""
+    """Blur, bias field, then gamma, contrast and brightness, then noise; all stays in [0, 1].
+
+    Args:
+        images: grey values in [0, 1].
+        intensity: what may happen to them.
+        generator: of the CPU; noise, and nothing else, also depends on the kind of device.
+    """
     count, device = len(images), images.device
 
     def uniform(low: float, high: float) -> Float[Tensor, "n 1 1 1"]:
-        # Drawn on the CPU whatever the device, so that a seed means the same everywhere; sent
-        # without waiting for what the GPU has yet to do.
+        # Drawn on the CPU whatever the device, so that a seed means the same everywhere.
         drawn = torch.empty(count, 1, 1, 1).uniform_(low, high, generator=generator)
-        return drawn.to(device, non_blocking=True)
+        return sent(drawn, device)
 
     scale = images.shape[-1] / 224
     sigma = uniform(*intensity.blur_sigma) * scale
@@ -74,16 +79,24 @@ def change_intensity(
     # lerp gives the image itself, bit for bit, where the contrast is 1.
     images = torch.lerp(mean, images, contrast) * brightness
     if intensity.noise > 0:
-        images = images + _normal(images.shape, device, generator) * uniform(0.0, intensity.noise)
+        images = images + _noise(images.shape, device, generator) * uniform(0.0, intensity.noise)
     return images.clamp(0, 1)
 
 
-def _normal(
+def sent(drawn: Tensor, device: torch.device) -> Tensor:
+    """Return a small tensor of the CPU on a device, without waiting for what a GPU has yet to do.
+
+    CUDA takes such a tensor along when it is told to; other devices may read it too late.
+    """
+    return drawn.to(device, non_blocking=device.type == "cuda")
+
+
+def _noise(
     shape: torch.Size, device: torch.device, generator: torch.Generator
 ) -> Float[Tensor, "n 1 h w"]:
     # A number a pixel is too much to draw on the CPU and to send. All else that is drawn stays the
     # same on every device, since here the CPU's generator gives one number only.
-    seed = int(torch.randint(2**63 - 1, (), generator=generator))
+    seed = int(torch.randint(2**32, (), generator=generator))  # a CPU generator uses 32 bits of it
     own = torch.Generator(device).manual_seed(seed)
     return torch.empty(shape, device=device).normal_(generator=own)
 

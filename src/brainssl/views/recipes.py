@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from brainssl.views.geometry import Geometry, draw_warps, warp
-from brainssl.views.intensity import Intensity, change_intensity
+from brainssl.views.intensity import Intensity, change_intensity, sent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +55,7 @@ class ViewRecipe:
             # Even the identity warp interpolates; a recipe that changes nothing must not.
             if self.geometry != Geometry() or images.shape[1:] != (size, size):
                 warps = draw_warps(self.geometry, len(images), generator)
-                warps = warps.to(images.device, non_blocking=True)
-                views = warp(views, warps, size, self.geometry.fill)
+                views = warp(views, sent(warps, images.device), size, self.geometry.fill)
             return change_intensity(views, self.intensity, generator)
 
 

@@ -409,18 +409,45 @@ def test_the_methods_on_the_phantom_are_told_as_measured() -> None:
         if pair["second"]["stage"] == "linear"
     }
     scores = {
-        row["method"]: measured(row["metrics"]["accuracy"], row["intervals"]["accuracy"])
+        (row["method"], row["stage"]): measured(
+            row["metrics"]["accuracy"], row["intervals"]["accuracy"]
+        )
         for row in study["rows"]
-        if row["split"] == "test" and row["stage"] in ("linear", "supervised")
+        if row["split"] == "test"
     }
     titles = NAMES | {"barlowtwins": "Barlow Twins", "nnclr": "NNCLR"}
     assert set(gains) == set(titles)
     for method, gain in gains.items():
         assert gain["difference"] > 0
-        assert f"| {titles[method]} | {scores[method]} | {gained(gain)} |" in page
-    for told in ("untrained", "supervised"):
+        cells = [scores[method, "linear"], gained(gain), scores[method, "finetune"]]
+        assert f"| {titles[method]} | {' | '.join(cells)} |" in page
+    for told in ("untrained", "linear"), ("supervised", "supervised"):
         assert scores[told] in page
-    assert all(seen["verdict"] is None for seen in study["collapse"].values())
+    assert study["study"]["command"] in " ".join(page.replace("\\\n", " ").split())
+    images = study["study"]["splits"]["grouped"]["images"]
+    patients = study["study"]["splits"]["grouped"]["groups"]["test"]
+    said = (
+        f"{images['train']:,} training, {images['val']} validation and {images['test']} test slices"
+    )
+    assert f"{said} of {patients} patients" in page
+    assert f"`{study['study']['splits']['grouped']['digest'][:12]}`" in page
+    behind = {
+        pair["first"]["method"]: pair["interval"][1] < 0
+        for pair in study["analysis"]["comparisons"]
+        if pair["second"]["method"] == "supervised" and pair["first"]["stage"] == "finetune"
+    }
+    assert {method for method, below in behind.items() if below} == {"dino", "barlowtwins", "nnclr"}
+    assert len(behind) == 6
+
+
+def test_the_sentinel_was_silent_on_the_phantom_after_every_epoch() -> None:
+    study = json.loads((ROOT / "results" / "phantom-methods.json").read_text("utf-8"))
+    assert len(study["collapse"]) == 6
+    for seen in study["collapse"].values():
+        history = [Health(**row) for row in seen["epochs"]]
+        assert len(history) == 41
+        for epochs in range(1, 42):
+            assert verdict(history[:epochs], seen["method"]) is None
 
 
 def test_what_is_said_of_protocols_and_methods_in_words_is_so() -> None:

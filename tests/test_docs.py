@@ -695,9 +695,24 @@ def test_what_the_sentinel_said_of_broken_methods_is_told() -> None:
         told = re.fullmatch(r"\w+: since epoch (\d+), ([^(]+) \(.*", run["sentence"] or "")
         cells = (f"{run['epoch']}", told[1], told[2]) if told else ("never", "–", "–")
         assert f"| {titles[name]} | {' | '.join(cells)} |" in page
-    left = json.loads((ROOT / "results" / "dino-undecided-phantom.json").read_text("utf-8"))
-    last = left["epochs"][-1]
-    assert f"entropy {last['teacher_entropy']:.2f} nats of {math.log(last['answers']):.2f}" in page
-    assert f"told {last['teacher_information']:.3f} nats" in page
-    assert f"spread ({last['spread']:.2f})" in page
-    assert f"({last['knn_accuracy']:.2f};" in page
+    broken = runs["dino without centring"]["last"]
+    found = json.loads((ROOT / "results" / "dino-temperature-phantom.json").read_text("utf-8"))
+    cold, warm = found["runs"]["0.02"], found["runs"]["0.04"]
+    for name, run in found["runs"].items():
+        cells = [measured(*run["probe"][part].values()) for part in ("val", "test")]
+        assert f"| {name} | {' | '.join(cells)} |" in page
+    cells = [gained(found["differences"][part]) for part in ("val", "test")]
+    assert f"| difference | {' | '.join(cells)} |" in page
+    text, last, end = " ".join(page.split()), warm["epochs"][-1], cold["epochs"][-1]
+    assert verdict([Health(**row) for row in cold["epochs"]], "dino") is None
+    assert "undecided" in (verdict([Health(**row) for row in warm["epochs"]], "dino") or "")
+    assert f"entropy {last['teacher_entropy']:.2f} nats of {math.log(last['answers']):.2f}" in text
+    assert f"one told {last['teacher_information']:.3f} nats" in text
+    assert f"At 0.02 an answer told {end['teacher_information']:.2f} nats" in text
+    assert f"{end['effective_rank']:.1f} for {last['effective_rank']:.1f} of the undecided" in text
+    start, early = cold["epochs"][0], cold["epochs"][4]
+    assert f"after epoch 4 than before it ({early['spread']:.2f}, {start['spread']:.2f})" in text
+    assert f"already told {early['teacher_information']:.2f} nats" in text
+    judged = [row for row in cold["epochs"] if row["step"] >= SETTLED]
+    assert f"lowest gap was {min(row['similarity_gap'] for row in judged):.3f}" in text
+    assert f"they were {broken['spread']:.3f} and {broken['similarity_gap']:.5f}" in text

@@ -184,7 +184,7 @@ def test_the_patience_and_the_settling_that_these_tests_assume() -> None:
     assert STEPS < SETTLED <= 2 * STEPS
 
 
-# What DINO showed early in a training that ended well: results/dino-decided-phantom.json.
+# What DINO showed early in a training that ended well: results/dino-temperature-phantom.json.
 @pytest.mark.parametrize(
     "healthy", [HEALTHY, TAUGHT, replace(TAUGHT, spread=0.2, similarity_gap=0.01)]
 )

@@ -216,14 +216,11 @@ def test_a_gpu_draws_the_views_of_a_cpu_but_for_the_noise():
     values = {"brightness": (0.5, 1.5), "gamma": (0.5, 2.0), "blur": 0.5, "bias": 0.1}
     here, there = change(images, **values), change(images.cuda(), **values).cpu()
     assert there.numpy() == pytest.approx(here.numpy(), abs=1e-5)
-    noisy, other = (
-        Intensity(noise=0.1, brightness=(0.5, 1.5)),
-        torch.Generator().manual_seed(2),
-    )
-    change_intensity(images.cuda(), noisy, other)
-    by_cpu = torch.Generator().manual_seed(2)
+    noisy = Intensity(noise=0.1, brightness=(0.5, 1.5))
+    by_cpu, by_gpu = (torch.Generator().manual_seed(2) for _ in range(2))
     change_intensity(images, noisy, by_cpu)
-    assert torch.equal(other.get_state(), by_cpu.get_state())  # the next view begins alike
+    change_intensity(images.cuda(), noisy, by_gpu)
+    assert torch.equal(by_cpu.get_state(), by_gpu.get_state())  # the next view begins alike
 
 
 def test_the_result_stays_in_range_and_float32():

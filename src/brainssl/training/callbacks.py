@@ -56,8 +56,8 @@ class History(Callback):
 class Checkpoint(Callback):
     """Saves everything that going on exactly needs, at the end of an epoch.
 
-    An epoch is saved if the last saving took at most `share` of the time since it ended, or if it
-    is `longest` seconds old; the first epoch of a process always is.
+    An epoch is saved if the last saving took at most `share` of the time since it ended, or if
+    that time is `longest` or more; the first epoch of a process always is.
 
     Args:
         path: of the checkpoint; replaced atomically.

@@ -66,7 +66,7 @@ def change_intensity(
 
     if intensity.bias > 0:  # without one, nothing is drawn for it
         weights = torch.empty(count, len(_DEGREES)).normal_(0, intensity.bias, generator=generator)
-        images = images * bias_field(weights.to(device, non_blocking=True), *images.shape[-2:])
+        images = images * bias_field(sent(weights, device), *images.shape[-2:])
 
     jittered = uniform(0.0, 1.0) < intensity.jitter
     low, high = (math.log(value) for value in intensity.gamma)

@@ -9,7 +9,7 @@ PARALLEL ?= 2
 demo: $(VENV)/.installed
 	test -d demo/phantom || $(BIN)/brainssl phantom demo/phantom --patients 110 --size 96
 	$(BIN)/brainssl study demo/phantom demo/study --preset quick \
-	  --methods simclr --protocols grouped --label-fractions 0.1,1.0 --seeds 2
+	  --methods simclr --protocols grouped --label-fractions 0.1,1.0 --seeds 2 --jobs $(PARALLEL)
 
 test: $(VENV)/.installed lint types
 	scripts/browser

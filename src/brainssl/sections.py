@@ -63,9 +63,7 @@ class ViewSettings(Section):
     jitter: Probability = 0.8
     blur: Probability = 0.3
     blur_sigma: Range = (0.1, 2.0)  # pixels at 224 px
-    bias: Probability = (
-        0.0  # standard deviation of the log of a smooth field; 0.1 where coils differ
-    )
+    bias: Probability = 0.0  # deviation of the log of a smooth field; 0.1 where coils differ
     noise: Amount = 0.02
 
 

@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from brainssl.views.sending import sent
+
 _DEGREES = [(i, j) for i in range(4) for j in range(4) if 1 <= i + j <= 3]  # in row and column
 
 
@@ -81,14 +83,6 @@ def change_intensity(
     if intensity.noise > 0:
         images = images + _noise(images.shape, device, generator) * uniform(0.0, intensity.noise)
     return images.clamp(0, 1)
-
-
-def sent(drawn: Tensor, device: torch.device) -> Tensor:
-    """Return a small tensor of the CPU on a device, without waiting for what a GPU has yet to do.
-
-    CUDA takes such a tensor along when it is told to; other devices may read it too late.
-    """
-    return drawn.to(device, non_blocking=device.type == "cuda")
 
 
 def _noise(

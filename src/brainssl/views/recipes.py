@@ -10,7 +10,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from brainssl.views.geometry import Geometry, draw_warps, warp
-from brainssl.views.intensity import Intensity, change_intensity, sent
+from brainssl.views.intensity import Intensity, change_intensity
+from brainssl.views.sending import sent
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,5 @@
-# `make demo` and `make test` do all of their own set-up; PYTHON chooses the interpreter.
+# `make demo` and `make test` do all of their own set-up; PYTHON chooses the interpreter, PARALLEL
+# how many processes share the work.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -531,6 +531,9 @@ def test_what_a_gpu_measured_is_told() -> None:
         own = [pairs[name, "supervised", share] for share in (0.1, 1.0)]
         cells = [f"{gained(pair)}, p = {pair['p_holm']:.3f}" for pair in own]
         assert f"| {name} | {' | '.join(cells)} |" in page
+    ends = [float(cells[-1].split()[0]) for name, cells in scores.items() if "probe" not in name]
+    assert f"give {min(ends):.0f} to {max(ends):.0f} % here" in text
+    assert f"{split['groups']['test']} test groups: the intervals are wide" in text
     corrected = [key for key, pair in pairs.items() if key[1:] == ("supervised", 0.1)]
     assert [key[0] for key in corrected if pairs[key]["p_holm"] < 0.05] == [probe]
     assert len([key for key in pairs if key[2] == 0.1]) == 6
@@ -618,7 +621,13 @@ def test_the_cost_of_maps_is_told_as_measured() -> None:
 def test_where_models_look_is_told_as_measured() -> None:
     study = json.loads((ROOT / "results" / "phantom-explanations.json").read_text("utf-8"))
     page = (DOCS / "why" / "explanations-measured.md").read_text("utf-8")
-    accuracy = {(row["method"], row["stage"]): row["metrics"]["accuracy"] for row in study["rows"]}
+    assert f"`{study['study']['splits']['grouped']['digest'][:12]}`" in page
+    accuracy = {
+        (row["method"], row["stage"]): measured(
+            row["metrics"]["accuracy"], row["intervals"]["accuracy"]
+        )
+        for row in study["rows"]
+    }
     models = study["explanations"]["models"]
     assert len(models) == 9
     beaten = []
@@ -627,7 +636,7 @@ def test_where_models_look_is_told_as_measured() -> None:
         energy, pointing = (scores["gradcam", name] for name in ("energy_inside", "pointing"))
         cells = [
             arm(model),
-            f"{100 * accuracy[model['method'], model['stage']]:.1f}",
+            accuracy[model["method"], model["stage"]],
             f"{100 * pointing['mean']:.1f}",
             f"{100 * energy['mean']:.1f}",
             gained(energy["over"]["random"]),

@@ -36,7 +36,7 @@ from scipy.spatial.distance import squareform
 from brainssl.data import duplicates
 from brainssl.data.duplicates import SIDE, Pairs, fingerprint, group_slices, near_pairs
 from brainssl.data.read import read_slice
-from brainssl.phantom import simulate
+from brainssl.simulation import simulate
 
 PATIENTS, SIZE, SEED = 100, 96, 1
 SIZES = (12_500, 25_000, 50_000, 100_000)

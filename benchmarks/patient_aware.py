@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from brainssl.classifier import device_of
 from brainssl.data.dataset import Data
 from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore
 from brainssl.evaluation.intervals import percentile_intervals, resample
 from brainssl.evaluation.metrics import METRICS
 from brainssl.evaluation.predictions import Predictions
+from brainssl.hardware import device_of
 from brainssl.settings import load_settings
 from brainssl.stages import Features, probe_stage
 from brainssl.training.batches import training_batches

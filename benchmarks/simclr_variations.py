@@ -29,13 +29,14 @@ from typing import Any
 
 from torch import nn
 
-from brainssl.classifier import Classifier, device_of, run_in_batches
+from brainssl.classifier import Classifier, run_in_batches
 from brainssl.data.dataset import Data
 from brainssl.data.split import Indices, make_split
 from brainssl.data.store import ImageStore
 from brainssl.encoders import Encoder, build_encoder, load_encoder
 from brainssl.evaluation.comparison import compare_all
 from brainssl.evaluation.predictions import Predictions
+from brainssl.hardware import device_of
 from brainssl.settings import Settings, load_settings
 from brainssl.stages import predict_parts
 from brainssl.storage import read_json, write_json

@@ -4,6 +4,7 @@ Fixtures:
     image_folder: 24 PNG files of 20 x 24 px in class folders, beside no tables.
     store: an ImageStore of 60 images of 32 px in three classes.
     shared_folder, shared_store: the same, made once, for tests that only read.
+    float64: a test with it computes in float64 what is float32 elsewhere.
     two_ranks: what each of two processes got from `oracles.joint_batch`, and what they told.
 
 All images are made of noise with a bright square whose place tells the class, so that a network can
@@ -11,6 +12,7 @@ learn them.
 """
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,15 @@ def store(tmp_path: Path) -> ImageStore:
 def shared_store(tmp_path_factory: pytest.TempPathFactory) -> ImageStore:
     """The same store for every test: not to be written to."""
     return make_store(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Compute as `oracles.float64` says."""
+    from oracles.float64 import in_float64
+
+    with in_float64():
+        yield
 
 
 @pytest.fixture(scope="session")

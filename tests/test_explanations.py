@@ -23,9 +23,9 @@ from brainssl.plan import Plan
 from brainssl.preparation import prepared
 from brainssl.progress import Terminal
 from brainssl.publication import publish_again
+from brainssl.running import Study
 from brainssl.sections import EvaluationSettings
 from brainssl.settings import load_settings
-from brainssl.study import Study
 
 FAST = [
     "encoder.name=test_resnet",

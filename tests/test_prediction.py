@@ -1,5 +1,6 @@
 """Prediction: the pixels of training, and a clear word about files that cannot be read."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ from brainssl.classifier import Classifier
 from brainssl.data.scan import scan
 from brainssl.data.store import prepare
 from brainssl.encoders import build_encoder
+from brainssl.errors import BadUseError, BrainsslError
+from brainssl.explanation.cam import MAPS
 from brainssl.prediction import predict_files
+from brainssl.saliency import saliency_map
 
 
 @pytest.fixture
@@ -50,3 +54,56 @@ def test_an_unreadable_file_is_listed_and_the_others_go_on(saved: Path, tmp_path
     assert "label" not in rows[0]
     assert rows[1]["probability"] == max(rows[1]["probabilities"].values())
     assert sum(rows[1]["probabilities"].values()) == pytest.approx(1)
+
+
+@pytest.fixture
+def slice_file(tmp_path: Path) -> Path:
+    file = tmp_path / "slice.png"
+    generator = np.random.default_rng(0)
+    Image.fromarray(generator.integers(0, 256, (40, 30), dtype=np.uint8)).save(file)
+    return file
+
+
+def test_a_map_comes_with_the_prediction_of_the_file(saved: Path, slice_file: Path) -> None:
+    said = predict_files(saved, [slice_file])["predictions"][0]
+    mapped = saliency_map(saved, str(slice_file))
+    assert mapped.label == said["label"]
+    assert mapped.probabilities == pytest.approx(said["probabilities"], abs=1e-6)
+    assert mapped.probability == mapped.probabilities[mapped.label]
+    assert mapped.image.shape == mapped.saliency.shape == (32, 32)
+    assert (mapped.image[:, :4] == 0).all()  # the letterbox
+    assert mapped.saliency.dtype == np.float32
+    assert mapped.saliency.min() >= 0
+    assert mapped.overlay().shape == (32, 32, 3)
+    shown = Image.open(io.BytesIO(mapped._repr_png_()))
+    assert shown.width > 2 * shown.height
+
+
+@pytest.mark.parametrize("kind", MAPS)
+def test_a_map_is_made_of_the_evidence_for_its_class(
+    kind: str, saved: Path, slice_file: Path
+) -> None:
+    """Under average pooling and a linear head Grad-CAM is the head's weights times the features."""
+    classifier = Classifier.load(saved)
+    for place, label in enumerate(classifier.classes):
+        mapped = saliency_map(classifier, slice_file, kind=kind, label=label)
+        assert mapped.label == label
+        batch = torch.from_numpy(mapped.image[None, None]) / 255
+        with torch.no_grad():
+            values = classifier.encoder.last_map(batch)[0]
+        if kind == "gradcam":
+            weights = classifier.head.weight[place].detach() / values[0].numel()
+            raw = torch.einsum("c,chw->hw", weights, values).relu()
+            assert mapped.peak == pytest.approx(float(raw.max()), rel=1e-4)
+        if mapped.peak == 0:
+            assert (mapped.saliency == 0).all()
+            np.testing.assert_array_equal(mapped.overlay()[..., 0], mapped.image)
+
+
+def test_a_map_refuses_what_there_is_not(saved: Path, slice_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadUseError, match="'scorecam' is none of gradcam"):
+        saliency_map(saved, slice_file, kind="scorecam")
+    with pytest.raises(BadUseError, match="'c' is none of a, b"):
+        saliency_map(saved, slice_file, label="c")
+    with pytest.raises(BrainsslError, match=r"gone\.png"):
+        saliency_map(saved, tmp_path / "gone.png")

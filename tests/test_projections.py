@@ -14,8 +14,8 @@ from brainssl.plan import Plan
 from brainssl.preparation import prepared
 from brainssl.progress import Terminal
 from brainssl.projections import make_projections
+from brainssl.running import Study
 from brainssl.settings import load_settings
-from brainssl.study import Study
 
 FAST = [
     "encoder.name=test_resnet",

@@ -11,8 +11,8 @@ from brainssl.errors import BrainsslError
 from brainssl.plan import Plan
 from brainssl.progress import Terminal
 from brainssl.publication import publish_again
+from brainssl.running import Study
 from brainssl.settings import load_settings
-from brainssl.study import Study
 
 
 @pytest.fixture(scope="module")

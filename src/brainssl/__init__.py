@@ -7,10 +7,26 @@ __version__ = "0.1.0"
 
 # Where each public name lives. They are imported when first asked for: the command line answers
 # --help without PyTorch.
+_COMMANDS = (
+    "phantom",
+    "audit",
+    "prepare",
+    "pretrain",
+    "probe",
+    "finetune",
+    "evaluate",
+    "study",
+    "report",
+    "compare",
+    "external",
+    "explain",
+    "predict",
+    "embed",
+    "export",
+)
 _PLACES = {
-    "audit": "brainssl.data.audit",
+    **dict.fromkeys(_COMMANDS, "brainssl.api"),
     "scan": "brainssl.data.scan",
-    "prepare": "brainssl.data.store",
     "ImageStore": "brainssl.data.store",
     "Split": "brainssl.data.split",
     "make_split": "brainssl.data.split",
@@ -19,11 +35,11 @@ _PLACES = {
     "TABLE2": "brainssl.views.recipes",
     "Encoder": "brainssl.encoders",
     "load_encoder": "brainssl.encoders",
-    "pretrain": "brainssl.training.pretrain",
     "Classifier": "brainssl.classifier",
     "load_model": "brainssl.classifier",
-    "embed": "brainssl.embedding",
-    "export_onnx": "brainssl.export",
+    "saliency_map": "brainssl.saliency",
+    "SaliencyMap": "brainssl.saliency",
+    "export_onnx": "brainssl.exporting",
     "Predictions": "brainssl.evaluation.predictions",
     "Settings": "brainssl.settings",
     "load_settings": "brainssl.settings",
@@ -36,3 +52,7 @@ def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module brainssl has no attribute {name}")
     return getattr(import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

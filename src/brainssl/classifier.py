@@ -13,23 +13,10 @@ from torch import Tensor, nn
 from brainssl.data.split import Indices
 from brainssl.encoders import Encoder, load_encoder, read_tensors, write_tensors
 from brainssl.errors import BrainsslError
-from brainssl.sections import RunSettings
 from brainssl.views.recipes import to_unit
 
 VERSION = 1
 _BATCH = 128
-
-
-def device_of(run: RunSettings) -> torch.device:
-    """Return where to compute: the GPU if there is one and the settings allow it.
-
-    Raises:
-        BrainsslError: the settings demand a GPU and there is none.
-    """
-    if run.accelerator == "gpu" and not torch.cuda.is_available():
-        raise BrainsslError("run.accelerator is gpu, and PyTorch sees none here: set auto or cpu")
-    gpu = torch.cuda.is_available() and run.accelerator != "cpu"
-    return torch.device("cuda" if gpu else "cpu")
 
 
 class Classifier(nn.Module):

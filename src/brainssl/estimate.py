@@ -1,6 +1,6 @@
-"""How long a study may take: the images that its steps go through, times the speed of a machine."""
+"""How long a study may take: the images that its steps go through, times this machine's speed."""
 
-import time
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -10,24 +10,46 @@ from statistics import fmean
 from typing import Any
 
 import pandas as pd
-import torch
 
-from brainssl.classifier import device_of
 from brainssl.data.layout import read_layout
 from brainssl.data.split import Protocol
 from brainssl.data.store import is_store
-from brainssl.encoders import build_encoder
+from brainssl.explanation.measure import BRIEF
 from brainssl.grid import Step, grid
-from brainssl.journal import read_log
+from brainssl.journal import read_around, read_log
 from brainssl.methods import METHODS
 from brainssl.plan import Plan, finished_steps, identity, is_begun
+from brainssl.projections import MOST_IMAGES
 from brainssl.sections import SplitSettings
 from brainssl.settings import Settings
+from brainssl.speed import Speed, seconds_to_read, speed_of
 from brainssl.training.finetune import passes
 
-_FORWARD = 1 / 3  # what a forward pass costs, where forward and backward cost 1
-_SECONDS = 1.5  # of measuring
-_CPU_PIXELS = 64 * 64 * 64  # in a batch; larger ones are not faster on a CPU
+Measure = Callable[[Settings, int], Speed]
+
+# What does not depend on the encoder, in seconds on an ordinary core; a tenth of a study at most.
+_STEP = 1.5  # a step begins, is measured and saved
+_MODEL = 0.8  # a model is analysed and has its panel in the report
+_REPORT = 4.0  # everything else in it
+_MAP_OF_AN_IMAGE = 0.005  # t-SNE
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is known of a source before it is read.
+
+    Attributes:
+        labels: of each image.
+        files: that are to be read; none of a store.
+    """
+
+    labels: tuple[str | None, ...]
+    files: tuple[Path, ...]
+
+    @property
+    def counted(self) -> bool:
+        """Whether the images are files that nobody has read yet."""
+        return bool(self.files)
 
 
 @dataclass(frozen=True)
@@ -54,6 +76,23 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Work:
+    """How many images go through the network, at most.
+
+    Attributes:
+        training: forward and backward.
+        forward: once, without gradients.
+    """
+
+    training: float
+    forward: float
+
+    def seconds(self, speed: Speed) -> float:
+        """Return how long that takes."""
+        return self.training * speed.training + self.forward * speed.forward
+
+
+@dataclass(frozen=True)
 class Foreseen:
     """A step, whether it is finished, and how many seconds it takes or would take."""
 
@@ -68,12 +107,14 @@ class Estimate:
 
     Attributes:
         steps: of the grid, in their order.
+        around: seconds of what is left of the work around them, see `brainssl.journal.AROUND`.
         images: in the source.
         counted: whether `images` counts files that nobody has read yet.
         jobs: how many processes share the steps.
     """
 
     steps: tuple[Foreseen, ...]
+    around: dict[str, float]
     images: int
     counted: bool
     jobs: int
@@ -82,7 +123,7 @@ class Estimate:
     def seconds(self) -> float:
         """Seconds that are left; several processes never share one step."""
         left = [foreseen.seconds for foreseen in self.steps if not foreseen.finished]
-        return max(sum(left) / self.jobs, max(left, default=0.0))
+        return max(sum(left) / self.jobs, max(left, default=0.0)) + sum(self.around.values())
 
     def facts(self) -> dict[str, Any]:
         """Return all of it for JSON."""
@@ -96,6 +137,7 @@ class Estimate:
             "jobs": self.jobs,
             "seconds": round(self.seconds, 1),
             "steps": steps,
+            "around": {what: round(seconds, 1) for what, seconds in self.around.items()},
         }
 
     def text(self) -> str:
@@ -111,20 +153,20 @@ class Estimate:
         finished = sum(one.finished for one in self.steps)
         about = "about " if self.counted else ""
         processes = "1 process" if self.jobs == 1 else f"{self.jobs} processes"
+        around = ", ".join(f"{what} {duration(took)}" for what, took in self.around.items())
         return "\n".join(
             [
                 *(line.rstrip() for line in table),
+                *([f"Around them: {around}."] if around else []),
                 f"{len(self.steps)} steps, {finished} finished, on {about}{self.images} images.",
                 f"Left: about {duration(self.seconds)} with {processes} on this machine.",
-                "An estimate: by the encoder's speed on random images, or that of finished steps.",
-                "Reading images, intervals and explanations come on top; early stopping is not in.",
+                "An estimate, by a few steps of the encoder that were just run here, or by those "
+                "that are finished. Early stopping is not in.",
             ]
         )
 
 
-def estimate(
-    plan: Plan, out: Path, *, jobs: int = 1, measure: Callable[[Settings, int], float] | None = None
-) -> Estimate:
+def estimate(plan: Plan, out: Path, *, jobs: int = 1, measure: Measure = speed_of) -> Estimate:
     """Say what a study would do and how long it may take, without a trace in `out`.
 
     A step like a finished one (but for its seed) takes as long as that did; one of the same stage
@@ -134,95 +176,100 @@ def estimate(
         plan: of the study.
         out: its folder, which may be absent.
         jobs: how many processes are to share the steps.
-        measure: seconds of one forward and backward pass of an image, given settings and `jobs`.
+        measure: the speed of an encoder, given settings and `jobs`.
 
     Raises:
         BrainsslError: the source is of no use, or `out` holds another study.
     """
     begun = is_begun(out, identity(plan))
-    labels, counted = _labels(plan, out if begun else None)
+    source = look_at(plan.source, plan.labels, out if begun else None)
+    return foresee(plan, source, out if begun else None, jobs=jobs, measure=measure)
+
+
+def foresee(
+    plan: Plan, source: Source, begun: Path | None, *, jobs: int = 1, measure: Measure = speed_of
+) -> Estimate:
+    """Return the estimate for a source that was looked at; `begun` is the folder of the study."""
     shares = plan.settings.split
-    images = {name: Images.of(labels, name, shares) for name in plan.protocols}
+    images = {name: Images.of(source.labels, name, shares) for name in plan.protocols}
     steps = grid(plan)
     amounts = {step: work(step, images[step.protocol], plan.settings) for step in steps}
-    finished = finished_steps(out) if begun else set()
-    log = read_log(out)
+    finished = finished_steps(begun) if begun else set()
+    log = read_log(begun) if begun else {}
     noted = {
         step: float(log[step.name]["seconds"])
         for step in steps
         if step.name in finished and step.name in log
     }
-    speed = cache(lambda: (measure or seconds_per_image)(plan.settings, jobs))
+    speed = cache(lambda threads: measure(plan.settings, threads))
     foreseen = [
-        Foreseen(step, step.name in finished, _seconds(step, amounts, noted, speed))
+        Foreseen(step, step.name in finished, _seconds(step, amounts, noted, lambda: speed(jobs)))
         for step in steps
     ]
-    return Estimate(tuple(foreseen), len(labels), counted, jobs)
+    around = _around(plan, source, images[plan.protocols[0]], lambda: speed(1))
+    for what in read_around(begun) if begun else {}:
+        if what not in _EVERY_TIME:
+            around.pop(what, None)
+    return Estimate(tuple(foreseen), around, len(source.labels), source.counted, jobs)
 
 
-def work(step: Step, images: Images, settings: Settings) -> float:
-    """Return how many forward and backward passes of one image a step takes, at most."""
+def work(step: Step, images: Images, settings: Settings) -> Work:
+    """Return how many images go through the network in a step, at most."""
     own = settings.of(step.method)
     if step.stage == "pretrain":
         cost: float = METHODS[step.method].cost(settings.section(step.method))
-        return (images.train + images.unlabelled) * own.pretrain.epochs * cost
+        seen = images.train + images.unlabelled
+        watched = 3 * min(own.pretrain.watch_images, seen) + min(
+            own.pretrain.watch_images, images.val
+        )
+        epochs = own.pretrain.epochs
+        return Work(seen * epochs * cost, watched * (epochs + 1))
     labelled = (step.label_fraction or 1.0) * images.train
-    measuring = (labelled + images.val + images.test) * _FORWARD
+    measuring = labelled + images.val + images.test
     if step.stage == "linear":
-        return measuring + (images.train + images.val + images.test + images.unlabelled) * _FORWARD
-    epoch = passes(own.finetune, int(labelled)) * labelled + images.val * _FORWARD
-    return measuring + own.finetune.epochs * epoch
+        every = images.train + images.val + images.test + images.unlabelled
+        return Work(0.0, measuring + every)
+    trained = passes(own.finetune, int(labelled)) * labelled
+    return Work(own.finetune.epochs * trained, measuring + own.finetune.epochs * images.val)
 
 
-def seconds_per_image(settings: Settings, jobs: int = 1) -> float:
-    """Measure a few optimiser steps of the encoder on random images, in a second or two.
-
-    Args:
-        settings: name the encoder, the size and where to compute.
-        jobs: how many processes will share the threads.
-    """
-    device, size = device_of(settings.run), settings.encoder.image_size
-    batch = settings.pretrain.batch_size
-    if device.type == "cpu":
-        batch = max(2, min(batch, _CPU_PIXELS // size**2))
-    encoder = build_encoder(settings.encoder.name, image_size=size, seed=0)
-    encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    images = torch.rand(batch, 1, size, size, device=device)
-    optimizer = torch.optim.AdamW(encoder.parameters())
-    half = settings.run.precision == "bf16-mixed"
-
-    def step() -> None:
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
-            loss = encoder(images).float().square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        loss.item()  # a GPU has done it all only now
-
-    had = torch.get_num_threads()
-    torch.set_num_threads(max(1, had // jobs))
-    try:
-        step()  # the first one is slower than all others
-        started, done = time.perf_counter(), 0
-        while not done or time.perf_counter() - started < _SECONDS:
-            step()
-            done += 1
-        return (time.perf_counter() - started) / (done * batch)
-    finally:
-        torch.set_num_threads(had)
-
-
-def _labels(plan: Plan, begun: Path | None) -> tuple[list[str | None], bool]:
-    """Return the label of each image, and whether they are only counted files."""
-    stores = [plan.source] if begun is None else [plan.source, begun / "store"]
+def look_at(path: Path, labels: Path | None, begun: Path | None = None) -> Source:
+    """Return the label of each image of a source, by a look at its names or its manifest."""
+    stores = [path] if begun is None else [path, begun / "store"]
     for store in filter(is_store, stores):
         column = pd.read_parquet(store / "manifest.parquet", columns=["label"])["label"]
-        return [label if isinstance(label, str) else None for label in column], False
-    return list(read_layout(plan.source, plan.labels).labels.values()), True
+        return Source(tuple(label if isinstance(label, str) else None for label in column), ())
+    layout = read_layout(path, labels)
+    files = tuple(layout.root / name for name in layout.paths)
+    return Source(tuple(layout.labels.values()), files)
+
+
+# Work around the steps that is done again whenever a study is run.
+_EVERY_TIME = frozenset({"analysis and report"})
+
+
+def _around(
+    plan: Plan, source: Source, images: Images, speed: Callable[[], Speed]
+) -> dict[str, float]:
+    """Return the seconds of the work around the steps, done by one process on all cores."""
+    models = 2 * len(plan.methods) + 1
+    found = {}
+    if source.files:
+        # Each is decoded twice: for the audit, and into the store.
+        each = 1.5 * seconds_to_read(source.files)
+        found["reading"] = each * len(source.files) / (os.cpu_count() or 1)
+    mapped = (models + 1) * min(images.test, MOST_IMAGES)
+    found["maps of features"] = mapped * (speed().forward + _MAP_OF_AN_IMAGE)
+    if plan.explained:
+        shown = min(plan.explained, images.test) * BRIEF.passes
+        found["explanations"] = models * (shown + images.train) * speed().forward
+    measured = len([step for step in grid(plan) if step.measured])
+    found["analysis and report"] = _REPORT + _MODEL * measured
+    return found
 
 
 def _seconds(
-    step: Step, amounts: dict[Step, float], noted: dict[Step, float], speed: Callable[[], float]
+    step: Step, amounts: dict[Step, Work], noted: dict[Step, float], speed: Callable[[], Speed]
 ) -> float:
     if step in noted:
         return noted[step]
@@ -230,8 +277,13 @@ def _seconds(
         return fmean(twins)
     if alike := [other for other in noted if other.stage == step.stage]:
         seconds = sum(noted[other] for other in alike)
-        return amounts[step] * seconds / sum(amounts[other] for other in alike)
-    return amounts[step] * speed()
+        return seconds * _amount(amounts[step]) / sum(_amount(amounts[other]) for other in alike)
+    return _STEP + amounts[step].seconds(speed())
+
+
+def _amount(work: Work) -> float:
+    """Return one number to compare the work of two steps by: a forward pass is about a third."""
+    return work.training + work.forward / 3
 
 
 def _cells(group: list[Foreseen]) -> tuple[str, str, str, str, str]:

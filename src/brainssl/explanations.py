@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from brainssl.classifier import Classifier, device_of
+from brainssl.classifier import Classifier
 from brainssl.data.dataset import Data
 from brainssl.data.layout import masks_beside
 from brainssl.data.store import is_store
 from brainssl.errors import BrainsslError
 from brainssl.explaining import Request, choose_slices, explain_classifier
-from brainssl.explanation.measure import Cases
+from brainssl.explanation.measure import BRIEF, Cases
 from brainssl.explanation.side_by_side import EXPLANATIONS, FOLDER, INDEX
 from brainssl.grid import SUPERVISED, Step
+from brainssl.hardware import device_of
 from brainssl.plan import Plan
 from brainssl.progress import Report
 from brainssl.storage import damage, digest_of_folder, locked, read_json, remove, write_json
 
-VERSION = 1
+VERSION = 2
 _LOCK = ".explanations.lock"
 
 
@@ -44,6 +45,7 @@ def request_of(plan: Plan, data: Data, say: Callable[[str], object]) -> Request 
     request = Request(
         images=plan.explained,
         lesions=plan.lesions,
+        how=BRIEF,
         draws=plan.settings.evaluation.draws,
         seed=plan.seed,
     )

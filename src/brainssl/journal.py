@@ -1,6 +1,12 @@
-"""What became of each step of a study: one file a step, as several processes write at once."""
+"""What became of each step of a study: one file a step, as several processes write at once.
 
+Beside the steps, it holds how long the work around them took.
+"""
+
+import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +14,9 @@ from typing import Any
 
 from brainssl.errors import BrainsslError
 from brainssl.storage import read_json, write_atomically, write_json
+
+AROUND = ("reading", "audit", "images", "maps of features", "explanations", "analysis", "report")
+"""The work around the steps of a study, in its order."""
 
 
 @dataclass(frozen=True)
@@ -75,3 +84,31 @@ def read_log(out: Path) -> dict[str, dict[str, Any]]:
         if isinstance(note, dict) and note.keys() >= {"study", "seconds", "finished", "where"}:
             notes[file.stem] = note
     return dict(sorted(notes.items(), key=lambda item: str(item[1]["finished"])))
+
+
+@contextmanager
+def noting(out: Path, work: str) -> Iterator[None]:
+    """Note how long the block takes, as the time of some work of `AROUND`.
+
+    The longest time stands: work that is done already takes none.
+    """
+    started = time.perf_counter()
+    yield
+    seconds = round(time.perf_counter() - started, 2)
+    if seconds > read_around(out).get(work, 0.0):
+        write_json(_around(out, work), {"seconds": seconds})
+
+
+def read_around(out: Path) -> dict[str, float]:
+    """Return how many seconds the work around the steps took, as far as it was noted."""
+    found = {}
+    for work in AROUND:
+        try:
+            found[work] = float(read_json(_around(out, work), "a note on time")["seconds"])
+        except (BrainsslError, KeyError, TypeError, ValueError):
+            continue
+    return found
+
+
+def _around(out: Path, work: str) -> Path:
+    return out / "log" / "around" / f"{work.replace(' ', '-')}.json"

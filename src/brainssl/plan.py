@@ -36,6 +36,7 @@ class Plan:
         loggers: of each training, beside history.csv.
         explained: how many test slices at most show where each classifier looks; 0: none.
         lesions: where they are; `masks/` beside `images/` where that is a source's layout.
+        budget: what a budget of time chose, see `brainssl.budget.Choice`.
     """
 
     source: Path
@@ -52,12 +53,14 @@ class Plan:
     loggers: tuple[str, ...] = ()
     explained: int = 0
     lesions: Path | None = None
+    budget: dict[str, Any] | None = None
 
 
 def identity(plan: Plan) -> dict[str, Any]:
     """Return what must be the same for finished steps to be used again.
 
     The grid itself (methods, protocols, label fractions, seeds) is no part of it: a study grows.
+    Nor is where and how exactly a machine computes: several machines may share a study.
 
     Raises:
         BrainsslError: source or labels cannot be read, or both bring labels.
@@ -71,7 +74,9 @@ def identity(plan: Plan) -> dict[str, Any]:
         "source": _digest_of_source(plan.source),
         "labels": _digest_of_labels(plan.labels),
         "seed": plan.seed,
-        "settings": plan.settings.written(),
+        "settings": {
+            name: values for name, values in plan.settings.written().items() if name != "run"
+        },
     }
 
 
@@ -80,7 +85,10 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     names = [name for name in ("source", "labels", "seed") if one.get(name) != other[name]]
     # Keys of both: what a method had of its own and has no more is missing from the other. What
     # an older version did not know yet was as it is by default.
-    held, asked = dict(flat(one.get("settings", {}))), dict(flat(other["settings"]))
+    held, asked = (
+        {key: value for key, value in flat(own.get("settings", {})) if not key.startswith("run.")}
+        for own in (one, other)
+    )
     defaults = dict(flat(Settings().written()))
     held |= {key: defaults[key] for key in asked.keys() & defaults.keys() if key not in held}
     absent = object()

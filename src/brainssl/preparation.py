@@ -13,7 +13,7 @@ from brainssl.data.scan import scan
 from brainssl.data.split import Protocol, Split, make_split
 from brainssl.data.store import ImageStore, is_store, prepare
 from brainssl.grid import grid
-from brainssl.journal import Journal
+from brainssl.journal import Journal, noting
 from brainssl.plan import IDENTITY, Plan, digest_of, finished_steps, identity, is_begun
 from brainssl.progress import Terminal
 from brainssl.storage import damage, locked, read_json, remove, write_json
@@ -100,11 +100,11 @@ def _store(plan: Plan, out: Path, terminal: Terminal) -> tuple[ImageStore, dict[
         return store, None
     if is_store(path):
         return ImageStore.open(path), read_json(out / "audit" / "audit.json", "an audit")
-    with terminal.task("scan") as progress:
+    with terminal.task("scan") as progress, noting(out, "reading"):
         found = scan(plan.source, labels=plan.labels, progress=progress)
-    with terminal.task("audit"):
+    with terminal.task("audit"), noting(out, "audit"):
         audit = audit_scan(found, out=out / "audit")
-    with terminal.task("prepare") as progress:
+    with terminal.task("prepare") as progress, noting(out, "images"):
         return prepare(found, path, size=size, progress=progress), audit
 
 

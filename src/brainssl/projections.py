@@ -8,19 +8,20 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32
 
-from brainssl.classifier import Classifier, device_of, run_in_batches
+from brainssl.classifier import Classifier, run_in_batches
 from brainssl.data.dataset import Data
 from brainssl.data.split import Indices, Protocol
 from brainssl.encoders import Encoder, build_encoder, load_encoder
 from brainssl.errors import BrainsslError
 from brainssl.evaluation.projection import PROJECTIONS, Projections, project, trust
 from brainssl.grid import SUPERVISED, UNTRAINED, Step
+from brainssl.hardware import device_of
 from brainssl.plan import Plan
 from brainssl.progress import Report
 from brainssl.storage import digest_of_folder
 
 VERSION = 1
-_MOST_IMAGES = 1000  # more points hide each other, and cost the page as much again
+MOST_IMAGES = 1000  # more points hide each other, and cost the page as much again
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def make_projections(
     path = out / PROJECTIONS
     if (known := _known(path, made_from)) is not None:
         return known
-    rows = data.sample("test", _MOST_IMAGES, plan.seed)
+    rows = data.sample("test", MOST_IMAGES, plan.seed)
     frames, left_out = [], []
     for done, view in enumerate(views, start=1):
         try:

@@ -5,13 +5,15 @@ from typing import Any
 
 from brainssl.analysis import analyse
 from brainssl.errors import BrainsslError
+from brainssl.journal import noting
 from brainssl.progress import Terminal
+from brainssl.record import where_time_went
 from brainssl.reporting import render_report
 from brainssl.reporting.about import read_about, write_template
 from brainssl.reporting.exports import export
 from brainssl.reporting.model_card import write_model_card
 from brainssl.reporting.results import read_study
-from brainssl.reporting.sections import sections
+from brainssl.reporting.sections import sections, untimed_sections
 from brainssl.sections import EvaluationSettings
 from brainssl.storage import read_json, write_json
 
@@ -35,13 +37,18 @@ def publish(
         BrainsslError: `study.toml` is not as it should be; the results are written all the same.
     """
     draws = study["settings"]["evaluation"]["draws"]
-    with terminal.task("analysis") as progress:
+    with terminal.task("analysis") as progress, noting(out, "analysis"):
         analysis = analyse(out, rows, EvaluationSettings(draws=draws), progress)
-    write_json(out / RESULTS, {"study": study, "rows": rows, "analysis": analysis})
+    results = {"study": study, "rows": rows, "analysis": analysis}
+    write_json(out / RESULTS, results)
     write_template(out)
     with terminal.task("report"):
-        write_model_card(read_study(out))
-        return render_report(out)
+        with noting(out, "report"):
+            write_model_card(read_study(out))
+            built = untimed_sections(read_study(out))
+        study["time"] = where_time_went(out)
+        write_json(out / RESULTS, results)
+        return render_report(out, built)
 
 
 def publish_again(out: Path, terminal: Terminal, *, files: bool = False) -> Path:

@@ -2,18 +2,29 @@
 
 import os
 import platform
+from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from brainssl import __version__
-from brainssl.classifier import device_of
 from brainssl.data.dataset import Data
 from brainssl.data.split import PARTS, Protocol
 from brainssl.grid import RANDOM_LABELS
+from brainssl.hardware import device_of, precision_of
+from brainssl.journal import read_around, read_log
 from brainssl.plan import Plan
 from brainssl.settings import Settings
+
+_DEVICES = {"cpu": "CPU", "mps": "Apple GPU"}
+_TRAINING = {
+    "pretrain-": "pretraining",
+    "linear-": "linear probes",
+    "finetune-": "fine-tuning",
+    "supervised-": "supervised training",
+}
 
 
 def describe(
@@ -36,6 +47,7 @@ def describe(
     places = [note["where"] for note in log.values()]
     if any(place != places[0] for place in places):
         warnings.append("Steps ran on different machines or versions: see log/.")
+    warnings += _precisions(places)
     store = next(iter(shared.values())).store
     return {
         "brainssl": __version__,
@@ -51,6 +63,7 @@ def describe(
         "label_fractions": list(plan.label_fractions),
         "classes": list(store.classes),
         "settings": plan.settings.written(plan.methods),
+        "budget": plan.budget,
         "reasons": plan.reasons | _passes(rows),
         "splits": {protocol: _split_facts(data) for protocol, data in shared.items()},
         "audit": audit,
@@ -63,16 +76,47 @@ def describe(
 
 def environment(settings: Settings) -> dict[str, Any]:
     """Say where this process computes."""
-    gpu = device_of(settings.run).type == "cuda"
+    device = device_of(settings.run).type
+    name = torch.cuda.get_device_name(0) if device == "cuda" else _DEVICES[device]
+    precision = precision_of(settings.run)
     return {
         "brainssl": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "system": f"{platform.system()} {platform.machine()}",
-        "device": torch.cuda.get_device_name(0) if gpu else "CPU",
+        "device": name,
         "cpus": os.cpu_count(),
-        "precision": settings.run.precision,
+        "precision": precision.name,
+        "precision_reason": precision.reason,
     }
+
+
+def where_time_went(out: Path) -> list[dict[str, Any]]:
+    """Return how many seconds a study's work took, by what it was.
+
+    Args:
+        out: folder of the study.
+
+    Returns:
+        Of each kind of work: `what`, `seconds` (of several processes the sum), `steps`, and whether
+        it is `training`, the measuring of what was trained included.
+    """
+    log = read_log(out)
+    training = [
+        {
+            "what": what,
+            "seconds": round(sum(float(log[name]["seconds"]) for name in names), 1),
+            "steps": len(names),
+            "training": True,
+        }
+        for stage, what in _TRAINING.items()
+        if (names := [name for name in log if name.startswith(stage)])
+    ]
+    around = [
+        {"what": what, "seconds": round(seconds, 1), "steps": 0, "training": False}
+        for what, seconds in read_around(out).items()
+    ]
+    return training + around
 
 
 def _split_facts(data: Data) -> dict[str, Any]:
@@ -92,6 +136,18 @@ def _split_facts(data: Data) -> dict[str, Any]:
         },
         "warnings": list(split.warnings),
     }
+
+
+def _precisions(places: list[dict[str, Any]]) -> list[str]:
+    """Say that steps were computed in different precisions, where they were."""
+    counts = Counter(str(place.get("precision")) for place in places)
+    if len(counts) < 2:
+        return []
+    told = ", ".join(f"{count} in {name}" for name, count in counts.most_common())
+    return [
+        f"Steps were computed in different precisions, as machines have units for: {told}. Which "
+        "step in which: see log/."
+    ]
 
 
 def _passes(rows: list[dict[str, Any]]) -> dict[str, str]:

@@ -21,6 +21,7 @@ Amount = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+PrecisionName = Literal["bf16-mixed", "16-mixed", "32-true"]
 _FROM_LIST = Field(strict=False)  # TOML and JSON have no tuples; the numbers stay strict
 Range = Annotated[tuple[Rate, Rate], _FROM_LIST, AfterValidator(_ascending)]
 Area = Annotated[tuple[Rate, Probability], _FROM_LIST, AfterValidator(_ascending)]
@@ -122,7 +123,7 @@ class RunSettings(Section):
     """Where and how to compute."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
+    precision: Literal["auto"] | PrecisionName = "auto"  # what the machine has units for
     devices: Positive = 1  # GPUs, or processes on CPU, that share each batch of a pretraining
 
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float32
 from torch import nn
 
-from brainssl.classifier import Classifier, device_of, run_in_batches
+from brainssl.classifier import Classifier, run_in_batches
 from brainssl.data.dataset import Data, evenly
 from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore
@@ -22,6 +22,7 @@ from brainssl.encoders import Encoder
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
 from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
+from brainssl.hardware import device_of
 from brainssl.settings import Settings
 from brainssl.storage import whole_folder, write_json
 from brainssl.training.finetune import finetune, passes

@@ -14,7 +14,7 @@ import torch
 from brainssl.errors import BrainsslError
 from brainssl.plan import Plan
 from brainssl.progress import Lines
-from brainssl.study import Study
+from brainssl.running import Study
 
 
 @contextmanager

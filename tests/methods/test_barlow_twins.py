@@ -18,6 +18,7 @@ def pair(n: int, dim: int) -> tuple[Tensor, Tensor]:
     return 3 * first + 1, first + 0.5 * torch.randn(n, dim, generator=generator)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("redundancy", [0.005, 0.5])
 @pytest.mark.parametrize(("n", "dim"), [(2, 3), (6, 5), (16, 8)])
 def test_loss_is_the_formula_and_lightlys(n: int, dim: int, redundancy: float) -> None:
@@ -28,6 +29,7 @@ def test_loss_is_the_formula_and_lightlys(n: int, dim: int, redundancy: float) -
     torch.testing.assert_close(loss, reference, atol=1e-5, rtol=0)
 
 
+@pytest.mark.usefixtures("float64")
 def test_identity_costs_nothing_and_a_constant_dimension_costs_one() -> None:
     signs = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])  # uncorrelated
     assert redundancy_reduction(signs, signs, redundancy=1.0).item() == pytest.approx(0, abs=1e-6)
@@ -47,6 +49,7 @@ def test_loss_stays_float32_under_autocast() -> None:
     assert rough.dtype == torch.float32
 
 
+@pytest.mark.usefixtures("float64")
 def test_each_view_has_a_forward_of_its_own() -> None:
     method = small("barlowtwins")
     first, second = views_of(method, 6)

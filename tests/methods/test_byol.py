@@ -23,6 +23,7 @@ def byol(**own: object) -> BYOL:
     return method
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(("n", "dim"), [(1, 4), (5, 3), (16, 64)])
 def test_loss_is_the_formula_and_lightlys(n: int, dim: int) -> None:
     prediction, target = pair(n, dim)
@@ -44,6 +45,7 @@ def test_loss_is_float32_and_its_target_takes_no_gradient() -> None:
     assert target.grad is None
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("normalised", [False, True])
 def test_both_directions_each_view_with_its_own_forward(normalised: bool) -> None:
     """Equations 4 to 9 from separate forwards; a joint one gives another loss."""
@@ -71,6 +73,7 @@ def test_both_directions_each_view_with_its_own_forward(normalised: bool) -> Non
     assert loss != pytest.approx(mixed, abs=1e-3)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("normalised", [False, True])
 def test_the_predictor_stands_on_the_online_branch_alone(normalised: bool) -> None:
     method = byol(normalise_projections=normalised)

@@ -26,6 +26,7 @@ def test_without_norm_layers_have_biases() -> None:
     assert all(layer.bias is not None for layer in (layers[0], layers[2]))
 
 
+@pytest.mark.usefixtures("float64")
 def test_last_norm_centres_and_scales_and_learns_nothing() -> None:
     layers = mlp(3, 5, 2, last_norm=True)
     assert not list(layers[-1].parameters())
@@ -40,6 +41,7 @@ def prototypes() -> Prototypes:
     return Prototypes(6, 9)
 
 
+@pytest.mark.usefixtures("float64")
 def test_prototypes_have_unit_norm_whatever_the_weights(prototypes: Prototypes) -> None:
     features = torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
     answers = prototypes(features)

@@ -31,6 +31,7 @@ def learn(method: Method, views: list[Tensor], steps: int) -> list[float]:
     return losses
 
 
+@pytest.mark.usefixtures("float64")
 @every_method
 def test_the_order_of_images_does_not_matter(name: str) -> None:
     method = small(name)

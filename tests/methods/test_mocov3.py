@@ -23,6 +23,7 @@ def moco(**own: object) -> MoCoV3:
     return method
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("temperature", [0.07, 0.2, 1.0])
 @pytest.mark.parametrize(("n", "dim"), [(1, 4), (2, 3), (9, 16)])
 def test_loss_is_the_formula(n: int, dim: int, temperature: float) -> None:
@@ -31,6 +32,7 @@ def test_loss_is_the_formula(n: int, dim: int, temperature: float) -> None:
     assert loss.item() == pytest.approx(info_nce_by_hand(queries, keys, temperature), abs=1e-5)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("temperature", [0.07, 0.2])
 def test_loss_and_gradient_agree_with_lightly(temperature: float) -> None:
     """lightly has no InfoNCE of its own.
@@ -65,6 +67,7 @@ def test_loss_stays_float32_under_autocast() -> None:
     assert rough.item() == rounded.item()
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_queries_are_online_keys_are_the_teachers(symmetric: bool) -> None:
     """Without symmetry, the first view asks and the second one answers."""
@@ -81,6 +84,7 @@ def test_queries_are_online_keys_are_the_teachers(symmetric: bool) -> None:
     assert one != pytest.approx(two, abs=1e-3)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("temperature", [0.2, 0.7])
 def test_the_loss_is_scaled_by_twice_the_temperature(temperature: float) -> None:
     plain = moco(scaled=False, temperature=temperature)

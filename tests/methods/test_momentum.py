@@ -53,6 +53,7 @@ def test_the_teacher_learns_nothing_by_gradients(name: str) -> None:
     assert {id(parameter) for parameter in method.online.parameters()} <= others
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", TAUGHT)
 def test_the_teacher_follows_as_the_closed_form_says(name: str) -> None:
     """A frozen θ: ξ_k − θ = (ξ_0 − θ) Π m_i, with m_i from the cosine."""
@@ -83,6 +84,7 @@ def test_momentum_rises_to_one_as_a_cosine() -> None:
     assert seen == sorted(seen)
 
 
+@pytest.mark.usefixtures("float64")
 def test_momentum_is_that_of_the_settings() -> None:
     half_life = taught("byol", half_life=2.0)
     half_life.moment = Moment(step=0, steps=100, epoch_steps=30)
@@ -137,6 +139,7 @@ def test_statistics_of_batchnorm_are_the_teachers_own(name: str) -> None:
     assert any(differ)
 
 
+@pytest.mark.usefixtures("float64")
 def test_buffers_stay_when_the_teacher_follows() -> None:
     online = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2))
     teacher = momentum_copy(online)

@@ -24,6 +24,7 @@ def rows(n: int, dim: int, seed: int) -> Tensor:
     return torch.randn(n, dim, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(("n", "m", "dim"), [(1, 3, 4), (7, 20, 5), (16, 64, 16)])
 def test_neighbours_are_the_formulas_and_lightlys(n: int, m: int, dim: int) -> None:
     projections, support = rows(n, dim, 0), functional.normalize(rows(m, dim, 1), dim=1)
@@ -42,6 +43,7 @@ def test_neighbours_are_found_in_float32_under_autocast() -> None:
             assert torch.equal(nearest(projections, support), support[1:])
 
 
+@pytest.mark.usefixtures("float64")
 def test_both_directions_neighbours_against_predictions() -> None:
     """Half of L(NN(z₁), p₂) and half of L(NN(z₂), p₁), as in the paper's pseudocode."""
     method = nnclr(temperature=0.1)
@@ -68,6 +70,7 @@ def test_neighbours_take_no_gradient_and_predictions_do() -> None:
     assert any((p.grad != 0).any() for p in method.encoder.parameters() if p.grad is not None)
 
 
+@pytest.mark.usefixtures("float64")
 def test_the_support_keeps_the_newest_projections_of_the_first_view() -> None:
     """24 places, six images a step: after the fifth step, steps two to five are kept."""
     method, taken = nnclr(support=24), []
@@ -76,6 +79,7 @@ def test_the_support_keeps_the_newest_projections_of_the_first_view() -> None:
     for step in range(5):
         before = method.support.clone()
         method.loss(views_of(method, 6, seed=step))
+        method.after_step()
         changed = (method.support != before).any(dim=1)
         assert changed.sum() == 6
         if step == 0:
@@ -84,21 +88,24 @@ def test_the_support_keeps_the_newest_projections_of_the_first_view() -> None:
     torch.testing.assert_close(method.support, torch.cat([firsts[4], *firsts[1:4]]))
 
 
-def test_the_newest_are_remembered_after_the_loss_alone() -> None:
-    """Else each image would find itself."""
+def test_the_newest_are_remembered_after_the_step_alone() -> None:
+    """In the loss each image would find itself; and a step may still be skipped."""
     method = nnclr()
     before = method.support.clone()
     found: list[Tensor] = []
     method.predictor.register_forward_hook(lambda *_: found.append(method.support.clone()))
     method.loss(views_of(method, 6))
     assert len(found) == 2
-    assert all(torch.equal(each, before) for each in found)
+    assert all(torch.equal(each, before) for each in [*found, method.support])
+    method.after_step()
+    assert not torch.equal(method.support, before)
 
 
 def test_a_batch_larger_than_the_support_fills_it() -> None:
     method, taken = nnclr(support=4), []
     method.projector.register_forward_hook(lambda _m, _i, out: taken.append(out.detach()))
     method.loss(views_of(method, 6))
+    method.after_step()
     kept = {tuple(row) for row in method.support.tolist()}
     assert kept == {tuple(row) for row in functional.normalize(taken[0], dim=1)[2:].tolist()}
 

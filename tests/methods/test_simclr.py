@@ -17,6 +17,7 @@ def pair(n: int = 6, dim: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
     return torch.randn(n, dim, generator=generator), torch.randn(n, dim, generator=generator)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("temperature", [0.05, 0.2, 0.5, 1.0])
 @pytest.mark.parametrize(("n", "dim"), [(1, 5), (2, 3), (7, 16)])
 def test_loss_is_the_formula(n: int, dim: int, temperature: float) -> None:
@@ -25,6 +26,7 @@ def test_loss_is_the_formula(n: int, dim: int, temperature: float) -> None:
     assert loss.item() == pytest.approx(nt_xent_by_hand(first, second, temperature), abs=1e-5)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
 def test_loss_and_gradient_agree_with_lightly(temperature: float) -> None:
     ours, theirs = pair(8)[0].requires_grad_(), pair(8)[0].requires_grad_()
@@ -37,6 +39,7 @@ def test_loss_and_gradient_agree_with_lightly(temperature: float) -> None:
     torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=0)
 
 
+@pytest.mark.usefixtures("float64")
 def test_loss_knows_neither_the_order_of_images_nor_of_views() -> None:
     first, second = pair()
     order = torch.randperm(len(first), generator=torch.Generator().manual_seed(1))

@@ -5,18 +5,8 @@ from typing import Annotated
 
 import typer
 
-from brainssl.commands.shared import (
-    AsJson,
-    Labels,
-    NoSeed,
-    Out,
-    Seed,
-    refuse_store,
-    teaching,
-    tell,
-)
-from brainssl.errors import BrainsslError
-from brainssl.progress import Terminal
+from brainssl import api
+from brainssl.commands.shared import AsJson, Labels, NoSeed, Out, Seed, teaching, tell
 
 
 @teaching
@@ -31,15 +21,7 @@ def phantom(
 
     Example: brainssl phantom data/phantom --patients 40 --size 96
     """
-    from brainssl.phantom import simulate
-
-    terminal = Terminal()
-    with terminal.task("phantom") as progress:
-        try:
-            simulate(out, patients=patients, size=size, seed=seed, progress=progress)
-        except ValueError as error:
-            raise BrainsslError(str(error)) from None
-    tell({"phantom": str(out)}, f"Simulated patients are in {out}", as_json)
+    tell(api.phantom(out, patients=patients, size=size, seed=seed), as_json)
 
 
 @teaching
@@ -54,16 +36,7 @@ def audit(
 
     Example: brainssl audit data/mri --labels labels.csv --out audit
     """
-    from brainssl.data.audit import audit as run
-
-    refuse_store(source)
-    with Terminal().task("audit") as progress:
-        result = run(source, labels=labels, out=out, progress=progress)
-    lines = [
-        *(f"- {finding['text']}" for finding in result["findings"]),
-        f"See {out / 'audit.html'}",
-    ]
-    tell(result, "\n".join(lines), as_json)
+    tell(api.audit(source, labels=labels, out=out, seed=seed), as_json)
 
 
 @teaching
@@ -79,26 +52,4 @@ def prepare(
 
     Example: brainssl prepare data/mri stores/mri --size 96
     """
-    from brainssl.data.scan import scan
-    from brainssl.data.store import prepare as run
-    from brainssl.storage import refuse_existing
-
-    refuse_store(source)
-    refuse_existing(store)
-    terminal = Terminal()
-    with terminal.task("scan") as progress:
-        found = scan(source, labels=labels, progress=progress)
-    for path, reason in found.unreadable:
-        terminal.say(f"left out {path}: {reason}")
-    with terminal.task("prepare") as progress:
-        made = run(found, store, size=size, progress=progress)
-    facts = {
-        "store": str(store),
-        "images": len(made.images),
-        "classes": len(made.classes),
-        "groups": int(made.manifest["group"].nunique()),
-        "unreadable": len(found.unreadable),
-        "checksum": made.checksum,
-    }
-    said = "{images} images, {classes} classes, {groups} groups in {store}".format(**facts)
-    tell(facts, said, as_json)
+    tell(api.prepare(source, store, labels=labels, size=size, seed=seed), as_json)

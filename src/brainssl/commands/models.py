@@ -1,11 +1,11 @@
 """Commands that use a trained model: external, explain, predict, embed, export."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from brainssl import api
 from brainssl.commands.shared import (
     AsJson,
     Labels,
@@ -16,12 +16,10 @@ from brainssl.commands.shared import (
     Seed,
     Source,
     Store,
-    known,
-    split_beside,
     teaching,
     tell,
+    written,
 )
-from brainssl.progress import Terminal
 
 
 @teaching
@@ -37,11 +35,7 @@ def external(
 
     Example: brainssl external runs/tuned data/other runs/other --labels other.csv
     """
-    from brainssl.external import evaluate_external
-
-    with Terminal().task("external") as progress:
-        told = evaluate_external(classifier, source, out, labels=labels, progress=progress)
-    tell(told, _external_text(told, out), as_json)
+    tell(api.external(classifier, source, out, labels=labels, seed=seed), as_json)
 
 
 @teaching
@@ -64,26 +58,17 @@ def explain(
 
     Example: brainssl explain stores/mri runs/tuned runs/explained --lesions data/mri/masks
     """
-    from brainssl.classifier import Classifier, device_of
-    from brainssl.data.dataset import Data
-    from brainssl.data.split import Split
-    from brainssl.data.store import ImageStore
-    from brainssl.explaining import Request, explain_classifier
-    from brainssl.explanation.cam import MAPS
-    from brainssl.explanation.measure import How
-    from brainssl.reporting.scorecards import verdict
-    from brainssl.settings import Settings
-
-    how = How(kinds=known("--maps", maps.split(","), tuple(MAPS)), layer=layer)
-    loaded = Classifier.load(classifier).to(device_of(Settings().run))
-    opened = ImageStore.open(store)
-    opened.require_size(loaded.image_size)
-    data = Data(opened, Split.load(split_beside(classifier)))
-    request = Request(images=images, lesions=lesions, how=how, seed=seed)
-    with Terminal().task("explain") as progress:
-        told = explain_classifier(data, loaded, out, request, progress=progress)
-    page = out / "explanations.html"
-    tell(told, "\n".join([*verdict(told["scores"]), f"Gallery: {page}"]), as_json)
+    answer = api.explain(
+        store,
+        classifier,
+        out,
+        lesions=lesions,
+        maps=maps,
+        images=images,
+        layer=layer,
+        seed=seed,
+    )
+    tell(answer, as_json)
 
 
 @teaching
@@ -100,14 +85,9 @@ def predict(
 
     Example: brainssl predict runs/tuned slice.png other.jpg --out predictions.json
     """
-    from brainssl.prediction import predict_files
-    from brainssl.storage import write_json
-
-    answer = predict_files(classifier, files)
-    if out:
-        write_json(out, answer)
+    answer = api.predict(classifier, files, out=out, seed=seed)
     if as_json or not out:
-        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        typer.echo(written(answer))
     if any("error" in row for row in answer["predictions"]):
         raise typer.Exit(1)
 
@@ -124,18 +104,7 @@ def embed(
 
     Example: brainssl embed stores/mri runs/simclr features.parquet
     """
-    from brainssl.classifier import device_of, load_model
-    from brainssl.data.store import ImageStore
-    from brainssl.embedding import embed as run
-    from brainssl.settings import Settings
-    from brainssl.storage import refuse_existing
-
-    refuse_existing(out)
-    model = load_model(encoder).to(device_of(Settings().run))
-    with Terminal().task("embed") as progress:
-        facts = run(ImageStore.open(store), model, out, progress=progress)
-    said = "{images} images, {dim} features each, in {file}".format(**facts, file=out)
-    tell({"features": str(out), **facts}, said, as_json)
+    tell(api.embed(store, encoder, out, seed=seed), as_json)
 
 
 @teaching
@@ -149,30 +118,4 @@ def export(
 
     Example: brainssl export runs/tuned classifier.onnx
     """
-    from brainssl.classifier import load_model
-    from brainssl.export import export_onnx
-    from brainssl.storage import refuse_existing
-
-    refuse_existing(out)
-    with Terminal().task("export"):
-        facts = export_onnx(load_model(model), out)
-    said = "{kind} {name} in {file}; largest difference from PyTorch {difference:.1g}".format(
-        **facts, file=out
-    )
-    tell({"onnx": str(out), **facts}, said, as_json)
-
-
-def _external_text(told: dict[str, Any], out: Path) -> str:
-    metrics, drop = told["row"]["metrics"], told["drop"]
-    what = {"class": "classes", "family": "families", "sequence": "sequences"}[told["labels"]]
-    lines = [
-        f"{told['images']} images of {told['groups']} groups, {what}: accuracy "
-        f"{metrics['accuracy']:.3f}, balanced {metrics['balanced_accuracy']:.3f}"
-    ]
-    if drop and drop["interval"]:
-        low, high = drop["interval"]
-        lines.append(
-            f"On its own test images of the same {what} it has {drop['own']:.3f}: a drop of "
-            f"{drop['difference']:.3f} [{low:.3f}, {high:.3f}]"
-        )
-    return "\n".join([*lines, f"Predictions and figures are in {out}"])
+    tell(api.export(model, out, seed=seed), as_json)

@@ -1,12 +1,12 @@
 """Commands of a whole study."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from brainssl import api
+from brainssl.api import Answer
 from brainssl.commands.shared import (
     AsJson,
     Labels,
@@ -17,15 +17,9 @@ from brainssl.commands.shared import (
     Seed,
     Set,
     Source,
-    fractions,
-    known,
-    logger_names,
-    method_names,
-    settings_of,
     teaching,
     tell,
 )
-from brainssl.progress import Terminal
 
 
 @teaching
@@ -66,40 +60,25 @@ def study(
 
     Example: brainssl study data/mri runs/study --labels labels.csv --label-fractions 0.1,1.0
     """
-    from brainssl.data.split import PROTOCOLS
-    from brainssl.estimate import estimate
-    from brainssl.plan import Plan
-    from brainssl.study import Study
-    from brainssl.workers import workers
-
-    settings, reasons = settings_of(preset, overrides, source)
-    plan = Plan(
-        source=source,
+    answer = api.study(
+        source,
+        out,
         labels=labels,
-        methods=known("--methods", methods.split(","), method_names()),
-        protocols=known("--protocols", protocols.split(","), PROTOCOLS),  # type: ignore[arg-type]
-        label_fractions=fractions(label_fractions),
+        preset=preset,
+        methods=methods,
+        protocols=protocols,
+        label_fractions=label_fractions,
         seeds=seeds,
         seed=seed,
-        preset=preset,
-        settings=settings,
-        reasons=reasons,
-        command=shlex.join(["brainssl", *sys.argv[1:]]),
-        loggers=logger_names(logger),
+        overrides=overrides,
+        jobs=jobs,
+        dry_run=dry_run,
         explained=explained,
         lesions=lesions,
+        logger=logger,
     )
-    if dry_run:
-        foreseen = estimate(plan, out, jobs=jobs)
-        tell(foreseen.facts(), foreseen.text(), as_json)
-        return
-    made = Study(plan, out, Terminal())
-    report = made.run(workers(plan, out, jobs) if jobs > 1 else None)
-    said = [f"{len(made.failed)} steps failed; see the report."] if made.failed else []
-    said += [f"Results: {out / 'results.json'}", f"Report:  {report}"]
-    answer = {"report": str(report), "results": str(out / "results.json"), "failed": made.failed}
-    tell(answer, "\n".join(said), as_json)
-    if made.failed:
+    tell(answer if dry_run else _files(answer), as_json)
+    if answer.get("failed"):
         raise typer.Exit(1)
 
 
@@ -116,10 +95,7 @@ def report(
 
     Example: brainssl report runs/study --files
     """
-    from brainssl.publication import publish_again
-
-    page = publish_again(out, Terminal(), files=files)
-    tell({"report": str(page), "results": str(out / "results.json")}, f"Report: {page}", as_json)
+    tell(_files(api.report(out, files=files, seed=seed)), as_json)
 
 
 @teaching
@@ -132,7 +108,10 @@ def compare(
 
     Example: brainssl compare runs/resnet18 runs/resnet50
     """
-    from brainssl.comparing import compare_studies, text_of
+    tell(api.compare(studies, seed=seed), as_json)
 
-    compared = compare_studies(studies)
-    tell(compared, text_of(compared), as_json)
+
+def _files(answer: Answer) -> Answer:
+    """Leave out what is in results.json."""
+    names = ("report", "results", "failed")
+    return Answer({name: answer[name] for name in names if name in answer}, answer.text)

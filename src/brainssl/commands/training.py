@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from brainssl import api
 from brainssl.commands.shared import (
     AsJson,
     Fraction,
@@ -17,18 +18,9 @@ from brainssl.commands.shared import (
     Seed,
     Set,
     Store,
-    fraction,
-    known,
-    logger_names,
-    method_names,
-    open_data,
-    settings_of,
-    split_beside,
-    table,
     teaching,
     tell,
 )
-from brainssl.progress import Terminal
 
 
 @teaching
@@ -57,30 +49,19 @@ def pretrain(
 
     Example: brainssl pretrain stores/mri runs/simclr --method simclr --set pretrain.epochs=100
     """
-    from brainssl.storage import refuse_existing
-    from brainssl.training.pretrain import pretrain as run
-
-    refuse_existing(out)
-    known("--method", [method], method_names())
-    loggers = logger_names(logger)
-    data, settings = open_data(store, preset, overrides, protocol=protocol, seed=seed)
-    terminal = Terminal()
-    with terminal.task(f"pretrain {method}") as progress:
-        encoder = run(
-            data.store,
-            data.split,
-            out,
-            method=method,
-            settings=settings,
-            seed=seed,
-            resume=resume,
-            stop_on_collapse=stop_on_collapse,
-            loggers=loggers,
-            progress=progress,
-            say=terminal.say,
-        )
-    file = out / "encoder.safetensors"
-    tell({"encoder": str(file), **encoder.facts}, f"The encoder is {file}", as_json)
+    answer = api.pretrain(
+        store,
+        out,
+        method=method,
+        preset=preset,
+        overrides=overrides,
+        protocol=protocol,
+        seed=seed,
+        resume=resume,
+        stop_on_collapse=stop_on_collapse,
+        logger=logger,
+    )
+    tell(answer, as_json)
 
 
 @teaching
@@ -100,35 +81,18 @@ def probe(
 
     Example: brainssl probe stores/mri runs/simclr runs/simclr-linear
     """
-    from brainssl.classifier import device_of
-    from brainssl.encoders import load_encoder
-    from brainssl.stages import Features, probe_stage
-    from brainssl.storage import refuse_existing
-
-    refuse_existing(out)
-    loaded = load_encoder(encoder)
-    data, settings = open_data(
+    rows = api.probe(
         store,
-        preset,
-        overrides,
+        encoder,
+        out,
+        label_fraction=label_fraction,
+        preset=preset,
+        overrides=overrides,
         protocol=protocol,
-        seed=seed,
-        encoder=loaded,
-        at=encoder,
         other_data=other_data,
+        seed=seed,
     )
-    with Terminal().task("linear probe") as progress:
-        rows = probe_stage(
-            data,
-            Features(lambda: loaded, data.store, device_of(settings.run)),
-            out,
-            facts={"method": loaded.facts.get("method", "unknown")},
-            settings=settings.of(loaded.facts.get("method", "")),
-            label_fraction=fraction(label_fraction),
-            seed=seed,
-            progress=progress,
-        )
-    tell(rows, table(rows, out), as_json)
+    tell(rows, as_json)
 
 
 @teaching
@@ -152,38 +116,19 @@ def finetune(
 
     Example: brainssl finetune stores/mri runs/tuned --encoder runs/simclr --label-fraction 0.1
     """
-    from brainssl.encoders import build_encoder, load_encoder
-    from brainssl.stages import finetune_stage
-    from brainssl.storage import refuse_existing
-
-    refuse_existing(out)
-    loggers = logger_names(logger)
-    loaded = load_encoder(encoder) if encoder else None
-    data, settings = open_data(
+    rows = api.finetune(
         store,
-        preset,
-        overrides,
+        out,
+        encoder=encoder,
+        label_fraction=label_fraction,
+        preset=preset,
+        overrides=overrides,
         protocol=protocol,
-        seed=seed,
-        encoder=loaded,
-        at=encoder,
         other_data=other_data,
+        logger=logger,
+        seed=seed,
     )
-    start = loaded or build_encoder(**settings.encoder.model_dump(), seed=seed)
-    method = loaded.facts.get("method", "unknown") if loaded else "supervised"
-    with Terminal().task("fine-tuning" if loaded else "supervised training") as progress:
-        rows = finetune_stage(
-            data,
-            start,
-            out,
-            facts={"method": method, "stage": "finetune" if loaded else "supervised"},
-            settings=settings.of(method),
-            label_fraction=fraction(label_fraction),
-            seed=seed,
-            progress=progress,
-            loggers=loggers,
-        )
-    tell(rows, table(rows, out), as_json)
+    tell(rows, as_json)
 
 
 @teaching
@@ -200,17 +145,5 @@ def evaluate(
 
     Example: brainssl evaluate stores/mri runs/tuned runs/tuned-measured
     """
-    from brainssl.classifier import Classifier
-    from brainssl.data.dataset import Data
-    from brainssl.data.split import Split
-    from brainssl.data.store import ImageStore
-    from brainssl.stages import evaluate_stage
-
-    loaded = Classifier.load(classifier)
-    opened = ImageStore.open(store)
-    opened.require_size(loaded.image_size)
-    settings, _ = settings_of(preset, overrides, store)
-    data = Data(opened, Split.load(split_beside(classifier)))
-    with Terminal().task("evaluate"):
-        rows = evaluate_stage(data, loaded, out, settings=settings)
-    tell(rows, table(rows, out), as_json)
+    rows = api.evaluate(store, classifier, out, preset=preset, overrides=overrides, seed=seed)
+    tell(rows, as_json)

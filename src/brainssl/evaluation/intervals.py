@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
@@ -14,6 +15,7 @@ Interval = tuple[float, float]
 
 # Weights of images × draws held at once: 16 MiB of float64, and a few times that in work arrays.
 _CHUNK = 2**21
+_KEPT = 2**21  # numbers of draws that are kept: 16 MiB each
 _ROWS = 256  # draws of group totals at a time
 
 
@@ -131,15 +133,31 @@ def multiplicities(
 ) -> Iterator[tuple[int, Int64[np.ndarray, "rows groups"]]]:
     """Yield how often each group is drawn, `rows` draws at a time, with the first one's number.
 
-    The draws are the same however many come at a time.
+    The draws are the same however many come at a time. Those of few groups are kept: every model
+    and measure of a study asks for the same ones.
     """
+    if n_groups * draws <= _KEPT:
+        counts = _kept(n_groups, draws, seed)
+        for start in range(0, draws, rows):
+            yield start, counts[start : start + rows]
+        return
     rng = np.random.default_rng(seed)
     for start in range(0, draws, rows):
-        counts = [
-            np.bincount(rng.integers(n_groups, size=n_groups), minlength=n_groups)
-            for _ in range(start, min(start + rows, draws))
-        ]
-        yield start, np.stack(counts)
+        yield start, _drawn(rng, n_groups, min(rows, draws - start))
+
+
+@lru_cache(maxsize=8)
+def _kept(n_groups: int, draws: int, seed: int) -> Int64[np.ndarray, "draws groups"]:
+    counts = _drawn(np.random.default_rng(seed), n_groups, draws)
+    counts.flags.writeable = False
+    return counts
+
+
+def _drawn(rng: np.random.Generator, n_groups: int, rows: int) -> Int64[np.ndarray, "rows groups"]:
+    """Count how often each group comes in each of several draws with replacement."""
+    drawn = rng.integers(n_groups, size=(rows, n_groups))
+    places = drawn + n_groups * np.arange(rows)[:, None]
+    return np.bincount(places.ravel(), minlength=rows * n_groups).reshape(rows, n_groups)
 
 
 def drawn_means(

@@ -51,6 +51,7 @@ def insertion_deletion(
     *,
     baseline: Baseline = "blurred",
     steps: int = STEPS,
+    ends: Float32[Tensor, "n 2"] | None = None,
 ) -> Curves:
     """Insert and delete pixels in the order of a map, and watch the probability of a class.
 
@@ -66,6 +67,7 @@ def insertion_deletion(
         targets: the class whose probability is watched.
         baseline: what an image without its pixels is: itself blurred, or its mean grey value.
         steps: in which all pixels are changed.
+        ends: what `ends_of` returns, where it is known: it is the same for every map.
     """
     n, _, size, _ = images.shape
     shares = np.linspace(0, 1, steps + 1)
@@ -73,20 +75,47 @@ def insertion_deletion(
     ranks = pixel_ranks(maps)[:, None]
     empty = baseline_of(images, baseline)
     found = images.new_empty((2, n, steps + 1))
-    at_once = max(1, _BATCH // (2 * (steps + 1)))
-    for start in range(0, n, at_once):
+    known = ends_of(network, images, targets, baseline=baseline) if ends is None else ends
+    found[0, :, [0, -1]] = known.flip(1)
+    found[1, :, [0, -1]] = known
+    at_once = max(1, _BATCH // (2 * max(1, steps - 1)))
+    for start in range(0, n if steps > 1 else 0, at_once):
         own = slice(start, start + at_once)
-        changed = ranks[own, None] < counts[:, None, None, None]
+        changed = ranks[own, None] < counts[1:-1, None, None, None]
         image, other = images[own, None], empty[own, None]
         versions = torch.stack(
             [torch.where(changed, image, other), torch.where(changed, other, image)]
         )
-        logits = network(versions.flatten(0, 2)).float()
-        chosen = targets[own].to(images.device)[None, :, None].expand(versions.shape[:3])
-        probabilities = logits.softmax(1).reshape(*versions.shape[:3], -1)
-        found[:, own] = probabilities.gather(3, chosen[..., None])[..., 0]
-    insertion, deletion = found.double().cpu().numpy()
+        chosen = targets[own].repeat(2).repeat_interleave(steps - 1)
+        said = _said(network, versions.flatten(0, 2), chosen)
+        found[:, own, 1:-1] = said.reshape(versions.shape[:3])
+    insertion, deletion = found.cpu().double().numpy()
     return Curves(shares, insertion, deletion)
+
+
+def ends_of(
+    network: Network,
+    images: Float32[Tensor, "n 1 size size"],
+    targets: Int64[Tensor, " n"],
+    *,
+    baseline: Baseline = "blurred",
+) -> Float32[Tensor, "n 2"]:
+    """Return the probability of a class for whole images and for their baselines.
+
+    There every curve begins or ends, whatever the map.
+    """
+    both = torch.cat([images, baseline_of(images, baseline)])
+    parts = torch.split(both, _BATCH), torch.split(targets.repeat(2), _BATCH)
+    said = [_said(network, part, chosen) for part, chosen in zip(*parts, strict=True)]
+    return torch.cat(said).reshape(2, -1).T
+
+
+def _said(
+    network: Network, images: Float32[Tensor, "m 1 size size"], targets: Int64[Tensor, " m"]
+) -> Float32[Tensor, " m"]:
+    """Return the probability of each image's class."""
+    probabilities = network(images).float().softmax(1)
+    return probabilities.gather(1, targets.to(images.device)[:, None])[:, 0]
 
 
 def pixel_ranks(maps: Float32[Tensor, "n size size"]) -> Int64[Tensor, "n size size"]:

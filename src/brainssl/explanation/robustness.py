@@ -56,7 +56,7 @@ def sensitivity(
         noisy = (images + radius * (2 * noise.to(images.device) - 1)).clamp(0, 1)
         moved = moved.maximum((mapper(classifier, noisy) - before).flatten(2).norm(dim=2))
     relative = torch.where(norms > 0, moved / norms, torch.full_like(norms, torch.nan))
-    return relative.double().cpu().numpy()
+    return relative.cpu().double().numpy()
 
 
 def randomised(classifier: Classifier, seed: int = 0) -> Iterator[tuple[str, Classifier]]:

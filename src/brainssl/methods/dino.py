@@ -54,6 +54,7 @@ class DINO(MomentumMethod):
         super().__init__(encoder, dino_head(encoder.dim, chosen), chosen)
         self.chosen = chosen
         self.register_buffer("centre", torch.zeros(chosen.output_dim))
+        self._taught_mean = torch.zeros(chosen.output_dim)
 
     @classmethod
     def crops(cls, chosen: MethodSettings) -> tuple[Crop, ...]:
@@ -86,7 +87,7 @@ class DINO(MomentumMethod):
         return start + done * (end - start)
 
     def loss(self, views: list[Float[Tensor, "n 1 _ _"]]) -> Float[Tensor, ""]:
-        """Return the cross-entropy of the student's answers to the teacher's, and move the centre.
+        """Return the cross-entropy of the student's answers to the teacher's.
 
         One forward for the global crops and one for the local ones, as in the original.
         """
@@ -104,8 +105,7 @@ class DINO(MomentumMethod):
             student_temperature=self.chosen.student_temperature,
             teacher_temperature=self.teacher_temperature,
         )
-        # The study's equation 16, after the loss has used the old centre.
-        self.centre.lerp_(mean_over_ranks(taught.mean(dim=0)), 1 - self.chosen.centre_momentum)
+        self._taught_mean = mean_over_ranks(taught.mean(dim=0))
         return loss
 
     def after_backward(self) -> None:
@@ -114,6 +114,11 @@ class DINO(MomentumMethod):
             last_layer = cast("nn.Sequential", self.online[1])[-1]
             for parameter in last_layer.parameters():
                 parameter.grad = None
+
+    def after_step(self) -> None:
+        """Move the centre, after the loss has used the old one (the study's equation 16)."""
+        self.centre.lerp_(self._taught_mean, 1 - self.chosen.centre_momentum)
+        super().after_step()
 
 
 def dino_head(in_dim: int, chosen: DINOSettings) -> nn.Sequential:

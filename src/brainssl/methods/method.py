@@ -96,4 +96,8 @@ class Method(nn.Module, ABC):
         """Change gradients before they are clipped and used; here, nothing."""
 
     def after_step(self) -> None:
-        """Do what follows the optimiser's step; here, nothing."""
+        """Do what follows the optimiser's step; here, nothing.
+
+        All that a batch changes beside gradients changes here: with float16 a step may be skipped,
+        and then this is not called.
+        """

@@ -39,6 +39,7 @@ class NNCLR(Method):
         start = functional.normalize(torch.randn(chosen.support, out), dim=1)
         self.register_buffer("support", start)
         self.register_buffer("oldest", torch.zeros((), dtype=torch.long))
+        self._newest = start[:0]
 
     def embed(self, view: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n dim"]:
         """Return projections."""
@@ -49,8 +50,12 @@ class NNCLR(Method):
         """Return InfoNCE of neighbours of one view and predictions from the other, both ways."""
         first, second = (self.embed(view) for view in views)
         loss = (self._direction(first, second) + self._direction(second, first)) / 2
-        self._remember(gather(first.detach()))
+        self._newest = gather(first.detach())
         return loss
+
+    def after_step(self) -> None:
+        """Remember the projections that the loss was about."""
+        self._remember(self._newest)
 
     def _direction(
         self, neighboured: Float[Tensor, "n dim"], other: Float[Tensor, "n dim"]

@@ -14,27 +14,31 @@ _TEMPLATE = "report.html.jinja"
 _CANVAS = 'class="canvas"'
 
 
-def render_report(study: Path) -> Path:
+def render_report(study: Path, built: Sequence[Section] | None = None) -> Path:
     """Write `report.html` into a finished study's folder and return its path.
 
     The page is a function of the folder alone: nothing is trained, nothing fetched, and the same
     folder gives the same bytes. It needs `results.json`; predictions, histories, images and the
     audit's page are shown where they are there.
 
+    Args:
+        study: its folder.
+        built: the sections of that folder, but for where the time went, if they are known.
+
     Raises:
         BrainsslError: `results.json` is missing, damaged, or not the results of a study.
     """
-    page = render(read_study(study))
+    page = render(read_study(study), built)
     path = study / "report.html"
     write_atomically(path, lambda beside: beside.write_text(page, encoding="utf-8"))
     return path
 
 
-def render(study: Study) -> str:
-    """Return the page as text."""
+def render(study: Study, built: Sequence[Section] | None = None) -> str:
+    """Return the page as text; see `render_report`."""
     made = f"{study.facts.get('source') or study.folder.name}"
     told = "from results.json and the stored predictions of this study"
-    page = Page("brainssl study report", made, _made(study), sections(study), told)
+    page = Page("brainssl study report", made, _made(study), sections(study, built), told)
     return render_page(page, audit=_audit_page(study))
 
 

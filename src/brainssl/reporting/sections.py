@@ -1,6 +1,6 @@
 """The sections of a report, in their order: each takes a study and returns what to show."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ from brainssl.reporting.published import published_section
 from brainssl.reporting.recipes import recipe_strips
 from brainssl.reporting.results import Study, arm_title, method_title
 from brainssl.reporting.settings import settings_section
+from brainssl.reporting.times import time_section
 from brainssl.reporting.wording import (
     HEADLINE,
     METRIC,
@@ -52,8 +53,14 @@ from brainssl.reporting.wording import (
 _MOST_LINES = 60  # of a table that nobody asked for
 
 
-def sections(study: Study) -> list[Section]:
-    """Return every section that has something to show."""
+def sections(study: Study, built: Sequence[Section] | None = None) -> list[Section]:
+    """Return every section that has something to show; `built` are the untimed ones, if known."""
+    known = untimed_sections(study) if built is None else list(built)
+    return [section for section in [*known, time_section(study)] if section.blocks]
+
+
+def untimed_sections(study: Study) -> list[Section]:
+    """Return the sections that can be told before it is known how long the report took."""
     built = [make(study) for make in _SECTIONS]
     return [section for section in built if section.blocks]
 

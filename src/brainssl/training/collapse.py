@@ -118,7 +118,7 @@ def effective_rank(embeddings: Float[Tensor, "n dim"]) -> float:
     """
     if not embeddings.isfinite().all():
         return math.nan
-    values = torch.linalg.svdvals(embeddings.double())
+    values = torch.linalg.svdvals(embeddings.cpu().double())
     return math.exp(_entropy(values / values.sum().clamp(min=1e-300)).item())
 
 

@@ -56,7 +56,7 @@ class Pretraining(Training):
     def on_train_batch_start(self, *args: Any, **kwargs: Any) -> None:
         """Tell the method where the training stands."""
         self.method.moment = Moment(
-            step=self.global_step,
+            step=self.global_step - self.skipped_steps,
             steps=int(self.trainer.estimated_stepping_batches),
             epoch_steps=int(self.trainer.num_training_batches),
         )
@@ -74,8 +74,9 @@ class Pretraining(Training):
         self.method.after_backward()
 
     def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """Let the method follow the optimiser's step."""
-        self.method.after_step()
+        """Let the method follow the optimiser's step, if it was taken."""
+        if not self.skipped:
+            self.method.after_step()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with warm-up and cosine over all of the method's parameters."""

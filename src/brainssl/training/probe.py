@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ SMOOTHING = 3
 """Epochs of `adamw` over which the validation loss is averaged, as fine-tuning does by default."""
 
 _ITERATIONS = 1000
+_MANY = 2**24  # features, from where BLAS may use all threads
 _NEVER = -10.0  # the logit of a class without training images: rarer than one in twenty thousand
 
 
@@ -79,10 +81,12 @@ def _fit_lbfgs(
     if len(present) == 1:
         return Probe(_head(classes, train.features.shape[1], present), "a single class", [])
     best, best_loss, chosen = None, math.inf, 0.0
+    # Each optimum is sought from the one before: that is nearer than zero.
+    model = LogisticRegression(max_iter=_ITERATIONS, warm_start=True)
     for strength in STRENGTHS:
-        # scikit-learn weighs the summed loss by C.
-        model = LogisticRegression(C=strength / len(train.labels), max_iter=_ITERATIONS)
-        model.fit(train.features, train.labels)
+        model.C = strength / len(train.labels)  # scikit-learn weighs the summed loss by it
+        with _alone(train.features.size):
+            model.fit(train.features, train.labels)
         head = _head(classes, train.features.shape[1], present)
         coefficients, intercept = model.coef_, model.intercept_
         if len(present) == 2:
@@ -98,6 +102,19 @@ def _fit_lbfgs(
     if best is None:
         raise BrainsslError("the linear probe has no finite validation loss: its features overflow")
     return Probe(best, f"penalty 1/{chosen:g}, by the validation NLL {best_loss:.4f}", [])
+
+
+def _alone(size: int) -> AbstractContextManager[object]:
+    """Let BLAS work alone on few numbers, where threads wait for each other longer than they work.
+
+    On two busy cores a fit of 661 × 512 features took 2 s with one thread and 66 s with two.
+    """
+    if size > _MANY:
+        return nullcontext()
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    limits: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
+    return limits
 
 
 def _fit_adamw(

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from brainssl.classifier import device_of
 from brainssl.encoders import Encoder
 from brainssl.errors import BrainsslError
+from brainssl.hardware import device_of, precision_of
 from brainssl.sections import RunSettings
 
 
@@ -25,7 +25,7 @@ def refuse_single_pixels(encoder: Encoder, sides: Iterable[int], run: RunSetting
     Raises:
         BrainsslError: it would; the message says what to set.
     """
-    if run.precision != "bf16-mixed" or device_of(run).type != "cpu":
+    if device_of(run).type != "cpu" or precision_of(run).name != "bf16-mixed":
         return
     for side in sorted(set(sides)):
         if name := _strided_on_a_pixel(encoder, side):

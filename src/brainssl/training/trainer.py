@@ -15,12 +15,14 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.utilities.types import LRSchedulerTypeUnion, OptimizerLRScheduler
 from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader
 
-from brainssl.classifier import device_of
 from brainssl.errors import BrainsslError
+from brainssl.hardware import device_of, precision_of
+from brainssl.memory import keep_freed_memory
 from brainssl.sections import RunSettings
 from brainssl.training.batches import Batches
 from brainssl.training.batchnorm import synchronise
@@ -29,6 +31,7 @@ from brainssl.training.loggers import LearningRate, MakeLoggers
 from brainssl.training.processes import Tell, run_on_ranks
 
 CHECKPOINT = "last.ckpt"
+_ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 _TRAINED = "trained.ckpt"  # from the ranks to the process that has started them
 
 
@@ -37,6 +40,9 @@ class Training(LightningModule):
 
     Attributes:
         pixels: every image of the store, uint8 (n, size, size); batches are rows of it.
+        skipped: whether the optimiser did not take the last step, because float16 gradients had
+            overflown; then nothing that follows a step may happen.
+        skipped_steps: how many it did not take so far.
         say: tells the user a line, from whichever process; `fit` sets it.
     """
 
@@ -45,6 +51,8 @@ class Training(LightningModule):
         # In a tuple, so that the images are no part of the module or of a checkpoint.
         self._resident = (pixels,)
         self.seed = seed
+        self.skipped = False
+        self.skipped_steps = 0
         self.say: Callable[[str], None] = _ignore
 
     @property
@@ -61,6 +69,34 @@ class Training(LightningModule):
         # Each rank has its own: 0 is what a single process has.
         torch.manual_seed((self.seed + 1_000_000 * self.global_rank) * 100_003 + self.current_epoch)
 
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: torch.optim.Optimizer | LightningOptimizer,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """Take a step, and see whether the scaler of float16 losses let it happen."""
+        scaler = _scaler(self.trainer)
+        before = scaler.get_scale() if scaler else 0.0
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        # A scale is lowered after gradients that were not finite, and only then.
+        self.skipped = scaler is not None and scaler.get_scale() < before
+        self.skipped_steps += self.skipped
+
+    def lr_scheduler_step(self, scheduler: LRSchedulerTypeUnion, metric: Any | None) -> None:
+        """Let the schedule follow a step that was taken."""
+        if not self.skipped:
+            super().lr_scheduler_step(scheduler, metric)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what going on needs."""
+        checkpoint["skipped_steps"] = self.skipped_steps
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.skipped_steps = checkpoint["skipped_steps"]
+
     def configure_gradient_clipping(
         self,
         optimizer: torch.optim.Optimizer,
@@ -70,7 +106,7 @@ class Training(LightningModule):
         """Clip the norm of the whole gradient.
 
         Lightning refuses to clip for fused optimisers, because of scaled float16 gradients. Here
-        they are bfloat16 or float32 and never scaled.
+        those have an optimiser that is not fused, and are not scaled any more.
         """
         if gradient_clip_val is not None:
             nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
@@ -116,10 +152,12 @@ def fit(
         BrainsslError: the batches cannot be shared evenly, or there are fewer GPUs than `devices`.
     """
     device = device_of(run)
+    if device.type == "cpu":
+        keep_freed_memory()
     options = {
-        "accelerator": "gpu" if device.type == "cuda" else "cpu",
+        "accelerator": _ACCELERATORS[device.type],
         "devices": devices,
-        "precision": run.precision,
+        "precision": precision_of(run).name,
         "max_epochs": epochs,
         "gradient_clip_val": clip_norm,
         "default_root_dir": folder,
@@ -155,6 +193,8 @@ def _require_shares(batches: DataLoader[Tensor], devices: int, device: torch.dev
             f"run.devices is {devices}, and a batch of {sampler.size} images cannot be shared "
             "evenly: set run.devices to a divisor, or pretrain.batch_size to a multiple of it"
         )
+    if device.type == "mps":
+        raise BrainsslError("run.devices is more than 1, and Apple's GPU is one: set it to 1")
     if device.type == "cuda" and devices > torch.cuda.device_count():
         raise BrainsslError(
             f"run.devices is {devices}, and PyTorch sees {torch.cuda.device_count()} GPU here: "
@@ -220,7 +260,9 @@ def _ignore(*values: object) -> None:
 def adamw(
     training: Training, groups: list[dict[str, Any]], *, warmup_epochs: float, epochs: int
 ) -> OptimizerLRScheduler:
-    """Return AdamW (fused) and its schedule: linear warm-up, cosine to zero, once a step.
+    """Return AdamW and its schedule: linear warm-up, cosine to zero, once a step.
+
+    It is fused, but for float16: a fused one unscales gradients itself, after they were clipped.
 
     Args:
         training: inside of a trainer, which knows the number of steps.
@@ -228,13 +270,20 @@ def adamw(
         warmup_epochs: epochs of rising rate.
         epochs: in all.
     """
-    optimizer = torch.optim.AdamW(groups, fused=training.device.type in ("cpu", "cuda"))
+    fused = training.device.type in ("cpu", "cuda") and _scaler(training.trainer) is None
+    optimizer = torch.optim.AdamW(groups, fused=fused)
     steps = int(training.trainer.estimated_stepping_batches)
     warmup = round(steps * min(1.0, warmup_epochs / epochs))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: cosine(step, steps=steps, warmup=warmup)
     )
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _scaler(trainer: Trainer) -> torch.amp.GradScaler | None:
+    """Return what scales losses in float16; None in any other precision."""
+    scaler: torch.amp.GradScaler | None = getattr(trainer.precision_plugin, "scaler", None)
+    return scaler
 
 
 def without_decay(module: nn.Module, *, weight_decay: float, lr: float) -> list[dict[str, Any]]:

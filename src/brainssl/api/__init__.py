@@ -1,0 +1,36 @@
+"""Every command as a function: the same name, parameters, defaults and errors.
+
+A function returns the facts that its command prints as JSON, and shows how far it is as the command
+does. `brainssl` has them all. Heavy imports stay inside the functions.
+"""
+
+import warnings
+
+from brainssl.api.answers import Answer, Rows
+from brainssl.api.data import audit, phantom, prepare
+from brainssl.api.models import embed, explain, export, external, predict
+from brainssl.api.studies import compare, report, study
+from brainssl.api.training import evaluate, finetune, pretrain, probe
+
+__all__ = [
+    "Answer",
+    "Rows",
+    "audit",
+    "compare",
+    "embed",
+    "evaluate",
+    "explain",
+    "export",
+    "external",
+    "finetune",
+    "phantom",
+    "predict",
+    "prepare",
+    "pretrain",
+    "probe",
+    "report",
+    "study",
+]
+
+# What tqdm, which libraries import, says in a notebook without ipywidgets. None of its bars is ours.
+warnings.filterwarnings("ignore", message="IProgress not found")

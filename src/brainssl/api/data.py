@@ -1,0 +1,142 @@
+"""Functions that make and judge data: phantom, audit, prepare."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brainssl.api.answers import Answer
+from brainssl.api.options import Where, path_or_none, refuse_store, seed_of, within
+from brainssl.errors import BadUseError, BrainsslError
+from brainssl.progress import Terminal
+
+if TYPE_CHECKING:
+    from brainssl.data.scan import Scan
+
+
+def phantom(
+    out: Where, *, patients: int = 130, size: int = 224, seed: int = 0, quiet: bool = False
+) -> Answer:
+    """Simulate brain MRI of patients with and without tumours, with masks of the lesions.
+
+    Args:
+        out: folder to make; may exist if it is empty.
+        patients: how many; 130 give about 1,000 slices.
+        size: side of a slice in pixels, 64 to 1024.
+        seed: the same seed gives the same bytes.
+        quiet: show no progress.
+
+    Returns:
+        `phantom`, the folder.
+
+    Raises:
+        BadUseError: a number is out of its range.
+        BrainsslError: `out` exists and is not empty.
+    """
+    from brainssl.simulation import simulate
+
+    out = Path(out)
+    within("--patients", patients, 1)
+    within("--size", size, 64, 1024)
+    seed_of(seed)
+    with Terminal(quiet=quiet).task("phantom") as progress:
+        try:
+            simulate(out, patients=patients, size=size, seed=seed, progress=progress)
+        except ValueError as error:
+            raise BrainsslError(str(error)) from None
+    return Answer({"phantom": str(out)}, f"Simulated patients are in {out}")
+
+
+def audit(
+    source: Where,
+    *,
+    labels: Where | None = None,
+    out: Where | None = "audit",
+    seed: int = 0,
+    quiet: bool = False,
+) -> Answer:
+    """Say what is in a collection, what is wrong with it, and what a random split would leak.
+
+    Args:
+        source: folder of images.
+        labels: CSV `folder,label` or `path,label[,patient]`; an empty label means unlabelled.
+        out: folder of `audit.json` and `audit.html`; with None nothing is written.
+        seed: accepted everywhere; the draws of the audit are fixed.
+        quiet: show no progress.
+
+    Returns:
+        The report that `brainssl.data.audit.audit_scan` describes, with its `findings`. A notebook
+        shows its page.
+
+    Raises:
+        BrainsslError: no such folder, no readable image in it, or tables that do not fit it.
+    """
+    from brainssl.data.audit import audit as run
+
+    source, out = Path(source), path_or_none(out)
+    seed_of(seed)
+    refuse_store(source)
+    with Terminal(quiet=quiet).task("audit") as progress:
+        result = run(source, labels=path_or_none(labels), out=out, progress=progress)
+    page = out / "audit.html" if out else None
+    lines = [f"- {finding['text']}" for finding in result["findings"]]
+    return Answer(result, "\n".join([*lines, f"See {page}"] if page else lines), page)
+
+
+def prepare(
+    source: "Where | Scan",
+    store: Where,
+    *,
+    labels: Where | None = None,
+    size: int = 224,
+    seed: int = 0,
+    quiet: bool = False,
+) -> Answer:
+    """Decode every image once into a store that all other functions and commands read.
+
+    Args:
+        source: folder of images, or what `brainssl.scan` found in one.
+        store: folder to make; must not exist.
+        labels: as for `audit`; a scan has its own.
+        size: side of the square images in pixels, 16 to 1024; slices are letterboxed into it.
+        seed: accepted everywhere; nothing is drawn here.
+        quiet: show no progress.
+
+    Returns:
+        `store` (its folder), `images`, `classes`, `groups` and `unreadable` (how many), and the
+        `checksum` of the store. `brainssl.ImageStore.open` opens it.
+
+    Raises:
+        BadUseError: `size` is out of its range, or a scan comes with labels.
+        BrainsslError: as for `audit`, or `store` exists.
+    """
+    from brainssl.data.scan import Scan, scan
+    from brainssl.data.store import prepare as run
+    from brainssl.storage import refuse_existing
+
+    store, terminal = Path(store), Terminal(quiet=quiet)
+    within("--size", size, 16, 1024)
+    seed_of(seed)
+    if isinstance(source, Scan):
+        if labels:
+            raise BadUseError("a scan has its labels already: give them to brainssl.scan")
+        refuse_existing(store)
+        found = source
+    else:
+        source = Path(source)
+        refuse_store(source)
+        refuse_existing(store)
+        with terminal.task("scan") as progress:
+            found = scan(source, labels=path_or_none(labels), progress=progress)
+    for path, reason in found.unreadable:
+        terminal.say(f"left out {path}: {reason}")
+    with terminal.task("prepare") as progress:
+        made = run(found, store, size=size, progress=progress)
+    facts = {
+        "store": str(store),
+        "images": len(made.images),
+        "classes": len(made.classes),
+        "groups": int(made.manifest["group"].nunique()),
+        "unreadable": len(found.unreadable),
+        "checksum": made.checksum,
+    }
+    said = "{images} images, {classes} classes, {groups} groups in {store}".format(**facts)
+    return Answer(facts, said)

@@ -1,0 +1,156 @@
+"""What the functions are asked: options as they may be given, checked, and the data opened."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from brainssl.errors import BadUseError, BrainsslError
+from brainssl.progress import Terminal
+
+if TYPE_CHECKING:
+    from brainssl.data.dataset import Data
+    from brainssl.encoders import Encoder
+    from brainssl.settings import Settings
+
+Where: TypeAlias = str | Path
+Names: TypeAlias = str | Sequence[str]
+"""A sequence of names, or one string of them, comma-separated."""
+
+
+def path_or_none(where: Where | None) -> Path | None:
+    """Return a path, or None where none is given."""
+    return None if where is None else Path(where)
+
+
+def within(option: str, value: int, least: int, most: int | None = None) -> int:
+    """Return a number, or refuse it in the words of the command line."""
+    if value < least or (most is not None and value > most):
+        asked = f"x>={least}" if most is None else f"{least}<=x<={most}"
+        raise BadUseError(f"{option}: {value} is not in the range {asked}")
+    return value
+
+
+def seed_of(value: int) -> int:
+    """Check a seed."""
+    return within("--seed", value, 0)
+
+
+def listed(names: Names | None) -> list[str]:
+    """Return names that were given one by one, or comma-separated."""
+    return (names or "").split(",") if isinstance(names, str | None) else list(names)
+
+
+def settings_listed(overrides: Names | None) -> list[str]:
+    """Return overrides of settings; one alone may be a string, in which commas mean nothing."""
+    return [overrides] if isinstance(overrides, str) else list(overrides or ())
+
+
+def known(option: str, asked: Iterable[str], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names that were asked for, once each; refuse one that is not known."""
+    wanted = tuple(dict.fromkeys(name.strip() for name in asked))
+    for name in wanted:
+        if name not in names:
+            raise BadUseError(f"{option}: {name!r} is none of {', '.join(names)}")
+    return wanted
+
+
+def method_names() -> tuple[str, ...]:
+    """Return the names of the self-supervised methods."""
+    from brainssl.methods import METHODS
+
+    return tuple(METHODS)
+
+
+def logger_names(asked: Names | None) -> tuple[str, ...]:
+    """Check names of loggers, and that their packages are there, before any work begins."""
+    if not asked:
+        return ()
+    from brainssl.extras import require
+    from brainssl.training.loggers import LOGGERS
+
+    names = known("--logger", listed(asked), LOGGERS)
+    for name in names:
+        require(name)
+    return names
+
+
+def fractions(asked: str | Sequence[float]) -> tuple[float, ...]:
+    """Read label fractions, comma-separated or as numbers."""
+    parts = asked.split(",") if isinstance(asked, str) else asked
+    try:
+        return tuple(sorted({fraction(float(part)) for part in parts}))
+    except ValueError:
+        raise BadUseError(f"--label-fractions: {asked!r} are no shares such as 0.1,1.0") from None
+
+
+def fraction(value: float) -> float:
+    """Check a label fraction; four digits are enough, and name the folders of steps."""
+    if not 0.0001 <= value <= 1:
+        raise BadUseError(f"a label fraction is from 0.0001 to 1, not {value:g}")
+    return round(value, 4)
+
+
+def refuse_store(source: Path) -> None:
+    """Refuse a prepared store where only a folder of images will do."""
+    from brainssl.data.store import is_store
+
+    if is_store(source):
+        raise BrainsslError(f"{source} is a prepared store: give the folder of images behind it")
+
+
+def settings_of(
+    preset: Where, overrides: Names | None, source: Path
+) -> "tuple[Settings, dict[str, str]]":
+    """Load settings; a prepared store decides the image size unless it is set by hand."""
+    from brainssl.data.store import is_store
+    from brainssl.settings import load_settings
+    from brainssl.storage import read_json
+
+    settings, reasons = load_settings(str(preset), settings_listed(overrides))
+    if is_store(source) and reasons["encoder.image_size"] != "set by hand":
+        size = read_json(source / "store.json", "the facts of an ImageStore")["size"]
+        settings = settings.with_image_size(size)
+        reasons["encoder.image_size"] = f"{source} holds images of {size} px"
+    return settings, reasons
+
+
+def open_data(
+    path: Path,
+    preset: Where,
+    overrides: Names | None,
+    terminal: Terminal,
+    *,
+    protocol: str,
+    seed: int,
+    encoder: "Encoder | None" = None,
+    at: Path | None = None,
+    other_data: bool = False,
+) -> "tuple[Data, Settings]":
+    """Open a store with its split: the one that lies beside the encoder at `at`, else a new one."""
+    from brainssl.data.dataset import Data
+    from brainssl.data.split import Split, make_split
+    from brainssl.data.store import ImageStore
+
+    # `paper` balances the store before it splits, which only a study does.
+    known("--protocol", [protocol], ("grouped", "image"))
+    store = ImageStore.open(path)
+    settings, reasons = settings_of(preset, overrides, path)
+    terminal.say(f"images of {store.size} px: {reasons['encoder.image_size']}")
+    if encoder:
+        settings = settings.with_encoder(encoder.name, encoder.image_size)
+    store.require_size(settings.encoder.image_size)
+    file = split_beside(at) if at and not other_data else None
+    if file and file.is_file():
+        split = Split.load(file)
+    else:
+        chosen = settings.split.model_dump()
+        split = make_split(store.manifest, protocol=protocol, seed=seed, **chosen)  # type: ignore[arg-type]
+    data = Data(store, split)
+    if encoder and not other_data:
+        data.refuse_seen(encoder.facts)
+    return data, settings
+
+
+def split_beside(model: Path) -> Path:
+    """Return where the split of a model lies."""
+    return (model if model.is_dir() else model.parent) / "split.json"

@@ -1,0 +1,186 @@
+"""Functions of whole studies: study, report, compare."""
+
+import inspect
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from brainssl.api.answers import Answer
+from brainssl.api.options import (
+    Names,
+    Where,
+    fractions,
+    known,
+    listed,
+    logger_names,
+    method_names,
+    path_or_none,
+    seed_of,
+    settings_listed,
+    settings_of,
+    within,
+)
+from brainssl.progress import Terminal
+
+# Parameters whose options have another name; "" for one that is no option.
+_OPTIONS = {"overrides": "set", "explained": "explain", "quiet": ""}
+
+
+def study(
+    source: Where,
+    out: Where,
+    *,
+    labels: Where | None = None,
+    preset: Where = "quick",
+    methods: Names = "simclr,byol,dino,mocov3",
+    protocols: Names = "grouped",
+    label_fractions: str | Sequence[float] = "0.1,1.0",
+    seeds: int = 2,
+    seed: int = 0,
+    overrides: Names | None = None,
+    jobs: int = 1,
+    dry_run: bool = False,
+    explained: int = 40,
+    lesions: Where | None = None,
+    logger: Names | None = None,
+    quiet: bool = False,
+) -> Answer:
+    """Compare methods with supervised training on your data, and write the report.
+
+    Args:
+        source: folder of images, or a prepared store.
+        out: folder of the study; an unfinished one goes on.
+        labels: CSV `folder,label` or `path,label[,patient]`; an empty label means unlabelled.
+        preset: quick, paper, reference, or the path of a TOML file.
+        methods: names of `brainssl.methods.METHODS`; the supervised baseline is always there.
+        protocols: grouped, image, paper; the report leads with the first.
+        label_fractions: shares of the training labels, 0.0001 to 1.
+        seeds: how many trainings of everything.
+        seed: of the split; trainings have the seeds seed, seed + 1, ...
+        overrides: `section.key=value` of settings, such as `["pretrain.epochs=10"]`.
+        jobs: how many processes share the steps and the processor.
+        dry_run: do nothing but say what would be done and how long it may take.
+        explained: test slices that show where each classifier looks; 0: none.
+        lesions: folder of masks, COCO JSON, or folder of YOLO text.
+        logger: tensorboard, mlflow, wandb, beside `history.csv`.
+        quiet: show no progress.
+
+    Returns:
+        What `results.json` holds, `study`, `rows` and `analysis`; `report` and `results`, the paths
+        of the page and of that file; and `failed`, the steps that failed. A notebook shows the
+        report. With `dry_run` instead the `steps` and the `seconds` that they may take.
+
+    Raises:
+        BadUseError: a name, a setting or a number that cannot be.
+        BrainsslError: the source is of no use, `out` holds another study, or no step succeeded.
+    """
+    asked = dict(locals())
+
+    from brainssl.data.split import PROTOCOLS
+    from brainssl.estimate import estimate
+    from brainssl.plan import Plan
+    from brainssl.running import Study
+    from brainssl.workers import workers
+
+    source, out = Path(source), Path(out)
+    for option, value, least in (("seeds", seeds, 1), ("jobs", jobs, 1), ("explain", explained, 0)):
+        within(f"--{option}", value, least)
+    seed_of(seed)
+    settings, reasons = settings_of(preset, overrides, source)
+    plan = Plan(
+        source=source,
+        labels=path_or_none(labels),
+        methods=known("--methods", listed(methods), method_names()),
+        protocols=known("--protocols", listed(protocols), PROTOCOLS),  # type: ignore[arg-type]
+        label_fractions=fractions(label_fractions),
+        seeds=seeds,
+        seed=seed,
+        preset=str(preset),
+        settings=settings,
+        reasons=reasons,
+        command=_command(study, asked),
+        loggers=logger_names(logger),
+        explained=explained,
+        lesions=path_or_none(lesions),
+    )
+    if dry_run:
+        foreseen = estimate(plan, out, jobs=jobs)
+        return Answer(foreseen.facts(), foreseen.text())
+    made = Study(plan, out, Terminal(quiet=quiet))
+    page = made.run(workers(plan, out, jobs) if jobs > 1 else None)
+    said = [f"{len(made.failed)} steps failed; see the report."] if made.failed else []
+    said += [f"Results: {out / 'results.json'}", f"Report:  {page}"]
+    return _published(out, page, "\n".join(said), {"failed": made.failed})
+
+
+def report(out: Where, *, files: bool = False, seed: int = 0, quiet: bool = False) -> Answer:
+    """Analyse a finished study again and rebuild its report; nothing is trained.
+
+    Args:
+        out: folder of a finished study.
+        files: write tables as CSV and LaTeX and figures as SVG and PNG, too.
+        seed: accepted everywhere; the draws of the analysis are fixed.
+        quiet: show no progress.
+
+    Returns:
+        As `study` does, without `failed`.
+
+    Raises:
+        BrainsslError: `results.json` is missing, damaged, or not the results of a study, or
+            `study.toml` is not as it should be.
+    """
+    from brainssl.publication import publish_again
+
+    out = Path(out)
+    seed_of(seed)
+    page = publish_again(out, Terminal(quiet=quiet), files=files)
+    return _published(out, page, f"Report: {page}", {})
+
+
+def compare(studies: Sequence[Where], *, seed: int = 0) -> Answer:
+    """Set the models of several studies side by side; the others are compared with the first.
+
+    Args:
+        studies: folders of two finished studies or more.
+        seed: accepted everywhere; the draws of the intervals are fixed.
+
+    Returns:
+        `studies` and `models`, as `brainssl.comparing.compare_studies` describes them.
+
+    Raises:
+        BrainsslError: fewer than two studies, or a folder that holds none.
+    """
+    from brainssl.comparing import compare_studies, text_of
+
+    seed_of(seed)
+    compared = compare_studies([Path(folder) for folder in studies])
+    return Answer(compared, text_of(compared))
+
+
+def _published(out: Path, page: Path, said: str, more: Mapping[str, Any]) -> Answer:
+    from brainssl.storage import read_json
+
+    file = out / "results.json"
+    held = read_json(file, "the results of a study")
+    return Answer({**held, "report": str(page), "results": str(file), **more}, said, page)
+
+
+def _command(function: Callable[..., Answer], asked: Mapping[str, Any]) -> str:
+    """Return the command as it was typed, or the one that would do what was asked of a function."""
+    if Path(sys.argv[0]).name == "brainssl":
+        return shlex.join(["brainssl", *sys.argv[1:]])
+    words = ["brainssl", function.__name__]
+    for name, parameter in inspect.signature(function).parameters.items():
+        option, value = _OPTIONS.get(name, name.replace("_", "-")), asked[name]
+        if parameter.default is parameter.empty:
+            words.append(str(value))
+        elif name == "overrides":
+            words += [word for one in settings_listed(value) for word in (f"--{option}", one)]
+        elif option and value != parameter.default:
+            words.append(f"--{option}")
+            if value is not True:
+                listing = isinstance(value, Sequence) and not isinstance(value, str)
+                words.append(",".join(map(str, value)) if listing else str(value))
+    return shlex.join(words)

@@ -1,8 +1,0 @@
-"""Simulated patients: brain MRI slices whose patients, lesions and physics are known.
-
-The phantom imports nothing else of the project: what it writes is read like any other data.
-"""
-
-from brainssl.phantom.cohort import simulate
-
-__all__ = ["simulate"]

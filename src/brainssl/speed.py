@@ -1,0 +1,102 @@
+"""How fast this machine is: a few real steps of the real encoder, within seconds."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from brainssl.encoders import build_encoder
+from brainssl.hardware import device_of, precision_of
+from brainssl.memory import keep_freed_memory
+from brainssl.settings import Settings
+
+_SECONDS = 1.5  # of measuring each of two things
+_CPU_PIXELS = 64 * 64 * 64  # in a batch; larger ones are not faster on a CPU
+_FILES = 16
+_HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds that an image takes.
+
+    Attributes:
+        training: forward, backward and its share of the optimiser's step, in the precision of
+            training.
+        forward: once through the network, in float32.
+    """
+
+    training: float
+    forward: float
+
+
+def speed_of(settings: Settings, jobs: int = 1) -> Speed:
+    """Measure the encoder on random images, in about three seconds.
+
+    Args:
+        settings: name the encoder, the size and where to compute.
+        jobs: how many processes will share the threads.
+    """
+    device, size = device_of(settings.run), settings.encoder.image_size
+    batch = settings.pretrain.batch_size
+    if device.type == "cpu":
+        keep_freed_memory()
+        batch = max(2, min(batch, _CPU_PIXELS // size**2))
+    encoder: nn.Module = build_encoder(settings.encoder.name, image_size=size, seed=0)
+    encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = torch.rand(batch, 1, size, size, device=device)
+    optimizer = torch.optim.AdamW(encoder.parameters())
+    half = _HALF.get(precision_of(settings.run).name)
+
+    def train() -> None:
+        with torch.autocast(device.type, dtype=half, enabled=half is not None):
+            loss = encoder(images).float().square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()  # a GPU has done it all only now
+
+    def look() -> None:
+        with torch.inference_mode():
+            encoder(images).sum().item()
+
+    had = torch.get_num_threads()
+    torch.set_num_threads(max(1, had // jobs))
+    try:
+        training = _seconds(train) / batch
+        encoder.eval()
+        return Speed(training, _seconds(look) / batch)
+    finally:
+        torch.set_num_threads(had)
+
+
+def seconds_to_read(files: Sequence[Path]) -> float:
+    """Measure what it takes one core to read a file and to take its fingerprint, on a few files."""
+    from brainssl.data.duplicates import fingerprint
+    from brainssl.data.read import UnreadableImage, file_bytes, read_bytes
+
+    some = files[:: max(1, len(files) // _FILES)][:_FILES]
+    started = time.perf_counter()
+    for file in some:
+        try:
+            fingerprint(read_bytes(file_bytes(file), str(file)).pixels)
+        except UnreadableImage:
+            continue
+    return (time.perf_counter() - started) / max(1, len(some))
+
+
+def _seconds(act: Callable[[], None]) -> float:
+    """Return how long something takes once it runs smoothly; on a slow machine, its first time."""
+    started = time.perf_counter()
+    act()
+    first = time.perf_counter() - started
+    if first > _SECONDS:
+        return first
+    started, done = time.perf_counter(), 0
+    while not done or time.perf_counter() - started < _SECONDS:
+        act()
+        done += 1
+    return (time.perf_counter() - started) / done

@@ -1,37 +1,44 @@
 # `make demo` and `make test` do all of their own set-up; PYTHON chooses the interpreter, PARALLEL
-# how many processes share the work.
+# how many processes share the tests, BUDGET how long the demo's study may take.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PARALLEL ?= 2
+BUDGET ?= 3m
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
 .PHONY: demo test lint types docs clean
 
+# A quarter of so few patients is tested: with less nothing can be told apart from chance.
 demo: $(VENV)/.installed
 	test -d demo/phantom || $(BIN)/brainssl phantom demo/phantom --patients 110 --size 96
-	$(BIN)/brainssl study demo/phantom demo/study --preset quick \
-	  --methods simclr --protocols grouped --label-fractions 0.1,1.0 --seeds 2 --jobs $(PARALLEL)
+	$(BIN)/brainssl study demo/phantom demo/study --methods simclr --budget $(BUDGET) \
+	  --set split.test_fraction=0.25
 
-test: $(VENV)/.installed lint types
+test: $(VENV)/.developing lint types
 	scripts/browser
 	# One thread a process: two test processes with two threads each would fight for two cores.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PARALLEL)
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.developing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.installed
+types: $(VENV)/.developing
 	$(BIN)/mypy
 
-docs: $(VENV)/.installed
+docs: $(VENV)/.developing
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# Installed again whenever the declared dependencies change.
+# What is installed is installed again whenever the declared dependencies change.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
+	$(PIP) .
+	touch $@
+
+$(VENV)/.developing: $(VENV)/.installed
+	$(PIP) '.[dev,docs]'
 	touch $@
 
 clean:

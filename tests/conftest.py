@@ -26,7 +26,34 @@ from brainssl.data.store import ImageStore, write_store
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests can import `oracles`
 
+# Where files share what is slow to make, one process gets them all; the longest begin first.
+_TOGETHER = {
+    "tests/reporting/": "reporting",
+    "tests/methods/test_gathering.py": "two ranks",
+    "tests/training/test_batchnorm.py": "two ranks",
+    "tests/training/test_processes.py": "two ranks",
+}
+_LONGEST = ("tests/reporting/", "tests/training/", "tests/test_cli.py")
 CLASSES = ("Glioma T1", "Glioma T2", "Normal T1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no process has it left when others are done."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each file to one process, so that what its tests share is made once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return next((name for path, name in _TOGETHER.items() if file.startswith(path)), file)
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
 
 
 def picture(kind: int, generator: np.random.Generator, height: int, width: int) -> np.ndarray:

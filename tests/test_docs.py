@@ -545,16 +545,6 @@ def test_what_a_gpu_measured_is_told() -> None:
     behind = pairs[probe, "supervised", 1.0]
     assert f"its probe is {-100 * behind['difference']:.0f} points behind" in text
 
-    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
-    gain = pairs[probe, "supervised", 0.1]
-    low, high = (f"{100 * end:.0f}" for end in gain["interval"])
-    said = (
-        f"{100 * gain['difference']:.0f} points ahead with a tenth of the labels ({low} to {high})"
-    )
-    assert said in readme
-    high, low = (f"{-100 * end:.0f}" for end in behind["interval"])
-    assert f"{-100 * behind['difference']:.0f} behind with all ({low} to {high}; one seed" in readme
-
     epochs, seconds = found["epochs_trained"], found["step_seconds"]
     tuned, fresh = "finetune-simclr-grouped-f{}-s0", "supervised-grouped-f{}-s0"
     asked = found["study"]["settings"]["finetune"]["epochs"]
@@ -587,8 +577,6 @@ def test_the_speed_of_a_gpu_is_told_as_measured() -> None:
     assert f"takes {speeds[0]:,.0f} views a second in batches of 32 and {speeds[1]:,.0f}" in page
     assert f"{shares[0]:.0f} and {shares[1]:.0f} % of what the bare model does" in page
     assert f"BYOL in batches of {byol['batch_size']} has {shares[2]:.0f} %" in page
-    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
-    assert f"it was {min(shares):.0f} to {max(shares):.0f} % of that pace in one round" in readme
 
 
 def test_patient_aware_batches_are_told_as_measured() -> None:
@@ -615,7 +603,6 @@ def test_the_cost_of_maps_is_told_as_measured() -> None:
         f"{times['gradcam']:.1f} times as long for Grad-CAM, {times['gradcampp']:.1f} for "
         f"Grad-CAM++ and {times['eigencam']:.1f} for Eigen-CAM" in page
     )
-    assert min(times.values()) > 4.5  # the README says five times
 
 
 def test_where_models_look_is_told_as_measured() -> None:

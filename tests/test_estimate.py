@@ -5,20 +5,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from brainssl.data.store import ImageStore
 from brainssl.errors import BrainsslError
-from brainssl.estimate import Images, duration, estimate, seconds_per_image, work
+from brainssl.estimate import Images, Work, duration, estimate, work
+from brainssl.explanation.measure import BRIEF
 from brainssl.grid import Step, grid
 from brainssl.journal import Journal
 from brainssl.methods import METHODS
 from brainssl.plan import Plan, digest_of, identity
 from brainssl.sections import SplitSettings
 from brainssl.settings import Settings, load_settings
+from brainssl.speed import Speed
 from brainssl.storage import write_json
 
-SECONDS = 0.5  # of a forward and backward pass of an image
+STEP = 1.5  # of whatever step, in seconds
+SPEED = Speed(training=0.5, forward=0.1)  # seconds of an image
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +57,11 @@ def plan(shared_store: ImageStore, settings: Settings) -> Plan:
     )
 
 
-def fixed(_settings: Settings, _jobs: int) -> float:
-    return SECONDS
+def fixed(_settings: Settings, _jobs: int) -> Speed:
+    return SPEED
 
 
-def never(_settings: Settings, _jobs: int) -> float:
+def never(_settings: Settings, _jobs: int) -> Speed:
     raise AssertionError("the speed was measured")
 
 
@@ -89,14 +91,15 @@ IMAGES = Images(train=100, val=30, test=60, unlabelled=12)
 
 
 def test_the_work_of_each_stage(settings: Settings) -> None:
-    """A forward and backward pass of an image counts 1, a forward pass a third."""
     pretraining = work(Step("pretrain", "simclr", "grouped", 0), IMAGES, settings)
-    assert pretraining == 10 * 112 * 2  # epochs, images, views
+    # Epochs, images, views; the sentinel looks at two views and at the images of both sets, before
+    # the first epoch and after each.
+    assert pretraining == Work(10 * 112 * 2, 11 * (2 * 112 + 112 + 30))
     probe = work(Step("linear", "simclr", "grouped", 0, 0.5), IMAGES, settings)
-    assert probe == pytest.approx(202 / 3 + (50 + 30 + 60) / 3)  # features, then measuring
+    assert probe == Work(0, 202 + (50 + 30 + 60))  # features, then measuring
     for stage, method in (("finetune", "simclr"), ("supervised", "supervised")):
         tuned = work(Step(stage, method, "grouped", 0, 0.5), IMAGES, settings)  # type: ignore[arg-type]
-        assert tuned == pytest.approx(4 * (50 + 30 / 3) + (50 + 30 + 60) / 3)
+        assert tuned == Work(4 * 50, 4 * 30 + (50 + 30 + 60))
 
 
 def test_a_method_costs_what_it_says(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,14 +111,14 @@ def test_a_method_costs_what_it_says(settings: Settings, monkeypatch: pytest.Mon
         return 2.6
 
     monkeypatch.setattr(METHODS["byol"], "cost", cost)
-    assert work(step, IMAGES, settings) == pytest.approx(10 * 112 * 2.6)
+    assert work(step, IMAGES, settings).training == pytest.approx(10 * 112 * 2.6)
     assert seen == [settings.section("byol")]
 
 
 def test_a_method_may_have_epochs_of_its_own() -> None:
     changed, _ = load_settings("quick", ["pretrain.epochs=10", "byol.pretrain.epochs=5"])
     epochs = [
-        work(Step("pretrain", name, "grouped", 0), IMAGES, changed)
+        work(Step("pretrain", name, "grouped", 0), IMAGES, changed).training
         / (112 * METHODS[name].cost(changed.section(name)))
         for name in ("simclr", "byol")
     ]
@@ -127,26 +130,29 @@ def test_few_labels_are_gone_through_more_often() -> None:
         "quick", ["finetune.epochs=1", "finetune.min_epoch_steps=15", "finetune.batch_size=10"]
     )
     step = Step("supervised", "supervised", "grouped", 0, 0.5)
-    assert work(step, IMAGES, changed) == pytest.approx(3 * 50 + 30 / 3 + 140 / 3)
+    assert work(step, IMAGES, changed) == Work(3 * 50, 30 + 140)
 
 
 def test_the_time_is_work_over_speed(plan: Plan, tmp_path: Path) -> None:
     found = estimate(plan, tmp_path / "out", measure=fixed)
     assert [foreseen.step for foreseen in found.steps] == grid(plan)
     images = Images(train=27, val=10.8, test=16.2, unlabelled=6)  # of 54 with a label
-    expected = [SECONDS * work(step, images, plan.settings) for step in grid(plan)]
+    done = [work(step, images, plan.settings) for step in grid(plan)]
+    expected = [STEP + 0.5 * own.training + 0.1 * own.forward for own in done]
     assert [foreseen.seconds for foreseen in found.steps] == pytest.approx(expected)
-    assert found.seconds == pytest.approx(sum(expected))
+    assert found.seconds == pytest.approx(sum(expected) + sum(found.around.values()))
     assert (found.images, found.counted) == (60, False)
 
 
 def test_processes_share_steps_but_no_single_one(plan: Plan, tmp_path: Path) -> None:
     alone = estimate(plan, tmp_path / "out", measure=fixed)
-    assert estimate(plan, tmp_path / "out", jobs=2, measure=fixed).seconds == pytest.approx(
-        alone.seconds / 2
-    )
-    longest = max(foreseen.seconds for foreseen in alone.steps)
-    assert estimate(plan, tmp_path / "out", jobs=99, measure=fixed).seconds == longest
+    around = sum(alone.around.values())
+    shared = estimate(plan, tmp_path / "out", jobs=2, measure=fixed)
+    assert shared.seconds == pytest.approx((alone.seconds - around) / 2 + around)
+    took = {foreseen.step.name: foreseen.seconds for foreseen in alone.steps}
+    longest = took["pretrain-simclr-grouped-s0"] + took["finetune-simclr-grouped-f1-s0"]
+    crowd = estimate(plan, tmp_path / "out", jobs=99, measure=fixed)
+    assert crowd.seconds == pytest.approx(longest + around)
 
 
 def test_finished_steps_tell_how_long_others_take(plan: Plan, tmp_path: Path) -> None:
@@ -162,7 +168,8 @@ def test_finished_steps_tell_how_long_others_take(plan: Plan, tmp_path: Path) ->
     # No step of that stage is finished.
     images = Images(train=27, val=10.8, test=16.2, unlabelled=6)
     step = Step("supervised", "supervised", "grouped", 0, 1.0)
-    assert found[step.name].seconds == pytest.approx(SECONDS * work(step, images, plan.settings))
+    own = work(step, images, plan.settings)
+    assert found[step.name].seconds == pytest.approx(STEP + own.seconds(SPEED))
     assert {name for name, one in found.items() if one.finished} == {
         "linear-untrained-grouped-f0.5-s0",
         "pretrain-simclr-grouped-s0",
@@ -221,18 +228,16 @@ def test_the_table_has_a_line_for_each_stage_and_method(plan: Plan, tmp_path: Pa
     assert sum(step["finished"] for step in facts["steps"]) == 1
 
 
-def test_the_speed_is_measured_with_a_share_of_the_threads(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    threads = torch.get_num_threads()
-    set_to: list[int] = []
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    monkeypatch.setattr(torch, "set_num_threads", set_to.append)
-    monkeypatch.setattr("brainssl.estimate._SECONDS", 0.0)
-    assert 0 < seconds_per_image(settings, jobs=3) < 60
-    assert set_to == [2, 8]
-    monkeypatch.undo()
-    assert torch.get_num_threads() == threads
+def test_around_the_steps(plan: Plan, shared_folder: Path, tmp_path: Path) -> None:
+    """Maps and explanations by the images that they run through the network."""
+    explained = replace(plan, source=shared_folder, explained=5)
+    around = estimate(explained, tmp_path / "out", measure=fixed).around
+    images = Images.of([None] * 0 + ["a"] * 24, "grouped", plan.settings.split)
+    assert around["explanations"] == pytest.approx(3 * (5 * BRIEF.passes + images.train) * 0.1)
+    assert around["maps of features"] >= 4 * images.test * 0.1
+    assert around["reading"] > 0
+    assert "explanations" not in estimate(plan, tmp_path / "out", measure=fixed).around
+    assert "reading" not in estimate(plan, tmp_path / "out", measure=fixed).around
 
 
 @pytest.mark.parametrize(
@@ -241,6 +246,10 @@ def test_the_speed_is_measured_with_a_share_of_the_threads(
         (0, "0 s"),
         (59.4, "59 s"),
         (59.6, "1 min"),
+        (61, "1 min"),
+        (156, "2 min 40 s"),
+        (294, "4 min 50 s"),
+        (296, "5 min"),
         (3569, "59 min"),
         (3571, "1 h 0 min"),
         (12000, "3 h 20 min"),

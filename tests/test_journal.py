@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from brainssl.journal import Journal, read_log
+from brainssl.journal import Journal, noting, read_around, read_log
 
 
 @pytest.fixture
@@ -75,3 +75,26 @@ def test_a_step_that_succeeds_at_last_has_no_failure(journal: Journal) -> None:
     journal.finish("step", 1.0, {})
     assert journal.failure("step") is None
     assert not trace.exists()
+
+
+def test_work_around_the_steps_is_noted_with_its_longest_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 7.5, 10.0, 10.5, 20.0, 29.0])
+    monkeypatch.setattr("brainssl.journal.time.perf_counter", lambda: next(clock))
+    for _ in range(2):  # 7.5 s, then 0.5 s because it was done already
+        with noting(tmp_path, "maps of features"):
+            pass
+    assert read_around(tmp_path) == {"maps of features": 7.5}
+    with noting(tmp_path, "reading"):
+        pass
+    assert list(read_around(tmp_path)) == ["reading", "maps of features"]
+    assert read_log(tmp_path) == {}
+
+
+def test_work_that_fails_is_not_noted(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), noting(tmp_path, "report"):
+        raise RuntimeError
+    (tmp_path / "log" / "around").mkdir(parents=True)
+    (tmp_path / "log" / "around" / "audit.json").write_text("{")
+    assert read_around(tmp_path) == {}

@@ -11,16 +11,22 @@ from brainssl.progress import Cell
 NOTEBOOK = Path(__file__).parents[1] / "examples" / "first_hour.ipynb"
 SMALL = """
 PATIENTS = 12
-OVERRIDES = [
-    "encoder.name=test_resnet",
-    "encoder.image_size=32",
-    "pretrain.epochs=1",
-    "finetune.epochs=1",
-    "finetune.min_epoch_steps=1",
-    "probe.epochs=3",
-    "evaluation.draws=20",
-    "run.accelerator=cpu",
-]
+BUDGET = None
+MORE = {
+    "seeds": 1,
+    "label_fractions": [1.0],
+    "explained": 2,
+    "overrides": [
+        "encoder.name=test_resnet",
+        "encoder.image_size=32",
+        "pretrain.epochs=1",
+        "finetune.epochs=1",
+        "finetune.min_epoch_steps=1",
+        "probe.epochs=3",
+        "evaluation.draws=20",
+        "run.accelerator=cpu",
+    ],
+}
 """
 
 

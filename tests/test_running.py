@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from brainssl import preparation
-from brainssl import study as module
+from brainssl import running as module
 from brainssl.data.split import Split
 from brainssl.data.store import ImageStore
 from brainssl.errors import BrainsslError
@@ -26,11 +26,13 @@ from brainssl.evaluation.metrics import METRICS
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
 from brainssl.grid import grid
+from brainssl.hardware import precision_of
 from brainssl.journal import Journal, read_log
 from brainssl.plan import Plan, finished_steps
 from brainssl.preparation import prepared
 from brainssl.progress import Terminal
 from brainssl.running import Study
+from brainssl.sections import RunSettings
 from brainssl.settings import load_settings
 from brainssl.storage import BusyError, locked, whole_folder, working_folder
 
@@ -169,6 +171,27 @@ def test_the_record_says_what_was_run_on_what(finished: Path) -> None:
     assert study["failed"] == []
     store = ImageStore.open(finished / "store")
     assert study["classes"] == list(store.classes)
+
+
+def test_the_record_says_how_exactly_and_where_the_time_went(finished: Path) -> None:
+    study = results(finished)["study"]
+    own = precision_of(RunSettings(accelerator="cpu"))
+    assert study["environment"]["precision"] == own.name
+    assert study["environment"]["precision_reason"] == own.reason
+    spent = {one["what"]: one for one in study["time"]}
+    assert {what for what, one in spent.items() if one["training"]} == {
+        "pretraining",
+        "linear probes",
+        "fine-tuning",
+        "supervised training",
+    }
+    log = read_log(finished)
+    assert sum(one["steps"] for one in spent.values()) == len(log)
+    trained = sum(one["seconds"] for one in spent.values() if one["training"])
+    assert trained == pytest.approx(sum(note["seconds"] for note in log.values()), abs=0.3)
+    assert {"reading", "analysis", "report"} <= set(spent)
+    page = (finished / "report.html").read_text("utf-8")
+    assert "Where the time went" in page
 
 
 def test_the_best_classifier_is_chosen_on_validation(finished: Path) -> None:

@@ -16,7 +16,7 @@ from brainssl.data.split import Protocol
 from brainssl.data.store import is_store
 from brainssl.explanation.measure import BRIEF
 from brainssl.grid import Step, grid
-from brainssl.journal import read_around, read_log
+from brainssl.journal import read_log
 from brainssl.methods import METHODS
 from brainssl.plan import Plan, finished_steps, identity, is_begun
 from brainssl.projections import MOST_IMAGES
@@ -107,7 +107,7 @@ class Estimate:
 
     Attributes:
         steps: of the grid, in their order.
-        around: seconds of what is left of the work around them, see `brainssl.journal.AROUND`.
+        around: seconds of the work around them, by what it is.
         images: in the source.
         counted: whether `images` counts files that nobody has read yet.
         jobs: how many processes share the steps.
@@ -121,9 +121,15 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """Seconds that are left; several processes never share one step."""
-        left = [foreseen.seconds for foreseen in self.steps if not foreseen.finished]
-        return max(sum(left) / self.jobs, max(left, default=0.0)) + sum(self.around.values())
+        """Seconds that are left; processes never share a step, and a pretraining comes first."""
+        left = {one.step.name: one.seconds for one in self.steps if not one.finished}
+        chains = [
+            one.seconds + left.get(one.step.pretraining or "", 0.0)
+            for one in self.steps
+            if not one.finished
+        ]
+        shared = max(sum(left.values()) / self.jobs, max(chains, default=0.0))
+        return shared + sum(self.around.values())
 
     def facts(self) -> dict[str, Any]:
         """Return all of it for JSON."""
@@ -206,10 +212,9 @@ def foresee(
         Foreseen(step, step.name in finished, _seconds(step, amounts, noted, lambda: speed(jobs)))
         for step in steps
     ]
-    around = _around(plan, source, images[plan.protocols[0]], lambda: speed(1))
-    for what in read_around(begun) if begun else {}:
-        if what not in _EVERY_TIME:
-            around.pop(what, None)
+    around = {}
+    if any(not one.finished for one in foreseen):
+        around = _around(plan, source, images[plan.protocols[0]], speed(1))
     return Estimate(tuple(foreseen), around, len(source.labels), source.counted, jobs)
 
 
@@ -244,13 +249,7 @@ def look_at(path: Path, labels: Path | None, begun: Path | None = None) -> Sourc
     return Source(tuple(layout.labels.values()), files)
 
 
-# Work around the steps that is done again whenever a study is run.
-_EVERY_TIME = frozenset({"analysis and report"})
-
-
-def _around(
-    plan: Plan, source: Source, images: Images, speed: Callable[[], Speed]
-) -> dict[str, float]:
+def _around(plan: Plan, source: Source, images: Images, speed: Speed) -> dict[str, float]:
     """Return the seconds of the work around the steps, done by one process on all cores."""
     models = 2 * len(plan.methods) + 1
     found = {}
@@ -259,10 +258,10 @@ def _around(
         each = 1.5 * seconds_to_read(source.files)
         found["reading"] = each * len(source.files) / (os.cpu_count() or 1)
     mapped = (models + 1) * min(images.test, MOST_IMAGES)
-    found["maps of features"] = mapped * (speed().forward + _MAP_OF_AN_IMAGE)
+    found["maps of features"] = mapped * (speed.forward + _MAP_OF_AN_IMAGE)
     if plan.explained:
         shown = min(plan.explained, images.test) * BRIEF.passes
-        found["explanations"] = models * (shown + images.train) * speed().forward
+        found["explanations"] = models * (shown + images.train) * speed.forward
     measured = len([step for step in grid(plan) if step.measured])
     found["analysis and report"] = _REPORT + _MODEL * measured
     return found
@@ -300,8 +299,11 @@ def _cells(group: list[Foreseen]) -> tuple[str, str, str, str, str]:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words: 40 s, 12 min, 3 h 20 min."""
+    """Return a time in words: 40 s, 2 min 40 s, 12 min, 3 h 20 min."""
     if seconds < 59.5:
         return f"{seconds:.0f} s"
+    if seconds < 295:
+        minutes, rest = divmod(round(seconds / 10) * 10, 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -1,6 +1,7 @@
 """What this machine computes with, and how exactly: facts of the machine, not of a study."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,9 +16,10 @@ _LIMITS_WITH_BFLOAT16 = ("BF16", "FP16", "AMX", "AVX10", "ALL", "DEFAULT")
 _AMPERE = (8, 0)  # the compute capability from which GPUs have bfloat16 units
 
 SLOWER_ON_CPU = 6
-"""How many times slower than float32 bfloat16 is on a processor without units for it."""
+"""How many times slower than float32 bfloat16 is on a processor without units for it, or more."""
 SLOWER_ON_GPU = 2
-"""The same of a GPU that emulates bfloat16, against float16."""
+"""The same of an NVIDIA GPU without units, against float16, about."""
+_SLOWER = {"cpu": SLOWER_ON_CPU, "cuda": SLOWER_ON_GPU}
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,21 @@ def precision_of(run: RunSettings) -> Precision:
             f"run.precision=16-mixed needs an NVIDIA GPU, and this trains on {device.type}: set "
             f"run.precision=auto, which is {own.name} here"
         )
-    return Precision(run.precision, "set by hand", _warning(run.precision, own))
+    emulated = run.precision == "bf16-mixed" != own.name and device.type in _SLOWER
+    return Precision(
+        run.precision, "set by hand", _warning(own, _SLOWER[device.type]) if emulated else None
+    )
 
 
-def _warning(asked: PrecisionName, own: Precision) -> str | None:
-    if asked != "bf16-mixed" or own.name == "bf16-mixed":
-        return None
-    factor = SLOWER_ON_GPU if own.name == "16-mixed" else SLOWER_ON_CPU
+def announce(run: RunSettings, say: Callable[[str], object]) -> None:
+    """Say in which precision this machine trains, and why; warn of one that is slow here."""
+    precision = precision_of(run)
+    say(f"precision {precision.name}: {precision.reason}")
+    if precision.warning:
+        say(f"warning: {precision.warning}")
+
+
+def _warning(own: Precision, factor: int) -> str:
     return (
         f"run.precision=bf16-mixed was set by hand, and {own.reason}: it is about {factor} times "
         f"slower here than run.precision={own.name}"
@@ -98,7 +108,7 @@ def _of_cuda() -> Precision:
 
 
 def _of_mps() -> Precision:
-    return Precision("32-true", "on Apple's GPUs mixed precision is not faster")
+    return Precision("32-true", "Apple's GPUs train in float32")
 
 
 _PRECISIONS = {"cpu": _of_processor, "cuda": _of_cuda, "mps": _of_mps}

@@ -17,7 +17,7 @@ from brainssl.explaining import Request
 from brainssl.explanation.side_by_side import FOLDER, INDEX
 from brainssl.explanations import explain_models, request_of
 from brainssl.grid import RANDOM_LABELS, UNTRAINED, Step, grid
-from brainssl.hardware import device_of, precision_of
+from brainssl.hardware import announce, device_of
 from brainssl.journal import noting, read_log
 from brainssl.plan import Plan
 from brainssl.preparation import Prepared, prepared
@@ -60,10 +60,7 @@ class Study:
         """
         # First what would make every step fail.
         build_encoder(**self.plan.settings.encoder.model_dump(), seed=self.plan.seed)
-        precision = precision_of(self.plan.settings.run)
-        self.terminal.say(f"precision {precision.name}: {precision.reason}")
-        if precision.warning:
-            self.terminal.say(f"warning: {precision.warning}")
+        announce(self.plan.settings.run, self.terminal.say)
         with prepared(self.plan, self.out, self.terminal) as ground:
             keep(self.out, self.plan)
             for data in ground.data.values():

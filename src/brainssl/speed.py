@@ -13,7 +13,7 @@ from brainssl.hardware import device_of, precision_of
 from brainssl.memory import keep_freed_memory
 from brainssl.settings import Settings
 
-_SECONDS = 1.5  # of measuring each of two things
+_SECONDS = 1.0  # of measuring each of two things
 _CPU_PIXELS = 64 * 64 * 64  # in a batch; larger ones are not faster on a CPU
 _FILES = 16
 _HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}

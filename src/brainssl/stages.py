@@ -22,7 +22,7 @@ from brainssl.encoders import Encoder
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
 from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
-from brainssl.hardware import device_of
+from brainssl.hardware import device_of, precision_of
 from brainssl.settings import Settings
 from brainssl.storage import whole_folder, write_json
 from brainssl.training.finetune import finetune, passes
@@ -136,6 +136,7 @@ def finetune_stage(
     rows = data.rows(label_fraction, seed)
     request = {**facts, **data.facts(), "label_fraction": label_fraction, "seed": seed}
     request |= {"start": _digest(encoder), "settings": settings.written(())}
+    request["precision"] = precision_of(settings.run).name
     with whole_folder(out, resume=True, request=request) as folder:
         head = finetune(
             data.store,

@@ -45,11 +45,11 @@ def test_gradients_are_those_of_one_process_on_the_joint_batch(two_ranks: Ranks)
     alone = learn()
     assert max(float(g.abs().max()) for g in alone["gradients"][0].values()) > 0.1
     for result in two_ranks[0]:
-        torch.testing.assert_close(result["losses"], alone["losses"], atol=1e-5, rtol=0)
+        torch.testing.assert_close(result["losses"], alone["losses"], atol=1e-10, rtol=0)
         for step in range(STEPS):
             for name, gradient in alone["gradients"][step].items():
                 torch.testing.assert_close(
-                    result["gradients"][step][name], gradient, atol=1e-5, rtol=0, msg=name
+                    result["gradients"][step][name], gradient, atol=1e-10, rtol=0, msg=name
                 )
 
 
@@ -59,14 +59,14 @@ def test_every_method_learns_the_same_from_a_shared_batch(two_ranks: Ranks, name
     alone = judged(name)
     results = [result["methods"][name] for result in two_ranks[0]]
     loss = (results[0]["loss"] + results[1]["loss"]) / 2
-    torch.testing.assert_close(loss, alone["loss"], atol=0, rtol=1e-5)
-    # Float32 has seven digits; gradients of some losses are large.
+    torch.testing.assert_close(loss, alone["loss"], atol=0, rtol=1e-10)
+    # Gradients of some losses are large.
     largest = max(float(gradient.abs().max()) for gradient in alone["gradients"].values())
     for result in results:
         torch.testing.assert_close(
-            result["gradients"], alone["gradients"], atol=1e-5 * max(1, largest), rtol=0
+            result["gradients"], alone["gradients"], atol=1e-10 * max(1, largest), rtol=0
         )
-        torch.testing.assert_close(result["buffers"], alone["buffers"], atol=1e-5, rtol=0)
+        torch.testing.assert_close(result["buffers"], alone["buffers"], atol=1e-10, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["state", "answers"])

@@ -6,6 +6,7 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from oracles.float64 import in_float64
 from torch import Tensor, nn
 
 from brainssl.errors import BrainsslError
@@ -17,10 +18,14 @@ from brainssl.views.recipes import to_unit
 
 
 class Brightness(Training):
-    """An image and its mirror image attract: the views do not depend on who draws them."""
+    """An image and its mirror image attract: the views do not depend on who draws them.
+
+    It learns in float64: AdamW divides small gradients by their own size, rounding included.
+    """
 
     centre: Tensor
 
+    @in_float64()
     def __init__(self, pixels: Tensor) -> None:
         super().__init__(pixels, seed=0)
         torch.manual_seed(0)
@@ -35,8 +40,9 @@ class Brightness(Training):
         self.teacher = momentum_copy(self.online)
         self.register_buffer("centre", torch.zeros(6))
 
+    @in_float64()
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        images = to_unit(self.pixels[batch])
+        images = to_unit(self.pixels[batch]).double()
         one, two = self.online(torch.cat([images, images.flip(3)])).chunk(2)
         with torch.no_grad():
             taught = self.teacher(images).float()

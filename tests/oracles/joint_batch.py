@@ -1,6 +1,7 @@
 """Work on a joint batch that processes share; each finds it here by its name.
 
-Where there is one process it has the whole batch to itself: that is the oracle of two.
+Where there is one process it has the whole batch to itself: that is the oracle of two. In float64,
+as two sums of halves are not rounded like one sum of all.
 """
 
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from oracles.float64 import in_float64
 from timm.layers import BatchNormAct2d
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -48,6 +50,7 @@ def views(step: int) -> Tensor:
     return 2 + torch.randn(2, IMAGES, 1, 8, 8, generator=generator)
 
 
+@in_float64()
 def learn() -> dict[str, Any]:
     """Return the loss and the gradients of each step, and the network at the end."""
     torch.manual_seed(0)
@@ -87,8 +90,9 @@ class Loss(nn.Module):
         return self.method.loss(crops)
 
 
+@in_float64()
 def judged(name: str) -> dict[str, Any]:
-    """Return the loss of a method for a batch, its gradients and its buffers after it."""
+    """Return the loss of a method for a batch, its gradients and its buffers after the step."""
     chosen = METHODS[name].settings_type(hidden_dim=16, output_dim=8)
     torch.manual_seed(1)
     method = build_method(name, build_encoder("test_resnet", image_size=32, seed=0), chosen)
@@ -100,6 +104,7 @@ def judged(name: str) -> dict[str, Any]:
     sides = [crop.side(32) for crop in method.crops(chosen)]
     loss = module([share(torch.rand(16, 1, side, side, generator=generator)) for side in sides])
     loss.backward()
+    method.after_step()
     parameters = {name: p.grad for name, p in method.named_parameters() if p.grad is not None}
     return {"loss": loss.detach(), "gradients": parameters, "buffers": dict(method.named_buffers())}
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from brainssl.simulation.anatomy import Head
+from brainssl.simulation.anatomy import Head, load_template
 from brainssl.simulation.growth import TUMOUR_FAMILIES
 from brainssl.simulation.lesions import Lesion, draw_lesion
 from brainssl.simulation.scanner import Timing, Tissue
@@ -13,6 +13,7 @@ from brainssl.simulation.series import (
     PLANES,
     Series,
     lesion_extent,
+    lesion_mask,
     place_series,
     render,
     signal_at,
@@ -69,6 +70,20 @@ def test_extent_of_a_ball_is_its_chord_at_a_quarter_of_the_area(head: Head) -> N
     # Area falls to a quarter where the chord's radius is half: at R sqrt(3)/2 from the centre.
     assert high - low == pytest.approx(2 * 16 * np.sqrt(0.75), abs=3.0)
     assert (high + low) / 2 == pytest.approx(ball.centre[2], abs=2.0)
+
+
+@pytest.mark.parametrize("family", TUMOUR_FAMILIES)
+def test_a_mask_asks_for_anatomy_only_where_it_counts(family: str, head: Head) -> None:
+    """The same lesion, with every tissue worked out at every point."""
+    lesion = replace(draw_lesion(family, head, np.random.default_rng(4)), mass=0.0)
+    offsets = np.random.default_rng(0).uniform(-2, 2, (3, 5000)) * lesion.radius
+    points = (lesion.centre[:, None] + offsets).astype(np.float32)
+    mapped = head.to_template(points)
+    hull = load_template().hull.at(mapped)
+    everywhere = lesion.layers(points, hull, head.brain(mapped)).inside
+    assert everywhere.any()
+    np.testing.assert_array_equal(lesion_mask(head, lesion, points), everywhere)
+    np.testing.assert_array_equal(signal_at(head, lesion, points, T1W, 1.5)[1], everywhere)
 
 
 def test_the_rim_enhances_and_necrosis_does_not(head: Head, glioma: Lesion) -> None:

@@ -34,6 +34,7 @@ def settings_for(shared_store: ImageStore, *overrides: str) -> Settings:
         f"encoder.image_size={shared_store.size}",
         "finetune.epochs=4",
         "finetune.batch_size=8",
+        "finetune.min_epoch_steps=0",
         "run.accelerator=cpu",
     ]
     return load_settings("quick", [*fixed, *overrides])[0]
@@ -120,7 +121,7 @@ def test_the_learning_rates_are_the_settings_whatever_the_batch_size(
         lambda _self, optimizer: seen.append([group["lr"] for group in optimizer.param_groups]),
     )
     rates = ["finetune.learning_rate=0.002", "finetune.head_factor=5", "finetune.warmup_epochs=1"]
-    few = [f"finetune.batch_size={batch_size}", "finetune.epochs=3", "finetune.min_epoch_steps=0"]
+    few = [f"finetune.batch_size={batch_size}", "finetune.epochs=3"]
     train(shared_store, tmp_path, *rates, *few)
     rising = len(labelled(shared_store)[::2]) // batch_size
     rise = [(step + 1) / rising for step in range(rising)]
@@ -246,7 +247,9 @@ def test_the_head_learns_faster_than_the_encoder(shared_store: ImageStore) -> No
     training = Finetuning(
         encoder, nn.Linear(encoder.dim, 2), torch.zeros(1), labels, settings, seed=0
     )
-    training._trainer = SimpleNamespace(max_epochs=2, estimated_stepping_batches=10)  # type: ignore[assignment]
+    training._trainer = SimpleNamespace(  # type: ignore[assignment]
+        max_epochs=2, estimated_stepping_batches=10, precision_plugin=None
+    )
     chosen: Any = training.configure_optimizers()
     rates = {
         id(p): group["initial_lr"]

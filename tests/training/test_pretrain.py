@@ -4,8 +4,6 @@ import json
 import math
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from oracles.fork_server import fork_server, pretrain_and_tell, start_forked
 from oracles.gratings import all_of, small_settings
 from oracles.two_processes import Killed, Lopsided
 from safetensors.torch import load_file
@@ -109,22 +108,6 @@ def test_resuming_gives_the_same_bits(
     assert_same_bits(whole(method), out)
 
 
-# Runs in a process of its own, to be killed there; it tells each step.
-SCRIPT = """
-import sys
-from pathlib import Path
-from brainssl.data.split import Split
-from brainssl.data.store import ImageStore
-from brainssl.settings import Settings
-from brainssl.training.pretrain import pretrain
-store, out, method = ImageStore.open(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3]
-settings = Settings.model_validate_json(sys.argv[4])
-split = Split("image", 0, train=tuple(store.manifest["image_id"]), val=(), test=())
-tell = lambda done, total: print(done, flush=True)
-pretrain(store, split, out, method=method, settings=settings, seed=3, progress=tell)
-"""
-
-
 @every_method
 def test_resuming_after_a_kill_gives_the_same_bits(
     method: str, whole: Callable[[str], Path], shared_store: ImageStore, tmp_path: Path
@@ -132,14 +115,17 @@ def test_resuming_after_a_kill_gives_the_same_bits(
     """SIGKILL at a random step after the first epoch, wherever the process then is."""
     out = tmp_path / "run"
     step = random.randint(STEPS + 1, EPOCHS * STEPS - 1)
-    arguments = [str(shared_store.path), str(out), method, SETTINGS.model_dump_json()]
-    with subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *arguments], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        told = any(int(line) == step for line in process.stdout)
-        process.send_signal(signal.SIGKILL)
-    assert told, "the run ended before it could be killed"
+    context = fork_server()
+    here, there = context.Pipe(duplex=False)
+    work = (shared_store.path, all_of(shared_store), out, method, SETTINGS, there)
+    process = context.Process(target=pretrain_and_tell, args=work)
+    process.start()
+    there.close()
+    while here.recv() != step:
+        pass
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert not out.exists()
 
     after = Killer(-1)
@@ -324,6 +310,7 @@ def train_in_two(store: ImageStore, out: Path, learner: type[DINO], **options: A
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(METHODS, "dino", learner)
+        patch.setattr("brainssl.training.processes.start_processes", start_forked)
         return train(store, out, "dino", settings=settings, **options)
 
 

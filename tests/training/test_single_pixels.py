@@ -1,13 +1,16 @@
 """bfloat16 on a processor is refused where it would be wrong, and nowhere else."""
 
+from contextlib import nullcontext
+
 import pytest
 
+from brainssl import hardware
 from brainssl.encoders import build_encoder
 from brainssl.errors import BrainsslError
 from brainssl.sections import RunSettings
 from brainssl.training.single_pixels import refuse_single_pixels
 
-ON_CPU = RunSettings(accelerator="cpu")
+ON_CPU = RunSettings(accelerator="cpu", precision="bf16-mixed")
 
 
 def test_a_strided_convolution_on_one_pixel_is_refused() -> None:
@@ -23,3 +26,11 @@ def test_in_float32_any_size_is_taken() -> None:
     encoder = build_encoder("resnet18", image_size=64, seed=0)
     exact = RunSettings(accelerator="cpu", precision="32-true")
     refuse_single_pixels(encoder, [16], exact)
+
+
+def test_in_auto_the_processor_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = build_encoder("resnet18", image_size=64, seed=0)
+    for has_units in (False, True):
+        monkeypatch.setattr(hardware, "multiplies_bfloat16", lambda has=has_units: has)
+        with pytest.raises(BrainsslError) if has_units else nullcontext():
+            refuse_single_pixels(encoder, [16], RunSettings(accelerator="cpu"))

@@ -147,12 +147,12 @@ def test_two_processes_learn_what_one_learns(
     expected = alone.state_dict()
     moved = (expected["online.0.weight"] - Brightness(alone.pixels).online[0].weight).abs()
     assert moved.max() > 1e-2
-    torch.testing.assert_close(together.state_dict(), expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(together.state_dict(), expected, atol=1e-10, rtol=0)
     curves = [
         np.loadtxt(folder / "history.csv", delimiter=",", skiprows=1, usecols=(0, 1, 3))
         for folder in (one, two)
     ]
-    np.testing.assert_allclose(*curves, atol=1e-4)
+    np.testing.assert_allclose(*curves, rtol=1e-6)  # what is logged is float32
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:

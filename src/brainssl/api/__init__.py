@@ -32,5 +32,5 @@ __all__ = [
     "study",
 ]
 
-# What tqdm, which libraries import, says in a notebook without ipywidgets. None of its bars is ours.
+# What tqdm, which libraries import, says in a notebook without ipywidgets. No bar here is its.
 warnings.filterwarnings("ignore", message="IProgress not found")

@@ -50,9 +50,10 @@ def inline(page: Path) -> str:
     The whole page is in the attribute `srcdoc` of a frame: hosted notebooks give their pages no
     way to files beside them.
     """
-    text = escape(page.read_text("utf-8"))
+    # Or a link to a section would lead to that section of the page around it.
+    text = page.read_text("utf-8").replace("<head>", '<head><base href="about:srcdoc">', 1)
     return (
-        f'<iframe srcdoc="{text}" title="{escape(page.stem)}" '
+        f'<iframe srcdoc="{escape(text)}" title="{escape(page.stem)}" '
         f'style="width:100%;height:{_HEIGHT}px;border:1px solid #ccc;background:white"></iframe>'
     )
 

@@ -22,6 +22,7 @@ from brainssl.api.options import (
     settings_of,
     within,
 )
+from brainssl.errors import BadUseError
 from brainssl.progress import Terminal
 
 # Parameters whose options have another name; "" for one that is no option.
@@ -36,13 +37,14 @@ def study(
     preset: Where = "quick",
     methods: Names = "simclr,byol,dino,mocov3",
     protocols: Names = "grouped",
-    label_fractions: str | Sequence[float] = "0.1,1.0",
-    seeds: int = 2,
+    label_fractions: str | Sequence[float] | None = None,
+    seeds: int | None = None,
     seed: int = 0,
     overrides: Names | None = None,
+    budget: str | None = None,
     jobs: int = 1,
     dry_run: bool = False,
-    explained: int = 40,
+    explained: int | None = None,
     lesions: Where | None = None,
     logger: Names | None = None,
     quiet: bool = False,
@@ -56,13 +58,15 @@ def study(
         preset: quick, paper, reference, or the path of a TOML file.
         methods: names of `brainssl.methods.METHODS`; the supervised baseline is always there.
         protocols: grouped, image, paper; the report leads with the first.
-        label_fractions: shares of the training labels, 0.0001 to 1.
-        seeds: how many trainings of everything.
+        label_fractions: shares of the training labels, 0.0001 to 1; 0.1,1.0 without a budget.
+        seeds: how many trainings of everything; 2 without a budget.
         seed: of the split; trainings have the seeds seed, seed + 1, ...
         overrides: `section.key=value` of settings, such as `["pretrain.epochs=10"]`.
+        budget: a time such as `10m` or `2h`: it chooses encoder, image size, epochs and what else
+            is not given, see `brainssl.budget`.
         jobs: how many processes share the steps and the processor.
         dry_run: do nothing but say what would be done and how long it may take.
-        explained: test slices that show where each classifier looks; 0: none.
+        explained: test slices that show where each classifier looks, 0: none; 40 without a budget.
         lesions: folder of masks, COCO JSON, or folder of YOLO text.
         logger: tensorboard, mlflow, wandb, beside `history.csv`.
         quiet: show no progress.
@@ -78,6 +82,7 @@ def study(
     """
     asked = dict(locals())
 
+    from brainssl.budget import Asked, choose, kept
     from brainssl.data.split import PROTOCOLS
     from brainssl.estimate import estimate
     from brainssl.plan import Plan
@@ -86,29 +91,43 @@ def study(
 
     source, out = Path(source), Path(out)
     for option, value, least in (("seeds", seeds, 1), ("jobs", jobs, 1), ("explain", explained, 0)):
-        within(f"--{option}", value, least)
+        if value is not None:
+            within(f"--{option}", value, least)
     seed_of(seed)
+    if budget is not None and str(preset) != "quick":
+        raise BadUseError(f"--budget chooses what --preset {preset} sets: leave out one of them")
     settings, reasons = settings_of(preset, overrides, source)
+    decided = Asked(
+        overrides=tuple(settings_listed(overrides)),
+        label_fractions=None if label_fractions is None else fractions(label_fractions),
+        seeds=seeds,
+        explained=explained,
+    )
     plan = Plan(
         source=source,
         labels=path_or_none(labels),
         methods=known("--methods", listed(methods), method_names()),
         protocols=known("--protocols", listed(protocols), PROTOCOLS),  # type: ignore[arg-type]
-        label_fractions=fractions(label_fractions),
-        seeds=seeds,
+        label_fractions=decided.label_fractions or (0.1, 1.0),
+        seeds=decided.seeds or 2,
         seed=seed,
         preset=str(preset),
         settings=settings,
         reasons=reasons,
         command=_command(study, asked),
         loggers=logger_names(logger),
-        explained=explained,
+        explained=40 if explained is None else explained,
         lesions=path_or_none(lesions),
     )
+    terminal = Terminal(quiet=quiet)
+    if budget is not None:
+        choice = kept(out, budget) or choose(plan, budget, decided, jobs=jobs)
+        terminal.say(choice.table)
+        plan = choice.applied(plan, decided.overrides)
     if dry_run:
         foreseen = estimate(plan, out, jobs=jobs)
         return Answer(foreseen.facts(), foreseen.text())
-    made = Study(plan, out, Terminal(quiet=quiet))
+    made = Study(plan, out, terminal)
     page = made.run(workers(plan, out, jobs) if jobs > 1 else None)
     said = [f"{len(made.failed)} steps failed; see the report."] if made.failed else []
     said += [f"Results: {out / 'results.json'}", f"Report:  {page}"]

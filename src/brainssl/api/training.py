@@ -58,6 +58,7 @@ def pretrain(
         BadUseError: a name or a setting that there is not.
         BrainsslError: as `brainssl.training.pretrain.pretrain` says.
     """
+    from brainssl.hardware import announce
     from brainssl.storage import refuse_existing
     from brainssl.training.pretrain import pretrain as run
 
@@ -69,6 +70,7 @@ def pretrain(
     data, settings = open_data(
         Path(store), preset, overrides, terminal, protocol=protocol, seed=seed
     )
+    announce(settings.run, terminal.say)
     with terminal.task(f"pretrain {method}") as progress:
         encoder = run(
             data.store,
@@ -192,6 +194,7 @@ def finetune(
         BrainsslError: as `probe` does.
     """
     from brainssl.encoders import build_encoder, load_encoder
+    from brainssl.hardware import announce
     from brainssl.stages import finetune_stage
     from brainssl.storage import refuse_existing
 
@@ -211,6 +214,7 @@ def finetune(
         at=encoder,
         other_data=other_data,
     )
+    announce(settings.run, terminal.say)
     start = loaded or build_encoder(**settings.encoder.model_dump(), seed=seed)
     method = loaded.facts.get("method", "unknown") if loaded else "supervised"
     with terminal.task("fine-tuning" if loaded else "supervised training") as progress:

@@ -35,11 +35,19 @@ def study(
         str, typer.Option(help="Comma-separated: grouped, image, paper.")
     ] = "grouped",
     label_fractions: Annotated[
-        str, typer.Option(help="Comma-separated shares of the labels.")
-    ] = "0.1,1.0",
-    seeds: Annotated[int, typer.Option(min=1, help="How many trainings of everything.")] = 2,
+        str | None,
+        typer.Option(help="Comma-separated shares of the labels; 0.1,1.0 without a budget."),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many trainings of everything; 2 without a budget."),
+    ] = None,
     seed: Seed = 0,
     overrides: Set = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="A time, e.g. 10m or 2h: chooses what fits into it and is not given."),
+    ] = None,
     jobs: Annotated[
         int, typer.Option(min=1, help="How many processes share the steps and the processor.")
     ] = 1,
@@ -47,11 +55,13 @@ def study(
         bool, typer.Option("--dry-run", help="Say what would be done and how long it may take.")
     ] = False,
     explained: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--explain", min=0, help="Test slices that show where each classifier looks; 0: none."
+            "--explain",
+            min=0,
+            help="Test slices that show where each classifier looks, 0: none; 40 without a budget.",
         ),
-    ] = 40,  # each is nearly 400 runs of the network
+    ] = None,
     lesions: Lesions = None,
     logger: LoggerNames = None,
     as_json: AsJson = False,
@@ -71,6 +81,7 @@ def study(
         seeds=seeds,
         seed=seed,
         overrides=overrides,
+        budget=budget,
         jobs=jobs,
         dry_run=dry_run,
         explained=explained,

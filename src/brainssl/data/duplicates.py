@@ -1,9 +1,7 @@
 """Near-duplicates, and the groups of images that must not cross a split.
 
-Two pictures are compared in two frames: the square around the head, which survives padding,
-cropping and rescaling, and the whole picture, in which slices of one series lie exactly alike. Both
-are reduced to 32 × 32 pixels of local contrast, so that brightness, gamma and coil shading do not
-count and sulci do. Their similarity is the larger of the two correlations.
+Two pictures are compared by their fingerprints, in two frames: their similarity is the larger of
+the two correlations.
 
 Groups grow by single links, because adjacent slices of a patient resemble each other only one by
 one; but a link between large groups must be stronger, which keeps them from chaining into giants.
@@ -16,12 +14,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float16, Float32, Int64
-from PIL import Image
 from scipy.fft import dctn
-from scipy.ndimage import gaussian_filter
 
-SIDE = 32
-"""Pixels a side of each of a fingerprint's two frames."""
+from brainssl.data.fingerprint import SIDE as SIDE
+from brainssl.data.fingerprint import fingerprint as fingerprint
 
 NEAR = 0.85
 """Similarity from which two images are called near-duplicates: seldom of two patients."""
@@ -34,7 +30,6 @@ NEIGHBOURS = 24
 
 # Chosen by hand: see `needed_similarity` for what that rests on.
 _BASE, _HALVING = 0.56, 0.015
-_LOCAL = 4.0  # pixels of 32: the scale below which contrast is kept
 _BANDWIDTH = 13  # DCT coefficients below this radius are searched; all are compared
 _EXACT = 8192  # images up to which every pair is looked at
 
@@ -81,56 +76,6 @@ class Groups:
 
     group: Int64[np.ndarray, " n"]
     notes: list[str]
-
-
-def fingerprint(pixels: Float32[np.ndarray, "h w"]) -> Float16[np.ndarray, "2 side side"]:
-    """Return the local contrast of a slice in two frames: around the head, and as it is.
-
-    Args:
-        pixels: intensities in [0, 1].
-
-    Returns:
-        Two pictures with mean 0 and norm 1, or zeros where the slice is blank.
-    """
-    frames = np.stack([_shrunk(_squared(_head(pixels))), _shrunk(pixels)])
-    return np.stack([_local_contrast(frame) for frame in frames]).astype(np.float16)
-
-
-def _head(pixels: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
-    """Cut away the background: rows and columns where hardly anything is bright."""
-    air, bright = np.percentile(pixels, [20, 99.5])
-    mask = pixels > air + 0.15 * (bright - air)
-    rows = np.flatnonzero(mask.mean(axis=1) > 0.03)
-    columns = np.flatnonzero(mask.mean(axis=0) > 0.03)
-    if min(len(rows), len(columns)) < 2:
-        return pixels
-    return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-
-
-def _squared(pixels: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "s s"]:
-    """Pad to a square with air: how long a head is belongs to its patient."""
-    height, width = pixels.shape
-    side = max(height, width)
-    square = np.full((side, side), np.percentile(pixels, 5), np.float32)
-    top, left = (side - height) // 2, (side - width) // 2
-    square[top : top + height, left : left + width] = pixels
-    return square
-
-
-def _shrunk(pixels: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "side side"]:
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR), np.float32)
-
-
-def _local_contrast(picture: Float32[np.ndarray, "s s"]) -> Float32[np.ndarray, "s s"]:
-    """Subtract the local mean, divide by the local spread, normalise to mean 0 and norm 1."""
-    detail = picture - gaussian_filter(picture, _LOCAL, mode="nearest")
-    if np.abs(detail).max() < 1e-4:  # a fraction of one grey level: nothing but rounding
-        return np.zeros_like(picture)
-    spread = np.sqrt(np.maximum(gaussian_filter(detail**2, _LOCAL, mode="nearest"), 0))
-    even = detail / (spread + 0.3 * spread.mean())
-    even -= even.mean()
-    return np.asarray(even / np.linalg.norm(even), np.float32)
 
 
 def needed_similarity(images: int, chances: float = 1.0) -> float:
@@ -241,9 +186,11 @@ def _similarity(
 ) -> Float32[np.ndarray, " p"]:
     """Return the larger correlation of the two frames, in float32."""
     similarity = np.empty(len(left), np.float32)
+    # An image is in many pairs: converted once while that takes no more than 64 MiB.
+    rows = flat.astype(np.float32) if len(flat) <= _EXACT else flat
     for start in range(0, len(left), 4096):
         part = slice(start, start + 4096)
-        one, other = flat[left[part]].astype(np.float32), flat[right[part]].astype(np.float32)
+        one, other = (rows[end[part]].astype(np.float32, copy=False) for end in (left, right))
         similarity[part] = np.einsum("pfd,pfd->pf", one, other).max(axis=1)
     return similarity
 

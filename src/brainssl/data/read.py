@@ -60,6 +60,10 @@ class UnreadableImage(BrainsslError):  # noqa: N818 - says what the file is
         self.name = name
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["UnreadableImage"], tuple[str, str]]:
+        """Let it travel from a worker process: its argument is not what it is made of."""
+        return type(self), (self.name, self.reason)
+
 
 @dataclass(frozen=True)
 class Slice:

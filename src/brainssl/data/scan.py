@@ -1,25 +1,22 @@
 """A folder of images becomes a manifest: one row an image.
 
-A scan decodes each image once, in a pool of threads, and keeps only its fingerprint and digests.
+A scan decodes each image once, on all cores, and keeps only its fingerprint and digests.
 Preparing a store decodes it again: the pixels of a whole collection need not fit into memory.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from os import cpu_count
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float16
 
-from brainssl.data.duplicates import Pairs, fingerprint, group_slices, near_pairs
+from brainssl.data.duplicates import Pairs, group_slices, near_pairs
 from brainssl.data.layout import Layout, read_layout, sequence_of
-from brainssl.data.read import UnreadableImage, file_bytes, read_bytes
+from brainssl.data.look import Seen, look
 from brainssl.data.tables import composed
+from brainssl.data.workers import in_order
 from brainssl.errors import BrainsslError
 
 MANIFEST_COLUMNS = (
@@ -64,24 +61,12 @@ class Scan:
     pairs: Pairs = field(default_factory=Pairs.none)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """What is kept of an image after it was decoded."""
-
-    width: int
-    height: int
-    source_bits: int
-    flags: str
-    file_digest: str
-    pixel_digest: str
-    fingerprint: Float16[np.ndarray, "2 side side"]
-
-
 def scan(
     source: Path,
     *,
     labels: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
 ) -> Scan:
     """Decode every image of a source once and describe it.
 
@@ -90,6 +75,7 @@ def scan(
         labels: CSV `folder,label` (an empty label keeps the images for pretraining only) or
             `path,label[,patient]`.
         progress: is told (images done, images in all).
+        workers: how many images are read at once; by default one a core. The result is the same.
 
     Returns:
         The manifest, with the files that were left out and why.
@@ -98,9 +84,10 @@ def scan(
         BrainsslError: no such folder, no readable image in it, or tables that do not fit it.
     """
     layout = read_layout(source, labels)
-    seen: dict[str, _Seen] = {}
-    for done, (path, result) in enumerate(_look_at(layout), start=1):
-        if isinstance(result, _Seen):
+    seen: dict[str, Seen] = {}
+    results = in_order(look, [layout.root / path for path in layout.paths], workers=workers)
+    for done, (path, result) in enumerate(zip(layout.paths, results, strict=True), start=1):
+        if isinstance(result, Seen):
             seen[path] = result
         else:
             layout.unreadable.append((path, result.reason))
@@ -122,43 +109,7 @@ def _nothing_found(source: Path, layout: Layout) -> str:
     )
 
 
-def _look_at(layout: Layout) -> Iterator[tuple[str, _Seen | UnreadableImage]]:
-    """Yield what was seen of each path, in order, holding few decoded images at a time."""
-    workers = min(8, cpu_count() or 1)
-    waiting: list[tuple[str, Future[_Seen | UnreadableImage]]] = []
-    paths = iter(layout.paths)
-    with ThreadPoolExecutor(workers) as pool:
-        while True:
-            waiting.extend(
-                (path, pool.submit(_look, layout.root / path))
-                for path in islice(paths, 4 * workers - len(waiting))
-            )
-            if not waiting:
-                return
-            path, future = waiting.pop(0)
-            yield path, future.result()
-
-
-def _look(path: Path) -> _Seen | UnreadableImage:
-    try:
-        data = file_bytes(path)
-        image = read_bytes(data, str(path))
-    except UnreadableImage as error:
-        return error
-    height, width = image.pixels.shape
-    digest = hashlib.sha256(f"{height}x{width}:".encode() + image.pixels.tobytes())
-    return _Seen(
-        width,
-        height,
-        image.source_bits,
-        ";".join(image.flags),
-        hashlib.sha256(data).hexdigest(),
-        digest.hexdigest(),
-        fingerprint(image.pixels),
-    )
-
-
-def _describe(layout: Layout, seen: dict[str, _Seen]) -> Scan:
+def _describe(layout: Layout, seen: dict[str, Seen]) -> Scan:
     """Build the manifest and its groups."""
     paths = list(seen)
     labels = [layout.labels[path] for path in paths]

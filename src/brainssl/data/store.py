@@ -2,9 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,11 @@ from PIL import Image
 
 from brainssl.data.read import read_slice
 from brainssl.data.scan import Scan
+from brainssl.data.workers import in_order
 from brainssl.errors import BrainsslError
 from brainssl.storage import read_json, whole_folder, write_json
 
 VERSION = 1
-_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -99,6 +98,7 @@ def prepare(
     *,
     size: int,
     progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
 ) -> ImageStore:
     """Decode every slice of a scan into a new store at `out`.
 
@@ -109,28 +109,24 @@ def prepare(
         out: folder of the store; must not exist.
         size: side of the square images in pixels; slices are letterboxed into it.
         progress: called with (images done, images in all).
+        workers: how many images are read at once; by default one a core. The store is the same.
 
     Raises:
         BrainsslError: `out` exists, or a file cannot be read as it could when it was scanned.
     """
-
-    def decode(relative: str) -> UInt8[np.ndarray, "size size"]:
-        return letterbox(read_slice(scan.root / relative).pixels, size)
-
-    def pixels() -> Iterator[UInt8[np.ndarray, "size size"]]:
-        with ThreadPoolExecutor() as pool:
-            # In batches, because map() takes its whole input at once: memory stays bounded.
-            paths = scan.manifest["path"].tolist()
-            for start in range(0, len(paths), _BATCH):
-                yield from pool.map(decode, paths[start : start + _BATCH])
-
+    paths = [scan.root / path for path in scan.manifest["path"]]
+    pixels = in_order(partial(_letterboxed, size=size), paths, workers=workers)
     facts = {
         "unreadable": [list(pair) for pair in scan.unreadable],
         "notes": list(scan.notes),
         # A reader of any result must know that it is not about real patients.
         "simulated": (scan.root.parent / "phantom.json").is_file(),
     }
-    return write_store(out, scan.manifest, pixels(), size=size, facts=facts, progress=progress)
+    return write_store(out, scan.manifest, pixels, size=size, facts=facts, progress=progress)
+
+
+def _letterboxed(path: Path, *, size: int) -> UInt8[np.ndarray, "size size"]:
+    return letterbox(read_slice(path).pixels, size)
 
 
 def write_store(

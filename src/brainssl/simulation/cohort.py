@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -196,10 +197,18 @@ def _image_patient(
     return rows
 
 
-def _limit_threads() -> None:
-    """One thread a worker: the processes share the cores already."""
+def _cores() -> int:
+    """Cores that this process may use, which in a container is not all of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _start_worker() -> None:
+    """One thread a worker: the processes share the cores already. Ctrl-C is the parent's."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threadpool_limits(1)
 
 
@@ -268,7 +277,7 @@ def _build(
     plan_seed, *patient_seeds = np.random.SeedSequence(seed).spawn(patients + 1)
     plan = plan_cohort(patients, np.random.default_rng(plan_seed))
     total = sum(sum(p.slices.values()) for p in plan)
-    workers = min(workers or os.cpu_count() or 1, patients)
+    workers = min(workers or _cores(), patients)
     load_template()  # before forking, so that workers share it
     rows: list[tuple[str, ...]] = []
 
@@ -281,7 +290,7 @@ def _build(
         for patient, child in zip(plan, patient_seeds, strict=True):
             done(_image_patient(patient, child, size, out))
     else:
-        with ProcessPoolExecutor(workers, initializer=_limit_threads) as pool:
+        with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
             jobs = [
                 pool.submit(_image_patient, patient, child, size, out)
                 for patient, child in zip(plan, patient_seeds, strict=True)

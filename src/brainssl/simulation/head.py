@@ -12,7 +12,8 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from brainssl.simulation.anatomy import INDEX, TISSUES, Head, Points, Values, load_template, ramp
+from brainssl.simulation.anatomy import INDEX, TISSUES, Head, load_template, ramp
+from brainssl.simulation.grid import Points, Values
 
 Fractions = Float32[np.ndarray, "tissue n"]
 Vector = Sequence[float] | Float[np.ndarray, "3"]

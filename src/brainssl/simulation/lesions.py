@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from brainssl.simulation.anatomy import Head, Points, Values, ramp
+from brainssl.simulation.anatomy import Head, ramp
+from brainssl.simulation.grid import Points, Values
 from brainssl.simulation.growth import GROWTHS, TUMOUR_FAMILIES
 from brainssl.simulation.head import capsule
 from brainssl.simulation.scanner import Tissue

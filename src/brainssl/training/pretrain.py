@@ -14,6 +14,7 @@ from brainssl.data.split import Split
 from brainssl.data.store import ImageStore
 from brainssl.encoders import Encoder, build_encoder, save_encoder
 from brainssl.errors import BrainsslError
+from brainssl.hardware import precision_of
 from brainssl.methods import Method, build_method
 from brainssl.methods.method import Crop, Moment
 from brainssl.settings import Settings
@@ -135,12 +136,16 @@ def pretrain(
         "split_digest": split.digest,
         "store": store.checksum,
     }
-    request = facts | {"settings": settings.written([method])}
-    if resume and begun_for(out) not in (None, request):
+    precision = precision_of(settings.run)
+    request = facts | {"settings": settings.written([method]), "precision": precision.name}
+    begun = begun_for(out) if resume else None
+    if begun is not None and begun | {"precision": precision.name} != request:
         raise BrainsslError(
             f"the unfinished run at {working_folder(out)} has other settings or data: give it "
             "those, or leave out --resume to begin anew"
         )
+    if begun is not None and begun != request:
+        told(f"another machine began this in another precision: begun anew in {precision.name}")
     rows = split.pretraining(store.manifest)
     groups = store.manifest["group"].to_numpy()[rows] if settings.pretrain.one_per_group else None
     batches = training_batches(rows, settings.pretrain.batch_size, seed, groups=groups)
@@ -188,6 +193,7 @@ def pretrain(
         save_encoder(trained, folder / "encoder.safetensors")
         split.save(folder / "split.json")
         reasons = {name: {"value": value, "reason": why} for name, (value, why) in resolved.items()}
+        reasons["run.precision"] = {"value": precision.name, "reason": precision.reason}
         write_json(folder / "settings.json", settings.written([method]) | {"resolved": reasons})
         (folder / CHECKPOINT).unlink()
     return trained.eval()

@@ -1,0 +1,55 @@
+"""What a scan keeps of an image, once decoded: a process that does this imports little else."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float16
+
+from brainssl.data.fingerprint import fingerprint
+from brainssl.data.read import UnreadableImage, file_bytes, read_bytes
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is kept of an image after it was decoded.
+
+    Attributes:
+        width: pixels, upright.
+        height: pixels, upright.
+        source_bits: bits a sample in the file.
+        flags: of `brainssl.data.read.Slice`, joined by ";".
+        file_digest: SHA-256 of the file.
+        pixel_digest: SHA-256 of the decoded pixels and their shape.
+        fingerprint: of `brainssl.data.fingerprint.fingerprint`.
+    """
+
+    width: int
+    height: int
+    source_bits: int
+    flags: str
+    file_digest: str
+    pixel_digest: str
+    fingerprint: Float16[np.ndarray, "2 side side"]
+
+
+def look(path: Path) -> Seen | UnreadableImage:
+    """Decode an image and describe it, or return why it cannot be read."""
+    try:
+        data = file_bytes(path)
+        image = read_bytes(data, str(path))
+    except UnreadableImage as error:
+        return error
+    height, width = image.pixels.shape
+    digest = hashlib.sha256(f"{height}x{width}:".encode())
+    digest.update(np.ascontiguousarray(image.pixels).data)
+    return Seen(
+        width,
+        height,
+        image.source_bits,
+        ";".join(image.flags),
+        hashlib.sha256(data).hexdigest(),
+        digest.hexdigest(),
+        fingerprint(image.pixels),
+    )

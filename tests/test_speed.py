@@ -1,0 +1,50 @@
+"""The speed of this machine: measured with the threads that are there, and left as it was."""
+
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from brainssl import speed
+from brainssl.settings import load_settings
+from brainssl.speed import seconds_to_read, speed_of
+
+
+def test_the_speed_is_measured_with_a_share_of_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, _ = load_settings(
+        "quick", ["encoder.name=test_resnet", "encoder.image_size=32", "run.accelerator=cpu"]
+    )
+    threads = torch.get_num_threads()
+    set_to: list[int] = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(torch, "set_num_threads", set_to.append)
+    monkeypatch.setattr(speed, "_SECONDS", 0.0)
+    found = speed_of(settings, jobs=3)
+    assert 0 < found.forward < found.training < 60
+    assert set_to == [2, 8]
+    monkeypatch.undo()
+    assert torch.get_num_threads() == threads
+
+
+def test_something_quick_is_done_again_and_something_slow_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first time of all is not counted, unless it took so long that it must do."""
+    monkeypatch.setattr(speed, "_SECONDS", 0.05)
+    calls = []
+    assert speed._seconds(lambda: calls.append(1)) < 0.05
+    assert len(calls) > 2
+    calls.clear()
+    wait = threading.Event()
+    taken = speed._seconds(lambda: calls.append(wait.wait(0.06)))
+    assert taken >= 0.06
+    assert len(calls) == 1
+
+
+def test_files_that_cannot_be_read_do_not_stop_it(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    Image.new("L", (40, 40), 9).save(tmp_path / "whole.png")
+    assert seconds_to_read([tmp_path / "broken.png", tmp_path / "whole.png"]) > 0
+    assert seconds_to_read([]) >= 0

@@ -1,5 +1,5 @@
 # `make demo` and `make test` do all of their own set-up; PYTHON chooses the interpreter, PARALLEL
-# how many processes share the tests, BUDGET how long the demo's study may take.
+# how many processes share the work, BUDGET how long the demo's study may take.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt --edita
 demo: $(VENV)/.installed
 	test -d demo/phantom || $(BIN)/brainssl phantom demo/phantom --patients 110 --size 96
 	$(BIN)/brainssl study demo/phantom demo/study --methods simclr --budget $(BUDGET) \
-	  --set split.test_fraction=0.25
+	  --jobs $(PARALLEL) --set split.test_fraction=0.25
 
 test: $(VENV)/.developing lint types
 	scripts/browser

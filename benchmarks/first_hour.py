@@ -67,7 +67,16 @@ def main() -> None:
 
 def _estimate(clone: Path, environment: dict[str, str], budget: str) -> dict[str, Any]:
     command = [".venv/bin/brainssl", "study", "demo/phantom", "demo/study", "--methods", "simclr"]
-    command += ["--budget", budget, "--set", "split.test_fraction=0.25", "--dry-run", "--json"]
+    command += [
+        "--budget",
+        budget,
+        "--jobs",
+        "2",
+        "--set",
+        "split.test_fraction=0.25",
+        "--dry-run",
+        "--json",
+    ]
     started = time.perf_counter()
     answer = subprocess.run(
         command, cwd=clone, env=environment, check=True, capture_output=True, text=True

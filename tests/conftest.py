@@ -102,13 +102,16 @@ def two_ranks(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[list[dict[str, Any]], list[tuple[int, int]]]:
     """Results and notes of `oracles.joint_batch.everything`, run once: processes start slowly."""
+    from oracles.fork_server import start_forked
     from oracles.joint_batch import everything
 
     from brainssl.training.processes import run_on_ranks
 
     folder, notes = tmp_path_factory.mktemp("ranks"), []
     told = {"note": lambda *values: notes.append(values)}
-    run_on_ranks(2, torch.device("cpu"), everything, (folder,), told)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("brainssl.training.processes.start_processes", start_forked)
+        run_on_ranks(2, torch.device("cpu"), everything, (folder,), told)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)], notes
 
 

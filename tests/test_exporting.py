@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from brainssl import __version__, export
+from brainssl import __version__, exporting
 from brainssl.classifier import Classifier
 from brainssl.encoders import Encoder, build_encoder
 from brainssl.errors import BrainsslError
@@ -124,7 +124,7 @@ def test_only_the_batch_is_free(classifier_file: Path) -> None:
 def test_no_path_of_this_machine_is_told(encoder_file: Path) -> None:
     content = encoder_file.read_bytes()
     assert b".py" not in content
-    assert str(Path(export.__file__).parent).encode() not in content
+    assert str(Path(exporting.__file__).parent).encode() not in content
 
 
 def test_the_model_stays_as_it_is(

@@ -1,5 +1,8 @@
 """Where it is computed and how exactly, for every kind of hardware; only processors are here."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -244,3 +247,19 @@ def test_float16_on_apples_gpu_is_refused(machine: Machine) -> None:
     machine.has_mps()
     with pytest.raises(BrainsslError, match=r"trains on mps: set run\.precision=auto, which is 32"):
         precision_of(RunSettings(precision="16-mixed"))
+
+
+def test_waiting_threads_sleep_unless_a_user_says_otherwise() -> None:
+    """It must be said before PyTorch is loaded, so in a new process."""
+    script = "import brainssl, os; print(os.environ['OMP_WAIT_POLICY'])"
+    for given, expected in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+        environment |= {"OMP_WAIT_POLICY": given} if given else {}
+        told = subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert told.stdout.strip() == expected

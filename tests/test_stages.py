@@ -25,6 +25,7 @@ def settings(shared_store: ImageStore) -> Settings:
         f"encoder.image_size={shared_store.size}",
         "finetune.epochs=3",
         "finetune.batch_size=8",
+        "finetune.min_epoch_steps=0",
         "evaluation.draws=20",
         "run.accelerator=cpu",
     ]

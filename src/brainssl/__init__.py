@@ -1,9 +1,17 @@
 """Self-supervised learning for brain MRI classification, with results that can be believed."""
 
+import os
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+# For what is imported later, PyTorch above all; what a user has set stays.
+# Threads that wait for others sleep instead of spinning: on a busy machine those that spin keep
+# the others from working (docs/why/speed.md).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# What Apple's GPUs lack runs on the processor.
+os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 # Where each public name lives. They are imported when first asked for: the command line answers
 # --help without PyTorch.

@@ -79,6 +79,7 @@ LADDER = (
     Rung("resnet18", 128, 400_000, 120_000, _TWO, 3, 40, 32),
     Rung("resnet50", 224, 400_000, 160_000, _TWO, 3, 40, 32),
 )
+SMALLEST = LADDER[0].encoder, LADDER[0].image_size
 
 
 @dataclass(frozen=True)

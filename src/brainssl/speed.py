@@ -1,12 +1,13 @@
 """How fast this machine is: a few real steps of the real encoder, within seconds."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from brainssl.encoders import build_encoder
 from brainssl.hardware import device_of, precision_of
@@ -16,6 +17,7 @@ from brainssl.settings import Settings
 _SECONDS = 1.0  # of measuring each of two things
 _CPU_PIXELS = 64 * 64 * 64  # in a batch; larger ones are not faster on a CPU
 _FILES = 16
+_GAIN = 1.15  # from which fewer threads are taken: less is noise
 _HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -40,6 +42,54 @@ def speed_of(settings: Settings, jobs: int = 1) -> Speed:
         settings: name the encoder, the size and where to compute.
         jobs: how many processes will share the threads.
     """
+    encoder, images, train = _training(settings)
+
+    def look() -> None:
+        with torch.inference_mode():
+            encoder(images).sum().item()
+
+    had = torch.get_num_threads()
+    torch.set_num_threads(max(1, had // jobs))
+    try:
+        training = _seconds(train) / len(images)
+        encoder.eval()
+        return Speed(training, _seconds(look) / len(images))
+    finally:
+        torch.set_num_threads(had)
+
+
+def settle_threads(settings: Settings, say: Callable[[str], object]) -> None:
+    """Let PyTorch use as many threads as are faster now: on a busy machine, one may be.
+
+    Threads of one network wait for each other at every layer. Where another program has a core,
+    all wait for it: on two cores one of which was taken, one thread trained ten times as fast as
+    two (docs/why/speed.md). Who sets OMP_NUM_THREADS has decided, and a GPU does not mind.
+
+    Args:
+        settings: name the encoder, the size and where to compute.
+        say: told if not all threads are used.
+    """
+    had = torch.get_num_threads()
+    if had == 1 or "OMP_NUM_THREADS" in os.environ or device_of(settings.run).type != "cpu":
+        return
+    _, images, train = _training(settings)
+    took = {}
+    for threads in dict.fromkeys((had, max(1, had // 2), 1)):
+        torch.set_num_threads(threads)
+        took[threads] = _seconds(train, _SECONDS / 2) / len(images)
+    best = min(took, key=lambda threads: took[threads])
+    if took[best] > took[had] / _GAIN:
+        best = had
+    torch.set_num_threads(best)
+    if best < had:
+        say(
+            f"threads {best} of {had}: the machine is busy, and {took[had] / took[best]:.1f} times "
+            "faster so now"
+        )
+
+
+def _training(settings: Settings) -> tuple[nn.Module, Tensor, Callable[[], None]]:
+    """Return an encoder, a batch of random images, and what takes a step of training on them."""
     device, size = device_of(settings.run), settings.encoder.image_size
     batch = settings.pretrain.batch_size
     if device.type == "cpu":
@@ -59,18 +109,7 @@ def speed_of(settings: Settings, jobs: int = 1) -> Speed:
         optimizer.step()
         loss.item()  # a GPU has done it all only now
 
-    def look() -> None:
-        with torch.inference_mode():
-            encoder(images).sum().item()
-
-    had = torch.get_num_threads()
-    torch.set_num_threads(max(1, had // jobs))
-    try:
-        training = _seconds(train) / batch
-        encoder.eval()
-        return Speed(training, _seconds(look) / batch)
-    finally:
-        torch.set_num_threads(had)
+    return encoder, images, train
 
 
 def seconds_to_read(files: Sequence[Path]) -> float:
@@ -88,15 +127,16 @@ def seconds_to_read(files: Sequence[Path]) -> float:
     return (time.perf_counter() - started) / max(1, len(some))
 
 
-def _seconds(act: Callable[[], None]) -> float:
+def _seconds(act: Callable[[], None], measured: float | None = None) -> float:
     """Return how long something takes once it runs smoothly; on a slow machine, its first time."""
+    measured = _SECONDS if measured is None else measured
     started = time.perf_counter()
     act()
     first = time.perf_counter() - started
-    if first > _SECONDS:
+    if first > measured:
         return first
     started, done = time.perf_counter(), 0
-    while not done or time.perf_counter() - started < _SECONDS:
+    while not done or time.perf_counter() - started < measured:
         act()
         done += 1
     return (time.perf_counter() - started) / done

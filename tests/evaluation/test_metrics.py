@@ -271,7 +271,7 @@ def test_metrics_stay_in_their_ranges(case):
     assert got["nll"] >= 0
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(predictions_with_ties(), seeds)
 def test_a_weight_means_so_many_copies(case, seed):
     labels, probabilities = case

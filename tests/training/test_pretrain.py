@@ -23,6 +23,7 @@ from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore
 from brainssl.encoders import build_encoder
 from brainssl.errors import BrainsslError
+from brainssl.hardware import precision_of
 from brainssl.methods import METHODS
 from brainssl.methods.dino import DINO
 from brainssl.methods.method import Moment
@@ -287,11 +288,13 @@ def test_the_folder_tells_what_was_done(whole: Callable[[str], Path]) -> None:
     resolved = saved.pop("resolved")
     assert saved == SETTINGS.of("byol").written(["byol"])
     assert Settings.model_validate(saved).pretrain == SETTINGS.pretrain
+    precision = precision_of(SETTINGS.run)
     assert resolved == {
         "momentum": {
             "value": pytest.approx(0.5 ** (1 / 50)),
             "reason": f"a half-life of 1 × the {STEPS} steps of an epoch, but 50 steps at least",
-        }
+        },
+        "run.precision": {"value": precision.name, "reason": precision.reason},
     }
 
 

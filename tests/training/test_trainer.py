@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from oracles.brightness import Brightness, Diary
+from oracles.fork_server import start_forked
 from torch import Tensor, nn
 
 from brainssl.encoders import Encoder
@@ -135,6 +136,7 @@ def test_two_processes_learn_what_one_learns(
     assert said == ["epoch 1", "epoch 2"]
     assert capfd.readouterr() == ("", "")
 
+    monkeypatch.setattr("brainssl.training.processes.start_processes", start_forked)
     seen: list[tuple[int, int]] = []
     told = {"say": said.append, "progress": lambda *steps: seen.append(steps)}
     together, diary = train(two, devices=2, **told)

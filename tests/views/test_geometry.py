@@ -28,7 +28,7 @@ def noise(*shape: int) -> torch.Tensor:
 
 
 def warped(images: torch.Tensor, matrix: np.ndarray, size: int, fill: str = "zeros") -> np.ndarray:
-    warps = torch.tensor(np.broadcast_to(matrix[:2], (len(images), 2, 3)), dtype=torch.float32)
+    warps = torch.tensor(np.broadcast_to(matrix[:2], (len(images), 2, 3)), dtype=images.dtype)
     return warp(images, warps, size, fill)[:, 0].numpy()
 
 
@@ -166,32 +166,36 @@ def test_a_warp_is_one_bilinear_resampling(seed, fill, size):
         assert view == pytest.approx(resample(image, matrix, size, fill), abs=1e-4)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("size", [16, 25])
 def test_a_shift_by_whole_pixels_is_exact(size):
     images = noise(2, 1, size, size)
     found = warped(images, compose(shift=(2 * 3 / size, -2 * 2 / size)), size)
-    expected = np.zeros((2, size, size), np.float32)
+    expected = np.zeros((2, size, size))
     expected[:, 2:, : size - 3] = images[:, 0, : size - 2, 3:]
-    assert found == pytest.approx(expected, abs=1e-5)
+    assert found == pytest.approx(expected, abs=1e-10)
 
 
+@pytest.mark.usefixtures("float64")
 def test_a_shift_with_fill_border_repeats_the_edge():
     images = noise(1, 1, 8, 8)
     found = warped(images, compose(shift=(2 * 3 / 8, 0)), 8, "border")
-    assert found[0, :, 5:] == pytest.approx(np.repeat(images[0, 0, :, -1:], 3, axis=1), abs=1e-6)
+    assert found[0, :, 5:] == pytest.approx(np.repeat(images[0, 0, :, -1:], 3, axis=1), abs=1e-10)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_rotation_by_right_angles_is_exact(turns):
     images = noise(2, 1, 15, 15)
     found = warped(images, compose(rotation=turns * np.pi / 2), 15, "border")
-    assert found == pytest.approx(torch.rot90(images[:, 0], turns, (1, 2)).numpy(), abs=1e-5)
+    assert found == pytest.approx(torch.rot90(images[:, 0], turns, (1, 2)).numpy(), abs=1e-10)
 
 
+@pytest.mark.usefixtures("float64")
 def test_a_flip_is_left_to_right_and_exact():
     images = noise(2, 1, 15, 15)
     found = warped(images, compose(flip=True), 15)
-    assert found == pytest.approx(images[:, 0].flip(2).numpy(), abs=1e-5)
+    assert found == pytest.approx(images[:, 0].flip(2).numpy(), abs=1e-10)
 
 
 def test_zoom_above_one_enlarges():
@@ -200,6 +204,7 @@ def test_zoom_above_one_enlarges():
     assert warped(images, compose(zoom=1.5), 40).sum() == pytest.approx(100 * 1.5**2, rel=0.05)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("box", [(4, 6, 16, 12), (0, 0, 32, 32), (11, 3, 9, 21)])
 def test_a_crop_is_torchvisions_resized_crop(box):
     top, left, height, width = box
@@ -214,7 +219,7 @@ def test_a_crop_is_torchvisions_resized_crop(box):
     # Torchvision repeats the edge of the crop, a warp sees the pixels beyond it.
     rim = [int(np.ceil(0.5 * size / extent)) for extent in (height, width)]
     inner = np.s_[:, rim[0] : size - rim[0], rim[1] : size - rim[1]]
-    assert found[inner] == pytest.approx(reference[:, 0].numpy()[inner], abs=1e-5)
+    assert found[inner] == pytest.approx(reference[:, 0].numpy()[inner], abs=1e-10)
 
 
 @pytest.mark.parametrize("fill", ["border", "zeros"])
@@ -227,10 +232,11 @@ def test_a_batch_is_its_images_one_by_one(fill):
         assert torch.equal(single[0], batch[row])
 
 
+@pytest.mark.usefixtures("float64")
 def test_a_fill_of_border_keeps_a_constant_image_and_zeros_are_black():
     images = torch.full((50, 1, 16, 16), 0.7)
     warps = draw_warps(Geometry(shift=0.5, rotation=45.0), 50, torch.Generator().manual_seed(0))
-    assert warp(images, warps, 16, "border").numpy() == pytest.approx(0.7, abs=1e-6)
+    assert warp(images, warps, 16, "border").numpy() == pytest.approx(0.7, abs=1e-10)
     black = warp(images, warps, 16, "zeros")
     assert (black == 0).any()
     assert black.max() <= 0.7 + 1e-6

@@ -82,11 +82,12 @@ def study(
     """
     asked = dict(locals())
 
-    from brainssl.budget import Asked, choose, kept
+    from brainssl.budget import SMALLEST, Asked, choose, kept
     from brainssl.data.split import PROTOCOLS
     from brainssl.estimate import estimate
     from brainssl.plan import Plan
     from brainssl.running import Study
+    from brainssl.speed import settle_threads
     from brainssl.workers import workers
 
     source, out = Path(source), Path(out)
@@ -120,6 +121,7 @@ def study(
         lesions=path_or_none(lesions),
     )
     terminal = Terminal(quiet=quiet)
+    settle_threads(settings if budget is None else settings.with_encoder(*SMALLEST), terminal.say)
     if budget is not None:
         choice = kept(out, budget) or choose(plan, budget, decided, jobs=jobs)
         terminal.say(choice.table)

@@ -17,7 +17,7 @@ from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore
 from brainssl.encoders import build_encoder
 from brainssl.errors import BrainsslError
-from brainssl.explaining import Request, explain_classifier
+from brainssl.explaining import Request, explain_classifier, make_explanation
 from brainssl.explanation.measure import How
 
 FEW = How(steps=2)
@@ -120,3 +120,16 @@ def test_a_classifier_of_another_split_is_refused(
     )
     with pytest.raises(BrainsslError, match="another store or split"):
         explain_classifier(data, other, tmp_path / "out", Request(images=4, how=FEW))
+
+
+def test_similar_slices_are_sought_among_so_many_from_all_groups(
+    data: Data, classifier: Classifier
+) -> None:
+    every = make_explanation(data, classifier, Request(images=3, how=FEW))
+    few = make_explanation(data, classifier, Request(images=3, how=FEW, among=10))
+    known = data.rows(1.0, 0)["train"]
+    assert set(every.training) == set(known)
+    assert len(few.training) == 10
+    assert set(few.training) < set(known)
+    groups = data.store.manifest["group"].to_numpy()
+    assert len(set(groups[few.training])) == min(10, len(set(groups[known])))

@@ -1,10 +1,7 @@
 """The study: a complete grid, results as specified, finished steps never run again."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -15,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from oracles.fork_server import command, fork_server
 from safetensors.torch import load_file
 
 from brainssl import preparation
@@ -336,15 +334,19 @@ def test_a_damaged_step_is_done_again(
 def shared(unbalanced: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A study that two processes ran at once, and what each of them said."""
     out = tmp_path_factory.mktemp("shared study") / "out"
-    words = [sys.executable, "-c", "from brainssl.cli import app; app()", "study"]
-    words += [str(unbalanced), str(out), "--methods", "simclr"]
+    words = ["study", str(unbalanced), str(out), "--methods", "simclr"]
     words += ["--label-fractions", "0.5,1", "--seeds", "1"]
     words += [word for override in FAST for word in ("--set", override)]
+    files = [out.parent / f"{number}.txt" for number in range(2)]
     # Another number of threads adds in another order.
-    env = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    both = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=env) for _ in range(2)]
-    said = [process.communicate(timeout=600)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
+    threads, context = torch.get_num_threads(), fork_server()
+    both = [context.Process(target=command, args=(words, file, threads)) for file in files]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(600)
+    said = [file.read_text() for file in files]
+    assert [process.exitcode for process in both] == [0, 0], said
     return out, said
 
 

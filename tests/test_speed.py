@@ -1,6 +1,7 @@
 """The speed of this machine: measured with the threads that are there, and left as it was."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from brainssl import speed
 from brainssl.settings import load_settings
-from brainssl.speed import seconds_to_read, speed_of
+from brainssl.speed import seconds_to_read, settle_threads, speed_of
 
 
 def test_the_speed_is_measured_with_a_share_of_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +49,53 @@ def test_files_that_cannot_be_read_do_not_stop_it(tmp_path: Path) -> None:
     Image.new("L", (40, 40), 9).save(tmp_path / "whole.png")
     assert seconds_to_read([tmp_path / "broken.png", tmp_path / "whole.png"]) > 0
     assert seconds_to_read([]) >= 0
+
+
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, float]], list[int]]:
+    """Return a function that sets how long a step takes by threads; PyTorch is told, and notes."""
+
+    def prepare(seconds: dict[int, float]) -> list[int]:
+        now = [max(seconds)]
+
+        def use(threads: int) -> None:
+            now.append(threads)
+
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: now[0])
+        monkeypatch.setattr(torch, "set_num_threads", use)
+        monkeypatch.setattr(speed, "_training", lambda settings: (None, [1.0], None))
+        monkeypatch.setattr(speed, "_seconds", lambda act, measured: seconds[now[-1]])
+        return now
+
+    return prepare
+
+
+@pytest.mark.parametrize(
+    ("seconds", "best"),
+    [
+        ({8: 1.0, 4: 1.8, 1: 6.0}, 8),
+        ({8: 9.0, 4: 1.8, 1: 6.0}, 4),
+        ({2: 10.0, 1: 1.0}, 1),
+        ({2: 1.05, 1: 1.0}, 2),  # hardly faster: noise
+    ],
+)
+def test_a_busy_machine_uses_fewer_threads(
+    timed: Callable[[dict[int, float]], list[int]], seconds: dict[int, float], best: int
+) -> None:
+    now, said = timed(seconds), []
+    settings, _ = load_settings("quick", ["run.accelerator=cpu"])
+    settle_threads(settings, said.append)
+    assert now[-1] == best
+    assert len(said) == (best < max(seconds))
+    if said:
+        assert f"threads {best} of {max(seconds)}" in said[0]
+
+
+def test_who_sets_the_threads_has_decided(
+    timed: Callable[[dict[int, float]], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = timed({2: 10.0, 1: 1.0})
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    settle_threads(load_settings("quick", ["run.accelerator=cpu"])[0], pytest.fail)
+    assert now == [2]

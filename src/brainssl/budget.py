@@ -33,7 +33,10 @@ class Rung:
         label_fractions: shares of the training labels.
         seeds: trainings of everything.
         explained: test slices that show where a classifier looks.
-        batch: images of a batch of fine-tuning; pretraining takes twice as many.
+        head_factor: how many times faster than the encoder a new classifier learns. Within few
+            steps a fast one only grows sure of itself: on 506 phantom slices, 16 epochs, two
+            seeds, the validation NLL of supervised training was 2.25 nats with 1, and above 2.4
+            with 10.
     """
 
     encoder: str
@@ -43,7 +46,7 @@ class Rung:
     label_fractions: tuple[float, ...]
     seeds: int
     explained: int
-    batch: int
+    head_factor: float = 10.0
 
     def overrides(self, images: Images) -> dict[str, Any]:
         """Return the settings that it stands for, on so many images."""
@@ -53,10 +56,9 @@ class Rung:
             "encoder.name": self.encoder,
             "encoder.image_size": self.image_size,
             "pretrain.epochs": pretraining,
-            "pretrain.batch_size": 2 * self.batch,
             "pretrain.warmup_epochs": round(min(2.0, pretraining / 10), 2),
             "finetune.epochs": training,
-            "finetune.batch_size": self.batch,
+            "finetune.head_factor": self.head_factor,
             "finetune.warmup_epochs": round(min(1.0, training / 10), 2),
             "finetune.patience": training,
         }
@@ -67,17 +69,17 @@ _ALL, _TWO = (1.0,), (0.1, 1.0)
 # Below the first nothing was learnt that could be told from the most frequent class
 # (docs/why/speed.md); the last is what the study did.
 LADDER = (
-    Rung("resnet10t", 32, 10_000, 8_000, _ALL, 1, 8, 16),
-    Rung("resnet10t", 48, 10_000, 8_000, _ALL, 1, 8, 16),
-    Rung("resnet10t", 48, 16_000, 12_000, _ALL, 1, 12, 16),
-    Rung("resnet10t", 48, 20_000, 12_000, _TWO, 1, 16, 16),
-    Rung("resnet10t", 48, 40_000, 20_000, _TWO, 1, 20, 16),
-    Rung("resnet10t", 64, 60_000, 30_000, _TWO, 1, 24, 32),
-    Rung("resnet18", 64, 80_000, 40_000, _TWO, 1, 32, 32),
-    Rung("resnet18", 64, 120_000, 60_000, _TWO, 2, 40, 32),
-    Rung("resnet18", 96, 240_000, 80_000, _TWO, 2, 40, 32),
-    Rung("resnet18", 128, 400_000, 120_000, _TWO, 3, 40, 32),
-    Rung("resnet50", 224, 400_000, 160_000, _TWO, 3, 40, 32),
+    Rung("resnet10t", 32, 10_000, 8_000, _ALL, 1, 8, 1.0),
+    Rung("resnet10t", 48, 10_000, 8_000, _ALL, 1, 8, 1.0),
+    Rung("resnet10t", 48, 16_000, 12_000, _ALL, 1, 12, 1.0),
+    Rung("resnet10t", 48, 20_000, 12_000, _TWO, 1, 16, 1.0),
+    Rung("resnet10t", 48, 40_000, 20_000, _TWO, 1, 20, 1.0),
+    Rung("resnet10t", 64, 60_000, 30_000, _TWO, 1, 24),
+    Rung("resnet18", 64, 80_000, 40_000, _TWO, 1, 32),
+    Rung("resnet18", 64, 120_000, 60_000, _TWO, 2, 40),
+    Rung("resnet18", 96, 240_000, 80_000, _TWO, 2, 40),
+    Rung("resnet18", 128, 400_000, 120_000, _TWO, 3, 40),
+    Rung("resnet50", 224, 400_000, 160_000, _TWO, 3, 40),
 )
 SMALLEST = LADDER[0].encoder, LADDER[0].image_size
 

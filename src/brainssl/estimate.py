@@ -15,6 +15,7 @@ from brainssl.data.layout import read_layout
 from brainssl.data.split import Protocol
 from brainssl.data.store import is_store
 from brainssl.explanation.measure import BRIEF
+from brainssl.explanations import MOST_ALIKE
 from brainssl.grid import Step, grid
 from brainssl.journal import read_log
 from brainssl.methods import METHODS
@@ -261,7 +262,7 @@ def _around(plan: Plan, source: Source, images: Images, speed: Speed) -> dict[st
     found["maps of features"] = mapped * (speed.forward + _MAP_OF_AN_IMAGE)
     if plan.explained:
         shown = min(plan.explained, images.test) * BRIEF.passes
-        found["explanations"] = models * (shown + images.train) * speed.forward
+        found["explanations"] = models * (shown + min(images.train, MOST_ALIKE)) * speed.forward
     measured = len([step for step in grid(plan) if step.measured])
     found["analysis and report"] = _REPORT + _MODEL * measured
     return found

@@ -14,7 +14,7 @@ from scipy.special import softmax
 
 from brainssl.classifier import Classifier, run_in_batches
 from brainssl.data.balance import COPY
-from brainssl.data.dataset import Data
+from brainssl.data.dataset import Data, evenly
 from brainssl.data.split import Indices
 from brainssl.errors import BrainsslError
 from brainssl.evaluation.rows import for_json
@@ -39,6 +39,8 @@ class Request:
         how: kinds of maps, layer, baselines and steps.
         draws: of the cluster bootstrap.
         seed: of the choice of slices.
+        among: how many training slices at most, from all groups in turn, are looked at for those
+            that are alike; None: all.
     """
 
     images: int = IMAGES
@@ -46,6 +48,7 @@ class Request:
     how: How = field(default_factory=How)
     draws: int = 2000
     seed: int = 0
+    among: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +102,7 @@ def explain_classifier(
 
     Returns:
         `classifier` (facts of its training), `maps`, `layer`, `grid` (rows and columns of the raw
-        maps), `images`, `groups`, `with_lesion`, `empty` (share of maps without evidence, by kind),
+        maps), `alike_among` (training slices that were looked at for similar ones), `images`, `groups`, `with_lesion`, `empty` (share of maps without evidence, by kind),
         `scores` (see `brainssl.explanation.scorecard.Score`) `cascade` (mean likeness by kind and
         block) and `made_from`.
 
@@ -135,13 +138,15 @@ def make_explanation(
     rows, cases = choose_slices(data, request)
     found = explain(classifier, cases, request.how, progress=progress)
     training = data.rows(float(classifier.facts["label_fraction"]), int(classifier.facts["seed"]))
-    known = training["train"]
-    encode = classifier.encoder
+    known, encode = training["train"], classifier.encoder
+    groups = data.store.manifest["group"].to_numpy(np.int64)
+    if request.among is not None:
+        known = known[evenly(groups[known], request.among)]
     alike = nearest(
         run_in_batches(encode, data.store.images, rows),
         run_in_batches(encode, data.store.images, known),
         query_groups=cases.groups,
-        known_groups=data.store.manifest["group"].to_numpy(np.int64)[known],
+        known_groups=groups[known],
     )
     return Explanation(rows, cases, found, alike, known)
 
@@ -187,6 +192,7 @@ def _facts(made: Explanation, request: Request) -> dict[str, Any]:
         "maps": list(request.how.kinds),
         "layer": request.how.layer,
         "grid": list(found.grid),
+        "alike_among": len(made.training),
         "images": len(cases),
         "groups": len(np.unique(cases.groups)),
         "with_lesion": sum(lesion is not None and bool(lesion.any()) for lesion in cases.lesions),

@@ -23,6 +23,10 @@ from brainssl.progress import Report
 from brainssl.storage import damage, digest_of_folder, locked, read_json, remove, write_json
 
 VERSION = 2
+MOST_ALIKE = 500
+"""Training slices among which a study looks for similar ones: all of them cost as much as all
+measures of the maps."""
+
 _LOCK = ".explanations.lock"
 
 
@@ -46,6 +50,7 @@ def request_of(plan: Plan, data: Data, say: Callable[[str], object]) -> Request 
         images=plan.explained,
         lesions=plan.lesions,
         how=BRIEF,
+        among=MOST_ALIKE,
         draws=plan.settings.evaluation.draws,
         seed=plan.seed,
     )

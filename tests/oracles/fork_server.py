@@ -1,5 +1,7 @@
 """Processes that start in a moment: forked from one that has imported what takes seconds."""
 
+import os
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
@@ -7,6 +9,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
+import torch
 from torch.multiprocessing.spawn import start_processes
 
 from brainssl.data.split import Split
@@ -47,3 +50,13 @@ def pretrain_and_tell(
         seed=3,
         progress=progress,
     )
+
+
+def command(words: list[str], errors: Path, threads: int) -> None:
+    """Be `brainssl` with these words, and write into a file what it says."""
+    from brainssl.cli import app
+
+    torch.set_num_threads(threads)
+    with errors.open("wb") as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    app(words)

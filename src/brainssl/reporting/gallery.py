@@ -26,8 +26,9 @@ _SHOWN = 6
 _HOW = (
     "Each row shows the slice, then a map of the class that the classifier named: {titles}. Colour "
     "comes as the map grows and leaves the grey values where it is 0; the scale runs from 0 to the "
-    "peak of the raw map, which stands below.{outline} The three slices behind are the training "
-    "slices that the encoder finds most alike, one of a group, none of the slice’s own."
+    "peak of the raw map, which stands below.{outline} The three slices behind are those of "
+    "{among} training slices that the encoder finds most alike, one of a group, none of the "
+    "slice’s own."
 )
 _CLASSLESS = " Eigen-CAM shows what is strongest in the layer and knows no class."
 
@@ -109,7 +110,8 @@ def _chapters(
     )
     outline = " The white line is the outline of the lesion." if _outlined(made) else ""
     titles = join([MAP_TITLES.get(kind, kind) for kind in kinds])
-    how = _HOW.format(titles=titles, outline=outline) + _CLASSLESS * ("eigencam" in kinds)
+    how = _HOW.format(titles=titles, outline=outline, among=len(made.training))
+    how += _CLASSLESS * ("eigencam" in kinds)
     sections: list[Section] = []
     for name, title, places in chapters:
         if not len(places):

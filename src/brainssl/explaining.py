@@ -102,9 +102,10 @@ def explain_classifier(
 
     Returns:
         `classifier` (facts of its training), `maps`, `layer`, `grid` (rows and columns of the raw
-        maps), `alike_among` (training slices that were looked at for similar ones), `images`, `groups`, `with_lesion`, `empty` (share of maps without evidence, by kind),
-        `scores` (see `brainssl.explanation.scorecard.Score`) `cascade` (mean likeness by kind and
-        block) and `made_from`.
+        maps), `alike_among` (training slices that were looked at for similar ones), `images`,
+        `groups`, `with_lesion`, `empty` (share of maps without evidence, by kind), `scores` (see
+        `brainssl.explanation.scorecard.Score`), `cascade` (mean likeness by kind and block) and
+        `made_from`.
 
     Raises:
         BrainsslError: the classifier was trained on another store or split, the encoder has no

@@ -45,7 +45,7 @@ def main() -> None:
         return round(time.perf_counter() - started, 1)
 
     seconds = {"install what the demo needs": timed("make", ".venv/.installed")}
-    phantom = ["phantom", "demo/phantom", "--patients", "110", "--size", "96"]
+    phantom = ["phantom", "demo/phantom", "--patients", "150", "--size", "96"]
     seconds["phantom"] = timed(".venv/bin/brainssl", *phantom)
     estimate = _estimate(clone, environment, asked.budget)
     seconds["the rest of make demo"] = timed("make", "demo", f"BUDGET={asked.budget}")

@@ -69,10 +69,10 @@ _ALL, _TWO = (1.0,), (0.1, 1.0)
 # Below the first nothing was learnt that could be told from the most frequent class
 # (docs/why/speed.md); the last is what the study did.
 LADDER = (
-    Rung("resnet10t", 32, 10_000, 8_000, _ALL, 1, 8, 1.0),
-    Rung("resnet10t", 48, 10_000, 8_000, _ALL, 1, 8, 1.0),
-    Rung("resnet10t", 48, 16_000, 12_000, _ALL, 1, 12, 1.0),
-    Rung("resnet10t", 48, 20_000, 12_000, _TWO, 1, 16, 1.0),
+    Rung("resnet10t", 32, 10_000, 12_000, _ALL, 1, 8, 1.0),
+    Rung("resnet10t", 48, 10_000, 12_000, _ALL, 1, 8, 1.0),
+    Rung("resnet10t", 48, 16_000, 16_000, _ALL, 1, 12, 1.0),
+    Rung("resnet10t", 48, 20_000, 16_000, _TWO, 1, 16, 1.0),
     Rung("resnet10t", 48, 40_000, 20_000, _TWO, 1, 20, 1.0),
     Rung("resnet10t", 64, 60_000, 30_000, _TWO, 1, 24),
     Rung("resnet18", 64, 80_000, 40_000, _TWO, 1, 32),

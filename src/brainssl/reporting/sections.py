@@ -249,6 +249,7 @@ def _run_facts(study: Study) -> tuple[tuple[str, str], ...]:
         "Images": _images(audit),
         "Classes": count(len(study.classes)) if study.classes else "",
         "Preset": str(facts.get("preset") or ""),
+        "Budget": _budget(facts.get("budget") or {}),
         "Methods": join(methods) if methods else "",
         "Label fractions": join(fractions) if fractions else "",
         "Seeds": _seeds(facts),
@@ -258,6 +259,11 @@ def _run_facts(study: Study) -> tuple[tuple[str, str], ...]:
         "Training and evaluation": duration(facts["seconds"]) if facts.get("seconds") else "",
     }
     return tuple((key, value) for key, value in pairs.items() if value)
+
+
+def _budget(chosen: Mapping[str, Any]) -> str:
+    """Return "10m: rung 3 of 11", or nothing without a budget."""
+    return "{budget}: rung {rung} of {rungs}".format(**chosen) if chosen else ""
 
 
 def _classifier(facts: Mapping[str, Any]) -> str:

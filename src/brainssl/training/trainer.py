@@ -95,7 +95,7 @@ class Training(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.skipped_steps = checkpoint["skipped_steps"]
+        self.skipped_steps = checkpoint.get("skipped_steps", 0)  # older ones know of none
 
     def configure_gradient_clipping(
         self,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from brainssl.budget import LADDER, Asked, choose, keep, kept, preset_text, seconds_of
+import brainssl
+from brainssl.budget import LADDER, Asked, Rung, choose, keep, kept, preset_text, seconds_of
 from brainssl.data.store import ImageStore
 from brainssl.errors import BadUseError, BrainsslError
 from brainssl.estimate import Images, Measure, Source, estimate, foresee
@@ -170,3 +171,31 @@ def test_every_preset_can_be_written_and_read_again(preset: str, tmp_path: Path)
     file = tmp_path / "own.toml"
     file.write_text(preset_text(settings, reasons), encoding="utf-8")
     assert load_settings(str(file))[0] == settings
+
+
+def test_a_study_with_a_budget_from_start_to_end(
+    shared_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says what it chose, keeps it, and goes on with it without measuring anew."""
+    small = (Rung("test_resnet", 32, 30, 30, (1.0,), 1, 2, 1.0), LADDER[-1])
+    monkeypatch.setattr("brainssl.budget.LADDER", small)
+    monkeypatch.setattr("brainssl.speed.settle_threads", lambda *_: None)
+    out, own = tmp_path / "out", ["split.test_fraction=0.3", "split.val_fraction=0.3"]
+    more = {"methods": "simclr", "overrides": own, "quiet": True}
+    # Every image of the folder is one of its own, so that every class has enough groups.
+    done = brainssl.study(shared_folder, out, budget="1h", **more)
+    assert done["study"]["budget"]["rung"] == 1
+    assert done["study"]["settings"]["encoder"]["name"] == "test_resnet"
+    assert done["study"]["label_fractions"] == [1.0]
+    assert "1h: rung 1 of 2" in (out / "report.html").read_text("utf-8")
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("it was chosen again")
+
+    monkeypatch.setattr("brainssl.budget.choose", never)
+    again = brainssl.study(shared_folder, out, budget="1h", **more)
+    assert again["rows"] == done["rows"]
+    with pytest.raises(BrainsslError, match="begun with --budget 1h"):
+        brainssl.study(shared_folder, out, budget="2h", **more)
+    with pytest.raises(BadUseError, match="leave out one of them"):
+        brainssl.study(shared_folder, tmp_path / "other", budget="1h", preset="paper", **more)

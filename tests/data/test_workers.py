@@ -170,6 +170,8 @@ def test_nothing_is_left_running(end: signal.Signals, tmp_path: Path) -> None:
     finally:
         for child in filter(alive, children):
             child.kill()
+        process.kill()
+        process.communicate()
 
 
 def alive(process: psutil.Process) -> bool:

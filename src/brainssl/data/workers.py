@@ -96,6 +96,11 @@ def _pool(
     )
     try:
         yield lambda parcel: processes.submit(_each_here, parcel)
+    except BaseException:
+        # Nobody wants what they are at, and one that Ctrl-C met as it began may hold a lock.
+        for process in list(processes._processes.values()):  # noqa: SLF001
+            process.kill()
+        raise
     finally:
         processes.shutdown(cancel_futures=True)
 

@@ -208,14 +208,15 @@ def foresee(
         for step in steps
         if step.name in finished and step.name in log
     }
-    speed = cache(lambda threads: measure(plan.settings, threads))
+    speed = cache(lambda: measure(plan.settings, jobs))
     foreseen = [
-        Foreseen(step, step.name in finished, _seconds(step, amounts, noted, lambda: speed(jobs)))
+        Foreseen(step, step.name in finished, _seconds(step, amounts, noted, speed))
         for step in steps
     ]
     around = {}
     if any(not one.finished for one in foreseen):
-        around = _around(plan, source, images[plan.protocols[0]], speed(1))
+        # One process with all threads, each about as fast as with its share of them.
+        around = _around(plan, source, images[plan.protocols[0]], speed().forward / jobs)
     return Estimate(tuple(foreseen), around, len(source.labels), source.counted, jobs)
 
 
@@ -250,7 +251,7 @@ def look_at(path: Path, labels: Path | None, begun: Path | None = None) -> Sourc
     return Source(tuple(layout.labels.values()), files)
 
 
-def _around(plan: Plan, source: Source, images: Images, speed: Speed) -> dict[str, float]:
+def _around(plan: Plan, source: Source, images: Images, forward: float) -> dict[str, float]:
     """Return the seconds of the work around the steps, done by one process on all cores."""
     models = 2 * len(plan.methods) + 1
     found = {}
@@ -259,10 +260,10 @@ def _around(plan: Plan, source: Source, images: Images, speed: Speed) -> dict[st
         each = 1.5 * seconds_to_read(source.files)
         found["reading"] = each * len(source.files) / (os.cpu_count() or 1)
     mapped = (models + 1) * min(images.test, MOST_IMAGES)
-    found["maps of features"] = mapped * (speed.forward + _MAP_OF_AN_IMAGE)
+    found["maps of features"] = mapped * (forward + _MAP_OF_AN_IMAGE)
     if plan.explained:
         shown = min(plan.explained, images.test) * BRIEF.passes
-        found["explanations"] = models * (shown + min(images.train, MOST_ALIKE)) * speed.forward
+        found["explanations"] = models * (shown + min(images.train, MOST_ALIKE)) * forward
     measured = len([step for step in grid(plan) if step.measured])
     found["analysis and report"] = _REPORT + _MODEL * measured
     return found

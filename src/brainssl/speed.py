@@ -14,7 +14,7 @@ from brainssl.hardware import device_of, precision_of
 from brainssl.memory import keep_freed_memory
 from brainssl.settings import Settings
 
-_SECONDS = 1.0  # of measuring each of two things
+_SECONDS = 0.7  # of measuring each of two things
 _CPU_PIXELS = 64 * 64 * 64  # in a batch; larger ones are not faster on a CPU
 _FILES = 16
 _GAIN = 1.15  # from which fewer threads are taken: less is noise
@@ -36,7 +36,7 @@ class Speed:
 
 
 def speed_of(settings: Settings, jobs: int = 1) -> Speed:
-    """Measure the encoder on random images, in about three seconds.
+    """Measure the encoder on random images, in about two seconds.
 
     Args:
         settings: name the encoder, the size and where to compute.

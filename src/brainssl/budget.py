@@ -95,6 +95,7 @@ class Choice:
         label_fractions: shares of the training labels.
         seeds: trainings of everything.
         explained: test slices that show where a classifier looks.
+        seconds: that it was estimated to take.
         table: what was chosen from, in words.
     """
 
@@ -104,6 +105,7 @@ class Choice:
     label_fractions: tuple[float, ...]
     seeds: int
     explained: int
+    seconds: float
     table: str
 
     def applied(self, plan: Plan, by_hand: Sequence[str]) -> Plan:
@@ -135,6 +137,7 @@ class Choice:
             "label_fractions": list(self.label_fractions),
             "seeds": self.seeds,
             "explained": self.explained,
+            "seconds": self.seconds,
             "table": self.table,
         }
 
@@ -210,8 +213,9 @@ def choose(
             f"about {least} on this machine, with {len(plan.methods)} methods and "
             f"{len(source.labels)} images"
         )
-    chosen = len(fitting) - 1
-    return replace(fitting[-1][0], table=_table(budget, tried, chosen))
+    choice, _, seconds = fitting[-1]
+    table = _table(budget, tried, len(fitting) - 1)
+    return replace(choice, seconds=round(seconds, 1), table=table)
 
 
 def kept(out: Path, budget: str) -> Choice | None:
@@ -235,6 +239,7 @@ def kept(out: Path, budget: str) -> Choice | None:
         tuple(held["label_fractions"]),
         held["seeds"],
         held["explained"],
+        held["seconds"],
         held["table"],
     )
 
@@ -280,6 +285,7 @@ def _choice(
         asked.label_fractions or rung.label_fractions,
         asked.seeds or rung.seeds,
         rung.explained if asked.explained is None else asked.explained,
+        0.0,
         "",
     )
 

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,27 +32,48 @@ def main() -> None:
     parser.add_argument("--avx2", action="store_true")
     parser.add_argument("--clone", type=Path, default=Path("scratch/first-hour"))
     parser.add_argument("--budget", default="3m")
-    parser.add_argument("--no-tests", action="store_true")
+    parser.add_argument("--only", choices=("demo", "tests"), help="tests: add to what OUT holds")
     asked = parser.parse_args()
-    clone, out = asked.clone.resolve(), asked.out.resolve()
+    clone = asked.clone.resolve()
     environment = os.environ | (AVX2 if asked.avx2 else {})
     if not clone.exists():
         subprocess.run(["git", "clone", "--quiet", ".", str(clone)], check=True)
-    shutil.rmtree(clone / "demo", ignore_errors=True)
 
     def timed(*command: str) -> float:
         started = time.perf_counter()
         subprocess.run(command, cwd=clone, env=environment, check=True)
         return round(time.perf_counter() - started, 1)
 
+    told: dict[str, Any] = {"commands": [], "machine": {}, "seconds": {}}
+    if asked.only == "tests":
+        told = json.loads(asked.out.read_text("utf-8"))
+    told["commands"].append("python " + " ".join(sys.argv))
+    if asked.only != "tests":
+        _time_demo(told, clone, environment, asked.budget, timed)
+        # Lest a test that fails cost the rest.
+        asked.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    if asked.only != "demo":
+        told["seconds"]["install what the tests need"] = timed("make", ".venv/.developing")
+        told["seconds"]["make test"] = timed("make", "test")
+        asked.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(told["seconds"] | {"ratio": told["estimate_over_truth"]}, indent=1))
+
+
+def _time_demo(
+    told: dict[str, Any],
+    clone: Path,
+    environment: dict[str, str],
+    budget: str,
+    timed: Callable[..., float],
+) -> None:
+    shutil.rmtree(clone / "demo", ignore_errors=True)
     seconds = {"install what the demo needs": timed("make", ".venv/.installed")}
     phantom = ["phantom", "demo/phantom", "--patients", "150", "--size", "96"]
     seconds["phantom"] = timed(".venv/bin/brainssl", *phantom)
-    seconds["the rest of make demo"] = timed("make", "demo", f"BUDGET={asked.budget}")
-    seconds["make demo"] = seconds["phantom"] + seconds["the rest of make demo"]
+    seconds["the rest of make demo"] = timed("make", "demo", f"BUDGET={budget}")
+    seconds["make demo"] = round(seconds["phantom"] + seconds["the rest of make demo"], 1)
     demo = _demo(clone)
-    told = {
-        "command": "python " + " ".join(sys.argv),
+    told |= {
         "machine": _machine(clone, environment),
         "seconds": seconds,
         "demo": demo,
@@ -60,13 +81,6 @@ def main() -> None:
             demo["budget"]["seconds"] / seconds["the rest of make demo"], 2
         ),
     }
-    write = partial(out.write_text, encoding="utf-8")
-    write(json.dumps(told, indent=1) + "\n")  # lest a test that fails cost the rest
-    if not asked.no_tests:
-        seconds["install what the tests need"] = timed("make", ".venv/.developing")
-        seconds["make test"] = timed("make", "test")
-        write(json.dumps(told, indent=1) + "\n")
-    print(json.dumps(told["seconds"] | {"ratio": told["estimate_over_truth"]}, indent=1))
 
 
 def _machine(clone: Path, environment: dict[str, str]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from brainssl.data.scan import MANIFEST_COLUMNS
 from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore
 from brainssl.encoders import build_encoder
+from brainssl.estimate import duration
 from brainssl.evaluation.metrics import METRICS
 from brainssl.methods import METHODS, build_method
 from brainssl.settings import Settings, flat, load_settings, preset_names
@@ -712,3 +713,59 @@ def test_what_the_sentinel_said_of_broken_methods_is_told() -> None:
     judged = [row for row in cold["epochs"] if row["step"] >= SETTLED]
     assert f"lowest gap was {min(row['similarity_gap'] for row in judged):.3f}" in text
     assert f"they were {broken['spread']:.3f} and {broken['similarity_gap']:.5f}" in text
+
+
+def first_hour(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / f"results/first-hour-{name}.json").read_text())
+    return found
+
+
+def test_the_first_hour_is_told_as_measured() -> None:
+    """In the README and on the page on speed, for both kinds of processor."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    page = (DOCS / "why" / "speed.md").read_text("utf-8")
+    for name in ("bfloat16", "avx2"):
+        found = first_hour(name)
+        demo, tests = (duration(found["seconds"][f"make {what}"]) for what in ("demo", "test"))
+        assert f"| {demo} | {tests} |" in readme
+        spent = found["demo"]["time"]
+        training = sum(one["seconds"] for one in spent if one["training"])
+        share = 100 * (1 - training / sum(one["seconds"] for one in spent))
+        ratio = found["estimate_over_truth"]
+        assert f"| {demo} | {tests} | {share:.0f} % | {ratio:.2f} |" in page
+        assert found["machine"]["precision"] == {"bfloat16": "bf16-mixed", "avx2": "32-true"}[name]
+
+
+def test_the_demo_keeps_within_its_limits_and_learns() -> None:
+    """As measured: minutes, an estimate that holds, and models above the most frequent class."""
+    limits = {"bfloat16": 240, "avx2": 360}
+    for name, limit in limits.items():
+        found = first_hour(name)
+        demo = found["demo"]
+        assert found["seconds"]["make demo"] < limit
+        assert found["seconds"]["make test"] < 480
+        assert 1 / 1.5 < found["estimate_over_truth"] < 1.5
+        trained = [row for row in demo["rows"] if row["method"] in ("simclr", "supervised")]
+        above = {
+            row["method"]
+            for row in trained
+            if row["interval"][0] > max(demo["chance"], demo["most_frequent_class"])
+        }
+        assert above == {"simclr", "supervised"}
+
+
+def test_what_a_processor_trains_with_is_told_as_measured() -> None:
+    page = (DOCS / "why" / "speed.md").read_text("utf-8")
+    for name in ("bfloat16", "avx2"):
+        answers = json.loads((ROOT / f"results/processor-{name}.json").read_text())["answers"]
+        for question, seen in answers.items():
+            if question.startswith("another"):
+                continue
+            for answer in seen:
+                low, high = (f"{answer[end]:g}" for end in ("from", "to"))
+                told = f"{answer['ratio']:g}" + (f" ({low} to {high})" if low != high else "")
+                assert f"| {told} " in page, (name, question)
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 100

@@ -32,7 +32,7 @@ Measure = Callable[[Settings, int], Speed]
 _STEP = 1.5  # a step begins, is measured and saved
 _MODEL = 0.8  # a model is analysed and has its panel in the report
 _REPORT = 4.0  # everything else in it
-_MAP_OF_AN_IMAGE = 0.005  # t-SNE
+_MAP_OF_AN_IMAGE = 0.003  # t-SNE
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from brainssl.plan import Plan
 from brainssl.progress import Report
 from brainssl.storage import digest_of_folder
 
-VERSION = 1
+VERSION = 2
 MOST_IMAGES = 1000  # more points hide each other, and cost the page as much again
 
 

@@ -134,10 +134,13 @@ def test_a_worker_that_is_killed_is_told_in_one_line() -> None:
 # Orphans
 
 ENDLESS = f"""
+import signal
 import time
 from brainssl.data.workers import in_order
 
 if __name__ == "__main__":
+    # A shell that starts the tests in the background lets its children ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for _ in in_order(time.sleep, [0.05] * {100 * MANY}, workers=2):
         print("ready", flush=True)
 """

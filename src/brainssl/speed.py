@@ -62,8 +62,8 @@ def settle_threads(settings: Settings, say: Callable[[str], object]) -> None:
     """Let PyTorch use as many threads as are faster now: on a busy machine, one may be.
 
     Threads of one network wait for each other at every layer. Where another program has a core,
-    all wait for it: on two cores one of which was taken, one thread trained ten times as fast as
-    two (docs/why/speed.md). Who sets OMP_NUM_THREADS has decided, and a GPU does not mind.
+    all wait for it (docs/why/speed.md; `benchmarks/processor.py` measures it). Who sets
+    OMP_NUM_THREADS has decided, and a GPU does not mind.
 
     Args:
         settings: name the encoder, the size and where to compute.

@@ -16,8 +16,8 @@ def keep_freed_memory() -> bool:
 
     By default glibc gives large blocks back to the system at once. Activations are such blocks: a
     training then asks for the same memory at each step, and the system clears it page by page
-    (docs/why/speed.md). A process may hold more at its peak. Only Linux with glibc is told: other systems'
-    allocators keep memory by themselves.
+    (docs/why/speed.md). A process may hold more at its peak. Only Linux with glibc is told: other
+    systems' allocators keep memory by themselves.
     """
     name = ctypes.util.find_library("c") if sys.platform == "linux" else None
     mallopt = getattr(ctypes.CDLL(name), "mallopt", None) if name else None

@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt --edita
 
 # A quarter of so few patients is tested: with less nothing can be told apart from chance.
 demo: $(VENV)/.installed
-	test -d demo/phantom || $(BIN)/brainssl phantom demo/phantom --patients 150 --size 96
+	test -d demo/phantom || $(BIN)/brainssl phantom demo/phantom --patients 200 --size 64
 	$(BIN)/brainssl study demo/phantom demo/study --methods simclr --budget $(BUDGET) \
 	  --jobs $(PARALLEL) --set split.test_fraction=0.25
 

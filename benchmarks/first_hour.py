@@ -69,7 +69,7 @@ def _time_demo(
 ) -> None:
     shutil.rmtree(clone / "demo", ignore_errors=True)
     seconds = {"install what the demo needs": timed("make", ".venv/.installed")}
-    phantom = ["phantom", "demo/phantom", "--patients", "150", "--size", "96"]
+    phantom = ["phantom", "demo/phantom", "--patients", "200", "--size", "64"]
     seconds["phantom"] = timed(".venv/bin/brainssl", *phantom)
     seconds["the rest of make demo"] = timed("make", "demo", f"BUDGET={budget}")
     seconds["make demo"] = round(seconds["phantom"] + seconds["the rest of make demo"], 1)

@@ -47,7 +47,8 @@ def machine(factor: float = 1.0) -> Measure:
 
     def measure(settings: Settings, jobs: int) -> Speed:
         size = weights[settings.encoder.name] * settings.encoder.image_size**2
-        return Speed(training=4e-7 * size * jobs / factor, forward=1e-7 * size / factor)
+        training = 4e-7 * size * jobs / factor
+        return Speed(training, training, 1e-7 * size / factor)
 
     return measure
 

@@ -20,7 +20,7 @@ from brainssl.speed import Speed
 from brainssl.storage import write_json
 
 STEP = 1.5  # of whatever step, in seconds
-SPEED = Speed(training=0.5, forward=0.1)  # seconds of an image
+SPEED = Speed(pretraining=0.5, finetuning=0.6, forward=0.1)  # seconds of an image
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +94,12 @@ def test_the_work_of_each_stage(settings: Settings) -> None:
     pretraining = work(Step("pretrain", "simclr", "grouped", 0), IMAGES, settings)
     # Epochs, images, views; the sentinel looks at two views and at the images of both sets, before
     # the first epoch and after each.
-    assert pretraining == Work(10 * 112 * 2, 11 * (2 * 112 + 112 + 30))
+    assert pretraining == Work(10 * 112 * 2, 0, 11 * (2 * 112 + 112 + 30))
     probe = work(Step("linear", "simclr", "grouped", 0, 0.5), IMAGES, settings)
-    assert probe == Work(0, 202 + (50 + 30 + 60))  # features, then measuring
+    assert probe == Work(0, 0, 202 + (50 + 30 + 60))  # features, then measuring
     for stage, method in (("finetune", "simclr"), ("supervised", "supervised")):
         tuned = work(Step(stage, method, "grouped", 0, 0.5), IMAGES, settings)  # type: ignore[arg-type]
-        assert tuned == Work(4 * 50, 4 * 30 + (50 + 30 + 60))
+        assert tuned == Work(0, 4 * 50, 4 * 30 + (50 + 30 + 60))
 
 
 def test_a_method_costs_what_it_says(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,14 +111,14 @@ def test_a_method_costs_what_it_says(settings: Settings, monkeypatch: pytest.Mon
         return 2.6
 
     monkeypatch.setattr(METHODS["byol"], "cost", cost)
-    assert work(step, IMAGES, settings).training == pytest.approx(10 * 112 * 2.6)
+    assert work(step, IMAGES, settings).pretraining == pytest.approx(10 * 112 * 2.6)
     assert seen == [settings.section("byol")]
 
 
 def test_a_method_may_have_epochs_of_its_own() -> None:
     changed, _ = load_settings("quick", ["pretrain.epochs=10", "byol.pretrain.epochs=5"])
     epochs = [
-        work(Step("pretrain", name, "grouped", 0), IMAGES, changed).training
+        work(Step("pretrain", name, "grouped", 0), IMAGES, changed).pretraining
         / (112 * METHODS[name].cost(changed.section(name)))
         for name in ("simclr", "byol")
     ]
@@ -130,7 +130,7 @@ def test_few_labels_are_gone_through_more_often() -> None:
         "quick", ["finetune.epochs=1", "finetune.min_epoch_steps=15", "finetune.batch_size=10"]
     )
     step = Step("supervised", "supervised", "grouped", 0, 0.5)
-    assert work(step, IMAGES, changed) == Work(3 * 50, 30 + 140)
+    assert work(step, IMAGES, changed) == Work(0, 3 * 50, 30 + 140)
 
 
 def test_the_time_is_work_over_speed(plan: Plan, tmp_path: Path) -> None:
@@ -138,7 +138,9 @@ def test_the_time_is_work_over_speed(plan: Plan, tmp_path: Path) -> None:
     assert [foreseen.step for foreseen in found.steps] == grid(plan)
     images = Images(train=27, val=10.8, test=16.2, unlabelled=6)  # of 54 with a label
     done = [work(step, images, plan.settings) for step in grid(plan)]
-    expected = [STEP + 0.5 * own.training + 0.1 * own.forward for own in done]
+    expected = [
+        STEP + 0.5 * own.pretraining + 0.6 * own.finetuning + 0.1 * own.forward for own in done
+    ]
     assert [foreseen.seconds for foreseen in found.steps] == pytest.approx(expected)
     assert found.seconds == pytest.approx(sum(expected) + sum(found.around.values()))
     assert (found.images, found.counted) == (60, False)

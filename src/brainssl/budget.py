@@ -12,7 +12,7 @@ from brainssl.errors import BadUseError, BrainsslError
 from brainssl.estimate import Images, Measure, Source, duration, foresee, look_at
 from brainssl.plan import Plan
 from brainssl.settings import Settings, flat, load_settings
-from brainssl.speed import speed_of
+from brainssl.speed import Speed, speed_of
 from brainssl.storage import read_json, write_atomically, write_json
 
 NOTES, PRESET = "budget.json", "budget.toml"
@@ -69,6 +69,7 @@ _ALL, _TWO = (1.0,), (0.1, 1.0)
 # below it nothing was tried. The last has the encoder and the image size of the study.
 LADDER = (
     Rung("resnet10t", 32, 10_000, 12_000, _ALL, 1, 8, 1.0),
+    Rung("resnet10t", 48, 6_000, 10_000, _ALL, 1, 8, 1.0),
     Rung("resnet10t", 48, 10_000, 12_000, _ALL, 1, 8, 1.0),
     Rung("resnet10t", 48, 16_000, 16_000, _ALL, 1, 12, 1.0),
     Rung("resnet10t", 48, 20_000, 16_000, _TWO, 1, 16, 1.0),
@@ -290,11 +291,12 @@ def _choice(
 
 
 def _by_encoder(measure: Measure) -> Measure:
-    """Measure each encoder once, however many rungs it stands on."""
-    known: dict[tuple[str, int, int], Any] = {}
+    """Measure each encoder and its batches once, however many rungs they stand on."""
+    known: dict[tuple[str | int, ...], Speed] = {}
 
-    def measured(settings: Settings, jobs: int) -> Any:
-        key = (settings.encoder.name, settings.encoder.image_size, jobs)
+    def measured(settings: Settings, jobs: int) -> Speed:
+        encoder = settings.encoder.name, settings.encoder.image_size
+        key = (*encoder, settings.pretrain.batch_size, settings.finetune.batch_size, jobs)
         if key not in known:
             known[key] = measure(settings, jobs)
         return known[key]

@@ -81,16 +81,22 @@ class Work:
     """How many images go through the network, at most.
 
     Attributes:
-        training: forward and backward.
+        pretraining: forward and backward, in batches of pretraining.
+        finetuning: forward and backward, in batches of fine-tuning.
         forward: once, without gradients.
     """
 
-    training: float
+    pretraining: float
+    finetuning: float
     forward: float
 
     def seconds(self, speed: Speed) -> float:
         """Return how long that takes."""
-        return self.training * speed.training + self.forward * speed.forward
+        return (
+            self.pretraining * speed.pretraining
+            + self.finetuning * speed.finetuning
+            + self.forward * speed.forward
+        )
 
 
 @dataclass(frozen=True)
@@ -230,14 +236,15 @@ def work(step: Step, images: Images, settings: Settings) -> Work:
             own.pretrain.watch_images, images.val
         )
         epochs = own.pretrain.epochs
-        return Work(seen * epochs * cost, watched * (epochs + 1))
+        return Work(seen * epochs * cost, 0.0, watched * (epochs + 1))
     labelled = (step.label_fraction or 1.0) * images.train
     measuring = labelled + images.val + images.test
     if step.stage == "linear":
         every = images.train + images.val + images.test + images.unlabelled
-        return Work(0.0, measuring + every)
+        return Work(0.0, 0.0, measuring + every)
     trained = passes(own.finetune, int(labelled)) * labelled
-    return Work(own.finetune.epochs * trained, measuring + own.finetune.epochs * images.val)
+    epochs = own.finetune.epochs
+    return Work(0.0, epochs * trained, measuring + epochs * images.val)
 
 
 def look_at(path: Path, labels: Path | None, begun: Path | None = None) -> Source:
@@ -284,7 +291,7 @@ def _seconds(
 
 def _amount(work: Work) -> float:
     """Return one number to compare the work of two steps by: a forward pass is about a third."""
-    return work.training + work.forward / 3
+    return work.pretraining + work.finetuning + work.forward / 3
 
 
 def _cells(group: list[Foreseen]) -> tuple[str, str, str, str, str]:

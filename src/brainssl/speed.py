@@ -14,7 +14,7 @@ from brainssl.hardware import device_of, precision_of
 from brainssl.memory import keep_freed_memory
 from brainssl.settings import Settings
 
-_SECONDS = 0.7  # of measuring each of two things
+_SECONDS = 0.7  # of measuring each of three things
 _CPU_PIXELS = 64 * 64 * 64  # in a batch; larger ones are not faster on a CPU
 _FILES = 16
 _GAIN = 1.15  # from which fewer threads are taken: less is noise
@@ -26,34 +26,38 @@ class Speed:
     """Seconds that an image takes.
 
     Attributes:
-        training: forward, backward and its share of the optimiser's step, in the precision of
-            training.
+        pretraining: forward, backward and its share of the optimiser's step, in the precision of
+            training, in a batch of pretraining.
+        finetuning: the same in a batch of fine-tuning.
         forward: once through the network, in float32.
     """
 
-    training: float
+    pretraining: float
+    finetuning: float
     forward: float
 
 
 def speed_of(settings: Settings, jobs: int = 1) -> Speed:
-    """Measure the encoder on random images, in about two seconds.
+    """Measure the encoder on random images, in about three seconds.
 
     Args:
         settings: name the encoder, the size and where to compute.
         jobs: how many processes will share the threads.
     """
-    encoder, images, train = _training(settings)
-
-    def look() -> None:
-        with torch.inference_mode():
-            encoder(images).sum().item()
-
     had = torch.get_num_threads()
     torch.set_num_threads(max(1, had // jobs))
     try:
-        training = _seconds(train) / len(images)
+        _, few, train = _training(settings, settings.finetune.batch_size)
+        finetuning = _seconds(train) / len(few)
+        encoder, images, train = _training(settings, settings.pretrain.batch_size)
+        pretraining = _seconds(train) / len(images)
         encoder.eval()
-        return Speed(training, _seconds(look) / len(images))
+
+        def look() -> None:
+            with torch.inference_mode():
+                encoder(images).sum().item()
+
+        return Speed(pretraining, finetuning, _seconds(look) / len(images))
     finally:
         torch.set_num_threads(had)
 
@@ -72,7 +76,7 @@ def settle_threads(settings: Settings, say: Callable[[str], object]) -> None:
     had = torch.get_num_threads()
     if had == 1 or "OMP_NUM_THREADS" in os.environ or device_of(settings.run).type != "cpu":
         return
-    _, images, train = _training(settings)
+    _, images, train = _training(settings, settings.pretrain.batch_size)
     took = {}
     for threads in dict.fromkeys((had, max(1, had // 2), 1)):
         torch.set_num_threads(threads)
@@ -88,10 +92,9 @@ def settle_threads(settings: Settings, say: Callable[[str], object]) -> None:
         )
 
 
-def _training(settings: Settings) -> tuple[nn.Module, Tensor, Callable[[], None]]:
+def _training(settings: Settings, batch: int) -> tuple[nn.Module, Tensor, Callable[[], None]]:
     """Return an encoder, a batch of random images, and what takes a step of training on them."""
     device, size = device_of(settings.run), settings.encoder.image_size
-    batch = settings.pretrain.batch_size
     if device.type == "cpu":
         keep_freed_memory()
         batch = max(2, min(batch, _CPU_PIXELS // size**2))

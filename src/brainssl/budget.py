@@ -68,7 +68,8 @@ _ALL, _TWO = (1.0,), (0.1, 1.0)
 # On the first SimCLR learns what can be told from the most frequent class (docs/why/speed.md);
 # below it nothing was tried. The last has the encoder and the image size of the study.
 LADDER = (
-    Rung("resnet10t", 32, 10_000, 12_000, _ALL, 1, 8, 1.0),
+    Rung("resnet10t", 32, 5_000, 6_000, _ALL, 1, 8, 1.0),
+    Rung("resnet10t", 32, 8_000, 9_000, _ALL, 1, 8, 1.0),
     Rung("resnet10t", 48, 6_000, 10_000, _ALL, 1, 8, 1.0),
     Rung("resnet10t", 48, 10_000, 12_000, _ALL, 1, 8, 1.0),
     Rung("resnet10t", 48, 16_000, 16_000, _ALL, 1, 12, 1.0),
@@ -211,7 +212,7 @@ def choose(
         raise BadUseError(
             f"--budget {budget} is too short here: the smallest study that learns anything takes "
             f"about {least} on this machine, with {len(plan.methods)} methods and "
-            f"{len(source.labels)} images"
+            f"{len(source.labels)} images: give more"
         )
     choice, _, seconds = fitting[-1]
     table = _table(budget, tried, len(fitting) - 1)

@@ -92,9 +92,11 @@ def test_more_time_and_a_faster_machine_climb_higher(plan: Plan) -> None:
 
 def test_too_little_time_is_refused_with_the_time_that_would_do(plan: Plan) -> None:
     with pytest.raises(BadUseError, match=r"takes about (\d+) min") as refused:
-        choose(plan, "1m", Asked(), measure=machine(), source=SOURCE)
+        choose(plan, "1m", Asked(), measure=machine(0.2), source=SOURCE)
     told = str(refused.value).partition("about ")[2].partition(" min")[0]
-    assert choose(plan, f"{told}m", Asked(), measure=machine(), source=SOURCE).rung == 1
+    assert choose(plan, f"{told}m", Asked(), measure=machine(0.2), source=SOURCE).rung == 1
+    with pytest.raises(BadUseError, match="too short"):
+        choose(plan, f"{int(told) - 1}m", Asked(), measure=machine(0.2), source=SOURCE)
 
 
 def test_every_rung_costs_more_than_the_one_below(plan: Plan) -> None:

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--avx2", action="store_true")
     parser.add_argument("--clone", type=Path, default=Path("scratch/first-hour"))
-    parser.add_argument("--budget", default="200s")
+    parser.add_argument("--budget", default="3m")
     parser.add_argument("--only", choices=("demo", "tests"), help="tests: add to what OUT holds")
     asked = parser.parse_args()
     clone = asked.clone.resolve()

@@ -68,9 +68,9 @@ _ALL, _TWO = (1.0,), (0.1, 1.0)
 # On the first SimCLR learns what can be told from the most frequent class (docs/why/speed.md);
 # below it nothing was tried. The last has the encoder and the image size of the study.
 LADDER = (
-    Rung("resnet10t", 32, 5_000, 6_000, _ALL, 1, 8, 1.0),
-    Rung("resnet10t", 32, 8_000, 9_000, _ALL, 1, 8, 1.0),
-    Rung("resnet10t", 48, 6_000, 10_000, _ALL, 1, 8, 1.0),
+    Rung("resnet10t", 32, 5_000, 6_000, _ALL, 1, 6, 1.0),
+    Rung("resnet10t", 32, 8_000, 9_000, _ALL, 1, 6, 1.0),
+    Rung("resnet10t", 48, 6_000, 10_000, _ALL, 1, 6, 1.0),
     Rung("resnet10t", 48, 10_000, 12_000, _ALL, 1, 8, 1.0),
     Rung("resnet10t", 48, 16_000, 16_000, _ALL, 1, 12, 1.0),
     Rung("resnet10t", 48, 20_000, 16_000, _TWO, 1, 16, 1.0),

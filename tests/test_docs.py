@@ -735,7 +735,7 @@ def test_the_first_hour_is_told_as_measured() -> None:
         share = 100 * (1 - training / sum(one["seconds"] for one in spent))
         rows = {(row["method"], row["stage"]): row for row in found["demo"]["rows"]}
         told = [
-            measured(row["accuracy"], *row["interval"])
+            measured(row["accuracy"], row["interval"])
             for row in (rows["simclr", "linear"], rows["supervised", "supervised"])
         ]
         ratio = found["estimate_over_truth"]

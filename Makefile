@@ -23,6 +23,7 @@ test: $(VENV)/.developing lint types
 lint: $(VENV)/.developing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: $(VENV)/.developing
 	$(BIN)/mypy

@@ -29,10 +29,10 @@ from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
-from brainssl.classifier import Classifier
-from brainssl.encoders import build_encoder
 from brainssl.explanation.activations import activations
 from brainssl.explanation.cam import MAPS, at_image_size
+from brainssl.models.classifier import Classifier
+from brainssl.models.encoder import build_encoder
 
 KINDS = ("gradcam", "gradcampp", "eigencam")
 THEIRS = {"gradcam": GradCAM, "gradcampp": GradCAMPlusPlus, "eigencam": EigenCAM}

@@ -86,8 +86,8 @@ def _time_demo(
 
 def _machine(clone: Path, environment: dict[str, str]) -> dict[str, Any]:
     script = (
-        "import json, torch; from brainssl.hardware import precision_of; "
-        "from brainssl.sections import RunSettings; c = torch.cpu.get_capabilities(); "
+        "import json, torch; from brainssl.hardware.device import precision_of; "
+        "from brainssl.settings.sections import RunSettings; c = torch.cpu.get_capabilities(); "
         "p = precision_of(RunSettings()); print(json.dumps({'processor': c.get('cpu_name'), "
         "'units': [u for u in ('avx2', 'avx512_f', 'avx512_bf16', 'amx_bf16') if c.get(u)], "
         "'torch': torch.__version__, 'threads': torch.get_num_threads(), "

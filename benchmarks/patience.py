@@ -20,12 +20,12 @@ from typing import Any
 from brainssl.data.dataset import Data
 from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore
-from brainssl.encoders import build_encoder
 from brainssl.evaluation.comparison import compare_all
 from brainssl.evaluation.metrics import evaluate
 from brainssl.evaluation.predictions import Predictions
+from brainssl.models.encoder import build_encoder
 from brainssl.settings import load_settings
-from brainssl.stages import finetune_stage
+from brainssl.training.stages import finetune_stage
 
 FRACTIONS = (0.05, 0.1, 0.25, 1.0)
 STOPPED, ENDED = "patience of 10", "to the end"

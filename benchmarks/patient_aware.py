@@ -27,11 +27,11 @@ from brainssl.data.store import ImageStore
 from brainssl.evaluation.intervals import percentile_intervals, resample
 from brainssl.evaluation.metrics import METRICS
 from brainssl.evaluation.predictions import Predictions
-from brainssl.hardware import device_of
+from brainssl.hardware.device import device_of
 from brainssl.settings import load_settings
-from brainssl.stages import Features, probe_stage
 from brainssl.training.batches import training_batches
 from brainssl.training.pretrain import pretrain
+from brainssl.training.stages import Features, probe_stage
 
 DRAWS = 2000
 

@@ -23,7 +23,7 @@ from first_hour import AVX2
 _STEPS = """
 import json, resource, sys, time
 import timm, torch
-from brainssl.memory import keep_freed_memory
+from brainssl.hardware.memory import keep_freed_memory
 how = json.loads(sys.argv[1])
 if how["kept"]:
     assert keep_freed_memory()

@@ -28,9 +28,9 @@ from PIL import Image
 
 from brainssl.data.layout import read_layout
 from brainssl.data.look import look
+from brainssl.data.pool import cores, in_order
 from brainssl.data.read import read_slice
 from brainssl.data.store import letterbox
-from brainssl.data.workers import cores, in_order
 
 SIDE = 224
 FEATURES = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")

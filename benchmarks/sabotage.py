@@ -23,11 +23,11 @@ from torch.nn import functional
 from brainssl.data.dataset import Data
 from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore
-from brainssl.errors import BrainsslError
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.storage import read_json, working_folder
 from brainssl.methods import METHODS
 from brainssl.methods.byol import BYOL
 from brainssl.settings import load_settings
-from brainssl.storage import read_json, working_folder
 from brainssl.training.pretrain import pretrain
 from brainssl.training.sentinel import COLLAPSE
 

@@ -29,20 +29,20 @@ from typing import Any
 
 from torch import nn
 
-from brainssl.classifier import Classifier, run_in_batches
 from brainssl.data.dataset import Data
 from brainssl.data.split import Indices, make_split
 from brainssl.data.store import ImageStore
-from brainssl.encoders import Encoder, build_encoder, load_encoder
 from brainssl.evaluation.comparison import compare_all
 from brainssl.evaluation.predictions import Predictions
-from brainssl.hardware import device_of
+from brainssl.foundation.storage import read_json, write_json
+from brainssl.hardware.device import device_of
+from brainssl.models.classifier import Classifier, run_in_batches
+from brainssl.models.encoder import Encoder, build_encoder, load_encoder
 from brainssl.settings import Settings, load_settings
-from brainssl.stages import predict_parts
-from brainssl.storage import read_json, write_json
 from brainssl.training.finetune import finetune
 from brainssl.training.pretrain import pretrain
 from brainssl.training.probe import Labelled, fit_probe
+from brainssl.training.stages import predict_parts
 
 BASE = [
     "encoder.name=resnet10t",

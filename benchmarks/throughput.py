@@ -34,9 +34,9 @@ from torch import Tensor, nn
 
 from brainssl.data.split import Split
 from brainssl.data.store import ImageStore, write_store
-from brainssl.encoders import build_encoder
 from brainssl.methods import METHODS, build_method
 from brainssl.methods.method import Crop
+from brainssl.models.encoder import build_encoder
 from brainssl.settings import Settings, load_settings
 from brainssl.training.pretrain import pretrain
 from brainssl.training.trainer import without_decay

@@ -33,7 +33,7 @@ _TOGETHER = {
     "tests/training/test_batchnorm.py": "two ranks",
     "tests/training/test_processes.py": "two ranks",
 }
-_LONGEST = ("tests/reporting/", "tests/training/", "tests/test_cli.py")
+_LONGEST = ("tests/reporting/", "tests/studies/", "tests/training/", "tests/test_cli.py")
 CLASSES = ("Glioma T1", "Glioma T2", "Normal T1")
 
 

@@ -18,7 +18,7 @@ import brainssl
 from brainssl.api.answers import Answer, Rows
 from brainssl.cli import app
 from brainssl.data.store import ImageStore
-from brainssl.errors import BadUseError, BrainsslError
+from brainssl.foundation.errors import BadUseError, BrainsslError
 
 COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 ONLY_COMMANDS = {"as_json"}  # a function returns what it would print

@@ -6,7 +6,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from brainssl.progress import Cell
+from brainssl.foundation.progress import Cell
 
 NOTEBOOK = Path(__file__).parents[1] / "examples" / "first_hour.ipynb"
 SMALL = """
@@ -94,7 +94,7 @@ def display(monkeypatch: pytest.MonkeyPatch) -> Display:
     display = Display()
     monkeypatch.setattr("IPython.display.display", display)
     clock = iter(range(1000))
-    monkeypatch.setattr("brainssl.progress.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("brainssl.foundation.progress.time.monotonic", lambda: float(next(clock)))
     return display
 
 
@@ -129,7 +129,7 @@ def test_a_bar_goes_when_its_task_fails(display: Display) -> None:
 def test_a_bar_is_not_drawn_more_often_than_one_can_see(
     display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brainssl.progress.time.monotonic", lambda: 0.0)
+    monkeypatch.setattr("brainssl.foundation.progress.time.monotonic", lambda: 0.0)
     with Cell().bar("pretrain") as report:
         for step in range(1000):
             report(step, 1000)

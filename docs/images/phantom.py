@@ -11,8 +11,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from brainssl import ViewRecipe, load_settings
-from brainssl.reporting.pictures import contact_sheet
-from brainssl.reporting.recipes import draw_views
+from brainssl.reporting.figures.pictures import contact_sheet
+from brainssl.reporting.figures.view_strips import draw_views
 
 CLASSES = (
     "Glioma T1C+",

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from brainssl import __version__
-from brainssl.commands import data, models, study, training
+from brainssl.commands import data, inference, studies, training
 
 _COMMANDS = (
     data.phantom,
@@ -15,14 +15,14 @@ _COMMANDS = (
     training.probe,
     training.finetune,
     training.evaluate,
-    study.study,
-    study.report,
-    study.compare,
-    models.external,
-    models.explain,
-    models.predict,
-    models.embed,
-    models.export,
+    studies.study,
+    studies.report,
+    studies.compare,
+    inference.external,
+    inference.explain,
+    inference.predict,
+    inference.embed,
+    inference.export,
 )
 
 app = typer.Typer(

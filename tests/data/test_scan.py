@@ -11,7 +11,7 @@ from PIL import Image
 from brainssl.data.layout import sequence_of
 from brainssl.data.read import read_slice
 from brainssl.data.scan import MANIFEST_COLUMNS, scan
-from brainssl.errors import BrainsslError
+from brainssl.foundation.errors import BrainsslError
 
 PORTUGUESE = "Outros Tipos de Lesões (Abscessos, Cistos, Encefalopatias Diversas) T1C+"
 

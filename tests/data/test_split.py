@@ -1,52 +1,21 @@
 """Splits: no group crosses, nothing is lost, classes come as close as groups allow."""
 
 import json
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.assignment import absent_cells, all_fillings, chi_square
+from oracles.manifests import build, manifests
 from sklearn.model_selection import StratifiedGroupKFold
 
-from brainssl.data.split import PARTS, Split, check_groups, label_subset, make_split
-from brainssl.errors import BrainsslError
+from brainssl.data.split import PARTS, Split, check_groups, make_split
+from brainssl.foundation.errors import BrainsslError
 
 SHARES = np.array([0.8, 0.1, 0.1])
 SETS = (*PARTS, "unlabelled", "left_out")
-
-
-def build(labels, groups, givens=None) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "image_id": [f"{number:016x}" for number in range(len(labels))],
-            "label": pd.Series(labels, dtype=object),
-            "group": np.asarray(groups, np.int64),
-            "given": pd.Series(givens or [None] * len(labels), dtype=object),
-        }
-    )
-
-
-@st.composite
-def manifests(draw, *, givens=(None,), max_groups=25) -> pd.DataFrame:
-    """Groups of 1 to 9 images that span classes; some images lack a label; rows are shuffled."""
-    classes = draw(st.integers(2, 5))
-    sizes = draw(st.lists(st.integers(1, 9), min_size=2, max_size=max_groups))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    purity, unlabelled = draw(st.floats(0, 1)), draw(st.sampled_from([0, 0.1, 0.5]))
-    rows = []
-    for group, size in enumerate(sizes):
-        main = rng.integers(classes)
-        for _ in range(size):
-            kind = main if rng.random() < purity else rng.integers(classes)
-            label = None if rng.random() < unlabelled else f"class {kind}"
-            rows.append((label, 7 * group, givens[rng.integers(len(givens))]))
-    order = rng.permutation(len(rows))
-    labels, groups, given_sets = zip(*(rows[i] for i in order), strict=True)
-    assume(len({label for label in labels if label}) >= 2)
-    return build(labels, groups, list(given_sets))
 
 
 def groups_of(manifest: pd.DataFrame, ids) -> set[int]:
@@ -396,70 +365,3 @@ def test_a_group_that_crosses_is_an_error(store, sets):
     with pytest.raises(BrainsslError, match="a grouped split must keep every group"):
         check_groups(moved, split)
     check_groups(moved, Split("image", 0, **ids))
-
-
-# Label fractions
-
-FRACTIONS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.9, 1.0)
-
-
-@settings(max_examples=40, deadline=None)
-@given(manifests(givens=GIVEN), st.integers(0, 9), st.sampled_from(["grouped", "image", "paper"]))
-def test_label_subsets_are_nested_whole_and_miss_no_class(manifest, seed, protocol):
-    split = make_split(manifest, protocol=protocol)
-    assume(split.train)
-    train = split.indices(manifest, "train")
-    subsets = [set(label_subset(manifest, split, f, seed=seed)) for f in FRACTIONS]
-    for small_one, large_one in pairwise(subsets):
-        assert small_one <= large_one
-    assert subsets[-1] == set(train)
-    labels, groups = manifest["label"], manifest["group"]
-    largest = 1 if protocol != "grouped" else groups.iloc[train].value_counts().max()
-    classes = labels.iloc[train].nunique()
-    for fraction, rows in zip(FRACTIONS, subsets, strict=True):
-        rows = sorted(rows)
-        assert labels.iloc[rows].nunique() == classes
-        assert len(rows) >= fraction * len(train) - 1e-6
-        assert len(rows) < fraction * len(train) + largest * (1 + classes)
-        if protocol == "grouped":
-            rest = sorted(set(train) - set(rows))
-            assert not set(groups.iloc[rows]) & set(groups.iloc[rest])
-
-
-@pytest.mark.parametrize("protocol", ["grouped", "image"])
-@pytest.mark.parametrize("seed", range(3))
-def test_label_subsets_keep_the_proportions_of_the_classes(protocol, seed):
-    rng = np.random.default_rng(seed)
-    sizes = rng.integers(1, 7, 300)
-    groups = np.repeat(np.arange(300), sizes)
-    main = rng.choice(6, 300, p=[0.4, 0.2, 0.15, 0.1, 0.1, 0.05])[groups]
-    kinds = np.where(rng.random(len(main)) < 0.8, main, rng.integers(6, size=len(main)))
-    manifest = build([f"class {kind}" for kind in kinds], groups)
-    split = make_split(manifest, protocol=protocol)
-    train = split.indices(manifest, "train")
-    for fraction in (0.1, 0.25, 0.5):
-        rows = label_subset(manifest, split, fraction, seed=seed)
-        aim = np.bincount(kinds[train]) * fraction
-        slack = 1 + (0 if protocol == "image" else 6)
-        assert np.abs(np.bincount(kinds[rows], minlength=6) - aim).max() <= slack
-
-
-def test_label_subsets_differ_by_seed_alone():
-    manifest = build(["a", "b"] * 100, np.arange(200))
-    split = make_split(manifest)
-    first = label_subset(manifest, split, 0.2, seed=0)
-    assert (first == label_subset(manifest, split, 0.2, seed=0)).all()
-    assert set(first) != set(label_subset(manifest, split, 0.2, seed=1))
-
-
-@pytest.mark.parametrize(("fraction", "count"), [(0.07, 7), (0.1, 10), (0.29, 29), (0.57, 57)])
-def test_a_fraction_of_hundred_images_is_its_percents(fraction, count):
-    ids = [f"{number:016x}" for number in range(100)]
-    split = Split("image", 0, tuple(ids), (), ())
-    assert len(label_subset(build(["a", "b"] * 50, range(100)), split, fraction)) == count
-
-
-@pytest.mark.parametrize("fraction", [0.0, -0.1, 1.1, float("nan")])
-def test_a_fraction_outside_of_its_range_is_refused(store, fraction):
-    with pytest.raises(BrainsslError, match="above 0 and at most 1"):
-        label_subset(store.manifest, make_split(store.manifest), fraction)

@@ -16,7 +16,7 @@ from PIL import Image
 from brainssl.data.read import Slice, read_slice
 from brainssl.data.scan import Scan, scan
 from brainssl.data.store import ImageStore, is_store, letterbox, prepare, write_store
-from brainssl.errors import BrainsslError
+from brainssl.foundation.errors import BrainsslError
 
 # Preparing
 
@@ -106,7 +106,7 @@ import json, os, random, signal, sys, time
 from pathlib import Path
 from brainssl.data.scan import scan
 from brainssl.data.store import ImageStore, is_store, prepare
-from brainssl.errors import BrainsslError
+from brainssl.foundation.errors import BrainsslError
 
 out, found = Path(sys.argv[2]), scan(Path(sys.argv[1]))
 

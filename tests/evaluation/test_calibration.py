@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.calibration import (
     HIGHEST,
     LOWEST,
@@ -22,6 +21,7 @@ from brainssl.evaluation.calibration import (
 from brainssl.evaluation.intervals import bootstrap
 from brainssl.evaluation.metrics import evaluate
 from brainssl.evaluation.predictions import Predictions
+from brainssl.foundation.errors import BrainsslError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.comparison import compare_all, holm, two_sided
 from brainssl.evaluation.metrics import evaluate
 from brainssl.evaluation.predictions import Predictions
+from brainssl.foundation.errors import BrainsslError
 
 CLASSES = ("A", "B", "C")
 

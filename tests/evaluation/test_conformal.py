@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.conformal import class_thresholds, conformal, threshold
 from brainssl.evaluation.predictions import Predictions
+from brainssl.foundation.errors import BrainsslError
 
 CLASSES = ("common", "rarer", "rare")
 PRIOR = np.array([0.75, 0.2, 0.05])

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.ensemble import ensemble
 from brainssl.evaluation.predictions import Predictions
+from brainssl.foundation.errors import BrainsslError
 
 N = 40
 

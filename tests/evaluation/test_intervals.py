@@ -3,7 +3,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation import intervals
 from brainssl.evaluation.intervals import (
     bootstrap,
@@ -14,6 +13,7 @@ from brainssl.evaluation.intervals import (
 )
 from brainssl.evaluation.metrics import CLASS_METRICS, METRICS, evaluate, per_class
 from brainssl.evaluation.predictions import Predictions
+from brainssl.foundation.errors import BrainsslError
 
 
 def build(labels, logits, groups, classes=None):

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import softmax
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.metrics import (
     CLASS_METRICS,
     METRICS,
@@ -19,6 +18,7 @@ from brainssl.evaluation.metrics import (
     evaluate,
     per_class,
 )
+from brainssl.foundation.errors import BrainsslError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation import novelty as module
 from brainssl.evaluation.intervals import multiplicities, percentile_intervals
 from brainssl.evaluation.novelty import energy, msp, novelty
+from brainssl.foundation.errors import BrainsslError
 
 MEASURES = ("auroc", "fpr95")
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.optimism import beyond_chance, optimism
 from brainssl.evaluation.predictions import Predictions
+from brainssl.foundation.errors import BrainsslError
 
 CLASSES = ("A", "B", "C")
 

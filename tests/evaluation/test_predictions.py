@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from brainssl import storage
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.predictions import Predictions
+from brainssl.foundation import storage
+from brainssl.foundation.errors import BrainsslError
 
 CLASSES = ("Glioma T1C+", "Outros Tipos de Lesões (Abscessos, …) T2", "normal\nT1")
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from jaxtyping import Float32
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.projection import Projections, project, trust
+from brainssl.foundation.errors import BrainsslError
 
 
 def clusters(n: int = 90, dim: int = 8) -> Float32[np.ndarray, "n dim"]:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.selective import risk_coverage
+from brainssl.foundation.errors import BrainsslError
 
 
 def build(labels, logits):

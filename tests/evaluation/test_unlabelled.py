@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.unlabelled import Unlabelled
+from brainssl.foundation.errors import BrainsslError
 
 
 def test_a_file_holds_everything(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from brainssl.classifier import Classifier
-from brainssl.encoders import build_encoder
-from brainssl.errors import BrainsslError
 from brainssl.explanation.activations import activations
+from brainssl.foundation.errors import BrainsslError
+from brainssl.models.classifier import Classifier
+from brainssl.models.encoder import build_encoder
 
 CLASSES = ("Glioma T1", "Glioma T2", "Normal T1")
 

@@ -7,10 +7,10 @@ import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
-from brainssl.classifier import Classifier
-from brainssl.encoders import build_encoder
 from brainssl.explanation.activations import Activations, activations
 from brainssl.explanation.cam import MAPS, at_image_size, eigen_cam, grad_cam, grad_cam_plus_plus
+from brainssl.models.classifier import Classifier
+from brainssl.models.encoder import build_encoder
 
 NAMES = tuple(MAPS)
 LIBRARY = {"gradcam": "GradCAM", "gradcampp": "GradCAMPlusPlus", "layercam": "LayerCAM"}

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from brainssl.data.store import letterbox
-from brainssl.errors import BrainsslError
 from brainssl.explanation.lesions import read_lesions
+from brainssl.foundation.errors import BrainsslError
 
 SIZE = 16
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from brainssl.classifier import Classifier
-from brainssl.encoders import build_encoder
 from brainssl.explanation import measure
 from brainssl.explanation.activations import activations
 from brainssl.explanation.cam import MAPS, at_image_size
 from brainssl.explanation.localisation import localise
 from brainssl.explanation.measure import STUDIED, Cases, Explained, How, explain
 from brainssl.explanation.scorecard import MEASURES
+from brainssl.models.classifier import Classifier
+from brainssl.models.encoder import build_encoder
 
 SIZE, N = 64, 5
 FEW = How(steps=3)

@@ -6,11 +6,11 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from brainssl.classifier import Classifier
-from brainssl.encoders import build_encoder
 from brainssl.explanation.activations import activations
 from brainssl.explanation.cam import at_image_size, eigen_cam
 from brainssl.explanation.robustness import cascade, randomised, rank_correlation, sensitivity
+from brainssl.models.classifier import Classifier
+from brainssl.models.encoder import build_encoder
 
 SIZE = 96
 

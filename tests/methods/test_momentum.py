@@ -11,7 +11,7 @@ from torch import nn
 from brainssl.methods import METHODS
 from brainssl.methods.method import Moment
 from brainssl.methods.momentum import MomentumMethod, follow, momentum_at, momentum_copy
-from brainssl.sections import LEAST_HALF_LIFE, MomentumSettings
+from brainssl.settings.methods import LEAST_HALF_LIFE, MomentumSettings
 from brainssl.training.trainer import without_decay
 
 TAUGHT = [name for name, method in METHODS.items() if issubclass(method, MomentumMethod)]

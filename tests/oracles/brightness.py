@@ -9,7 +9,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from oracles.float64 import in_float64
 from torch import Tensor, nn
 
-from brainssl.errors import BrainsslError
+from brainssl.foundation.errors import BrainsslError
 from brainssl.methods.gathering import gather, mean_over_ranks
 from brainssl.methods.momentum import follow, momentum_copy
 from brainssl.methods.simclr import nt_xent

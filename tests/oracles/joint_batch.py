@@ -14,10 +14,10 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from brainssl.encoders import build_encoder
 from brainssl.methods import METHODS, Method, build_method
 from brainssl.methods.gathering import gather, mean_over_ranks, ranks, share
 from brainssl.methods.simclr import nt_xent
+from brainssl.models.encoder import build_encoder
 from brainssl.training.batchnorm import synchronise
 
 IMAGES, STEPS = 8, 3

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brainssl.encoders import build_encoder
 from brainssl.methods import METHODS, Method
+from brainssl.models.encoder import build_encoder
 from brainssl.settings import load_settings
 
 SIZE = 32

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from brainssl.analysis import analyse
 from brainssl.data.audit import audit_scan
 from brainssl.data.scan import scan
 from brainssl.evaluation.metrics import evaluate, per_class
@@ -22,7 +21,8 @@ from brainssl.evaluation.projection import PROJECTIONS, Projections
 from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
 from brainssl.explanation.scorecard import LOCALISATION, MEASURES
 from brainssl.explanation.side_by_side import EXPLANATIONS, FOLDER, INDEX, MAPS_FILE
-from brainssl.sections import EvaluationSettings
+from brainssl.settings.sections import EvaluationSettings
+from brainssl.studies.analysis import analyse
 
 CLASSES = [
     "Glioma T1",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from plotly.offline import get_plotlyjs
 
-from brainssl.errors import BrainsslError
+from brainssl.foundation.errors import BrainsslError
 from brainssl.reporting import render_report
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from brainssl.reporting.results import read_study
+from brainssl.reporting.study import read_study
 from brainssl.reporting.trainings import histories, resolved, trainings, watches
 
 

@@ -8,7 +8,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from jaxtyping import Int64
 
-from brainssl.errors import BrainsslError
+from brainssl.foundation.errors import BrainsslError
 from brainssl.methods import gathering
 from brainssl.training.batches import (
     Balanced,

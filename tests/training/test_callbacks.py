@@ -10,7 +10,7 @@ import pytest
 import torch
 from oracles.brightness import Brightness
 
-from brainssl.sections import RunSettings
+from brainssl.settings.sections import RunSettings
 from brainssl.training.batches import training_batches
 from brainssl.training.callbacks import Checkpoint
 from brainssl.training.trainer import CHECKPOINT, cosine, fit

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from brainssl.data.store import ImageStore
-from brainssl.encoders import Encoder, build_encoder
-from brainssl.errors import BrainsslError
-from brainssl.settings import FinetuneSettings, Settings, load_settings
+from brainssl.foundation.errors import BrainsslError
+from brainssl.models.encoder import Encoder, build_encoder
+from brainssl.settings import Settings, load_settings
+from brainssl.settings.sections import FinetuneSettings
 from brainssl.training import finetune as module
 from brainssl.training import trainer as trainer_module
 from brainssl.training.finetune import (

@@ -13,12 +13,12 @@ from torch import distributed
 from brainssl.data.dataset import Data
 from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore
-from brainssl.encoders import build_encoder
-from brainssl.errors import BrainsslError
-from brainssl.extras import EXTRAS
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.extras import EXTRAS
+from brainssl.models.encoder import build_encoder
 from brainssl.settings import load_settings
-from brainssl.stages import finetune_stage
 from brainssl.training.loggers import LOGGERS, build_loggers
+from brainssl.training.stages import finetune_stage
 
 
 def tune(store: ImageStore, out: Path, *loggers: str) -> pd.DataFrame:

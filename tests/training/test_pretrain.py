@@ -21,16 +21,16 @@ from torch.multiprocessing.spawn import ProcessException
 
 from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore
-from brainssl.encoders import build_encoder
-from brainssl.errors import BrainsslError
-from brainssl.hardware import precision_of
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.storage import working_folder
+from brainssl.hardware.device import precision_of
 from brainssl.methods import METHODS
 from brainssl.methods.dino import DINO
 from brainssl.methods.method import Moment
 from brainssl.methods.momentum import MomentumMethod
 from brainssl.methods.simclr import SimCLR
+from brainssl.models.encoder import build_encoder
 from brainssl.settings import Settings
-from brainssl.storage import working_folder
 from brainssl.training import sentinel
 from brainssl.training.pretrain import Pretraining, pretrain
 

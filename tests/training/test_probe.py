@@ -6,8 +6,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional
 
-from brainssl.errors import BrainsslError
-from brainssl.settings import ProbeSettings
+from brainssl.foundation.errors import BrainsslError
+from brainssl.settings.sections import ProbeSettings
 from brainssl.training.probe import STRENGTHS, Labelled, Probe, fit_probe
 
 ADAMW = ProbeSettings(solver="adamw", learning_rate=0.01)

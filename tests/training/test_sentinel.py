@@ -14,11 +14,11 @@ from torch.nn import functional
 
 from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore
-from brainssl.encoders import load_encoder
-from brainssl.errors import BrainsslError
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.storage import working_folder
 from brainssl.methods import METHODS
 from brainssl.methods.byol import BYOL
-from brainssl.storage import working_folder
+from brainssl.models.encoder import load_encoder
 from brainssl.training.collapse import SETTLED
 from brainssl.training.pretrain import pretrain
 from brainssl.training.sentinel import COLLAPSE, Watched

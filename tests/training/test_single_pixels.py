@@ -4,10 +4,10 @@ from contextlib import nullcontext
 
 import pytest
 
-from brainssl import hardware
-from brainssl.encoders import build_encoder
-from brainssl.errors import BrainsslError
-from brainssl.sections import RunSettings
+from brainssl.foundation.errors import BrainsslError
+from brainssl.hardware import device as hardware
+from brainssl.models.encoder import build_encoder
+from brainssl.settings.sections import RunSettings
 from brainssl.training.single_pixels import refuse_single_pixels
 
 ON_CPU = RunSettings(accelerator="cpu", precision="bf16-mixed")

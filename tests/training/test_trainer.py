@@ -12,9 +12,9 @@ from oracles.brightness import Brightness, Diary
 from oracles.fork_server import start_forked
 from torch import Tensor, nn
 
-from brainssl.encoders import Encoder
-from brainssl.errors import BrainsslError
-from brainssl.sections import RunSettings
+from brainssl.foundation.errors import BrainsslError
+from brainssl.models.encoder import Encoder
+from brainssl.settings.sections import RunSettings
 from brainssl.training.batches import training_batches
 from brainssl.training.callbacks import Checkpoint
 from brainssl.training.trainer import CHECKPOINT, Training, cosine, fit, without_decay

@@ -8,7 +8,7 @@ import warnings
 
 from brainssl.api.answers import Answer, Rows
 from brainssl.api.data import audit, phantom, prepare
-from brainssl.api.models import embed, explain, export, external, predict
+from brainssl.api.inference import embed, explain, export, external, predict
 from brainssl.api.studies import compare, report, study
 from brainssl.api.training import evaluate, finetune, pretrain, probe
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from brainssl.api.answers import Answer
 from brainssl.api.options import Where, path_or_none, refuse_store, seed_of, within
-from brainssl.errors import BadUseError, BrainsslError
-from brainssl.progress import Terminal
+from brainssl.foundation.errors import BadUseError, BrainsslError
+from brainssl.foundation.progress import Terminal
 
 if TYPE_CHECKING:
     from brainssl.data.scan import Scan
@@ -110,7 +110,7 @@ def prepare(
     """
     from brainssl.data.scan import Scan, scan
     from brainssl.data.store import prepare as run
-    from brainssl.storage import refuse_existing
+    from brainssl.foundation.storage import refuse_existing
 
     store, terminal = Path(store), Terminal(quiet=quiet)
     within("--size", size, 16, 1024)

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from brainssl.errors import BadUseError, BrainsslError
-from brainssl.progress import Terminal
+from brainssl.foundation.errors import BadUseError, BrainsslError
+from brainssl.foundation.progress import Terminal
 
 if TYPE_CHECKING:
     from brainssl.data.dataset import Data
-    from brainssl.encoders import Encoder
+    from brainssl.models.encoder import Encoder
     from brainssl.settings import Settings
 
 Where: TypeAlias = str | Path
@@ -65,7 +65,7 @@ def logger_names(asked: Names | None) -> tuple[str, ...]:
     """Check names of loggers, and that their packages are there, before any work begins."""
     if not asked:
         return ()
-    from brainssl.extras import require
+    from brainssl.foundation.extras import require
     from brainssl.training.loggers import LOGGERS
 
     names = known("--logger", listed(asked), LOGGERS)
@@ -103,8 +103,8 @@ def settings_of(
 ) -> "tuple[Settings, dict[str, str]]":
     """Load settings; a prepared store decides the image size unless it is set by hand."""
     from brainssl.data.store import is_store
+    from brainssl.foundation.storage import read_json
     from brainssl.settings import load_settings
-    from brainssl.storage import read_json
 
     settings, reasons = load_settings(str(preset), settings_listed(overrides))
     if is_store(source) and reasons["encoder.image_size"] != "set by hand":

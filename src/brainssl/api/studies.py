@@ -22,8 +22,8 @@ from brainssl.api.options import (
     settings_of,
     within,
 )
-from brainssl.errors import BadUseError
-from brainssl.progress import Terminal
+from brainssl.foundation.errors import BadUseError
+from brainssl.foundation.progress import Terminal
 
 # Parameters whose options have another name; "" for one that is no option.
 _OPTIONS = {"overrides": "set", "explained": "explain", "quiet": ""}
@@ -63,7 +63,7 @@ def study(
         seed: of the split; trainings have the seeds seed, seed + 1, ...
         overrides: `section.key=value` of settings, such as `["pretrain.epochs=10"]`.
         budget: a time such as `10m` or `2h`: it chooses encoder, image size, epochs and what else
-            is not given, see `brainssl.budget`.
+            is not given, see `brainssl.studies.budget`.
         jobs: how many processes share the steps and the processor.
         dry_run: do nothing but say what would be done and how long it may take.
         explained: test slices that show where each classifier looks, 0: none; 40 without a budget.
@@ -82,13 +82,13 @@ def study(
     """
     asked = dict(locals())
 
-    from brainssl.budget import SMALLEST, Asked, choose, kept
     from brainssl.data.split import PROTOCOLS
-    from brainssl.estimate import estimate
-    from brainssl.plan import Plan
-    from brainssl.running import Study
-    from brainssl.speed import settle_threads
-    from brainssl.workers import workers
+    from brainssl.hardware.speed import settle_threads
+    from brainssl.studies.budget import SMALLEST, Asked, choose, kept
+    from brainssl.studies.estimate import estimate
+    from brainssl.studies.jobs import workers
+    from brainssl.studies.plan import Plan
+    from brainssl.studies.run import Study
 
     source, out = Path(source), Path(out)
     for option, value, least in (("seeds", seeds, 1), ("jobs", jobs, 1), ("explain", explained, 0)):
@@ -152,7 +152,7 @@ def report(out: Where, *, files: bool = False, seed: int = 0, quiet: bool = Fals
         BrainsslError: `results.json` is missing, damaged, or not the results of a study, or
             `study.toml` is not as it should be.
     """
-    from brainssl.publication import publish_again
+    from brainssl.studies.publication import publish_again
 
     out = Path(out)
     seed_of(seed)
@@ -168,12 +168,12 @@ def compare(studies: Sequence[Where], *, seed: int = 0) -> Answer:
         seed: accepted everywhere; the draws of the intervals are fixed.
 
     Returns:
-        `studies` and `models`, as `brainssl.comparing.compare_studies` describes them.
+        `studies` and `models`, as `brainssl.studies.compare.compare_studies` describes them.
 
     Raises:
         BrainsslError: fewer than two studies, or a folder that holds none.
     """
-    from brainssl.comparing import compare_studies, text_of
+    from brainssl.studies.compare import compare_studies, text_of
 
     seed_of(seed)
     compared = compare_studies([Path(folder) for folder in studies])
@@ -181,7 +181,7 @@ def compare(studies: Sequence[Where], *, seed: int = 0) -> Answer:
 
 
 def _published(out: Path, page: Path, said: str, more: Mapping[str, Any]) -> Answer:
-    from brainssl.storage import read_json
+    from brainssl.foundation.storage import read_json
 
     file = out / "results.json"
     held = read_json(file, "the results of a study")

@@ -16,7 +16,7 @@ from brainssl.api.options import (
     settings_of,
     split_beside,
 )
-from brainssl.progress import Terminal
+from brainssl.foundation.progress import Terminal
 
 
 def pretrain(
@@ -58,8 +58,8 @@ def pretrain(
         BadUseError: a name or a setting that there is not.
         BrainsslError: as `brainssl.training.pretrain.pretrain` says.
     """
-    from brainssl.hardware import announce
-    from brainssl.storage import refuse_existing
+    from brainssl.foundation.storage import refuse_existing
+    from brainssl.hardware.device import announce
     from brainssl.training.pretrain import pretrain as run
 
     out, terminal = Path(out), Terminal(quiet=quiet)
@@ -123,10 +123,10 @@ def probe(
         BadUseError: a name, a setting or a share that cannot be.
         BrainsslError: `out` exists, store or encoder cannot be read, or they do not fit.
     """
-    from brainssl.encoders import load_encoder
-    from brainssl.hardware import device_of
-    from brainssl.stages import Features, probe_stage
-    from brainssl.storage import refuse_existing
+    from brainssl.foundation.storage import refuse_existing
+    from brainssl.hardware.device import device_of
+    from brainssl.models.encoder import load_encoder
+    from brainssl.training.stages import Features, probe_stage
 
     encoder, out, terminal = Path(encoder), Path(out), Terminal(quiet=quiet)
     seed_of(seed)
@@ -193,10 +193,10 @@ def finetune(
         BadUseError: as `probe` does.
         BrainsslError: as `probe` does.
     """
-    from brainssl.encoders import build_encoder, load_encoder
-    from brainssl.hardware import announce
-    from brainssl.stages import finetune_stage
-    from brainssl.storage import refuse_existing
+    from brainssl.foundation.storage import refuse_existing
+    from brainssl.hardware.device import announce
+    from brainssl.models.encoder import build_encoder, load_encoder
+    from brainssl.training.stages import finetune_stage
 
     encoder, out, terminal = path_or_none(encoder), Path(out), Terminal(quiet=quiet)
     seed_of(seed)
@@ -260,11 +260,11 @@ def evaluate(
         BadUseError: a setting that there is not.
         BrainsslError: `out` exists, or the classifier was trained on another store or split.
     """
-    from brainssl.classifier import Classifier
     from brainssl.data.dataset import Data
     from brainssl.data.split import Split
     from brainssl.data.store import ImageStore
-    from brainssl.stages import evaluate_stage
+    from brainssl.models.classifier import Classifier
+    from brainssl.training.stages import evaluate_stage
 
     store, classifier, out = Path(store), Path(classifier), Path(out)
     seed_of(seed)

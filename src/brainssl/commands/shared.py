@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from brainssl.api import Answer, Rows
-from brainssl.errors import BadUseError, BrainsslError
+from brainssl.foundation.errors import BadUseError, BrainsslError
 
 Source = Annotated[Path, typer.Argument(help="Folder of images, or a prepared store.")]
 Store = Annotated[Path, typer.Argument(help="Store made by `brainssl prepare`.")]

@@ -16,7 +16,7 @@ from brainssl.data.duplicates import NEAR, Pairs
 from brainssl.data.layout import sequence_of
 from brainssl.data.leakage import KINDS, Leakage, random_split_leakage
 from brainssl.data.scan import Scan, scan
-from brainssl.storage import write_json
+from brainssl.foundation.storage import write_json
 
 DRAWS = 20
 SEED = 0

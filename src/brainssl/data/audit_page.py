@@ -13,7 +13,7 @@ from PIL import Image
 
 from brainssl.data.audit_findings import Finding
 from brainssl.data.read import UnreadableImage, read_slice
-from brainssl.storage import write_atomically
+from brainssl.foundation.storage import write_atomically
 
 PICTURE = 208
 """Pixels a side of the pictures in the page."""

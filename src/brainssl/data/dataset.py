@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64
 
-from brainssl.data.split import PARTS, Indices, Split, check_groups, label_subset
+from brainssl.data.label_fractions import label_subset
+from brainssl.data.split import PARTS, Indices, Split, check_groups
 from brainssl.data.store import ImageStore
-from brainssl.errors import BrainsslError
+from brainssl.foundation.errors import BrainsslError
 
 
 @dataclass(frozen=True)

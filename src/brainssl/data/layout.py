@@ -9,8 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from brainssl.data.tables import Table, by_folder, by_path, composed
-from brainssl.errors import BrainsslError
+from brainssl.data.csv_tables import Table, by_folder, by_path, composed
+from brainssl.foundation.errors import BrainsslError
 
 GIVEN = {
     "training": "train",

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Shaped
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from brainssl.errors import BrainsslError
+from brainssl.foundation.errors import BrainsslError
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 ALLOWED_SUFFIXES = {

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from brainssl.data.csv_tables import composed
 from brainssl.data.duplicates import Pairs, group_slices, near_pairs
 from brainssl.data.layout import Layout, read_layout, sequence_of
 from brainssl.data.look import Seen, look
-from brainssl.data.tables import composed
-from brainssl.data.workers import in_order
-from brainssl.errors import BrainsslError
+from brainssl.data.pool import in_order
+from brainssl.foundation.errors import BrainsslError
 
 MANIFEST_COLUMNS = (
     "image_id",

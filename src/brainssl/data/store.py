@@ -13,11 +13,11 @@ from jaxtyping import Float32, Int64, UInt8
 from numpy.lib.format import open_memmap
 from PIL import Image
 
+from brainssl.data.pool import in_order
 from brainssl.data.read import read_slice
 from brainssl.data.scan import Scan
-from brainssl.data.workers import in_order
-from brainssl.errors import BrainsslError
-from brainssl.storage import read_json, whole_folder, write_json
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.storage import read_json, whole_folder, write_json
 
 VERSION = 1
 

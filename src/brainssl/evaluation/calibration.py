@@ -12,11 +12,11 @@ from jaxtyping import Float, Float64, Int, Int64
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.intervals import drawn_means, percentile_intervals
 from brainssl.evaluation.metrics import ECE_BINS, Scorer, evaluate
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json
+from brainssl.foundation.errors import BrainsslError
 
 LOWEST, HIGHEST = 0.05, 20.0  # temperatures
 

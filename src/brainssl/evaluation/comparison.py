@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int32, Int64
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.intervals import Interval, multiplicities, percentile_intervals
 from brainssl.evaluation.predictions import Predictions
+from brainssl.foundation.errors import BrainsslError
 
 # So many draws a pair at least: the smallest p value, 2 / (draws + 1), must be able to survive the
 # correction. It becomes 0.01.

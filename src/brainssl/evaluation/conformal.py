@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.calibration import check_same_classes
 from brainssl.evaluation.intervals import drawn_means, percentile_intervals
 from brainssl.evaluation.predictions import Predictions
+from brainssl.foundation.errors import BrainsslError
 
 
 def conformal(

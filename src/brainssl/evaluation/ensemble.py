@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.predictions import Predictions
+from brainssl.foundation.errors import BrainsslError
 
 _LEAST = 1e-30  # a probability whose logarithm float32 holds
 

@@ -7,9 +7,9 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.metrics import CLASS_METRICS, METRICS, Scorer
 from brainssl.evaluation.predictions import Predictions
+from brainssl.foundation.errors import BrainsslError
 
 Interval = tuple[float, float]
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int64
 from scipy import sparse
 
-from brainssl.errors import BrainsslError
+from brainssl.foundation.errors import BrainsslError
 
 METRICS: tuple[str, ...] = (
     "accuracy",

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 from scipy.special import logsumexp, softmax
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.intervals import multiplicities, percentile_intervals
+from brainssl.foundation.errors import BrainsslError
 
 ACCEPTED = 0.95  # of the known images, at the threshold of `fpr95`
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.intervals import Interval, drawn_means, percentile_intervals
 from brainssl.evaluation.predictions import Predictions
+from brainssl.foundation.errors import BrainsslError
 
 
 @dataclass(frozen=True)

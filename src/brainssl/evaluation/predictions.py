@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from jaxtyping import Float32, Float64, Int64, Real
 from scipy.special import softmax
 
-from brainssl.errors import BrainsslError
-from brainssl.storage import write_atomically
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.storage import write_atomically
 
 SPLITS = ("train", "val", "test")
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float32
 
-from brainssl.errors import BrainsslError
-from brainssl.storage import write_atomically
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.storage import write_atomically
 
 PROJECTIONS = "projections.parquet"
 NEIGHBOURS = 10
@@ -21,7 +21,7 @@ _MOST_DIMENSIONS = 50
 _ITERATIONS = 500  # twice as many moved the trust in maps of 840 slices from 0.9893 to 0.9896
 _PERPLEXITY = 30.0
 _FEWEST = 5
-_METADATA = b"brainssl.projections"
+_METADATA = b"brainssl.studies.projections"
 _COLUMNS = ("image_id", "row", "label", "method", "moment", "x", "y", "trust")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from brainssl.evaluation.intervals import resample
 from brainssl.evaluation.metrics import evaluate, per_class
 from brainssl.evaluation.predictions import SPLITS, Predictions
-from brainssl.sections import EvaluationSettings
+from brainssl.settings.sections import EvaluationSettings
 
 
 def result_rows(

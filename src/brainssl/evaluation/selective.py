@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.predictions import Predictions
+from brainssl.foundation.errors import BrainsslError
 
 COVERAGES = (0.5, 0.8, 0.9)
 POINTS = 100

@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as pa
 from jaxtyping import Float32, Int64
 
-from brainssl.errors import BrainsslError
-from brainssl.storage import write_atomically
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.storage import write_atomically
 
 UNLABELLED = "unlabelled.parquet"
 _LOGIT = "logit:"

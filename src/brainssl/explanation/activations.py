@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
-from brainssl.classifier import Classifier
-from brainssl.errors import BrainsslError
+from brainssl.foundation.errors import BrainsslError
+from brainssl.models.classifier import Classifier
 
 Targets = Int64[Tensor, " n"] | Literal["predicted", "all"]
 

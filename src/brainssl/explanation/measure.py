@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Bool, Float32, Int64, UInt8
 from torch import Tensor
 
-from brainssl.classifier import Classifier
 from brainssl.explanation.activations import activations
 from brainssl.explanation.cam import MAPS, at_image_size
 from brainssl.explanation.faithfulness import (
@@ -22,6 +21,7 @@ from brainssl.explanation.faithfulness import (
 from brainssl.explanation.localisation import centred_blob, localise, random_maps
 from brainssl.explanation.robustness import CHANGES, DRAWS, cascade, sensitivity
 from brainssl.explanation.scorecard import CENTRE, RANDOM
+from brainssl.models.classifier import Classifier
 from brainssl.views.recipes import to_unit
 
 STUDIED = ("gradcam", "gradcampp", "eigencam")

@@ -9,8 +9,8 @@ from jaxtyping import Float32, Float64
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from brainssl.classifier import Classifier
-from brainssl.encoders import build_encoder
+from brainssl.models.classifier import Classifier
+from brainssl.models.encoder import build_encoder
 
 # Makes maps of several kinds, of classes that do not depend on what the network now says.
 Mapper = Callable[

@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from brainssl.errors import BrainsslError
 from brainssl.evaluation.rows import for_json
 from brainssl.explanation.comparison import compare_maps
 from brainssl.explanation.scorecard import scorecard
-from brainssl.sections import EvaluationSettings
-from brainssl.storage import read_json
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.storage import read_json
+from brainssl.settings.sections import EvaluationSettings
 
 FOLDER = "explanations"
 INDEX = "index.json"

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from brainssl.encoders import Encoder
 from brainssl.methods.barlow_twins import BarlowTwins
 from brainssl.methods.byol import BYOL
 from brainssl.methods.dino import DINO
@@ -10,7 +9,8 @@ from brainssl.methods.method import Method
 from brainssl.methods.mocov3 import MoCoV3
 from brainssl.methods.nnclr import NNCLR
 from brainssl.methods.simclr import SimCLR
-from brainssl.sections import MethodSettings
+from brainssl.models.encoder import Encoder
+from brainssl.settings.methods import MethodSettings
 
 __all__ = ["METHODS", "Method", "build_method"]
 

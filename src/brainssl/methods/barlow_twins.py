@@ -4,19 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from brainssl.encoders import Encoder
 from brainssl.methods.gathering import gather
 from brainssl.methods.heads import mlp
 from brainssl.methods.method import Method
-from brainssl.sections import MethodSettings, Positive, Rate
-
-
-class BarlowTwinsSettings(MethodSettings):
-    """Barlow Twins' projector and loss."""
-
-    hidden_dim: Positive = 2048
-    output_dim: Positive = 2048  # wide: the original gains up to 8,192
-    redundancy: Rate = 0.005  # λ: weight of the correlations between dimensions
+from brainssl.models.encoder import Encoder
+from brainssl.settings.methods import BarlowTwinsSettings
 
 
 class BarlowTwins(Method):

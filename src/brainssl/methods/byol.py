@@ -5,18 +5,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from brainssl.encoders import Encoder
 from brainssl.methods.heads import mlp
 from brainssl.methods.momentum import MomentumMethod
-from brainssl.sections import MomentumSettings, Positive
-
-
-class BYOLSettings(MomentumSettings):
-    """BYOL's projector and predictor."""
-
-    hidden_dim: Positive = 4096  # of both
-    output_dim: Positive = 256
-    normalise_projections: bool = False  # the predictor takes unit vectors (the study's equation 7)
+from brainssl.models.encoder import Encoder
+from brainssl.settings.methods import BYOLSettings
 
 
 class BYOL(MomentumMethod):

@@ -6,42 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from brainssl.encoders import Encoder
 from brainssl.methods.gathering import mean_over_ranks
 from brainssl.methods.heads import ExactLinear, Prototypes, mlp
 from brainssl.methods.method import Crop
 from brainssl.methods.momentum import MomentumMethod
-from brainssl.sections import (
-    Amount,
-    Area,
-    Count,
-    MethodSettings,
-    MomentumSettings,
-    OptionalPositive,
-    Positive,
-    Probability,
-    Rate,
-    Share,
-)
-
-
-class DINOSettings(MomentumSettings):
-    """DINO's head, crops and temperatures."""
-
-    layers: Positive = 3
-    hidden_dim: Positive = 2048
-    bottleneck_dim: OptionalPositive = 256  # before weight-normalised prototypes; "none": the
-    #                                         last layer is a plain one, as the study writes it
-    output_dim: Positive = 4096  # prototypes; 65,536 are for a million images
-    freeze_epochs: Amount = 1.0  # in which the prototypes do not learn
-    student_temperature: Rate = 0.1
-    teacher_temperature: Rate = 0.04  # lower it if the teacher's answers grow uniform
-    teacher_warmup_temperature: Rate = 0.04
-    warmup_epochs: Amount = 0.0  # from the one to the other; all epochs, if there are fewer
-    centre_momentum: Probability = 0.9  # 1 never moves the centre: the teacher then collapses
-    local_crops: Count = 6
-    local_area: Area = (0.2, 0.5)  # shares of the image; below 0.2 many crops miss the lesion
-    local_scale: Share = 0.43  # side of a local crop over that of an image; 96 of 224
+from brainssl.models.encoder import Encoder
+from brainssl.settings.methods import DINOSettings, MethodSettings
 
 
 class DINO(MomentumMethod):

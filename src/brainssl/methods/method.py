@@ -7,8 +7,8 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from brainssl.encoders import Encoder
-from brainssl.sections import MethodSettings
+from brainssl.models.encoder import Encoder
+from brainssl.settings.methods import MethodSettings
 
 
 @dataclass(frozen=True)

@@ -5,25 +5,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from brainssl.encoders import Encoder
 from brainssl.methods.gathering import gather
 from brainssl.methods.heads import mlp
 from brainssl.methods.momentum import MomentumMethod
-from brainssl.sections import MomentumSettings, Positive, Rate
-
-
-class MoCoV3Settings(MomentumSettings):
-    """MoCo v3's heads and loss; the defaults are the original's for a ResNet."""
-
-    projector_layers: Positive = 2  # the study's has 3
-    projector_norm: bool = True  # BatchNorm after the last layer too, without scale and shift
-    hidden_dim: Positive = 4096
-    output_dim: Positive = 256
-    predictor: bool = True  # the study does not mention one
-    symmetric: bool = True  # both views are query and key; the study's equation has one direction
-    scaled: bool = True  # the loss is multiplied by 2τ, which matters only where gradients are
-    #                      clipped or the optimiser is not Adam
-    temperature: Rate = 0.2
+from brainssl.models.encoder import Encoder
+from brainssl.settings.methods import MoCoV3Settings
 
 
 class MoCoV3(MomentumMethod):

@@ -7,9 +7,9 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from brainssl.encoders import Encoder
 from brainssl.methods.method import Method, Moment
-from brainssl.sections import MomentumSettings
+from brainssl.models.encoder import Encoder
+from brainssl.settings.methods import MomentumSettings
 
 
 class MomentumMethod(Method):

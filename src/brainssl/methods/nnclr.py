@@ -5,22 +5,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from brainssl.encoders import Encoder
 from brainssl.methods.gathering import gather
 from brainssl.methods.heads import mlp
 from brainssl.methods.method import Method
 from brainssl.methods.mocov3 import info_nce
-from brainssl.sections import MethodSettings, Positive, Rate
-
-
-class NNCLRSettings(MethodSettings):
-    """NNCLR's heads, loss and support set."""
-
-    hidden_dim: Positive = 2048
-    output_dim: Positive = 256
-    temperature: Rate = 0.1
-    support: Positive = 1024  # projections kept; well below the number of images, or a neighbour
-    #                           is the same image of an epoch ago
+from brainssl.models.encoder import Encoder
+from brainssl.settings.methods import NNCLRSettings
 
 
 class NNCLR(Method):

@@ -5,20 +5,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from brainssl.encoders import Encoder
 from brainssl.methods.gathering import gather
 from brainssl.methods.heads import mlp
 from brainssl.methods.method import Method
-from brainssl.sections import MethodSettings, Positive, Rate
-
-
-class SimCLRSettings(MethodSettings):
-    """SimCLR's projector and loss."""
-
-    hidden_dim: Positive = 512
-    output_dim: Positive = 128
-    projector_norm: bool = False  # BatchNorm in the projector, as in the original's code
-    temperature: Rate = 0.5  # lower it to weigh the hardest negatives more
+from brainssl.models.encoder import Encoder
+from brainssl.settings.methods import SimCLRSettings
 
 
 class SimCLR(Method):

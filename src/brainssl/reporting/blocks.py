@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from brainssl.reporting.cautions import Caution
-from brainssl.reporting.figures import Figure, Key
-from brainssl.reporting.pictures import Picture
-from brainssl.reporting.tables import Table
+from brainssl.reporting.figures.figure import Figure, Key
+from brainssl.reporting.figures.pictures import Picture
+from brainssl.reporting.findings.cautions import Caution
+from brainssl.reporting.tables.table import Table
 
 
 @dataclass(frozen=True)

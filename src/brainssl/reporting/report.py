@@ -1,17 +1,14 @@
 """The report of a study: one HTML file that holds everything it shows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from brainssl.foundation.storage import write_atomically
+from brainssl.reporting.assembly import sections
 from brainssl.reporting.blocks import Section
-from brainssl.reporting.results import Study, read_study
-from brainssl.reporting.sections import sections
+from brainssl.reporting.page import Page, render_page
+from brainssl.reporting.study import Study, read_study
 from brainssl.reporting.wording import moment
-from brainssl.storage import write_atomically
-
-_TEMPLATE = "report.html.jinja"
-_CANVAS = 'class="canvas"'
 
 
 def render_report(study: Path, built: Sequence[Section] | None = None) -> Path:
@@ -40,44 +37,6 @@ def render(study: Study, built: Sequence[Section] | None = None) -> str:
     told = "from results.json and the stored predictions of this study"
     page = Page("brainssl study report", made, _made(study), sections(study, built), told)
     return render_page(page, audit=_audit_page(study))
-
-
-@dataclass(frozen=True)
-class Page:
-    """A page of sections.
-
-    Attributes:
-        kicker: What kind of page it is.
-        title: What it is about.
-        made: When and how it was made.
-        sections: What it shows.
-        origin: What it was made from.
-    """
-
-    kicker: str
-    title: str
-    made: str
-    sections: Sequence[Section]
-    origin: str
-
-
-def render_page(page: Page, *, audit: str | None = None) -> str:
-    """Return a page as text, with Plotly in it only if a figure needs it."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from plotly.offline import get_plotlyjs
-
-    environment = Environment(
-        loader=PackageLoader("brainssl.reporting", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template(_TEMPLATE)
-    plain = template.render(page=page, audit=audit, plotly="")
-    if _CANVAS not in plain:
-        return plain
-    return template.render(page=page, audit=audit, plotly=get_plotlyjs())
 
 
 def _made(study: Study) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from brainssl.errors import BrainsslError
-from brainssl.reporting.results import BASELINE, Study, finite, method_title
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.storage import read_json
+from brainssl.reporting.study import BASELINE, Study, finite, method_title
 from brainssl.reporting.wording import fraction_title
-from brainssl.storage import read_json
 
 _STEP_NAME = re.compile(
     r"(?P<stage>[a-z]+)(-(?P<method>.+?))?-(?P<protocol>[a-z]+)(-f(?P<fraction>[\de.-]+))?"

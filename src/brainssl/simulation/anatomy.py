@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from scipy import ndimage
 
-from brainssl.simulation.grid import Grid, Points, Values, at_once
+from brainssl.simulation.volume import Grid, Points, Values, at_once
 
 TISSUES = (
     "white", "grey", "csf", "dura", "marrow", "fat", "muscle", "skin", "mucosa", "choroid",

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 
 from brainssl.simulation.anatomy import INDEX, TISSUES, Head, load_template, ramp
-from brainssl.simulation.grid import Points, Values
+from brainssl.simulation.volume import Points, Values
 
 Fractions = Float32[np.ndarray, "tissue n"]
 Vector = Sequence[float] | Float[np.ndarray, "3"]

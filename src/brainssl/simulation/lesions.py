@@ -15,11 +15,11 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from brainssl.simulation.anatomy import Head, ramp
-from brainssl.simulation.grid import Points, Values
 from brainssl.simulation.growth import GROWTHS, TUMOUR_FAMILIES
 from brainssl.simulation.head import capsule
 from brainssl.simulation.scanner import Tissue
 from brainssl.simulation.sites import draw_site
+from brainssl.simulation.volume import Points, Values
 
 
 @dataclass(frozen=True)

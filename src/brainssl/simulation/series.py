@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from brainssl.simulation.anatomy import INDEX, Head, load_template, ramp
-from brainssl.simulation.grid import Points, Values
 from brainssl.simulation.head import mixture
 from brainssl.simulation.lesions import Lesion
 from brainssl.simulation.scanner import Timing, Tissue, normal_signals, spin_echo
+from brainssl.simulation.volume import Points, Values
 
 PLANES = ("axial", "coronal", "sagittal")
 """Directions a slice can be taken in."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from brainssl.data.split import Indices
-from brainssl.errors import BrainsslError
+from brainssl.foundation.errors import BrainsslError
 from brainssl.methods.gathering import share
 
 

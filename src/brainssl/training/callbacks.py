@@ -9,7 +9,7 @@ import pandas as pd
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from brainssl.storage import write_atomically
+from brainssl.foundation.storage import write_atomically
 
 Progress = Callable[[int, int], None]
 

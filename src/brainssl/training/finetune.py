@@ -16,10 +16,10 @@ from torch.nn import functional
 
 from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore
-from brainssl.encoders import Encoder
-from brainssl.errors import BrainsslError
-from brainssl.sections import FinetuneSettings
+from brainssl.foundation.errors import BrainsslError
+from brainssl.models.encoder import Encoder
 from brainssl.settings import Settings
+from brainssl.settings.sections import FinetuneSettings
 from brainssl.training.batches import plain_batches, seeded, training_batches
 from brainssl.training.loggers import MakeLoggers
 from brainssl.training.single_pixels import refuse_single_pixels

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from torch import distributed
 
-from brainssl.extras import require
+from brainssl.foundation.extras import require
 
 # Not the loggers themselves: they do not survive the way into another process.
 MakeLoggers = Callable[[], list[Logger]]

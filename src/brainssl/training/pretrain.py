@@ -12,13 +12,13 @@ from torch import Tensor
 
 from brainssl.data.split import Split
 from brainssl.data.store import ImageStore
-from brainssl.encoders import Encoder, build_encoder, save_encoder
-from brainssl.errors import BrainsslError
-from brainssl.hardware import precision_of
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.storage import begun_for, whole_folder, working_folder, write_json
+from brainssl.hardware.device import precision_of
 from brainssl.methods import Method, build_method
 from brainssl.methods.method import Crop, Moment
+from brainssl.models.encoder import Encoder, build_encoder, save_encoder
 from brainssl.settings import Settings
-from brainssl.storage import begun_for, whole_folder, working_folder, write_json
 from brainssl.training.batches import seeded, training_batches
 from brainssl.training.loggers import build_loggers
 from brainssl.training.sentinel import COLLAPSE, Sentinel, Watched

@@ -12,8 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn import functional
 
-from brainssl.errors import BrainsslError
-from brainssl.sections import ProbeSettings
+from brainssl.foundation.errors import BrainsslError
+from brainssl.settings.sections import ProbeSettings
 from brainssl.training.batches import seeded
 from brainssl.training.finetune import SmoothedChoice
 from brainssl.training.trainer import without_decay

@@ -13,7 +13,7 @@ import torch
 from torch import distributed
 from torch.multiprocessing.spawn import ProcessException, start_processes
 
-from brainssl.errors import BrainsslError
+from brainssl.foundation.errors import BrainsslError
 
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 10.0  # for the others to end, after one has failed

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from brainssl.data.split import Indices, Split
 from brainssl.data.store import ImageStore
-from brainssl.errors import BrainsslError
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.storage import write_json
 from brainssl.methods import Method
-from brainssl.storage import write_json
 from brainssl.training.batches import seeded
 from brainssl.training.collapse import Health, knn_accuracy, largest_k, measure, verdict
 from brainssl.views.recipes import ViewRecipe, to_unit

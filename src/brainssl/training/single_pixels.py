@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from brainssl.encoders import Encoder
-from brainssl.errors import BrainsslError
-from brainssl.hardware import device_of, precision_of
-from brainssl.sections import RunSettings
+from brainssl.foundation.errors import BrainsslError
+from brainssl.hardware.device import device_of, precision_of
+from brainssl.models.encoder import Encoder
+from brainssl.settings.sections import RunSettings
 
 
 def refuse_single_pixels(encoder: Encoder, sides: Iterable[int], run: RunSettings) -> None:

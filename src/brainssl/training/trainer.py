@@ -20,10 +20,10 @@ from lightning.pytorch.utilities.types import LRSchedulerTypeUnion, OptimizerLRS
 from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader
 
-from brainssl.errors import BrainsslError
-from brainssl.hardware import device_of, precision_of
-from brainssl.memory import keep_freed_memory
-from brainssl.sections import RunSettings
+from brainssl.foundation.errors import BrainsslError
+from brainssl.hardware.device import device_of, precision_of
+from brainssl.hardware.memory import keep_freed_memory
+from brainssl.settings.sections import RunSettings
 from brainssl.training.batches import Batches
 from brainssl.training.batchnorm import synchronise
 from brainssl.training.callbacks import Checkpoint, History, Progress, Report

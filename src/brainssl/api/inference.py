@@ -1,0 +1,257 @@
+"""Functions that use a trained model: external, explain, predict, embed, export."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brainssl.api.answers import Answer
+from brainssl.api.options import (
+    Names,
+    Where,
+    known,
+    listed,
+    path_or_none,
+    seed_of,
+    split_beside,
+    within,
+)
+from brainssl.foundation.progress import Terminal
+
+if TYPE_CHECKING:
+    from brainssl.data.store import ImageStore
+    from brainssl.models.classifier import Classifier
+    from brainssl.models.encoder import Encoder
+
+
+def external(
+    classifier: Where,
+    source: Where,
+    out: Where,
+    *,
+    labels: Where | None = None,
+    seed: int = 0,
+    quiet: bool = False,
+) -> Answer:
+    """Measure a classifier on another collection, and say how much of its score it keeps.
+
+    Args:
+        classifier: folder of a probe or a fine-tuning.
+        source: folder of images, or a prepared store.
+        out: folder to make; must not exist.
+        labels: CSV `folder,label` or `path,label[,patient]` that names classes or families.
+        seed: accepted everywhere; the draws of the intervals are fixed.
+        quiet: show no progress.
+
+    Returns:
+        What `brainssl.inference.external.evaluate_external` describes: `row` of results, and
+        `drop` from the classifier's own test set.
+
+    Raises:
+        BrainsslError: labels that are not the classifier's, no labelled image, images of another
+            size, or `out` exists.
+    """
+    from brainssl.inference.external import evaluate_external
+
+    classifier, source, out = Path(classifier), Path(source), Path(out)
+    seed_of(seed)
+    with Terminal(quiet=quiet).task("external") as progress:
+        told = evaluate_external(
+            classifier, source, out, labels=path_or_none(labels), progress=progress
+        )
+    return Answer(told, _external_text(told, out))
+
+
+def explain(
+    store: Where,
+    classifier: Where,
+    out: Where,
+    *,
+    lesions: Where | None = None,
+    maps: Names = "gradcam,gradcampp,eigencam",
+    images: int = 100,
+    layer: str | None = None,
+    seed: int = 0,
+    quiet: bool = False,
+) -> Answer:
+    """Show where a classifier looks on test slices, and measure how far that can be trusted.
+
+    Args:
+        store: made by `prepare`.
+        classifier: folder of a probe or a fine-tuning.
+        out: folder to make; must not exist.
+        lesions: folder of masks, COCO JSON, or folder of YOLO text.
+        maps: names of `brainssl.explanation.cam.MAPS`.
+        images: test slices at most.
+        layer: dotted name of a module of the encoder; by default its last feature map.
+        seed: of the choice of slices.
+        quiet: show no progress.
+
+    Returns:
+        What `brainssl.explanation.folder.explain_classifier` describes. A notebook shows the
+        gallery.
+
+    Raises:
+        BadUseError: a map that there is not, or a number out of its range.
+        BrainsslError: the classifier was trained on another store or split, the encoder has no
+            feature map, the lesions cannot be read, or `out` exists.
+    """
+    from brainssl.data.dataset import Data
+    from brainssl.data.split import Split
+    from brainssl.data.store import ImageStore
+    from brainssl.explanation.cam import MAPS
+    from brainssl.explanation.folder import Request, explain_classifier
+    from brainssl.explanation.measure import How
+    from brainssl.hardware.device import device_of
+    from brainssl.models.classifier import Classifier
+    from brainssl.reporting.documents.gallery import render_gallery
+    from brainssl.reporting.tables.scorecards import verdict
+    from brainssl.settings import Settings
+
+    classifier, out = Path(classifier), Path(out)
+    within("--images", images, 1)
+    seed_of(seed)
+    how = How(kinds=known("--maps", listed(maps), tuple(MAPS)), layer=layer)
+    loaded = Classifier.load(classifier).to(device_of(Settings().run))
+    opened = ImageStore.open(Path(store))
+    opened.require_size(loaded.image_size)
+    data = Data(opened, Split.load(split_beside(classifier)))
+    request = Request(images=images, lesions=path_or_none(lesions), how=how, seed=seed)
+    with Terminal(quiet=quiet).task("explain") as progress:
+        told = explain_classifier(
+            data, loaded, out, request, page=render_gallery, progress=progress
+        )
+    page = out / "explanations.html"
+    return Answer(told, "\n".join([*verdict(told["scores"]), f"Gallery: {page}"]), page)
+
+
+def predict(
+    classifier: Where,
+    files: Where | Sequence[Where],
+    *,
+    out: Where | None = None,
+    seed: int = 0,
+) -> Answer:
+    """Classify images. A file that cannot be read is listed with its reason.
+
+    `brainssl.saliency_map` shows where the classifier looks.
+
+    Args:
+        classifier: its file, or the folder that holds it.
+        files: images, or one.
+        out: JSON file to write what is returned.
+        seed: accepted everywhere; nothing is drawn here.
+
+    Returns:
+        `classifier` (facts of its training), `classes`, and `predictions`: per file, in order,
+        `file`, then `label`, `probability`, `probabilities` by class and `flags`, or `error`.
+
+    Raises:
+        BrainsslError: there is no such classifier.
+    """
+    from brainssl.foundation.storage import write_json
+    from brainssl.inference.predict import predict_files
+
+    seed_of(seed)
+    names = [files] if isinstance(files, str | Path) else files
+    answer = predict_files(Path(classifier), [Path(name) for name in names])
+    if out:
+        write_json(Path(out), answer)
+    return Answer(answer, "\n".join(map(_prediction_text, answer["predictions"])))
+
+
+def embed(
+    store: "Where | ImageStore",
+    encoder: "Where | Encoder | Classifier",
+    out: Where,
+    *,
+    seed: int = 0,
+    quiet: bool = False,
+) -> Answer:
+    """Write the features of every image of a store, with its id, as a Parquet file.
+
+    Args:
+        store: made by `prepare`; its folder, or opened.
+        encoder: an encoder, or a classifier, whose encoder is meant; where it is, or loaded.
+        out: Parquet file to make; must not exist. `brainssl.inference.embed.embed` tells its
+            columns.
+        seed: accepted everywhere; nothing is drawn here.
+        quiet: show no progress.
+
+    Returns:
+        `features`, the file, and what its metadata say, such as `images` and `dim`.
+
+    Raises:
+        BrainsslError: `out` exists, the images have another size, or a feature is not finite.
+    """
+    from brainssl.data.store import ImageStore
+    from brainssl.foundation.storage import refuse_existing
+    from brainssl.hardware.device import device_of
+    from brainssl.inference.embed import embed as run
+    from brainssl.models.classifier import load_model
+    from brainssl.settings import Settings
+
+    out = Path(out)
+    seed_of(seed)
+    refuse_existing(out)
+    model = load_model(Path(encoder)) if isinstance(encoder, str | Path) else encoder
+    model = model.to(device_of(Settings().run))
+    opened = store if isinstance(store, ImageStore) else ImageStore.open(Path(store))
+    with Terminal(quiet=quiet).task("embed") as progress:
+        facts = run(opened, model, out, progress=progress)
+    said = "{images} images, {dim} features each, in {file}".format(**facts, file=out)
+    return Answer({"features": str(out), **facts}, said)
+
+
+def export(
+    model: "Where | Encoder | Classifier", out: Where, *, seed: int = 0, quiet: bool = False
+) -> Answer:
+    """Write an encoder or a classifier as ONNX, checked against PyTorch; needs brainssl[onnx].
+
+    Args:
+        model: an encoder or a classifier; where it is, or loaded.
+        out: ONNX file to make; must not exist.
+        seed: accepted everywhere; the draws of the check are fixed.
+        quiet: show no progress.
+
+    Returns:
+        `onnx`, the file, and what `brainssl.export_onnx` returns.
+
+    Raises:
+        BrainsslError: as `brainssl.export_onnx` says.
+    """
+    from brainssl.foundation.storage import refuse_existing
+    from brainssl.inference.export import export_onnx
+    from brainssl.models.classifier import load_model
+
+    out = Path(out)
+    seed_of(seed)
+    refuse_existing(out)
+    with Terminal(quiet=quiet).task("export"):
+        loaded = load_model(Path(model)) if isinstance(model, str | Path) else model
+        facts = export_onnx(loaded, out)
+    said = "{kind} {name} in {file}; largest difference from PyTorch {difference:.1g}".format(
+        **facts, file=out
+    )
+    return Answer({"onnx": str(out), **facts}, said)
+
+
+def _prediction_text(row: dict[str, Any]) -> str:
+    if "error" in row:
+        return f"{row['file']}: {row['error']}"
+    return f"{row['file']}: {row['label']} ({row['probability']:.3f})"
+
+
+def _external_text(told: dict[str, Any], out: Path) -> str:
+    metrics, drop = told["row"]["metrics"], told["drop"]
+    what = {"class": "classes", "family": "families", "sequence": "sequences"}[told["labels"]]
+    lines = [
+        f"{told['images']} images of {told['groups']} groups, {what}: accuracy "
+        f"{metrics['accuracy']:.3f}, balanced {metrics['balanced_accuracy']:.3f}"
+    ]
+    if drop and drop["interval"]:
+        low, high = drop["interval"]
+        lines.append(
+            f"On its own test images of the same {what} it has {drop['own']:.3f}: a drop of "
+            f"{drop['difference']:.3f} [{low:.3f}, {high:.3f}]"
+        )
+    return "\n".join([*lines, f"Predictions and figures are in {out}"])

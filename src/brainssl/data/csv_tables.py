@@ -1,0 +1,156 @@
+"""CSV tables beside the images: labels by folder or by path, patients by path.
+
+Names are compared in Unicode's composed form (NFC), because one file system stores `õ` as one
+character and another as two.
+"""
+
+import csv
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from brainssl.foundation.errors import BrainsslError
+
+
+def composed(name: str) -> str:
+    """Return a name in Unicode's composed form."""
+    return unicodedata.normalize("NFC", name)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file in memory.
+
+    Attributes:
+        file: where it was read.
+        columns: names of the header, lower-cased.
+        rows: cells by column, stripped.
+    """
+
+    file: Path
+    columns: tuple[str, ...]
+    rows: tuple[dict[str, str], ...]
+
+    @classmethod
+    def read(cls, file: Path) -> "Table":
+        """Read a UTF-8 CSV, separated by commas or semicolons.
+
+        Raises:
+            BrainsslError: it cannot be read, or a row does not have as many cells as the header.
+        """
+        try:
+            text = file.read_text("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BrainsslError(f"{file}: cannot be read as a UTF-8 CSV ({error})") from error
+        first = text.partition("\n")[0]
+        separator = ";" if first.count(";") > first.count(",") else ","
+        lines = csv.reader(text.splitlines(), delimiter=separator)
+        cells = [[cell.strip() for cell in line] for line in lines if "".join(line).strip()]
+        header = tuple(name.lower() for name in cells[0]) if cells else ()
+        for number, line in enumerate(cells[1:], start=2):
+            if len(line) != len(header):
+                raise BrainsslError(
+                    f"{file}: row {number} has {len(line)} cells and the header {len(header)}; "
+                    "quote names that hold the separator"
+                )
+        return cls(file, header, tuple(dict(zip(header, line, strict=True)) for line in cells[1:]))
+
+    def needs(self, *columns: str) -> None:
+        """Raise BrainsslError unless the table has these columns."""
+        if not set(columns) <= set(self.columns):
+            have = ",".join(self.columns) or "none"
+            raise BrainsslError(
+                f"{self.file}: needs the columns {','.join(columns)}; it has {have}"
+            )
+
+    def column(self, key: str, value: str) -> dict[str, str]:
+        """Return `key` to `value`; the keys are file names, brought to one form.
+
+        Raises:
+            BrainsslError: a key has two different values.
+        """
+        found: dict[str, str] = {}
+        for row in self.rows:
+            name = str(PurePosixPath(composed(row[key].replace("\\", "/"))))
+            if found.setdefault(name, row[value]) != row[value]:
+                raise BrainsslError(
+                    f"{self.file}: {row[key]} has two values for {value}, {found[name]!r} and "
+                    f"{row[value]!r}; keep one"
+                )
+        return found
+
+
+def by_path(
+    table: Table, value: str, paths: Sequence[str], root: Path, note: Callable[[str], None]
+) -> dict[str, str]:
+    """Return the value of each path that the table's column `path` names.
+
+    Args:
+        table: has the columns `path` and `value`.
+        value: the column to return.
+        paths: images, relative to `root`.
+        root: the images' folder. The table may name them relative to it, or to the folder above
+            it, or by file names alone where these are unique.
+        note: is told of names in the table without an image.
+
+    Raises:
+        BrainsslError: the table names none of the images, or one of them with two values.
+    """
+    column = table.column("path", value)
+    names = Counter(PurePosixPath(composed(path)).name for path in paths)
+    values: dict[str, str] = {}
+    used: set[str] = set()
+    for path in paths:
+        key = composed(path)
+        name = PurePosixPath(key).name
+        forms = [key, f"{root.name}/{key}", *([name] if names[name] == 1 else [])]
+        form = next((form for form in forms if form in column), None)
+        if form is not None:
+            used.add(form)
+            values[path] = column[form]
+    if paths and not values:
+        raise BrainsslError(
+            f"{table.file}: names none of the images in {root}; "
+            "its column path must be relative to that folder"
+        )
+    _note_absent(table, sorted(set(column) - used), "files", note)
+    return values
+
+
+def by_folder(
+    table: Table, folders: Sequence[Sequence[str]], root: Path, note: Callable[[str], None]
+) -> list[str]:
+    """Return the label of each image from the table's columns `folder` and `label`.
+
+    Args:
+        table: has the columns `folder` and `label`.
+        folders: for each image, the names by which its folder may be called, best first.
+        root: the images' folder, for errors.
+        note: is told of folders in the table without an image.
+
+    Raises:
+        BrainsslError: a folder is not in the table, or is there with two labels.
+    """
+    column = table.column("folder", "label")
+    labels: list[str] = []
+    used: set[str] = set()
+    for names in folders:
+        name = next((name for name in names if name in column), None)
+        if name is None:
+            raise BrainsslError(
+                f"{table.file}: has no row for the folder {names[0]!r} of {root}; add one, with an "
+                "empty label to keep its images for pretraining only"
+            )
+        used.add(name)
+        labels.append(column[name])
+    _note_absent(table, sorted(set(column) - used), "folders", note)
+    return labels
+
+
+def _note_absent(
+    table: Table, absent: Sequence[str], what: str, note: Callable[[str], None]
+) -> None:
+    if absent:
+        note(f"{table.file.name} names {len(absent)} {what} without an image, e.g. {absent[0]}.")

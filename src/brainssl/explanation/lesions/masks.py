@@ -1,0 +1,36 @@
+"""Lesions from mask images."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped
+from PIL import Image, ImageOps
+
+from brainssl.data.read import FORMATS, UnreadableImage, file_bytes, read_bytes
+from brainssl.explanation.lesions.outlines import Mask, Picture
+from brainssl.foundation.errors import BrainsslError
+
+
+def read_mask(file: Path, picture: Picture) -> Mask:
+    """Return what is not black; in a JPEG, what is brighter than half."""
+    try:
+        data = file_bytes(file)
+        levels: Shaped[np.ndarray, "h w"] = read_bytes(data, str(file)).pixels
+    except UnreadableImage as error:
+        raise BrainsslError(f"{error}; save the mask as PNG") from None
+    threshold = 0.0
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        image.load()
+        if image.mode.startswith(("I", "F")):
+            # As grey values of a slice, the lowest of several labels would become black.
+            levels = np.nan_to_num(np.asarray(ImageOps.exif_transpose(image)))
+        elif image.format == "JPEG":
+            threshold = levels.max() / 2  # its rounding reaches beyond the edges
+    if levels.shape != (picture.height, picture.width):
+        h, w = levels.shape
+        raise BrainsslError(
+            f"{file}: has {w} × {h} px, its image {picture.size}; save the mask in the size of "
+            "the upright image"
+        )
+    return np.asarray(levels > threshold)

@@ -1,0 +1,1 @@
+"""What everything stands on: errors, files that are whole or absent, the terminal."""

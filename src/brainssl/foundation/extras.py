@@ -1,0 +1,25 @@
+"""Optional packages: what each extra of pyproject.toml brings."""
+
+from importlib.util import find_spec
+
+from brainssl.foundation.errors import BrainsslError
+
+EXTRAS = {
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "tensorboard": ("tensorboard",),
+    "mlflow": ("mlflow",),
+    "wandb": ("wandb",),
+}
+
+
+def require(extra: str) -> None:
+    """Raise BrainsslError, with the command that mends it, unless an extra is installed."""
+    missing = [package for package in EXTRAS[extra] if not _installed(package)]
+    if missing:
+        raise BrainsslError(f"not installed: {', '.join(missing)}: pip install 'brainssl[{extra}]'")
+
+
+def _installed(package: str) -> bool:
+    # A folder of the same name has no origin: runs leave one called `mlflow` or `wandb` behind.
+    spec = find_spec(package)
+    return spec is not None and spec.origin is not None

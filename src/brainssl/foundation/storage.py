@@ -1,0 +1,262 @@
+"""Folders and files that are either whole or absent, whenever the process is killed."""
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from brainssl.foundation.errors import BrainsslError
+
+DIGESTS = "digests.json"
+_REQUEST = "request.json"
+_LOCK = ".lock"
+
+
+class BusyError(BrainsslError):
+    """Another process is at work on it: wait, or do something else."""
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file beside `path`, flush it to disk and rename it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: several writers choose their format by it. A random name, because
+    # processes of two machines may share a number.
+    beside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    try:
+        write(beside)
+        _flush(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as readable JSON, atomically; NaN is refused because JSON has none."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Read JSON; `what` names the file's role in the error that a damaged one gives."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BrainsslError(f"{path} is missing: it should hold {what}") from None
+    except (OSError, ValueError) as error:
+        raise BrainsslError(
+            f"{path} is damaged ({error}): delete it and make {what} anew"
+        ) from None
+
+
+@contextmanager
+def whole_folder(folder: Path, *, resume: bool = False, request: Any = None) -> Iterator[Path]:
+    """Yield a working folder beside `folder` that takes its name when the block succeeds.
+
+    After a failure or a kill the working folder stays, hidden. A later call with `resume=True`
+    and the same request finds what was there; any other starts empty. The finished folder holds
+    `digests.json`, by which `damage` tells whether its files still are what was written.
+
+    Args:
+        folder: to make.
+        resume: whether what a killed call left may be used.
+        request: what the folder is for, JSON-serialisable: work begun for another is no use.
+
+    Raises:
+        BrainsslError: `folder` exists already and is not empty.
+        BusyError: another process is making it.
+    """
+    refuse_existing(folder)
+    working = working_folder(folder)
+    with locked(working / _LOCK):
+        _refuse_just_made(folder)
+        if not resume or begun_for(folder) != request:
+            _empty(working)
+        if request is not None:
+            write_json(working / _REQUEST, request)
+        yield working
+        # What a kill in the middle of write_atomically left is no part of the result.
+        for leftover in [working / _REQUEST, *working.glob(".*")]:
+            if leftover.name != _LOCK:
+                leftover.unlink(missing_ok=True)
+        write_json(working / DIGESTS, _digests(working))
+        for file in working.rglob("*"):
+            if file.is_file():
+                _flush(file)
+        if folder.exists():
+            folder.rmdir()
+        # The lock goes along, so that nobody begins the same folder in between.
+        working.rename(folder)
+        (folder / _LOCK).unlink()
+
+
+def begun_for(folder: Path) -> Any:
+    """Return the request of the unfinished work on `folder`; None where there is none."""
+    file = working_folder(folder) / _REQUEST
+    return read_json(file, "what an unfinished folder is for") if file.is_file() else None
+
+
+def working_folder(folder: Path) -> Path:
+    """Return where `whole_folder` collects what will become `folder`."""
+    return folder.with_name(f".{folder.name}.partial")
+
+
+def is_busy(folder: Path) -> bool:
+    """Tell whether a living process is making `folder`."""
+    try:
+        handle = os.open(working_folder(folder) / _LOCK, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def damage(folder: Path) -> str | None:
+    """Name a file of a finished folder that is not what was written; None if all are.
+
+    A folder without `digests.json` is taken as it is, and so are folders within: loggers may go on
+    writing there.
+    """
+    record = folder / DIGESTS
+    if not record.is_file():
+        return None
+    try:
+        written = dict(json.loads(record.read_text(encoding="utf-8")))
+        return next((n for n, facts in written.items() if not _is_intact(folder / n, *facts)), None)
+    except (OSError, ValueError, TypeError):
+        return DIGESTS
+
+
+def digest_of_folder(folder: Path) -> str:
+    """Digest what `whole_folder` made, by its record; "" where there is none."""
+    try:
+        return hashlib.sha256((folder / DIGESTS).read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder with all that it holds; of a link the link; what is absent, too."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def refuse_existing(folder: Path) -> None:
+    """Raise BrainsslError unless `folder` is absent or empty: nothing finished is overwritten."""
+    if folder.name in ("", ".."):
+        raise BrainsslError(f"{folder} cannot be made: name a new folder, such as ./out")
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+        return
+    if folder.is_symlink() or folder.exists():
+        raise BrainsslError(f"{folder} exists already: choose another name or delete it first")
+
+
+@contextmanager
+def locked(
+    file: Path, *, shared: bool = False, waiting: Callable[[], object] | None = None
+) -> Iterator[None]:
+    """Hold a lock that ends with the process, however it ends.
+
+    Args:
+        file: that stands for the lock, made where there is none; its name ends in `.lock`. No
+            folder, because network file systems know locks of files alone.
+        shared: whether others may hold it at the same time if they share it, too.
+        waiting: called if another process holds it, before waiting for that process; without it,
+            nobody waits.
+
+    Raises:
+        BusyError: another process holds it, and `waiting` is not given.
+    """
+    handle = _lock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, waiting)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(file: Path, mode: int, waiting: Callable[[], object] | None) -> int:
+    while True:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:  # the folder was renamed this very moment
+            continue
+        try:
+            fcntl.flock(handle, mode | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is None:
+                os.close(handle)
+                raise BusyError(
+                    f"another process is at work in {file.parent}: wait for it"
+                ) from None
+            waiting()
+            fcntl.flock(handle, mode)
+        except OSError as error:
+            os.close(handle)
+            raise BrainsslError(
+                f"{file} cannot be locked ({error.strerror}): choose a folder on a disk that "
+                "knows file locks"
+            ) from None
+        if _is_at(handle, file):
+            return handle
+        os.close(handle)
+
+
+def _is_at(handle: int, file: Path) -> bool:
+    """Tell whether an open file still has its name: a lock on a deleted one stands for nothing."""
+    try:
+        return os.path.samestat(os.fstat(handle), file.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _refuse_just_made(folder: Path) -> None:
+    """Look again, now with the lock: another process may have finished since the first look."""
+    if folder.is_dir() and any(folder.iterdir()):
+        shutil.rmtree(working_folder(folder))
+        raise BusyError(f"another process has just made {folder}: use that")
+
+
+def _is_intact(file: Path, size: int, digest: str) -> bool:
+    try:
+        # The size first: it is to be had at once.
+        return file.stat().st_size == size and _digest(file) == digest
+    except OSError:
+        return False
+
+
+def _digests(folder: Path) -> dict[str, tuple[int, str]]:
+    """Return size in bytes and SHA-256 of each file by its name."""
+    own = (_LOCK, DIGESTS)
+    files = sorted(file for file in folder.iterdir() if file.is_file() and file.name not in own)
+    return {file.name: (file.stat().st_size, _digest(file)) for file in files}
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != _LOCK:
+            entry.unlink()
+
+
+def _flush(file: Path) -> None:
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())

@@ -1,0 +1,1 @@
+"""What this machine is: device and precision, memory that is kept, seconds an image."""

@@ -1,0 +1,1 @@
+"""What is done with a finished model: predict, saliency maps, embed, export, other collections."""

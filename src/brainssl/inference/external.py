@@ -1,0 +1,169 @@
+"""A classifier on another collection: how much of its score it keeps."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brainssl.data.scan import scan
+from brainssl.data.store import ImageStore, is_store, prepare
+from brainssl.evaluation.factors import by_factor, factors
+from brainssl.evaluation.optimism import optimism
+from brainssl.evaluation.predictions import Predictions
+from brainssl.evaluation.rows import for_json, result_rows
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.storage import whole_folder, write_json
+from brainssl.hardware.device import device_of
+from brainssl.models.classifier import Classifier
+from brainssl.settings.sections import EvaluationSettings, RunSettings
+
+Progress = Callable[[int, int], None]
+
+PROTOCOL = "external"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What another collection's labels are about.
+
+    Attributes:
+        name: `class`, or a factor of the classes such as `family`.
+        values: of the classifier's classes, in their order.
+    """
+
+    name: str
+    values: tuple[str, ...]
+
+
+def evaluate_external(
+    path: Path,
+    source: Path,
+    out: Path,
+    *,
+    labels: Path | None = None,
+    settings: EvaluationSettings | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure a classifier on another collection, and set it against its own test set.
+
+    The labels there are the classifier's classes, or families (or sequences) of them; then the
+    probabilities of all classes of a family are summed. The drop is the accuracy on the
+    classifier's own test images of the same classes or families, minus the accuracy here, with the
+    interval of two independent samples of groups. Images without label are left out.
+
+    Args:
+        path: of the classifier, or the folder that holds it with its `predictions.parquet`.
+        source: folder of images, or a store of the classifier's image size.
+        out: folder to make: `predictions.parquet`, `external.json`, and for images their `store/`.
+        labels: CSV `folder,label` or `path,label[,patient]` that names classes or families.
+        settings: of the bootstrap.
+        progress: called with (images prepared, images in all).
+
+    Returns:
+        What `external.json` holds: `classifier` (facts of its training), `source`, `labels` (what
+        they are about), `images`, `groups`, `unlabelled`, `row` (as in results.json), and `drop`:
+        `own`, `here`, `difference`, `interval` and `images` of the own test set, or None where the
+        classifier's predictions do not lie beside it.
+
+    Raises:
+        BrainsslError: labels that are neither classes nor families, no labelled image, images of
+            another size, or `out` exists.
+    """
+    classifier = Classifier.load(path).to(device_of(RunSettings()))
+    chosen = settings or EvaluationSettings()
+    with whole_folder(out) as folder:
+        store = _open(source, labels, folder, classifier.image_size, progress)
+        manifest = store.manifest
+        rows = np.flatnonzero(manifest["label"].notna()).astype(np.int64)
+        if len(rows) == 0:
+            raise BrainsslError(f"{source} has no labelled image: give --labels")
+        own = manifest.iloc[rows]
+        target = _target(sorted(own["label"].unique()), classifier.classes, source)
+        said = Predictions.build(
+            own["image_id"].tolist(),
+            own["group"].to_numpy(np.int64),
+            ["test"] * len(rows),
+            np.zeros(len(rows), np.int64),
+            classifier.logits(store.images, rows),
+            classifier.classes,
+        )
+        here = _relabelled(said, target, own["label"].tolist())
+        here.save(folder / "predictions.parquet")
+        facts = {name: classifier.facts.get(name) for name in ("method", "stage", "seed")}
+        (row,) = result_rows(here, {**facts, "protocol": PROTOCOL}, chosen)
+        told = {
+            "classifier": classifier.facts,
+            "source": source.name,
+            "labels": target.name,
+            "images": len(rows),
+            "groups": int(own["group"].nunique()),
+            "unlabelled": int(manifest["label"].isna().sum()),
+            "row": row,
+            "drop": _drop(path, here, target, chosen),
+        }
+        write_json(folder / "external.json", told)
+    return told
+
+
+def _open(
+    source: Path, labels: Path | None, folder: Path, size: int, progress: Progress | None
+) -> ImageStore:
+    if is_store(source):
+        if labels:
+            raise BrainsslError(f"{source} is a prepared store and has its labels: omit --labels")
+        store = ImageStore.open(source)
+        store.require_size(size)
+        return store
+    return prepare(scan(source, labels=labels), folder / "store", size=size, progress=progress)
+
+
+def _target(names: Sequence[str], classes: tuple[str, ...], source: Path) -> Target:
+    """Find what the labels name: all of them classes, or all of them values of one factor."""
+    targets = [Target("class", classes)]
+    targets += [Target(name, tuple(values)) for name, values in factors(classes).items()]
+    for target in targets:
+        if set(names) <= set(target.values):
+            return target
+    known = sorted({value for target in targets for value in target.values})
+    strange = next(name for name in names if name not in classes)
+    near = difflib.get_close_matches(strange, known, n=1, cutoff=0.4)
+    hint = f" (nearest: {near[0]!r})" if near else ""
+    raise BrainsslError(
+        f"{source}: label {strange!r} is not among the classifier's classes, and the labels are "
+        f"not all of its families or sequences{hint}: map each folder with --labels MAP.csv, and "
+        "leave the label of others empty"
+    )
+
+
+def _relabelled(said: Predictions, target: Target, labels: Sequence[str]) -> Predictions:
+    """Give predictions their true labels, merged to what these are about."""
+    merged = said if target.name == "class" else by_factor(said, target.values)
+    frame = merged.frame.assign(label=np.asarray(labels, dtype=object))
+    return Predictions(frame.astype({"label": "str"}), merged.classes)
+
+
+def _drop(
+    path: Path, here: Predictions, target: Target, settings: EvaluationSettings
+) -> dict[str, Any] | None:
+    """Compare with the classifier's own test images of the classes that occur here."""
+    file = (path if path.is_dir() else path.parent) / "predictions.parquet"
+    if not file.is_file():
+        return None
+    own = Predictions.load(file).of("test")
+    if target.name != "class":
+        own = by_factor(own, target.values)
+    rows = own.frame["label"].isin(set(here.frame["label"]))
+    if not rows.any():
+        return None
+    alike = Predictions(own.frame[rows].reset_index(drop=True), own.classes)
+    gap = for_json(asdict(optimism([alike], [here], draws=settings.draws)))
+    return {
+        "own": gap["accuracy"],
+        "here": gap["honest"],
+        "difference": gap["difference"],
+        "interval": gap["interval"],
+        "images": len(alike),
+    }

@@ -1,0 +1,1 @@
+"""Encoder and classifier, with their files."""

@@ -1,0 +1,1 @@
+"""What is written beside the report: model card, exports for papers, pages of explanations."""

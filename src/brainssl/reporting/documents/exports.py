@@ -1,0 +1,132 @@
+"""Tables and figures of a report as files for papers: CSV, LaTeX, SVG, PNG, JPEG."""
+
+import base64
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from brainssl.foundation.storage import write_atomically
+from brainssl.reporting.blocks import Block, Choice, Columns, Fold, Multiples, Section, Strips
+from brainssl.reporting.documents.drawing import draw, draw_matrix
+from brainssl.reporting.figures.figure import Figure
+from brainssl.reporting.figures.pictures import Picture
+from brainssl.reporting.tables.table import Table
+
+_SUFFIXES = {"jpeg": "jpg"}
+
+
+def export(folder: Path, sections: Sequence[Section]) -> None:
+    """Write every table, and every figure with its caption; of a choice every panel.
+
+    Args:
+        folder: of the study. `tables/NAME.csv` and `.tex` go there, `figures/NAME.svg` and `.png`,
+            strips of slices as `figures/SECTION-NUMBER.jpg`, and `figures/captions.csv`. What was
+            there under the same names is replaced.
+        sections: of the report.
+    """
+    captions: dict[str, str] = {}
+    for section in sections:
+        strips: list[tuple[str, Picture]] = []
+        for block in _flat(section.blocks):
+            if isinstance(block, Table):
+                _write_table(folder, block)
+            if isinstance(block, Strips):
+                strips += [(block.caption, picture) for picture in block.pictures]
+            captions |= _draw(folder / "figures", block)
+        for number, (caption, picture) in enumerate(strips, start=1):
+            name = f"{section.name}-{number:02d}"
+            _write_picture(folder / "figures", name, picture)
+            captions[name] = f"{picture.caption}. {caption}".strip()
+    text = io.StringIO()
+    csv.writer(text).writerows([("figure", "caption"), *captions.items()])
+    _write(folder / "figures" / "captions.csv", text.getvalue())
+
+
+def frame_of(table: Table) -> pd.DataFrame:
+    """Return the cells as text, what stands small beside a number in a column of its own."""
+    columns: dict[str, list[str]] = {
+        head: [line.headers[i] for line in table.lines] for i, head in enumerate(table.stub)
+    }
+    for i, head in enumerate(table.columns):
+        cells = [line.cells[i] for line in table.lines]
+        columns[_free(head, columns)] = [cell.text for cell in cells]
+        if any(cell.detail for cell in cells):
+            columns[_free(f"{head}: range", columns)] = [cell.detail for cell in cells]
+    return pd.DataFrame(columns)
+
+
+def latex_of(table: Table, frame: pd.DataFrame) -> str:
+    """Return a `table` environment; it needs the package booktabs."""
+    stub = len(table.stub)
+    text: str = frame.map(_typeset).to_latex(
+        index=False,
+        escape=True,
+        caption=_escaped(table.caption),
+        label=f"tab:{table.name}",
+        column_format="l" * stub + "r" * (frame.shape[1] - stub),
+        position="htbp",
+    )
+    return text.replace("−", "$-$")
+
+
+def _draw(folder: Path, block: Block) -> dict[str, str]:
+    """Draw a block that is a figure; return its name with its caption."""
+    if isinstance(block, Table) and block.drawn:
+        draw_matrix(folder, block)
+        return {block.name: block.caption}
+    if isinstance(block, Figure):
+        draw(folder, block.name, [block])
+        return {block.name: block.caption}
+    if isinstance(block, Multiples):
+        draw(folder, block.name, block.figures, block.keys)
+        return {block.name: f"{block.title}. {block.caption}"}
+    return {}
+
+
+def _flat(blocks: Sequence[Block]) -> Iterator[Block]:
+    for block in blocks:
+        if isinstance(block, Fold | Columns):
+            yield from _flat(block.blocks)
+        elif isinstance(block, Choice):
+            for panel in block.panels:
+                yield from _flat(panel.blocks)
+        else:
+            yield block
+
+
+def _free(head: str, taken: dict[str, list[str]]) -> str:
+    """Return a column's head that is not taken yet."""
+    while head in taken:
+        head += "'"
+    return head
+
+
+def _typeset(text: str) -> str:
+    return text.replace("\u00a0", " ").replace("\u202f", " ")
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{c}" if c in "%&_#$" else c for c in _typeset(text))
+
+
+def _write_table(folder: Path, table: Table) -> None:
+    frame = frame_of(table)
+    _write(folder / "tables" / f"{table.name}.csv", frame.to_csv(index=False))
+    _write(folder / "tables" / f"{table.name}.tex", latex_of(table, frame))
+
+
+def _write_picture(folder: Path, name: str, picture: Picture) -> None:
+    """Write the very bytes that the page holds."""
+    head, _, encoded = picture.data.partition(";base64,")
+    kind = head.removeprefix("data:image/")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.{_SUFFIXES.get(kind, kind)}"
+    write_atomically(path, lambda beside: beside.write_bytes(base64.b64decode(encoded)))
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda beside: beside.write_text(text, encoding="utf-8"))

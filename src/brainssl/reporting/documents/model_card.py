@@ -1,0 +1,198 @@
+"""The card of the classifier that a study recommends, in the form that model hubs read."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from brainssl.foundation.storage import write_atomically
+from brainssl.reporting.documents.front_matter import (
+    as_yaml,
+    front_matter,
+    is_pretrained,
+    source_name,
+    title,
+)
+from brainssl.reporting.findings.about import FILE, About, read_about
+from brainssl.reporting.findings.cautions import cautions
+from brainssl.reporting.findings.data_evidence import DATA_EVIDENCE, partition
+from brainssl.reporting.findings.model_evidence import MODEL_EVIDENCE, recipe, stage_settings, where
+from brainssl.reporting.findings.protocols import HONEST
+from brainssl.reporting.study import Row, Study, arm_title
+from brainssl.reporting.wording import METRICS, PROTOCOLS, fraction_title, percent
+
+CARD = "model-card.md"
+
+_RESEARCH = (
+    "For research: not a medical device, and nothing that it says is a diagnosis. Every readable "
+    "picture gets a class, a photograph too."
+)
+_SIMULATED = (
+    "**The images are simulated.** The classifier has learnt a simulation, and says nothing about "
+    "patients."
+)
+_NOTHING = "The study recommends no classifier: none has scores on both validation and test."
+
+
+def write_model_card(study: Study) -> Path:
+    """Write `model-card.md` into the study's folder and return its path.
+
+    It describes the classifier that `best` of `results.json` names; where there is none it says so.
+
+    Raises:
+        BrainsslError: `study.toml` is not as it should be.
+    """
+    path = study.folder / CARD
+    text = card(study, read_about(study.folder))
+    write_atomically(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+    return path
+
+
+def card(study: Study, about: About) -> str:
+    """Return the card as Markdown under a front matter in YAML."""
+    row = _recommended(study)
+    front = "\n".join(as_yaml(front_matter(study, row, about)))
+    simulated = _SIMULATED if study.facts.get("simulated") else ""
+    body = [f"# {source_name(study)}", _NOTHING] if row is None else _body(study, row, about)
+    return "\n\n".join(filter(None, [f"---\n{front}\n---", simulated, *body])) + "\n"
+
+
+def _recommended(study: Study) -> Row | None:
+    step = (study.facts.get("best") or {}).get("step")
+    rows = (row for row in study.rows if (row.step, row.split) == (step, "test"))
+    return next(rows, None) if step else None
+
+
+def _body(study: Study, row: Row, about: About) -> list[str]:
+    return [
+        f"# {title(study, row)}",
+        _what(study, row),
+        "## Intended use",
+        _said(about, intended_use="For", users="Users", out_of_scope="Out of scope"),
+        "## Training data",
+        *_training_data(study, row, about),
+        "## How it was trained",
+        *_training(study, row),
+        "## Results",
+        *_results(study, row),
+        "## Calibration",
+        MODEL_EVIDENCE["calibration"](study) or "Not measured.",
+        "`brainssl predict` gives a plain softmax, without the temperature.",
+        "## Classes that it was never taught",
+        MODEL_EVIDENCE["novelty"](study)
+        or "How it meets them was not measured. It names one of its own classes for any image.",
+        "## Limitations",
+        _said(
+            about,
+            limitations="Known to the authors",
+            subgroups="Subgroups",
+            external_test="On another collection",
+        ),
+        "What the study warns of, the serious first:",
+        "\n".join(f"- {_plain(caution.text)}" for caution in cautions(study)),
+        "## How to use",
+        _use(study, row),
+        "## More",
+        _said(about, ethics="Ethics", funding="Funding", interests="Interests", contact="Contact"),
+        MODEL_EVIDENCE["software"](study),
+        "Every model of the study with its curves is in `report.html`, every number in "
+        "`results.json`.",
+    ]
+
+
+def _what(study: Study, row: Row) -> str:
+    classes = ", ".join(map(_plain, study.classes))
+    return (
+        f"It gives a slice of a brain MRI the probabilities of {len(study.classes)} classes: "
+        f"{classes}. {arm_title(row.method, row.stage)}, with {fraction_title(row.label_fraction)} "
+        f"of the training labels. {_RESEARCH}"
+    )
+
+
+def _training_data(study: Study, row: Row, about: About) -> Iterator[str]:
+    yield _said(
+        about,
+        source="Source",
+        dates="Acquired",
+        sites="Sites",
+        scanners="Scanners",
+        eligibility="Eligibility",
+        population="Patients",
+        reference_standard="Reference standard",
+        annotators="Annotators",
+        disagreement="Disagreement",
+        data_licence="Access and licence",
+    )
+    told = [DATA_EVIDENCE[name](study) for name in ("images", "left_out", "copies")]
+    yield _plain(" ".join(filter(None, told)))
+    yield " ".join(filter(None, [partition(study, row.protocol), PROTOCOLS.get(row.protocol, "")]))
+
+
+def _training(study: Study, row: Row) -> Iterator[str]:
+    yield MODEL_EVIDENCE["model"](study)
+    if is_pretrained(row):
+        told = recipe(stage_settings(study, row.method, "pretrain"))
+        yield f"Pretrained without labels{f': {told}' * bool(told)}."
+    if row.stage == "linear":
+        yield "The encoder was then left as it is, and a linear layer trained on its features."
+    else:
+        told = recipe(stage_settings(study, row.method, "finetune"))
+        yield f"All of it was trained with labels{f': {told}' * bool(told)}."
+    yield f"Seed {row.seed}. {MODEL_EVIDENCE['choice'](study)}"
+
+
+def _results(study: Study, row: Row) -> Iterator[str]:
+    digest = str(study.split(row.protocol).get("digest") or "")
+    yield f"Measured on {where(row)}" + (f", split digest `{digest}`." if digest else ".")
+    if row.protocol != HONEST:
+        yield f"**Not to be believed as they stand.** {PROTOCOLS.get(row.protocol, '')}"
+    yield _table(
+        ("Metric", "Value", "95 % interval"),
+        [
+            (metric.heading, metric.number(value), metric.range(limits))
+            for metric in METRICS
+            if (value := row.metrics.get(metric.name)) is not None
+            for limits in [row.intervals.get(metric.name) if metric.has_interval else None]
+        ],
+    )
+    yield "Intervals are of a cluster bootstrap: they say how far the score depends on which " + (
+        "patients are in the test split." if study.patients else "groups are in the test split."
+    )
+    yield _table(
+        ("Class", "Test images", "Recall, %", "Precision, %"),
+        [
+            (
+                name,
+                f"{scores['support']:g}",
+                percent(scores["recall"]),
+                percent(scores["precision"]),
+            )
+            for name, scores in row.per_class.items()
+        ],
+    )
+
+
+def _use(study: Study, row: Row) -> str:
+    size = ((study.facts.get("settings") or {}).get("encoder") or {}).get("image_size")
+    scaled = f" It is scaled to {size} × {size} pixels." if size else ""
+    return (
+        f"In the folder of the study:\n\n```sh\nbrainssl predict {row.step} slice.png\n```\n\n"
+        f"prints the probability of each class. A slice may be PNG, JPEG, TIFF or BMP.{scaled}"
+    )
+
+
+def _said(about: About, **titles: str) -> str:
+    """Return a list of what the authors say under some keys, and of what they do not say."""
+    lines = [
+        f"- **{title}**: {_plain(getattr(about, key)) or f'not said (`{key}` in {FILE})'}"
+        for key, title in titles.items()
+    ]
+    return "\n".join(lines)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(map(_plain, line))} |" for line in lines)
+
+
+def _plain(text: str) -> str:
+    """Return text on one line that Markdown takes for neither a cell's end nor HTML."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

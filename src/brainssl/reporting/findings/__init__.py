@@ -1,0 +1,1 @@
+"""What the results say, in words chosen by rules from the numbers."""

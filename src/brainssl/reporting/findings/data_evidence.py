@@ -1,0 +1,145 @@
+"""What a run says of its images and splits: a sentence for each question that it can answer."""
+
+from collections.abc import Callable
+
+from brainssl.reporting.study import Study, method_title
+from brainssl.reporting.wording import PROTOCOLS, count, counted, fraction_title, join, percent
+
+PARTS = {"train": "training", "val": "validation", "test": "test"}
+_DIGEST = 12  # characters of a digest that are shown
+
+
+def _objective(study: Study) -> str:
+    methods = [method_title(str(m)) for m in study.facts.get("methods") or ()]
+    fractions = [fraction_title(float(f)) for f in study.facts.get("label_fractions") or ()]
+    if not methods or not study.classes or not fractions:
+        return ""
+    return (
+        f"Classifiers of single slices into {counted(len(study.classes), 'class', 'classes')} are "
+        f"developed and tested: after pretraining without labels by {join(methods)}, and by "
+        f"supervised training alone, with {join(fractions)} of the training labels."
+    )
+
+
+def _images(study: Study) -> str:
+    audit = study.audit
+    if not {"images", "labelled"} <= set(audit):
+        return ""
+    groups = audit.get("groups") or {}
+    told = counted(audit["images"], "image")
+    told += f" in {counted(groups['count'], 'group')} of alike ones" if "count" in groups else ""
+    return f"{told}; {count(audit['labelled'])} of the images bear a label." + (
+        f" {counted(audit['patients'], 'patient')}." if audit.get("patients") else ""
+    )
+
+
+def _left_out(study: Study) -> str:
+    audit = study.audit
+    if "unreadable" not in audit:
+        return ""
+    sentences = [f"Files that cannot be read are left out: {count(len(audit['unreadable']))}."]
+    if "unlabelled" in audit:
+        sentences.append(
+            "Images without a label are used for pretraining only: "
+            f"{count(audit['unlabelled'])} in the source."
+        )
+    return " ".join(sentences)
+
+
+def _copies(study: Study) -> str:
+    audit = study.audit
+    if not {"pixel_identical", "near_duplicates", "conflicts"} <= set(audit):
+        return ""
+    alike, conflicts = audit["near_duplicates"], audit["conflicts"]
+    return (
+        f"Images with an identical copy: {count(audit['pixel_identical']['images'])}; with a "
+        f"near-duplicate (likeness of {alike['similarity']:g} or more): {count(alike['images'])}. "
+        f"Pictures that stand under more than one label: {count(conflicts['identical'])}."
+    )
+
+
+def _preparation(study: Study) -> str:
+    size = ((study.facts.get("settings") or {}).get("encoder") or {}).get("image_size")
+    if not size:
+        return ""
+    return (
+        f"Every slice is read as grey values and set into a square of {size} × {size} pixels "
+        "without being distorted, by the same code in training and in use. “Settings” lists the "
+        "augmentation of training."
+    )
+
+
+def _partitions(study: Study) -> str:
+    return " ".join(told for protocol in study.protocols if (told := partition(study, protocol)))
+
+
+def partition(study: Study, protocol: str) -> str:
+    """Say how many images and groups each part of a split has, and which split it is."""
+    split = study.split(protocol)
+    images, groups = split.get("images") or {}, split.get("groups") or {}
+    parts = [
+        f"{name} {counted(images[part], 'image')}"
+        + (f" of {counted(groups[part], 'group')}" if part in groups else "")
+        for part, name in PARTS.items()
+        if part in images
+    ]
+    if not parts:
+        return ""
+    told = f"Protocol “{protocol}”: {', '.join(parts)}"
+    told += f"; split seed {split['seed']}" if split.get("seed") is not None else ""
+    told += f", digest {str(split['digest'])[:_DIGEST]}…" if split.get("digest") else ""
+    return f"{told}."
+
+
+def _level(study: Study) -> str:
+    protocols = [p for p in study.protocols if p in PROTOCOLS and study.split(p).get("groups")]
+    if not protocols:
+        return ""
+    known = (
+        f"{counted(study.patients, 'patient')} known."
+        if study.patients
+        else "Patients are not known: slices of one patient may stand in training and test."
+    )
+    return " ".join([*(f"“{p}”: {PROTOCOLS[p]}" for p in protocols), known])
+
+
+def _leakage(study: Study) -> str:
+    told = [
+        f"{percent(c['accuracy'])} % under “{c['protocol']}” where guessing gives "
+        f"{percent(c['guessing'])} %, which {'shows' if c['learnt'] else 'does not show'} that "
+        "they were learnt"
+        for c in study.analysis.get("random_labels") or ()
+    ]
+    if not told:
+        return ""
+    return f"Labels drawn at random for each group, as a control: accuracy {'; '.join(told)}."
+
+
+def _balance(study: Study) -> str:
+    protocol = next(iter(study.protocols), "")
+    counts = (study.split(protocol).get("counts") or {}).get("train") or {}
+    if not counts:
+        return ""
+    least, most = min(counts, key=lambda c: counts[c]), max(counts, key=lambda c: counts[c])
+    told = (
+        f"Training images under “{protocol}”: from {count(counts[least])} ({least}) to "
+        f"{count(counts[most])} ({most}) of a class."
+    )
+    finetune = (study.facts.get("settings") or {}).get("finetune") or {}
+    if "sampling" in finetune and "loss" in finetune:
+        told += f" Fine-tuning: sampling {finetune['sampling']}, loss {finetune['loss']}."
+    return told
+
+
+DATA_EVIDENCE: dict[str, Callable[[Study], str]] = {
+    "objective": _objective,
+    "images": _images,
+    "left_out": _left_out,
+    "copies": _copies,
+    "preparation": _preparation,
+    "partitions": _partitions,
+    "level": _level,
+    "leakage": _leakage,
+    "balance": _balance,
+}
+"""By the name that `checklist.toml` uses: a sentence, or nothing where the run lacks the fact."""

@@ -1,0 +1,93 @@
+"""What the protocols of a study differ in, and what its controls expose, in words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from brainssl.reporting.study import Study, arm_title, interval
+from brainssl.reporting.wording import HEADLINE, join, percent, signed
+
+HONEST = "grouped"
+UNTRAINED_PROBE = ("untrained", "linear")
+"""Method and stage of the control whose encoder was never trained."""
+
+
+def protocol_finding(study: Study) -> str:
+    """Return what the protocols differ in and what the controls expose, in words; else nothing."""
+    controls = {str(c["protocol"]): c for c in study.analysis.get("random_labels") or ()}
+    gaps = study.analysis.get("optimism") or ()
+    sentences = [*_flattery(gaps), *_recognition(gaps)]
+    learnt = [protocol for protocol, control in controls.items() if control["learnt"]]
+    tested = [name for name, control in controls.items() if interval(control["interval"])]
+    clean = [protocol for protocol in tested if protocol not in learnt]
+    if learnt:
+        told = join([f"{_right(controls[p])} under “{p}”" for p in learnt])
+        sentences.append(
+            f"Labels drawn at random are learnt: {told}. That is possible only by recognising test "
+            "images from training, so no score under "
+            f"{'that protocol' if len(learnt) == 1 else 'these protocols'} can be believed."
+        )
+    if clean:
+        told = join([f"“{p}” ({_right(controls[p])})" for p in clean])
+        sentences.append(
+            f"Nothing shows that labels drawn at random were learnt under {told}"
+            + (
+                "."
+                if study.patients
+                else ", as far as that can be told: groups are made by likeness, so patients who "
+                "stand in two groups go unseen."
+            )
+        )
+    return " ".join(sentences)
+
+
+def _flattery(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say of each protocol what it does to the model that scores highest under `grouped`."""
+    trained = [gap for gap in gaps if gap["method"] != UNTRAINED_PROBE[0]]
+    if not trained:
+        return []
+    most = max(gap["label_fraction"] for gap in trained)
+    sentences = []
+    for protocol in dict.fromkeys(str(gap["protocol"]) for gap in trained):
+        own = [g for g in trained if (g["protocol"], g["label_fraction"]) == (protocol, most)]
+        best = max(own, key=lambda gap: float(gap["honest"]))
+        limits = interval(best["interval"])
+        drawn = "" if limits is None else f" (95 % interval {HEADLINE.range(limits)})"
+        sentence = (
+            f"{arm_title(best['method'], best['stage'])} scores {percent(best['accuracy'])} % "
+            f"under protocol “{protocol}” and {percent(best['honest'])} % under “{HONEST}”: "
+            f"a difference of {signed(best['difference'])} points{drawn}"
+        )
+        above = limits is not None and limits[0] > 0
+        sentences.append(f"{sentence}, which is no skill." if above else f"{sentence}.")
+    return sentences
+
+
+def _recognition(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say of each protocol what it does to an encoder that was never trained."""
+    untrained = [gap for gap in gaps if (gap["method"], gap["stage"]) == UNTRAINED_PROBE]
+    most = max((gap["label_fraction"] for gap in untrained), default=0.0)
+    sentences = []
+    for gap in untrained:
+        if gap["label_fraction"] != most:
+            continue
+        sentences.append(
+            "A linear probe on an encoder that was never trained scores "
+            f"{percent(gap['accuracy'])} % under “{gap['protocol']}” and {percent(gap['honest'])} "
+            f"% under “{HONEST}”{_gained(interval(gap['interval']))}."
+        )
+    return sentences
+
+
+def _gained(limits: tuple[float, float] | None) -> str:
+    if limits is None:
+        return ""
+    if limits[0] > 0:
+        return ": it has learnt no features, and gains by images whose like stood in training"
+    return ", which are not told apart" if limits[1] >= 0 else ": no sign of recognition"
+
+
+def _right(control: Mapping[str, Any]) -> str:
+    limits = interval(control["interval"])
+    span = "" if limits is None else f", 95 % interval of the difference {HEADLINE.range(limits)}"
+    shares = f"{percent(control['accuracy'])} % right, guessing {percent(control['guessing'])} %"
+    return f"{shares}{span}"

@@ -1,0 +1,299 @@
+"""The section on how sure models are: calibration, prediction sets, and when to abstain."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from brainssl.reporting.blocks import Block, Columns, Fold, Prose
+from brainssl.reporting.figures.figure import (
+    Figure,
+    Key,
+    escape,
+    method_keys,
+    rounded,
+    specification,
+)
+from brainssl.reporting.findings.outcomes import chosen_step
+from brainssl.reporting.study import Row, Study, arm_title, interval
+from brainssl.reporting.tables.table import Cell, Line, Table
+from brainssl.reporting.wording import (
+    HEADLINE,
+    METRIC,
+    count,
+    counted,
+    decimal,
+    fraction_title,
+    percent,
+)
+
+_Analysed = tuple[Row, Mapping[str, Any]]
+_SCORES = {"nll": "NLL", "brier": "Brier", "ece": "ECE", "classwise_ece": "Classwise ECE"}
+_NOVELTY = {"msp": "Probability", "energy": "Energy"}
+_DASH = {"linear": "dot", "finetune": "solid", "supervised": "solid"}
+
+_CALIBRATION = (
+    "A model is calibrated if of the images of which it is 80 % sure 80 % are right. One "
+    "temperature, fitted on validation, divides the logits; it changes no prediction. ECE is "
+    "biased upwards where images are few, so read it beside Brier and NLL: lower is better in all. "
+    "With few validation images the temperature is a guess, and scaling may make things worse."
+)
+_SETS = (
+    "Instead of one class a model can name a set that should hold the true class in 90 % of "
+    "images, its threshold set on validation (split conformal prediction). The guarantee is for "
+    "exchangeable images, and slices of a group are not, so it is the measured coverage that "
+    "counts; and an average of 90 % can hide a class that is missed."
+)
+_ABSTAINING = (
+    "A model may leave to a person what it is least sure of. The curve shows the error among the "
+    "images that it answers, the surest first: one that falls steeply to the left knows when it "
+    "does not know."
+)
+
+_STRANGE = (
+    "A classifier has an answer for everything. Images without a label are taken here as images of "
+    "classes that it was never taught (if they may be of known ones, leave this table out), and it "
+    "is asked whether it is less sure of them than of the test images. Self-supervised encoders "
+    "have seen them in pretraining, without labels. AUROC 0.5 and FPR95 95 % are blindness."
+)
+
+
+def content(study: Study) -> tuple[Block, ...]:
+    """Show calibration, conformal sets and risk–coverage curves of the best-fed models."""
+    models = _models(study)
+    if not models:
+        return ()
+    step = chosen_step(study)
+    shown = next((m for m in models if m[0].step == step), models[0])
+    blocks: list[Block] = [
+        Prose((_CALIBRATION,)),
+        Columns((_reliability(study, *shown), _risk_coverage(study, models))),
+        Prose((_ABSTAINING,)),
+        calibration_table(models),
+        Prose((_SETS,)),
+        coverage_table(models),
+        Fold(f"Coverage of each class, {_title(shown[0])}", (class_coverage_table(*shown),)),
+    ]
+    strange = [(row, about) for row, about in models if "novelty" in about]
+    if strange:
+        blocks += [Prose((_STRANGE,)), novelty_table(strange)]
+    return tuple(blocks)
+
+
+def calibration_table(models: Sequence[_Analysed]) -> Table:
+    """Return each model's calibration before and after temperature scaling."""
+    lines = []
+    for row, about in models:
+        found = about["calibration"]
+        cells = [Cell(decimal(found["temperature"]))]
+        for name in _SCORES:
+            for when in ("before", "after"):
+                # Errors of calibration have no interval, and those of older studies neither.
+                limits = interval((found[when].get("intervals") or {}).get(name))
+                detail = "" if limits is None else METRIC[name].range(limits)
+                cells.append(Cell(decimal(found[when][name]), detail))
+        lines.append(Line((arm_title(row.method, row.stage), str(row.seed)), tuple(cells)))
+    heads = [head for title in _SCORES.values() for head in (title, f"{title}, scaled")]
+    return Table(
+        name="calibration",
+        caption=_caption(
+            models,
+            "Calibration on the test split, before and after scaling, with 95 % intervals of NLL "
+            "and Brier (cluster bootstrap)",
+        ),
+        stub=("Model", "Seed"),
+        columns=("Temperature", *heads),
+        lines=tuple(lines),
+        layout="wide",
+    )
+
+
+def coverage_table(models: Sequence[_Analysed]) -> Table:
+    """Return how often prediction sets hold the true class, and how large they are."""
+    lines = []
+    for row, about in models:
+        cells = []
+        for found in (about["conformal"], about["conformal"]["by_class"]):
+            limits = interval(found.get("interval"))
+            known = [c for c in found["per_class"].values() if c["coverage"] is not None]
+            least = min((c["coverage"] for c in known), default=None)
+            cells += [
+                Cell(percent(found["coverage"]), "" if limits is None else HEADLINE.range(limits)),
+                Cell(percent(least)),
+                Cell(f"{found['mean_size']:.1f}"),
+            ]
+        lines.append(Line((arm_title(row.method, row.stage), str(row.seed)), tuple(cells)))
+    heads = ("Coverage, %", "Least of a class, %", "Classes in a set")
+    return Table(
+        name="coverage",
+        caption=_caption(
+            models,
+            "Prediction sets that aim at 90 %: coverage on the test split with its 95 % interval "
+            "(cluster bootstrap), that of the class with the least, and the mean size of a set; "
+            "first with one threshold for all classes, then with one for each class",
+        ),
+        stub=("Model", "Seed"),
+        columns=(*heads, *(f"{head}: by class" for head in heads)),
+        lines=tuple(lines),
+        layout="wide",
+    )
+
+
+def class_coverage_table(row: Row, about: Mapping[str, Any]) -> Table:
+    """Return the coverage of each class, with one threshold and with one for each."""
+    marginal = about["conformal"]["per_class"]
+    own = about["conformal"]["by_class"]["per_class"]
+    lines = []
+    for name, found in marginal.items():
+        few = " (too few)" if found["too_few"] else ""
+        cells = (
+            Cell(count(found["n"])),
+            Cell(f"{count(found['calibration'])}{few}"),
+            _coverage(found),
+            _coverage(own[name]),
+        )
+        lines.append(Line((name,), cells))
+    return Table(
+        name="coverage-classes",
+        caption=(
+            "How often the set holds the true class (%), class by class, with 95 % intervals "
+            "(cluster bootstrap). A class with too few "
+            "validation images for a threshold of its own is put into every set."
+        ),
+        stub=("Class",),
+        columns=("Test images", "Validation images", "One threshold", "A threshold each"),
+        lines=tuple(lines),
+    )
+
+
+def _coverage(found: Mapping[str, Any]) -> Cell:
+    limits = interval(found.get("interval"))
+    return Cell(percent(found["coverage"]), "" if limits is None else HEADLINE.range(limits))
+
+
+def novelty_table(models: Sequence[_Analysed]) -> Table:
+    """Return how well images of classes never seen are told from the test images."""
+    lines = []
+    for row, about in models:
+        cells = []
+        for score in _NOVELTY:
+            found = about["novelty"][score]
+            limits = {name: interval(found["intervals"][name]) for name in ("auroc", "fpr95")}
+            cells += [
+                Cell(decimal(found["auroc"]), METRIC["auroc_macro"].range(limits["auroc"])),
+                Cell(percent(found["fpr95"]), HEADLINE.range(limits["fpr95"])),
+            ]
+        lines.append(Line((arm_title(row.method, row.stage), str(row.seed)), tuple(cells)))
+    first = models[0][1]["novelty"]
+    return Table(
+        name="novelty",
+        caption=_caption(
+            models,
+            f"{counted(first['novel'], 'image')} without label against "
+            f"{counted(first['known'], 'test image')}: AUROC, and FPR95: how many of them pass "
+            "where 95 % of the test images do; by the highest probability and by the energy of the "
+            "logits, with 95 % intervals (cluster bootstrap)",
+        ),
+        stub=("Model", "Seed"),
+        columns=tuple(
+            f"{title}: {measure}"
+            for title in _NOVELTY.values()
+            for measure in ("AUROC", "FPR95, %")
+        ),
+        lines=tuple(lines),
+    )
+
+
+def _models(study: Study) -> list[_Analysed]:
+    """Return the models of the first protocol that were analysed, with what was found."""
+    about = study.analysis.get("models") or {}
+    arms = [arm for protocol in study.protocols[:1] for arm in study.arms(protocol)]
+    rows = [row for arm in arms for row in arm.rows if row.step in about]
+    most = max((row.label_fraction for row in rows), default=0.0)
+    return [(row, about[row.step]) for row in rows if row.label_fraction == most]
+
+
+def _reliability(study: Study, row: Row, about: Mapping[str, Any]) -> Figure:
+    key = method_keys(study)[row.method]
+    traces: list[dict[str, Any]] = [_diagonal()]
+    for name, title, line in (
+        ("before", "as trained", Key("", key.colour, key.symbol, "dot")),
+        ("after", "temperature scaled", key),
+    ):
+        bins = about["calibration"][name]["bins"]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": title,
+                "x": rounded([b["confidence"] for b in bins], 4),
+                "y": rounded([b["accuracy"] for b in bins], 4),
+                "customdata": [b["n"] for b in bins],
+                "line": line.line(1.6),
+                "marker": line.marker(7),
+                "hovertemplate": "sure %{x:.2f}, right %{y:.2f}, %{customdata} images"
+                f"<extra>{title}</extra>",
+            }
+        )
+    axis = {"range": [-0.02, 1.02], "tickvals": [0, 0.25, 0.5, 0.75, 1]}
+    layout = {
+        "xaxis": {**axis, "title": {"text": "How sure it is"}},
+        "yaxis": {**axis, "title": {"text": "How often it is right"}},
+        "showlegend": True,
+    }
+    caption = (
+        f"Reliability, {_title(row)}: for images of which the model is about equally sure, how "
+        "many it names rightly. On the dotted line it would be calibrated."
+    )
+    return Figure("reliability", caption, specification(traces, layout), 460, square=True)
+
+
+def _risk_coverage(study: Study, models: Sequence[_Analysed]) -> Figure:
+    keys, seen, traces = method_keys(study), set(), []
+    for row, about in models:
+        if (row.method, row.stage) in seen:
+            continue  # the first seed of each
+        seen.add((row.method, row.stage))
+        key, curve = keys[row.method], about["selective"]
+        title = arm_title(row.method, row.stage)
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": escape(title),
+                "x": rounded([100 * value for value in curve["coverage"]], 2),
+                "y": rounded([100 * value for value in curve["risk"]], 2),
+                "line": replace(key, dash=_DASH.get(row.stage, "solid")).line(1.6),
+                "hovertemplate": f"answers %{{x:.0f}} %, wrong %{{y:.1f}} %<extra>"
+                f"{escape(title)}</extra>",
+            }
+        )
+    layout = {
+        "xaxis": {"range": [0, 102], "title": {"text": "Images that it answers, %"}},
+        "yaxis": {"rangemode": "tozero", "title": {"text": "Errors among them, %"}},
+        "showlegend": True,
+    }
+    caption = (
+        "Risk–coverage on the test split, the first seed of each model; linear probes are dotted."
+    )
+    return Figure("risk-coverage", caption, specification(traces, layout), 460, square=True)
+
+
+def _diagonal() -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [0, 1],
+        "y": [0, 1],
+        "line": {"color": "#8a929c", "width": 1, "dash": "dot"},
+        "showlegend": False,
+        "hoverinfo": "skip",
+    }
+
+
+def _caption(models: Sequence[_Analysed], what: str) -> str:
+    row = models[0][0]
+    return f"{what}. Protocol “{row.protocol}”, {fraction_title(row.label_fraction)} of labels."
+
+
+def _title(row: Row) -> str:
+    return f"{arm_title(row.method, row.stage)}, seed {row.seed}"

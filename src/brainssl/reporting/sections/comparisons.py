@@ -1,0 +1,140 @@
+"""The section that compares models in pairs, on the same test images."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from brainssl.reporting.blocks import Block, Fold, Prose
+from brainssl.reporting.study import Study, arm_title, interval
+from brainssl.reporting.tables.table import Cell, Line, Table
+from brainssl.reporting.wording import HEADLINE, counted, fraction_title, join, percent, signed
+
+LEVEL = 0.05
+_MOST_SENTENCES = 6
+
+_HOW = (
+    "Two models are compared on the same test images: groups are drawn again and again, the same "
+    "ones for both, and the interval is that of the difference (paired cluster bootstrap, mean "
+    "over seeds). That can tell models apart whose own intervals overlap. Many pairs are compared "
+    "at once, so p values are corrected for that (Holm); intervals are not. What further seeds or "
+    "another split would change is not in them."
+)
+
+
+def content(study: Study) -> tuple[Block, ...]:
+    """Show which models differ, in words and as a table of all pairs."""
+    pairs = [
+        pair
+        for pair in study.analysis.get("comparisons") or ()
+        if pair["metric"] == HEADLINE.name and pair["protocol"] in study.protocols[:1]
+    ]
+    fractions = sorted({float(pair["label_fraction"]) for pair in pairs}, reverse=True)
+    blocks: list[Block] = [Prose((_HOW,))] if pairs else []
+    for place, fraction in enumerate(fractions):
+        own = [pair for pair in pairs if pair["label_fraction"] == fraction]
+        shown: tuple[Block, ...] = (Prose(tuple(sentences(own))), difference_table(own, fraction))
+        title = f"With {fraction_title(fraction)} of the labels"
+        blocks += shown if place == 0 else [Fold(title, shown)]
+    return tuple(blocks)
+
+
+def sentences(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say which pairs differ; where none does, say so of those that a reader would ask about."""
+    fraction = fraction_title(float(pairs[0]["label_fraction"]))
+    sure = sorted((p for p in pairs if _differs(p)), key=lambda p: -abs(p["difference"]))
+    said = [
+        f"With {fraction} of the labels, {len(sure)} of {counted(len(pairs), 'pair')} of models "
+        f"{'differs' if len(sure) == 1 else 'differ'} after correction (Holm, p < {LEVEL:g})."
+    ]
+    said += [f"{_difference(pair)}." for pair in sure[:_MOST_SENTENCES]]
+    asked = [p for p in pairs if not _differs(p) and _is_of_methods(p)]
+    widest = sorted(asked, key=lambda p: -abs(p["difference"]))[:_MOST_SENTENCES]
+    said += [_undecided(pair, len(pairs)) for pair in widest]
+    return said
+
+
+def difference_table(pairs: Sequence[Mapping[str, Any]], fraction: float) -> Table:
+    """Return all pairs: the model of the row minus that of the column, in points."""
+    names = list(dict.fromkeys(_title(p[side]) for p in pairs for side in ("first", "second")))
+    found = {}
+    for pair in pairs:
+        first, second = _title(pair["first"]), _title(pair["second"])
+        found[first, second] = _cell(pair, 1)
+        found[second, first] = _cell(pair, -1)
+    lines = [
+        Line((row,), tuple(found.get((row, column), Cell("·")) for column in names))
+        for row in names
+    ]
+    return Table(
+        name=f"differences-f{fraction:g}",
+        caption=(
+            f"{HEADLINE.title} of the model of the row minus that of the column, in points, with "
+            f"{fraction_title(fraction)} of the labels; under it the 95 % interval of the "
+            f"difference. Shaded: p < {LEVEL:g} after correction for all pairs of the table."
+        ),
+        stub=("Model",),
+        columns=tuple(names),
+        lines=tuple(lines),
+        layout="matrix",
+    )
+
+
+def _cell(pair: Mapping[str, Any], sign: int) -> Cell:
+    limits = interval(pair["interval"])
+    detail = ""
+    if limits is not None:
+        low, high = sorted(sign * limit for limit in limits)
+        detail = f"{percent(low)} to {percent(high)}"
+    p = pair["p_holm"]
+    title = "" if p is None else f"p = {pair['p_value']:.4f}, corrected {p:.4f}"
+    shade = 0.5 if _differs(pair) else None
+    return Cell(signed(sign * pair["difference"]), detail, shade, title)
+
+
+def _differs(pair: Mapping[str, Any]) -> bool:
+    return pair["p_holm"] is not None and pair["p_holm"] < LEVEL
+
+
+def _is_of_methods(pair: Mapping[str, Any]) -> bool:
+    """Tell whether both were trained, at the same stage or one of them from labels alone."""
+    methods = {pair[side]["method"] for side in ("first", "second")}
+    stages = {pair[side]["stage"] for side in ("first", "second")}
+    return "untrained" not in methods and (len(stages) == 1 or stages == {"finetune", "supervised"})
+
+
+def _difference(pair: Mapping[str, Any]) -> str:
+    ahead, behind = pair["first"], pair["second"]
+    sign = 1
+    if pair["difference"] < 0:
+        ahead, behind, sign = behind, ahead, -1
+    return f"{_title(ahead)} is ahead of {within(behind)} by {_points(pair, sign)}"
+
+
+def _undecided(pair: Mapping[str, Any], pairs: int) -> str:
+    limits = interval(pair["interval"])
+    if limits is not None and not limits[0] <= 0 <= limits[1]:
+        return (
+            f"{_difference(pair)}; corrected for {counted(pairs, 'pair')}, that may be chance "
+            f"(p = {pair['p_holm']:.2f})."
+        )
+    both = join([_title(pair["first"]), within(pair["second"])])
+    return f"{both} cannot be told apart on these data: difference {_points(pair, 1)}."
+
+
+def _points(pair: Mapping[str, Any], sign: int) -> str:
+    text = f"{percent(sign * pair['difference'])} points"
+    limits = interval(pair["interval"])
+    if limits is None:
+        return f"{text}, without an interval"
+    low, high = sorted(sign * limit for limit in limits)
+    return f"{text}, 95 % interval {percent(low)} to {percent(high)}"
+
+
+def _title(model: Mapping[str, Any]) -> str:
+    return arm_title(model["method"], model["stage"])
+
+
+def within(model: Mapping[str, Any]) -> str:
+    """Return the title as it stands inside a sentence."""
+    title = _title(model)
+    plain = model["method"] in ("untrained", "supervised") or model["stage"] == "ensemble"
+    return f"the {title[0].lower()}{title[1:]}" if plain else title

@@ -1,0 +1,29 @@
+"""Class counts, and a few slices of each class."""
+
+from brainssl.reporting.blocks import (
+    Block,
+    Strips,
+)
+from brainssl.reporting.figures.pictures import sample_strips, study_images
+from brainssl.reporting.study import Study
+from brainssl.reporting.tables import results as tables
+from brainssl.reporting.tables.balance import balance_table
+
+
+def content(study: Study) -> tuple[Block, ...]:
+    """Show class counts and a few slices of each class."""
+    balanced = balance_table(study)
+    blocks: list[Block] = [balanced] if balanced else []
+    blocks += [
+        tables.counts_table(study, protocol)
+        for protocol in study.protocols
+        if study.split(protocol).get("counts")
+    ]
+    if found := study_images(study.folder):
+        images, manifest = found
+        classes = study.classes or sorted(manifest["label"].dropna().unique())
+        strips = tuple(sample_strips(images, manifest, classes))
+        if strips:
+            caption = "Slices of each class as the store holds them, from different groups."
+            blocks.append(Strips(caption, strips))
+    return tuple(blocks)

@@ -1,0 +1,58 @@
+"""The main table of each protocol, and everything measured behind a fold."""
+
+from brainssl.reporting.blocks import (
+    Block,
+    Facts,
+    Fold,
+    Prose,
+)
+from brainssl.reporting.study import Study, arm_title
+from brainssl.reporting.tables import results as tables
+from brainssl.reporting.wording import (
+    HEADLINE,
+    METRIC,
+    METRICS,
+    join,
+)
+
+_MOST_LINES = 60  # of a table that nobody asked for
+
+
+def content(study: Study) -> tuple[Block, ...]:
+    """Show the main table of each protocol, and everything measured behind a fold."""
+    blocks: list[Block] = []
+    for protocol in study.protocols:
+        if not study.arms(protocol):
+            continue
+        if len({arm.label_fraction for arm in study.arms(protocol)}) > 1:
+            shown = (HEADLINE, METRIC["f1_macro"])
+            blocks += [tables.overview_table(study, protocol, metric) for metric in shown]
+        main = tables.main_table(study, protocol)
+        title = f"Every model with its interval, protocol “{protocol}”"
+        blocks.append(main if len(main.lines) <= _MOST_LINES else Fold(title, (main,)))
+        blocks += [
+            Fold(
+                f"All metrics, {tables.split_title(split).lower()}, protocol “{protocol}”",
+                tables.full_tables(study, protocol, split),
+            )
+            for split in ("test", "val", "train")
+            if study.arms(protocol, split)
+        ]
+    if combined := _ensembles(study):
+        blocks.append(Prose((combined,)))
+    if blocks:
+        meanings = tuple((metric.title, metric.meaning) for metric in METRICS)
+        blocks.append(Fold("What the metrics mean", (Facts(meanings),)))
+    return tuple(blocks)
+
+
+def _ensembles(study: Study) -> str:
+    """Say what the ensembles are made of."""
+    sentences = []
+    for row in study.analysis.get("ensembles") or ():
+        titles = join([arm_title(m["method"], m["stage"]) for m in row["members"]])
+        sentences.append(
+            f"“Ensemble” under “{row['protocol']}” is the mean of the probabilities of the models "
+            f"that are best on validation: {titles}."
+        )
+    return " ".join(dict.fromkeys(sentences))

@@ -1,0 +1,54 @@
+"""What pretraining and fine-tuning see of a few slices."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from brainssl.reporting.blocks import (
+    Block,
+    Strips,
+)
+from brainssl.reporting.figures.pictures import study_images
+from brainssl.reporting.figures.view_strips import recipe_strips
+from brainssl.reporting.study import Study, method_title
+from brainssl.reporting.wording import (
+    join,
+)
+
+
+def content(study: Study) -> tuple[Block, ...]:
+    """Show what pretraining and fine-tuning see of a few slices."""
+    found, values = study_images(study.folder), (study.facts.get("settings") or {}).get("views")
+    if not found or not values:
+        return ()
+    from brainssl.views.recipes import TABLE2, ViewRecipe
+
+    images, manifest = found
+    labels = manifest["label"].dropna().drop_duplicates()
+    rows = labels.index[np.linspace(0, len(labels) - 1, min(4, len(labels))).round().astype(int)]
+    recipes = {
+        f"Pretraining{methods}: each strip begins with the slice as stored.": ViewRecipe.of(own)
+        for methods, own in _view_settings(study, values)
+    } | {
+        "Fine-tuning and supervised training: the augmentation of the study’s Table 2, applied to "
+        "training slices alone.": TABLE2,
+    }
+    return tuple(
+        Strips(caption, tuple(recipe_strips(images[rows], list(labels[rows]), recipe)))
+        for caption, recipe in recipes.items()
+    )
+
+
+def _view_settings(study: Study, shared: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the settings of views, and of which methods they are where these differ."""
+    titles: dict[str, list[str]] = {}
+    views: dict[str, Mapping[str, Any]] = {}
+    for method in map(str, study.facts.get("methods") or ()):
+        own = {**shared, **((study.facts["settings"].get(method) or {}).get("views") or {})}
+        views[repr(own)] = own
+        titles.setdefault(repr(own), []).append(method_title(method))
+    several = len(views) > 1
+    return [(f" with {join(titles[key])}" * several, own) for key, own in views.items()] or [
+        ("", shared)
+    ]

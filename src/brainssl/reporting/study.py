@@ -1,0 +1,262 @@
+"""A finished study as the report reads it: rows, arms, and the files beside them."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from brainssl.evaluation.predictions import Predictions
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.storage import read_json
+
+BASELINE = "supervised"
+RANDOM_LABELS = "random_labels"
+CONTROLS = frozenset({"untrained"})
+ENSEMBLE = "ensemble"
+
+_STAGES = ("linear", "finetune", "supervised")
+METHOD_TITLES = {
+    "simclr": "SimCLR",
+    "byol": "BYOL",
+    "dino": "DINO",
+    "mocov3": "MoCo v3",
+    "barlowtwins": "Barlow Twins",
+    "nnclr": "NNCLR",
+}
+_STAGE_TITLES = {"linear": "linear probe", "finetune": "fine-tuned"}
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """The scores of one model on one split, as `results.json` holds them."""
+
+    method: str
+    stage: str
+    protocol: str
+    label_fraction: float
+    seed: int
+    split: str
+    n: int
+    metrics: Mapping[str, float | None]
+    intervals: Mapping[str, Interval | None]
+    per_class: Mapping[str, Mapping[str, Any]]
+    step: str
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> "Row":
+        """Read one entry of `rows`; what is not finite counts as missing."""
+        return cls(
+            method=str(raw["method"]),
+            stage=str(raw["stage"]),
+            protocol=str(raw["protocol"]),
+            label_fraction=float(raw["label_fraction"]),
+            seed=int(raw["seed"]),
+            split=str(raw["split"]),
+            n=int(raw["n"]),
+            metrics={name: finite(value) for name, value in raw["metrics"].items()},
+            intervals={n: interval(v) for n, v in (raw.get("intervals") or {}).items()},
+            per_class=raw.get("per_class") or {},
+            step=str(raw.get("step") or ""),
+        )
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Method × stage × label fraction under one protocol on one split: a row for each seed."""
+
+    method: str
+    stage: str
+    protocol: str
+    label_fraction: float
+    split: str
+    rows: tuple[Row, ...]
+
+    @property
+    def title(self) -> str:
+        """The arm in words, without its label fraction."""
+        return arm_title(self.method, self.stage)
+
+    @property
+    def self_supervised(self) -> bool:
+        """Whether the encoder was pretrained by a self-supervised method."""
+        return self.method != BASELINE and self.method not in CONTROLS and self.stage != ENSEMBLE
+
+    def values(self, metric: str) -> list[float]:
+        """Return the metric of each seed that has one."""
+        found = (row.metrics.get(metric) for row in self.rows)
+        return [value for value in found if value is not None]
+
+    def mean(self, metric: str) -> float | None:
+        """Return the mean over seeds."""
+        values = self.values(metric)
+        return statistics.fmean(values) if values else None
+
+    def sd(self, metric: str) -> float | None:
+        """Return the sample standard deviation over seeds, which needs two of them."""
+        values = self.values(metric)
+        return statistics.stdev(values) if len(values) > 1 else None
+
+    def intervals(self, metric: str) -> list[Interval]:
+        """Return the sampling interval of each seed that has one."""
+        found = (row.intervals.get(metric) for row in self.rows)
+        return [limits for limits in found if limits is not None]
+
+
+@dataclass(frozen=True)
+class Study:
+    """`results.json` and its folder.
+
+    Attributes:
+        folder: of the study.
+        facts: what `results.json` has under `study`.
+        rows: of results, ensembles among them; without those of random labels, which are not
+            about the classes.
+        audit: of the source; empty where there was none.
+        analysis: what `brainssl.studies.analysis.analyse` found; empty in older studies.
+    """
+
+    folder: Path
+    facts: Mapping[str, Any]
+    rows: tuple[Row, ...]
+    audit: Mapping[str, Any] = field(default_factory=dict)
+    analysis: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the study's order."""
+        return [str(name) for name in self.facts.get("classes") or ()]
+
+    @property
+    def protocols(self) -> list[str]:
+        """Protocols of the study, the default one first."""
+        named = [str(name) for name in self.facts.get("protocols") or ()]
+        return named + sorted({row.protocol for row in self.rows} - set(named))
+
+    @property
+    def patients(self) -> int:
+        """How many patients are known: by the audit, or where there is none, by the manifest."""
+        if "patients" in self.audit:
+            return int(self.audit["patients"])
+        path = self.folder / "store" / "manifest.parquet"
+        try:
+            return int(pd.read_parquet(path, columns=["patient"])["patient"].nunique())
+        except (OSError, ValueError, KeyError):
+            return 0
+
+    def split(self, protocol: str) -> Mapping[str, Any]:
+        """Return what is known of a protocol's split; empty if nothing."""
+        found = (self.facts.get("splits") or {}).get(protocol) or {}
+        return found if isinstance(found, Mapping) else {}
+
+    def arms(self, protocol: str, split: str = "test") -> list[Arm]:
+        """Return the arms, by label fraction, then controls, methods and the baseline."""
+        methods = ["untrained", *map(str, self.facts.get("methods") or ())]
+        grouped: dict[tuple[float, str, str], list[Row]] = {}
+        for row in self.rows:
+            if (row.protocol, row.split) == (protocol, split):
+                grouped.setdefault((row.label_fraction, row.method, row.stage), []).append(row)
+
+        def order(key: tuple[float, str, str]) -> tuple[float, bool, int, str, int, str]:
+            fraction, method, stage = key
+            place = methods.index(method) if method in methods else len(methods)
+            step = _STAGES.index(stage) if stage in _STAGES else len(_STAGES)
+            return fraction, method == BASELINE, place, method, step, stage
+
+        return [
+            Arm(
+                method=key[1],
+                stage=key[2],
+                protocol=protocol,
+                label_fraction=key[0],
+                split=split,
+                rows=tuple(sorted(grouped[key], key=lambda row: row.seed)),
+            )
+            for key in sorted(grouped, key=order)
+        ]
+
+    def predictions(self, row: Row) -> Predictions | None:
+        """Return the stored predictions of a row's split, or None where there are none."""
+        path = self.folder / row.step / "predictions.parquet"
+        if not row.step or not path.is_file():
+            return None
+        try:
+            predictions = Predictions.load(path).of(row.split)
+        except (BrainsslError, OSError, ValueError, KeyError):
+            return None
+        return predictions if len(predictions.frame) else None
+
+    def test_groups(self, protocol: str) -> dict[str, int]:
+        """Return how many groups the test images of each class come from; empty if not known."""
+        rows = (row for row in self.rows if (row.protocol, row.split) == (protocol, "test"))
+        found = next((p for row in rows if (p := self.predictions(row)) is not None), None)
+        if found is None:
+            return {}
+        numbers = found.frame.groupby("label")["group"].nunique()
+        return {name: int(numbers[name]) for name in found.classes if name in numbers}
+
+
+def read_study(folder: Path) -> Study:
+    """Read `folder/results.json`.
+
+    Raises:
+        BrainsslError: it is missing, damaged, or not the results of a study.
+    """
+    path = folder / "results.json"
+    raw = read_json(path, "the results of a study (see brainssl study)")
+    try:
+        combined = (raw.get("analysis") or {}).get("ensembles") or []
+        rows = tuple(
+            Row.parse(row) for row in [*raw["rows"], *combined] if row["method"] != RANDOM_LABELS
+        )
+        facts = dict(raw["study"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BrainsslError(
+            f"{path} is not the results of a study ({type(error).__name__}: {error}): "
+            "run brainssl study again"
+        ) from None
+    audit, analysis = facts.get("audit"), raw.get("analysis")
+    return Study(
+        folder,
+        facts,
+        rows,
+        audit if isinstance(audit, Mapping) else {},
+        analysis if isinstance(analysis, Mapping) else {},
+    )
+
+
+def arm_title(method: str, stage: str) -> str:
+    """Return method and stage in words: "SimCLR, fine-tuned", "Supervised baseline"."""
+    if method == BASELINE:
+        return "Supervised baseline"
+    if stage == ENSEMBLE:
+        return "Ensemble"
+    return f"{method_title(method)}, {_STAGE_TITLES.get(stage, stage)}"
+
+
+def method_title(method: str) -> str:
+    """Return a method's name as its authors write it."""
+    if method in CONTROLS:
+        return "Untrained encoder"
+    return "Supervised baseline" if method == BASELINE else METHOD_TITLES.get(method, method)
+
+
+def finite(value: Any) -> float | None:
+    """Return a number, or None for what is missing, NaN or infinite."""
+    if value is None or isinstance(value, bool):
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def interval(value: Any) -> Interval | None:
+    """Return (low, high), or None unless both are finite."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        return None
+    low, high = finite(value[0]), finite(value[1])
+    return None if low is None or high is None else (low, high)

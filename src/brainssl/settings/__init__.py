@@ -1,0 +1,6 @@
+"""Settings of everything: typed sections, presets, and the reason of every value."""
+
+from brainssl.settings.loading import BY_HAND, load_settings, preset_names
+from brainssl.settings.settings import METHOD_NAMES, Settings, flat
+
+__all__ = ["BY_HAND", "METHOD_NAMES", "Settings", "flat", "load_settings", "preset_names"]

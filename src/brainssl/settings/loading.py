@@ -1,0 +1,141 @@
+"""Presets are TOML files, and every value keeps the reason why it is what it is."""
+
+import difflib
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from brainssl.foundation.errors import BadUseError
+from brainssl.settings.methods import STAGES
+from brainssl.settings.settings import METHOD_NAMES, Settings, flat
+
+BY_HAND = "set by hand"
+
+
+def load_settings(
+    preset: str = "quick", overrides: list[str] | None = None
+) -> tuple[Settings, dict[str, str]]:
+    """Read a preset, apply overrides and say where each value comes from.
+
+    A method's own value, as in [byol.pretrain], goes before that of [pretrain]; what is set by
+    hand for all methods goes before both.
+
+    Args:
+        preset: a name under `settings/presets`, or the path of a TOML file.
+        overrides: `section.key=value` or `method.section.key=value`, the value in TOML (bare words
+            are strings).
+
+    Returns:
+        The settings, and for each key the reason of its value.
+
+    Raises:
+        BadUseError: no such preset, unknown key (the nearest is named), or a wrong value.
+    """
+    where, tables = _read_preset(preset)
+    _require_sections(where, tables)
+    reasons = {key: f"preset {where}" for key, _ in flat(tables)}
+    # First what holds for all methods, so that what is set for one of them has the last word.
+    parsed = sorted((_parse(override) for override in overrides or []), key=lambda one: len(one[0]))
+    for key, value in parsed:
+        if key[0] in STAGES:
+            _forget(tables, reasons, key)
+        _put(tables, key, value)
+        reasons[".".join(key)] = BY_HAND
+    for method in METHOD_NAMES:
+        own = tables.setdefault(method, {})
+        for stage in STAGES:
+            if isinstance(own.get(stage, {}), dict):
+                own[stage] = tables.get(stage, {}) | own.get(stage, {})
+    try:
+        settings = Settings.model_validate(tables)
+    except ValidationError as error:
+        first = min(error.errors(), key=lambda one: one["loc"][0] in METHOD_NAMES)
+        place = ".".join(str(part) for part in first["loc"][:3])
+        by_hand = [key for key, reason in reasons.items() if reason == BY_HAND]
+        if any(f"{place}.".startswith(f"{key}.") or key.startswith(f"{place}.") for key in by_hand):
+            where = "--set"
+        raise BadUseError(f"{where}: {_explain(first)}") from None
+    every = [key for key, _ in flat(settings.written())]
+    return settings, {key: reasons.get(key, "default") for key in every}
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets that come with the package."""
+    folder = resources.files("brainssl.settings") / "presets"
+    return sorted(file.name[:-5] for file in folder.iterdir() if file.name.endswith(".toml"))
+
+
+def _read_preset(preset: str) -> tuple[str, dict[str, Any]]:
+    if preset in preset_names():
+        text = (resources.files("brainssl.settings") / "presets" / f"{preset}.toml").read_text(
+            "utf-8"
+        )
+        return preset, tomllib.loads(text)
+    path = Path(preset)
+    if path.suffix != ".toml" or not path.is_file():
+        known = ", ".join(preset_names())
+        raise BadUseError(f"no preset {preset}: choose {known}, or give a .toml file")
+    try:
+        return str(path), tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadUseError(f"{path} is no valid TOML: {error}") from None
+
+
+def _require_sections(where: str, tables: dict[str, Any]) -> None:
+    for name, values in tables.items():
+        if not isinstance(values, dict):
+            raise BadUseError(f"{where}: {name} stands outside of a section, such as [pretrain]")
+
+
+def _parse(override: str) -> tuple[list[str], Any]:
+    name, equals, text = override.partition("=")
+    key = name.strip().split(".")
+    if not equals or len(key) not in (2, 3) or not all(key):
+        raise BadUseError(f"--set {override}: write section.key=value, e.g. pretrain.epochs=10")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, text.strip()
+    if isinstance(value, dict):
+        raise BadUseError(f"--set {override}: one value at a time, as in section.key=value")
+    return key, value
+
+
+def _put(tables: dict[str, Any], key: list[str], value: Any) -> None:
+    inner = tables
+    for name in key[:-1]:
+        inner = inner.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise BadUseError(f"--set {'.'.join(key)}: {name} is a value and no section")
+    inner[key[-1]] = value
+
+
+def _forget(tables: dict[str, Any], reasons: dict[str, str], key: list[str]) -> None:
+    """Take out what methods have of their own for a value that is set for all of them."""
+    stage, name = key[0], key[-1]
+    for method in METHOD_NAMES:
+        own = tables.get(method, {}).get(stage)
+        if isinstance(own, dict):
+            own.pop(name, None)
+        reasons.pop(f"{method}.{stage}.{name}", None)
+
+
+def _explain(error: ErrorDetails) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "model_type":
+        return f"{place} is a section: give its values, as in {place}.key = value"
+    if error["type"] != "extra_forbidden":
+        return f"{place} = {error['input']!r}: {error['msg'].lower()}"
+    known = _known_places()
+    near = difflib.get_close_matches(place, known, n=1, cutoff=0.4)
+    return f"there is no setting {place}" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _known_places() -> list[str]:
+    dumped = Settings().model_dump()
+    keys = [key for key, _ in flat(dumped)]
+    return [*dumped, *(f"{method}.{stage}" for method in METHOD_NAMES for stage in STAGES), *keys]

@@ -1,0 +1,127 @@
+"""The sections of the settings: a typed field for each value, its unit and when to change it."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] > ends[1]:
+        raise ValueError("the lower end of a range comes first")
+    return ends
+
+
+def _none(value: object) -> object:
+    return None if value == "none" else value  # TOML has no null: the word stands for it
+
+
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+PrecisionName = Literal["bf16-mixed", "16-mixed", "32-true"]
+_FROM_LIST = Field(strict=False)  # TOML and JSON have no tuples; the numbers stay strict
+Range = Annotated[tuple[Rate, Rate], _FROM_LIST, AfterValidator(_ascending)]
+Area = Annotated[tuple[Rate, Probability], _FROM_LIST, AfterValidator(_ascending)]
+OptionalRate = Annotated[Rate | None, BeforeValidator(_none)]
+OptionalProbability = Annotated[Probability | None, BeforeValidator(_none)]
+OptionalPositive = Annotated[Positive | None, BeforeValidator(_none)]
+
+
+class Section(BaseModel):
+    """A group of settings; unknown names and wrong types are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+
+class EncoderSettings(Section):
+    """The network that is pretrained and then classifies."""
+
+    name: str = "resnet18"  # any CNN of timm; resnet50 in the study
+    image_size: Annotated[int, Field(ge=16, le=1024)] = 64  # pixels; small lesions need more
+    weights: Literal["random", "imagenet"] = "random"  # imagenet is downloaded
+
+
+class SplitSettings(Section):
+    """How the images are divided; the rest is for training."""
+
+    val_fraction: Share = 0.1  # raise both when classes have few groups
+    test_fraction: Share = 0.1
+
+
+class ViewSettings(Section):
+    """The views of pretraining; see brainssl.views for what each value means."""
+
+    crop_area: Area = (0.3, 1.0)
+    crop_ratio: Range = (0.75, 1.333)
+    rotation: Amount = 10.0  # degrees
+    flip: Probability = 0.5
+    brightness: Range = (0.8, 1.2)  # narrow: the sequence is part of the label
+    contrast: Range = (0.8, 1.2)
+    gamma: Range = (0.8, 1.25)
+    jitter: Probability = 0.8
+    blur: Probability = 0.3
+    blur_sigma: Range = (0.1, 2.0)  # pixels at 224 px
+    bias: Probability = 0.0  # deviation of the log of a smooth field; 0.1 where coils differ
+    noise: Amount = 0.02
+
+
+class PretrainSettings(Section):
+    """Self-supervised pretraining with AdamW and a cosine schedule."""
+
+    epochs: Positive = 40
+    batch_size: Positive = 64  # images; a contrastive loss sees twice as many views
+    learning_rate: Rate = 1e-3  # absolute: never rescaled by the batch size
+    weight_decay: Amount = 1e-4  # not on biases and normalisation
+    warmup_epochs: Amount = 2.0
+    clip_norm: OptionalRate = 1.0  # of the whole gradient; "none": no clipping
+    one_per_group: bool = False  # no two slices of a group in a batch: they would be negatives
+    watch_images: Annotated[int, Field(ge=2)] = 256  # that the collapse sentinel looks at, each
+    #                                                  epoch; one has no other to differ from
+
+
+class ProbeSettings(Section):
+    """Linear probe on features that are computed once."""
+
+    solver: Literal["lbfgs", "adamw"] = "lbfgs"  # lbfgs finds the optimum and needs no rates: what
+    #                                              follows is for adamw, the study's
+    epochs: Positive = 50
+    batch_size: Positive = 32
+    learning_rate: Rate = 1e-3
+    weight_decay: Amount = 1e-6
+    patience: Positive = 10  # epochs without a better smoothed validation loss
+
+
+class FinetuneSettings(Section):
+    """Fine-tuning, and the supervised baseline: the same budget for both."""
+
+    epochs: Positive = 30
+    min_epoch_steps: Count = 0  # an epoch goes through few labels as often as it takes to make
+    #                             this many steps
+    batch_size: Positive = 32
+    learning_rate: Rate = 1e-3  # of the encoder
+    head_factor: Rate = 10.0  # the new classifier learns this many times faster
+    weight_decay: Amount = 1e-4
+    warmup_epochs: Amount = 1.0
+    clip_norm: OptionalRate = 1.0
+    patience: Positive = 10  # epochs without a better smoothed validation loss
+    smoothing: Positive = 3  # epochs over which the validation loss is averaged
+    sampling: Literal["natural", "balanced"] = "natural"  # balanced: every class equally often
+    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    focal_gamma: Amount = 2.0  # how much less an image counts that is classified well already
+
+
+class EvaluationSettings(Section):
+    """Intervals."""
+
+    draws: Positive = 2000  # bootstrap draws of groups
+
+
+class RunSettings(Section):
+    """Where and how to compute."""
+
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    precision: Literal["auto"] | PrecisionName = "auto"  # what the machine has units for
+    devices: Positive = 1  # GPUs, or processes on CPU, that share each batch of a pretraining

@@ -1,0 +1,340 @@
+"""A budget of time: which study fits into it, out of a short ladder of sensible ones."""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from brainssl.foundation.errors import BadUseError, BrainsslError
+from brainssl.foundation.storage import read_json, write_atomically, write_json
+from brainssl.hardware.speed import Speed, speed_of
+from brainssl.settings import Settings, flat, load_settings
+from brainssl.studies.estimate import Images, Measure, Source, duration, foresee, look_at
+from brainssl.studies.plan import Plan
+
+NOTES, PRESET = "budget.json", "budget.toml"
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_RESERVE = 0.9  # of the budget is planned: an estimate may be wrong
+_MOST_PRETRAINING, _MOST_TRAINING = 200, 60  # epochs; more bring little
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A study whose parts fit together.
+
+    Attributes:
+        encoder: name of the network.
+        image_size: in pixels.
+        pretraining: images that a pretraining goes through, over all its epochs.
+        training: images that a fine-tuning and a supervised training with all labels go through.
+        label_fractions: shares of the training labels.
+        seeds: trainings of everything.
+        explained: test slices that show where a classifier looks.
+        head_factor: how many times faster than the encoder a new classifier learns. Within few
+            steps a fast one only grows sure of itself, by the validation loss of short trainings
+            on the phantom.
+    """
+
+    encoder: str
+    image_size: int
+    pretraining: int
+    training: int
+    label_fractions: tuple[float, ...]
+    seeds: int
+    explained: int
+    head_factor: float = 10.0
+
+    def overrides(self, images: Images) -> dict[str, Any]:
+        """Return the settings that it stands for, on so many images."""
+        pretraining = _epochs(self.pretraining, images.train + images.unlabelled, _MOST_PRETRAINING)
+        training = _epochs(self.training, images.train, _MOST_TRAINING)
+        return {
+            "encoder.name": self.encoder,
+            "encoder.image_size": self.image_size,
+            "pretrain.epochs": pretraining,
+            "pretrain.warmup_epochs": round(min(2.0, pretraining / 10), 2),
+            "finetune.epochs": training,
+            "finetune.head_factor": self.head_factor,
+            "finetune.warmup_epochs": round(min(1.0, training / 10), 2),
+            "finetune.patience": training,
+        }
+
+
+_ALL, _TWO = (1.0,), (0.1, 1.0)
+
+# The foot was settled on validation slices of other simulated patients, which it learns to tell
+# apart better than by their most frequent class; below it nothing was tried. The last has the
+# encoder and the image size of the study.
+LADDER = (
+    Rung("resnet10t", 32, 5_000, 6_000, _ALL, 1, 6, 1.0),
+    Rung("resnet10t", 32, 8_000, 9_000, _ALL, 1, 6, 1.0),
+    Rung("resnet10t", 48, 6_000, 10_000, _ALL, 1, 6, 1.0),
+    Rung("resnet10t", 48, 10_000, 12_000, _ALL, 1, 8, 1.0),
+    Rung("resnet10t", 48, 16_000, 16_000, _ALL, 1, 12, 1.0),
+    Rung("resnet10t", 48, 20_000, 16_000, _TWO, 1, 16, 1.0),
+    Rung("resnet10t", 48, 40_000, 20_000, _TWO, 1, 20, 1.0),
+    Rung("resnet10t", 64, 60_000, 30_000, _TWO, 1, 24),
+    Rung("resnet18", 64, 80_000, 40_000, _TWO, 1, 32),
+    Rung("resnet18", 64, 120_000, 60_000, _TWO, 2, 40),
+    Rung("resnet18", 96, 240_000, 80_000, _TWO, 2, 40),
+    Rung("resnet18", 128, 400_000, 120_000, _TWO, 3, 40),
+    Rung("resnet50", 224, 400_000, 160_000, _TWO, 3, 40),
+)
+SMALLEST = LADDER[0].encoder, LADDER[0].image_size
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The study that was chosen.
+
+    Attributes:
+        budget: as it was asked for, such as `10m`.
+        rung: its place on the ladder, from 1.
+        overrides: settings that it stands for, as `--set` takes them; what was set by hand is none.
+        label_fractions: shares of the training labels.
+        seeds: trainings of everything.
+        explained: test slices that show where a classifier looks.
+        seconds: that it was estimated to take.
+        table: what was chosen from, in words.
+    """
+
+    budget: str
+    rung: int
+    overrides: tuple[str, ...]
+    label_fractions: tuple[float, ...]
+    seeds: int
+    explained: int
+    seconds: float
+    table: str
+
+    def applied(self, plan: Plan, by_hand: Sequence[str]) -> Plan:
+        """Return a plan with what was chosen."""
+        settings, reasons = load_settings(plan.preset, [*self.overrides, *by_hand])
+        reason = f"budget {self.budget}: rung {self.rung} of {len(LADDER)}"
+        chosen = {override.partition("=")[0] for override in self.overrides}
+        size = "encoder.image_size"
+        if size not in chosen:  # by hand, or that of a store
+            settings = settings.with_image_size(plan.settings.encoder.image_size)
+            reasons[size] = plan.reasons[size]
+        return replace(
+            plan,
+            settings=settings,
+            reasons=reasons | dict.fromkeys(chosen, reason),
+            label_fractions=self.label_fractions,
+            seeds=self.seeds,
+            explained=self.explained,
+            budget=self.facts(),
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Return all of it for JSON."""
+        return {
+            "budget": self.budget,
+            "rung": self.rung,
+            "rungs": len(LADDER),
+            "overrides": list(self.overrides),
+            "label_fractions": list(self.label_fractions),
+            "seeds": self.seeds,
+            "explained": self.explained,
+            "seconds": self.seconds,
+            "table": self.table,
+        }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user has decided, and a budget must leave as it is; None where it may choose.
+
+    Attributes:
+        overrides: of settings.
+        label_fractions: shares of the training labels.
+        seeds: trainings of everything.
+        explained: test slices to explain.
+    """
+
+    overrides: tuple[str, ...] = ()
+    label_fractions: tuple[float, ...] | None = None
+    seeds: int | None = None
+    explained: int | None = None
+
+
+def seconds_of(budget: str) -> float:
+    """Read a time such as 90s, 10m, 2h or 1h30m.
+
+    Raises:
+        BadUseError: it is none.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", budget.strip().lower())
+    if not parts or "".join(n + unit for n, unit in parts) != budget.strip().lower():
+        raise BadUseError(f"--budget {budget}: give a time such as 10m, 2h or 1h30m")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def choose(
+    plan: Plan,
+    budget: str,
+    asked: Asked,
+    *,
+    jobs: int = 1,
+    measure: Measure = speed_of,
+    source: Source | None = None,
+) -> Choice:
+    """Choose the largest study of the ladder that fits into a time, by the speed measured here.
+
+    Args:
+        plan: of the study; what the ladder decides is replaced.
+        budget: the time, see `seconds_of`.
+        asked: what stays as it is.
+        jobs: how many processes are to share the steps.
+        measure: the speed of an encoder, given settings and `jobs`.
+        source: what is known of the plan's source, if it was looked at.
+
+    Raises:
+        BadUseError: the time cannot be read, or is too short for anything that learns.
+        BrainsslError: the source is of no use.
+    """
+    limit = seconds_of(budget)
+    source = source or look_at(plan.source, plan.labels)
+    speed = _by_encoder(measure)
+    tried: list[tuple[Choice, Plan, float]] = []
+    for number, rung in enumerate(LADDER, start=1):
+        choice = _choice(budget, number, rung, plan, asked, source)
+        candidate = choice.applied(plan, asked.overrides)
+        seconds = foresee(candidate, source, None, jobs=jobs, measure=speed).seconds
+        tried.append((choice, candidate, seconds))
+        if seconds > _RESERVE * limit:
+            break
+    fitting = [one for one in tried if one[2] <= _RESERVE * limit]
+    if not fitting:
+        least = duration(60 * math.ceil(tried[0][2] / _RESERVE / 60))
+        raise BadUseError(
+            f"--budget {budget} is too short here: the smallest study that learns anything takes "
+            f"about {least} on this machine, with {len(plan.methods)} methods and "
+            f"{len(source.labels)} images: give more"
+        )
+    choice, _, seconds = fitting[-1]
+    table = _table(budget, tried, len(fitting) - 1)
+    return replace(choice, seconds=round(seconds, 1), table=table)
+
+
+def kept(out: Path, budget: str) -> Choice | None:
+    """Return what was chosen when a study was begun with a budget; None if there is none.
+
+    Raises:
+        BrainsslError: it was begun with another budget.
+    """
+    file = out / NOTES
+    if not file.is_file():
+        return None
+    held = read_json(file, "what a budget chose")
+    if held["budget"] != budget:
+        raise BrainsslError(
+            f"{out} was begun with --budget {held['budget']}: give that, or a new folder"
+        )
+    return Choice(
+        budget,
+        held["rung"],
+        tuple(held["overrides"]),
+        tuple(held["label_fractions"]),
+        held["seeds"],
+        held["explained"],
+        held["seconds"],
+        held["table"],
+    )
+
+
+def keep(out: Path, plan: Plan) -> None:
+    """Write what a budget chose: for going on, and as a preset for doing it elsewhere."""
+    if plan.budget is None:
+        return
+    write_json(out / NOTES, plan.budget)
+    text = preset_text(plan.settings, plan.reasons)
+    write_atomically(out / PRESET, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def preset_text(settings: Settings, reasons: dict[str, str]) -> str:
+    """Return settings as a TOML file that `--preset` takes, each line with its reason."""
+    sections: dict[str, list[str]] = {}
+    for key, value in flat(settings.written()):
+        if key.startswith("run."):
+            continue
+        section, _, name = key.rpartition(".")
+        # JSON writes what TOML reads: strings, numbers, truth and lists of them.
+        line = f"{name} = {json.dumps('none' if value is None else value)}"
+        sections.setdefault(section, []).append(f"{line}  # {reasons.get(key, 'default')}")
+    return "\n".join(
+        line for section, lines in sections.items() for line in (f"[{section}]", *lines, "")
+    )
+
+
+def _choice(
+    budget: str, number: int, rung: Rung, plan: Plan, asked: Asked, source: Source
+) -> Choice:
+    images = Images.of(source.labels, plan.protocols[0], plan.settings.split)
+    free = ("default", f"preset {plan.preset}")  # reasons of what nobody has decided
+    overrides = tuple(
+        f"{key}={value}"
+        for key, value in rung.overrides(images).items()
+        if plan.reasons[key] in free
+    )
+    return Choice(
+        budget,
+        number,
+        overrides,
+        asked.label_fractions or rung.label_fractions,
+        asked.seeds or rung.seeds,
+        rung.explained if asked.explained is None else asked.explained,
+        0.0,
+        "",
+    )
+
+
+def _by_encoder(measure: Measure) -> Measure:
+    """Measure each encoder and its batches once, however many rungs they stand on."""
+    known: dict[tuple[str | int, ...], Speed] = {}
+
+    def measured(settings: Settings, jobs: int) -> Speed:
+        encoder = settings.encoder.name, settings.encoder.image_size
+        key = (*encoder, settings.pretrain.batch_size, settings.finetune.batch_size, jobs)
+        if key not in known:
+            known[key] = measure(settings, jobs)
+        return known[key]
+
+    return measured
+
+
+def _epochs(seen: int, images: float, most: int) -> int:
+    return max(1, min(most, round(seen / max(1.0, images))))
+
+
+def _table(budget: str, tried: Sequence[tuple[Choice, Plan, float]], chosen: int) -> str:
+    """Return the rungs in words, with an arrow at the one that was chosen."""
+    widths = "{:2} {:10} {:>5}  {:>11}  {:>8}  {:12} {:>9}  {:>9}  {:>12}"
+    heads = ("encoder", "image", "pretraining", "training", "labels", "trainings", "explained")
+    lines = [
+        f"What fits into {budget}, by the speed just measured here:",
+        widths.format("", *heads, "takes about"),
+        *(_line(widths, one, place == chosen) for place, one in enumerate(tried)),
+    ]
+    if chosen + 1 < len(tried):
+        lines.append(f"The next one up takes {duration(tried[chosen + 1][2])}.")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _line(widths: str, one: tuple[Choice, Plan, float], chosen: bool) -> str:
+    choice, plan, seconds = one
+    settings = plan.settings
+    return widths.format(
+        "→" if chosen else "",
+        settings.encoder.name,
+        f"{settings.encoder.image_size} px",
+        f"{settings.pretrain.epochs} epochs",
+        f"{settings.finetune.epochs}",
+        ", ".join(f"{100 * share:g} %" for share in choice.label_fractions),
+        str(choice.seeds),
+        str(choice.explained),
+        duration(seconds),
+    )

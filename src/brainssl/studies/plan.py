@@ -1,0 +1,174 @@
+"""Plan: what a study compares, and when two plans are of one study."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brainssl.data.split import Protocol
+from brainssl.data.store import is_store
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.storage import read_json, refuse_existing
+from brainssl.settings import Settings, flat
+from brainssl.studies.journal import read_log
+
+IDENTITY = "study.json"
+_NAMED = 5  # differences in an error
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to compare.
+
+    Attributes:
+        source: folder of images, or a prepared store.
+        labels: CSV that maps folders or files to labels.
+        methods: of self-supervision; the supervised baseline is always there.
+        protocols: how the data are split; the first is the one that the report leads with.
+        label_fractions: shares of the training labels.
+        seeds: how many trainings of everything.
+        seed: of the split; trainings have the seeds seed, seed + 1, ...
+        preset: name, for the record.
+        settings: resolved.
+        reasons: why each setting is what it is.
+        command: as typed, for the record.
+        loggers: of each training, beside history.csv.
+        explained: how many test slices at most show where each classifier looks; 0: none.
+        lesions: where they are; `masks/` beside `images/` where that is a source's layout.
+        budget: what a budget of time chose, see `brainssl.studies.budget.Choice`.
+    """
+
+    source: Path
+    labels: Path | None
+    methods: tuple[str, ...]
+    protocols: tuple[Protocol, ...]
+    label_fractions: tuple[float, ...]
+    seeds: int
+    seed: int
+    preset: str
+    settings: Settings
+    reasons: dict[str, str]
+    command: str
+    loggers: tuple[str, ...] = ()
+    explained: int = 0
+    lesions: Path | None = None
+    budget: dict[str, Any] | None = None
+
+
+def identity(plan: Plan) -> dict[str, Any]:
+    """Return what must be the same for finished steps to be used again.
+
+    The grid itself (methods, protocols, label fractions, seeds) is no part of it: a study grows.
+    Nor is where and how exactly a machine computes: several machines may share a study.
+
+    Raises:
+        BrainsslError: source or labels cannot be read, or both bring labels.
+    """
+    if plan.labels and is_store(plan.source):
+        raise BrainsslError(
+            f"{plan.source} is a prepared store and has its labels: leave out --labels, or give "
+            "the folder of images"
+        )
+    return {
+        "source": _digest_of_source(plan.source),
+        "labels": _digest_of_labels(plan.labels),
+        "seed": plan.seed,
+        "settings": {
+            name: values for name, values in plan.settings.written().items() if name != "run"
+        },
+    }
+
+
+def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Name what differs between two identities, settings by their keys."""
+    names = [name for name in ("source", "labels", "seed") if one.get(name) != other[name]]
+    # Keys of both: what a method had of its own and has no more is missing from the other. What
+    # an older version did not know yet was as it is by default.
+    held, asked = (
+        {key: value for key, value in flat(own.get("settings", {})) if not key.startswith("run.")}
+        for own in (one, other)
+    )
+    defaults = dict(flat(Settings().written()))
+    held |= {key: defaults[key] for key in asked.keys() & defaults.keys() if key not in held}
+    absent = object()
+    differ = [key for key in held | asked if held.get(key, absent) != asked.get(key, absent)]
+    return names + differ
+
+
+def digest_of(own: dict[str, Any]) -> str:
+    """Return the SHA-256 of an identity."""
+    return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
+
+
+def finished_steps(out: Path) -> set[str]:
+    """Return the names of the finished steps in a study's folder."""
+    if not (out / "steps").is_dir():
+        return set()
+    return {folder.name for folder in (out / "steps").glob("[!.]*") if folder.is_dir()}
+
+
+def is_begun(out: Path, own: dict[str, Any]) -> bool:
+    """Tell whether a folder belongs to the study of this identity.
+
+    False for a folder that is absent or empty, or of a study that finished no step: nothing in it
+    need be kept.
+
+    Raises:
+        BrainsslError: it holds finished steps of another study, which would be taken for steps of
+            this one, or something else.
+    """
+    # One look at the folder: another process may be beginning the study this very moment.
+    held = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
+    file, finished = out / IDENTITY, finished_steps(out)
+    if IDENTITY not in held:
+        return _is_begun_by_log(out, own, held, finished)
+    try:
+        names = differing(read_json(file, "the identity of a study"), own)
+    except (BrainsslError, AttributeError, TypeError):
+        if not finished:
+            return False
+        raise BrainsslError(
+            f"{file} is damaged: delete it, and the study goes on if its finished steps are of "
+            "this one; or give a new folder"
+        ) from None
+    if names and finished:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        raise BrainsslError(
+            f"{out} holds finished steps of a study with another "
+            f"{', '.join(names[:_NAMED])}{more}: "
+            "choose another folder, or give what it was begun with"
+        )
+    return not names
+
+
+def _is_begun_by_log(out: Path, own: dict[str, Any], held: set[str], finished: set[str]) -> bool:
+    """Tell by the notes on finished steps, where the identity was deleted."""
+    log = read_log(out)
+    known = {name for name in finished if name in log and log[name]["study"] == digest_of(own)}
+    if finished and known == finished:
+        return True
+    beginnings = {name for name in held if name.endswith(".lock") or name.startswith(".study.")}
+    if held - beginnings or not out.is_dir():
+        refuse_existing(out)
+    return False
+
+
+def _digest_of_source(source: Path) -> str:
+    """Digest a store's checksum, or the names and sizes of a folder's files."""
+    if is_store(source):
+        return str(read_json(source / "store.json", "the facts of an ImageStore")["checksum"])
+    if not source.is_dir():
+        raise BrainsslError(f"{source} is no folder: give one that holds images, or a store")
+    files = sorted(file for file in source.rglob("*") if file.is_file())
+    lines = [f"{file.relative_to(source).as_posix()} {file.stat().st_size}" for file in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _digest_of_labels(labels: Path | None) -> str | None:
+    if labels is None:
+        return None
+    try:
+        return hashlib.sha256(labels.read_bytes()).hexdigest()
+    except OSError as error:
+        raise BrainsslError(f"{labels} cannot be read ({error.strerror}): see --labels") from None

@@ -1,0 +1,142 @@
+"""What all steps of a study share, made once by the first process that comes."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brainssl.data.audit import audit_scan
+from brainssl.data.balance import balance
+from brainssl.data.dataset import Data
+from brainssl.data.scan import scan
+from brainssl.data.split import Protocol, Split, make_split
+from brainssl.data.store import ImageStore, is_store, prepare
+from brainssl.foundation.progress import Terminal
+from brainssl.foundation.storage import damage, locked, read_json, remove, write_json
+from brainssl.studies.grid import grid
+from brainssl.studies.journal import Journal, noting
+from brainssl.studies.plan import IDENTITY, Plan, digest_of, finished_steps, identity, is_begun
+from brainssl.views.recipes import augment_table2
+
+_SET_UP, _RUNNING = ".set-up.lock", ".running.lock"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The ground of a study.
+
+    Attributes:
+        data: store and split of each protocol.
+        audit: of the source; None if that is a store.
+        journal: of this run.
+    """
+
+    data: dict[Protocol, Data]
+    audit: dict[str, Any] | None
+    journal: Journal
+
+
+@contextmanager
+def prepared(plan: Plan, out: Path, terminal: Terminal) -> Iterator[Prepared]:
+    """Yield what the steps need; who comes second waits until the first has made it.
+
+    As long as the block runs no other study can take the folder.
+
+    Raises:
+        BrainsslError: the source is of no use, or `out` holds another study.
+        BusyError: another process runs another study in `out`, which has finished no step yet.
+    """
+    own = identity(plan)
+    is_begun(out, own)  # refuse before the folder is touched
+
+    def waiting() -> None:
+        terminal.say(f"another process is preparing {out}: waiting for it")
+
+    with ExitStack() as running:
+        with locked(out / _SET_UP, waiting=waiting), _leaving_nothing(out):
+            journal = _claim(out, own)
+            running.enter_context(locked(out / _RUNNING, shared=True))
+            store, audit = _store(plan, out, terminal)
+            data = {name: _data(plan, out, store, name, terminal) for name in plan.protocols}
+            _set_damaged_aside(plan, out, terminal)
+        yield Prepared(data, audit, journal)
+
+
+@contextmanager
+def _leaving_nothing(out: Path) -> Iterator[None]:
+    """If a study fails before anything is made, leave no folder that looks like one."""
+    try:
+        yield
+    except BaseException:
+        claims = {IDENTITY, _SET_UP, _RUNNING}
+        if {entry.name for entry in out.iterdir()} <= claims:
+            for name in claims:
+                (out / name).unlink(missing_ok=True)
+            with suppress(OSError):
+                out.rmdir()
+        raise
+
+
+def _claim(out: Path, own: dict[str, Any]) -> Journal:
+    """Make the folder this study's; what another left that finished no step is taken away."""
+    if not is_begun(out, own):
+        # Not while a process is still at work on that.
+        with locked(out / _RUNNING):
+            for name in ("store", "store-paper", "audit", "splits", "steps"):
+                remove(out / name)
+    write_json(out / IDENTITY, own)
+    return Journal(out, digest_of(own), (out / IDENTITY).stat().st_mtime)
+
+
+def _store(plan: Plan, out: Path, terminal: Terminal) -> tuple[ImageStore, dict[str, Any] | None]:
+    """Open the source's store, or scan, audit and prepare the source into `out/store`."""
+    path, size = out / "store", plan.settings.encoder.image_size
+    if is_store(plan.source):
+        store = ImageStore.open(plan.source)
+        store.require_size(size)
+        path.unlink(missing_ok=True)
+        path.symlink_to(plan.source.resolve(), target_is_directory=True)
+        return store, None
+    if is_store(path):
+        return ImageStore.open(path), read_json(out / "audit" / "audit.json", "an audit")
+    with terminal.task("scan") as progress, noting(out, "reading"):
+        found = scan(plan.source, labels=plan.labels, progress=progress)
+    with terminal.task("audit"), noting(out, "audit"):
+        audit = audit_scan(found, out=out / "audit")
+    with terminal.task("prepare") as progress, noting(out, "images"):
+        return prepare(found, path, size=size, progress=progress), audit
+
+
+def _data(plan: Plan, out: Path, store: ImageStore, protocol: Protocol, terminal: Terminal) -> Data:
+    if protocol == "paper":
+        store = _balanced(store, out / "store-paper", plan.seed, terminal)
+    file = out / "splits" / f"{protocol}.json"
+    if file.is_file():
+        return Data(store, Split.load(file))
+    chosen = plan.settings.split.model_dump()
+    data = Data(store, make_split(store.manifest, protocol=protocol, seed=plan.seed, **chosen))
+    data.split.save(file)
+    return data
+
+
+def _balanced(store: ImageStore, path: Path, seed: int, terminal: Terminal) -> ImageStore:
+    if is_store(path):
+        return ImageStore.open(path)
+    with terminal.task("balance by augmentation") as progress:
+        return balance(store, path, augment=augment_table2, seed=seed, progress=progress)
+
+
+def _set_damaged_aside(plan: Plan, out: Path, terminal: Terminal) -> None:
+    """Move finished steps that are not what was written: they are then done again."""
+    finished = finished_steps(out)
+    for name in (step.name for step in grid(plan) if step.name in finished):
+        folder, aside = out / "steps" / name, out / "damaged" / name
+        if file := damage(folder):
+            remove(aside)
+            aside.parent.mkdir(exist_ok=True)
+            folder.rename(aside)
+            terminal.say(
+                f"warning: {folder / file} is not what was written: the step is done again, and "
+                f"what is left of it is in {aside}"
+            )

@@ -1,0 +1,140 @@
+"""Where a study's encoders put its test images: before training, after each stage of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float32
+
+from brainssl.data.dataset import Data
+from brainssl.data.split import Indices, Protocol
+from brainssl.evaluation.projection import PROJECTIONS, Projections, project, trust
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.progress import Report
+from brainssl.foundation.storage import digest_of_folder
+from brainssl.hardware.device import device_of
+from brainssl.models.classifier import Classifier, run_in_batches
+from brainssl.models.encoder import Encoder, build_encoder, load_encoder
+from brainssl.studies.grid import SUPERVISED, UNTRAINED, Step
+from brainssl.studies.plan import Plan
+
+VERSION = 2
+MOST_IMAGES = 1000  # more points hide each other, and cost the page as much again
+
+
+@dataclass(frozen=True)
+class _View:
+    """An encoder at a moment; `step` is the folder that holds it, None for the untrained one."""
+
+    method: str
+    moment: str
+    step: Path | None = None
+
+
+def make_projections(
+    plan: Plan, out: Path, data: Data, *, progress: Report | None = None
+) -> pd.DataFrame | None:
+    """Map the features of test images by t-SNE for each encoder of a study's first seed.
+
+    That is the untrained encoder (`moment` is `before`), and of each method the pretrained one and
+    the one that was fine-tuned on the most labels (`pretrained`, `finetuned`), and the supervised
+    baseline (`supervised`). At most 1,000 images, from all groups in turn. The maps are kept in
+    `out/projections.parquet` and made again only when a step of theirs changed.
+
+    Args:
+        plan: of the study.
+        out: its folder; steps that are not there are left out.
+        data: of the protocol to show.
+        progress: called with (maps made, maps in all).
+
+    Returns:
+        The frame of `brainssl.evaluation.projection.Projections`; None if no map could be made,
+        and then there is no file.
+    """
+    views = _views(plan, out, data.split.protocol)
+    made_from = {
+        "version": VERSION,
+        "store": data.store.checksum,
+        "split": data.split.digest,
+        "encoder": plan.settings.encoder.model_dump(mode="json"),
+        "steps": {view.step.name: digest_of_folder(view.step) for view in views if view.step},
+        "protocol": data.split.protocol,
+        "seed": plan.seed,
+        "label_fraction": max(plan.label_fractions),
+    }
+    path = out / PROJECTIONS
+    if (known := _known(path, made_from)) is not None:
+        return known
+    rows = data.sample("test", MOST_IMAGES, plan.seed)
+    frames, left_out = [], []
+    for done, view in enumerate(views, start=1):
+        try:
+            frames.append(_mapped(plan, data, rows, view))
+        except BrainsslError as error:
+            named = {"method": view.method, "moment": view.moment}
+            left_out.append(named | {"reason": str(error)})
+        if progress:
+            progress(done, len(views))
+    if not frames:
+        path.unlink(missing_ok=True)
+        return None
+    frame = pd.concat(frames, ignore_index=True)
+    facts = {"made_from": made_from, "left_out": left_out, "images": len(data.split.test)}
+    Projections(frame, facts).save(path)
+    return frame
+
+
+def _views(plan: Plan, out: Path, protocol: Protocol) -> list[_View]:
+    """Return the encoders that there are."""
+    seed, fraction = plan.seed, max(plan.label_fractions)
+    steps = [("supervised", Step("supervised", SUPERVISED, protocol, seed, fraction))]
+    for method in plan.methods:
+        steps += [
+            ("pretrained", Step("pretrain", method, protocol, seed)),
+            ("finetuned", Step("finetune", method, protocol, seed, fraction)),
+        ]
+    views = [_View(step.method, moment, out / "steps" / step.name) for moment, step in steps]
+    return [_View(UNTRAINED, "before"), *(v for v in views if v.step and v.step.is_dir())]
+
+
+def _known(path: Path, made_from: dict[str, Any]) -> pd.DataFrame | None:
+    """Return the maps that are there already if they are of the same steps and images."""
+    try:
+        known = Projections.load(path)
+    except BrainsslError:
+        return None
+    return known.frame if known.facts.get("made_from") == made_from else None
+
+
+def _mapped(plan: Plan, data: Data, rows: Indices, view: _View) -> pd.DataFrame:
+    features = _features(plan, data, rows, view)
+    points = project(features, plan.seed)
+    own = data.store.manifest.iloc[rows]
+    return pd.DataFrame(
+        {
+            "image_id": own["image_id"].astype("str").to_numpy(),
+            "row": rows,
+            "label": own["label"].astype("str").to_numpy(),
+            "method": view.method,
+            "moment": view.moment,
+            "x": points[:, 0],
+            "y": points[:, 1],
+            "trust": trust(features, points),
+        }
+    )
+
+
+def _features(plan: Plan, data: Data, rows: Indices, view: _View) -> Float32[np.ndarray, "n dim"]:
+    """Run one encoder, which is let go of before the next is loaded."""
+    encoder = _encoder(plan, view).eval().to(device_of(plan.settings.run))
+    return run_in_batches(encoder, data.store.images, rows)
+
+
+def _encoder(plan: Plan, view: _View) -> Encoder:
+    if view.step is None:
+        return build_encoder(**plan.settings.encoder.model_dump(), seed=plan.seed)
+    if view.moment == "pretrained":
+        return load_encoder(view.step)
+    return Classifier.load(view.step).encoder

@@ -1,0 +1,175 @@
+"""The record of a study: what `results.json` says beside the rows."""
+
+import os
+import platform
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from brainssl import __version__
+from brainssl.data.dataset import Data
+from brainssl.data.split import PARTS, Protocol
+from brainssl.hardware.device import device_of, precision_of
+from brainssl.settings import Settings
+from brainssl.studies.grid import RANDOM_LABELS
+from brainssl.studies.journal import read_around, read_log
+from brainssl.studies.plan import Plan
+
+_DEVICES = {"cpu": "CPU", "mps": "Apple GPU"}
+_TRAINING = {
+    "pretrain-": "pretraining",
+    "linear-": "linear probes",
+    "finetune-": "fine-tuning",
+    "supervised-": "supervised training",
+}
+
+
+def describe(
+    plan: Plan,
+    shared: dict[Protocol, Data],
+    audit: dict[str, Any] | None,
+    rows: list[dict[str, Any]],
+    log: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    """Say what was run, on what, where, and with which settings for which reasons.
+
+    Args:
+        plan: of the study.
+        shared: store and split of each protocol.
+        audit: of the source, if it was a folder of images.
+        rows: of results.
+        log: notes on each finished step, see `brainssl.studies.journal.read_log`.
+    """
+    warnings = [warning for data in shared.values() for warning in data.split.warnings]
+    places = [note["where"] for note in log.values()]
+    if any(place != places[0] for place in places):
+        warnings.append("Steps ran on different machines or versions: see log/.")
+    warnings += _precisions(places)
+    store = next(iter(shared.values())).store
+    return {
+        "brainssl": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": plan.command,
+        "source": plan.source.name,
+        "simulated": store.facts.get("simulated", False),
+        "preset": plan.preset,
+        "seed": plan.seed,
+        "seeds": plan.seeds,
+        "methods": list(plan.methods),
+        "protocols": list(plan.protocols),
+        "label_fractions": list(plan.label_fractions),
+        "classes": list(store.classes),
+        "settings": plan.settings.written(plan.methods),
+        "budget": plan.budget,
+        "reasons": plan.reasons | _passes(rows),
+        "splits": {protocol: _split_facts(data) for protocol, data in shared.items()},
+        "audit": audit,
+        "best": _best(rows, plan.protocols[0]),
+        "environment": places[-1] if places else environment(plan.settings),
+        "warnings": warnings,
+        "seconds": round(sum(note["seconds"] for note in log.values()), 1),
+    }
+
+
+def environment(settings: Settings) -> dict[str, Any]:
+    """Say where this process computes."""
+    device = device_of(settings.run).type
+    name = torch.cuda.get_device_name(0) if device == "cuda" else _DEVICES[device]
+    precision = precision_of(settings.run)
+    return {
+        "brainssl": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": name,
+        "cpus": os.cpu_count(),
+        "precision": precision.name,
+        "precision_reason": precision.reason,
+    }
+
+
+def where_time_went(out: Path) -> list[dict[str, Any]]:
+    """Return how many seconds a study's work took, by what it was.
+
+    Args:
+        out: folder of the study.
+
+    Returns:
+        Of each kind of work: `what`, `seconds` (of several processes the sum), `steps`, and whether
+        it is `training`, the measuring of what was trained included.
+    """
+    log = read_log(out)
+    training = [
+        {
+            "what": what,
+            "seconds": round(sum(float(log[name]["seconds"]) for name in names), 1),
+            "steps": len(names),
+            "training": True,
+        }
+        for stage, what in _TRAINING.items()
+        if (names := [name for name in log if name.startswith(stage)])
+    ]
+    around = [
+        {"what": what, "seconds": round(seconds, 1), "steps": 0, "training": False}
+        for what, seconds in read_around(out).items()
+    ]
+    return training + around
+
+
+def _split_facts(data: Data) -> dict[str, Any]:
+    manifest, split = data.store.manifest, data.split
+    parts = {part: manifest.iloc[split.indices(manifest, part)] for part in PARTS}
+    return {
+        "file": f"splits/{split.protocol}.json",
+        "digest": split.digest,
+        "seed": split.seed,
+        "images": {part: len(own) for part, own in parts.items()},
+        "groups": {part: int(own["group"].nunique()) for part, own in parts.items()},
+        "unlabelled": len(split.unlabelled),
+        "left_out": len(split.left_out),
+        "counts": {
+            part: {label: int(n) for label, n in own["label"].value_counts().sort_index().items()}
+            for part, own in parts.items()
+        },
+        "warnings": list(split.warnings),
+    }
+
+
+def _precisions(places: list[dict[str, Any]]) -> list[str]:
+    """Say that steps were computed in different precisions, where they were."""
+    counts = Counter(str(place.get("precision")) for place in places)
+    if len(counts) < 2:
+        return []
+    told = ", ".join(f"{count} in {name}" for name, count in counts.most_common())
+    return [
+        f"Steps were computed in different precisions, as machines have units for: {told}. Which "
+        "step in which: see log/."
+    ]
+
+
+def _passes(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Say how finetune.min_epoch_steps worked out at each label fraction."""
+    return {
+        f"passes through the labels an epoch, at {row['label_fraction']:g} of them": (
+            f"{row['passes']}, by finetune.min_epoch_steps"
+        )
+        for row in rows
+        if "passes" in row
+    }
+
+
+def _best(rows: list[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
+    """Name the classifier with the best validation macro F1: the test set must not choose."""
+    candidates = [
+        row
+        for row in rows
+        if (row["split"], row["protocol"]) == ("val", protocol) and row["method"] != RANDOM_LABELS
+    ]
+    if not candidates:
+        return {}
+    best = max(candidates, key=lambda row: row["metrics"]["f1_macro"] or 0.0)
+    file = f"{best['step']}/classifier.safetensors"
+    return {"classifier": file, "chosen_by": "macro F1 on the validation set", "step": best["step"]}

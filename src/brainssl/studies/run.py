@@ -1,0 +1,247 @@
+"""The whole comparison: a grid of steps, each one complete or absent."""
+
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from brainssl.data.dataset import Data
+from brainssl.data.random_labels import with_random_labels
+from brainssl.data.split import PARTS
+from brainssl.explanation.folder import Request
+from brainssl.explanation.side_by_side import FOLDER, INDEX
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.progress import Lines, Report, Terminal
+from brainssl.foundation.storage import BusyError, is_busy, read_json, remove
+from brainssl.hardware.device import announce, device_of
+from brainssl.models.encoder import Encoder, build_encoder, load_encoder
+from brainssl.studies.budget import keep
+from brainssl.studies.explanations import explain_models, request_of
+from brainssl.studies.grid import RANDOM_LABELS, UNTRAINED, Step, grid
+from brainssl.studies.journal import noting, read_log
+from brainssl.studies.plan import Plan
+from brainssl.studies.preparation import Prepared, prepared
+from brainssl.studies.projections import make_projections
+from brainssl.studies.publication import publish
+from brainssl.studies.record import describe, environment
+from brainssl.training.pretrain import pretrain
+from brainssl.training.stages import Features, finetune_stage, probe_stage
+
+_POLL_SECONDS = 1.0
+
+
+@dataclass
+class Study:
+    """A study in its folder. `run` does what is not done yet and writes results and report.
+
+    Several processes may run the same study at once: they share the steps.
+    """
+
+    plan: Plan
+    out: Path
+    terminal: Terminal
+    failed: list[dict[str, str]] = field(default_factory=list)
+    _features: dict[tuple[str, str, int], Features] = field(default_factory=dict, init=False)
+
+    def run(self, beside: AbstractContextManager[object] | None = None) -> Path:
+        """Run the grid and return the path of the report.
+
+        A step that fails is reported and the others go on. Finished steps are not run again,
+        unless a file of theirs is damaged.
+
+        Args:
+            beside: entered while steps are run, such as `brainssl.studies.jobs.workers`.
+
+        Raises:
+            BrainsslError: the source or the plan is of no use, `out` holds another study, or
+                no step succeeded.
+        """
+        # First what would make every step fail.
+        build_encoder(**self.plan.settings.encoder.model_dump(), seed=self.plan.seed)
+        announce(self.plan.settings.run, self.terminal.say)
+        with prepared(self.plan, self.out, self.terminal) as ground:
+            keep(self.out, self.plan)
+            for data in ground.data.values():
+                self._announce(data)
+            honest = ground.data.get("grouped") or next(iter(ground.data.values()))
+            asked = request_of(self.plan, honest, self.terminal.say)
+            if beside:
+                self.terminal = Lines(quiet=self.terminal.console.quiet)
+            with beside or nullcontext():
+                self._work_off(ground)
+            rows = self._collect(ground)
+            with (
+                self.terminal.task("maps of features") as progress,
+                noting(self.out, "maps of features"),
+            ):
+                make_projections(self.plan, self.out, honest, progress=progress)
+            self._explain(honest, asked)
+            study = describe(self.plan, ground.data, ground.audit, rows, read_log(self.out))
+            study["failed"] = self.failed
+            return publish(self.out, study, rows, self.terminal)
+
+    def _explain(self, data: Data, request: Request | None) -> None:
+        if request is None:
+            remove(self.out / FOLDER / INDEX)
+            return
+
+        def waiting() -> None:
+            self.terminal.say("another process is explaining the models: waiting for it")
+
+        with self.terminal.task("explanations") as progress, noting(self.out, "explanations"):
+            index = explain_models(
+                self.plan, self.out, data, request, waiting=waiting, progress=progress
+            )
+        for model in index["left_out"]:
+            self.terminal.say(f"not explained: {model['step']}: {model['reason']}")
+
+    def work(self) -> None:
+        """Do steps beside another process that runs the study, and leave the results to it."""
+        with prepared(self.plan, self.out, Terminal(quiet=True)) as ground:
+            self._work_off(ground)
+
+    def _announce(self, data: Data) -> None:
+        split = data.split
+        counts = ", ".join(f"{part} {len(split.ids(part))}" for part in PARTS)
+        self.terminal.say(f"split {split.protocol}: {counts}; digest {split.digest[:12]}")
+        for warning in split.warnings:
+            self.terminal.say(f"warning: {warning}")
+
+    def _work_off(self, ground: Prepared) -> None:
+        """Settle every step; those that another process is making wait until nothing else is left.
+
+        Other processes make no promise, so their steps are looked at again and again: if one dies,
+        its step is done here.
+        """
+        steps = grid(self.plan)
+        left = list(enumerate(steps, start=1))
+        told: set[str] = set()
+        while left:
+            later = [
+                (number, step)
+                for number, step in left
+                if not self._settle(step, f"[{number}/{len(steps)}] {step.name}", ground)
+            ]
+            if len(later) == len(left):
+                busy = {step.name for _, step in left if is_busy(self._folder(step.name))}
+                if busy - told:
+                    self.terminal.say(f"waiting for another process: {', '.join(sorted(busy))}")
+                    told |= busy
+                time.sleep(_POLL_SECONDS)
+            left = later
+
+    def _settle(self, step: Step, title: str, ground: Prepared) -> bool:
+        """Do a step unless it is done or cannot be; False if it must wait for another process."""
+        folder, journal = self._folder(step.name), ground.journal
+        if folder.is_dir() or journal.failure(step.name):
+            return True
+        if step.pretraining and not self._folder(step.pretraining).is_dir():
+            return journal.failure(step.pretraining) is not None
+        if is_busy(folder):
+            return False
+        started = time.perf_counter()
+        try:
+            with self.terminal.task(title) as progress:
+                self._make(step, ground.data[step.protocol], folder, progress)
+        except BusyError:
+            return False
+        except Exception as error:  # noqa: BLE001 - one failed step must not cost the others
+            failure = journal.fail(step.name, error)
+            trace = self.out / failure["trace"]
+            self.terminal.say(f"{title}: FAILED: {failure['error']} (see {trace})")
+        else:
+            where = environment(self.plan.settings)
+            journal.finish(step.name, time.perf_counter() - started, where)
+        return True
+
+    def _make(self, step: Step, data: Data, folder: Path, progress: Report) -> None:
+        if step.stage == "pretrain":
+            pretrain(
+                data.store,
+                data.split,
+                folder,
+                method=step.method,
+                settings=self.plan.settings,
+                seed=step.seed,
+                resume=True,
+                loggers=self.plan.loggers,
+                progress=progress,
+                say=self.terminal.say,
+            )
+            return
+        settings = self.plan.settings.of(step.method)
+        assert step.label_fraction is not None
+        if step.stage == "linear":
+            features = self._features_for(step, data)
+            probe_stage(
+                with_random_labels(data, step.seed) if step.method == RANDOM_LABELS else data,
+                features,
+                folder,
+                facts={"method": step.method},
+                settings=settings,
+                label_fraction=step.label_fraction,
+                seed=step.seed,
+                progress=progress,
+            )
+        else:
+            finetune_stage(
+                data,
+                self._encoder(step),
+                folder,
+                facts={"method": step.method, "stage": step.stage},
+                settings=settings,
+                label_fraction=step.label_fraction,
+                seed=step.seed,
+                progress=progress,
+                loggers=self.plan.loggers,
+            )
+
+    def _encoder(self, step: Step) -> Encoder:
+        if step.pretraining:
+            return load_encoder(self._folder(step.pretraining))
+        return build_encoder(**self.plan.settings.encoder.model_dump(), seed=step.seed)
+
+    def _features_for(self, step: Step, data: Data) -> Features:
+        """Return an encoder's features, which its probes share; only the last are kept."""
+        method = UNTRAINED if step.method == RANDOM_LABELS else step.method
+        key = (step.protocol, method, step.seed)
+        if key not in self._features:
+            device = device_of(self.plan.settings.run)
+            self._features = {key: Features(partial(self._encoder, step), data.store, device)}
+        return self._features[key]
+
+    def _collect(self, ground: Prepared) -> list[dict[str, Any]]:
+        """Return the rows of all finished steps, and fill `failed` with the other steps."""
+        rows: list[dict[str, Any]] = []
+        undone: dict[str, list[str]] = {}
+        for step in grid(self.plan):
+            try:
+                rows += self._rows(step)
+            except BrainsslError as error:
+                failure = ground.journal.failure(step.name)
+                cause = ground.journal.failure(step.pretraining) if step.pretraining else None
+                if not failure and cause:
+                    undone.setdefault(cause["step"], []).append(step.name)
+                    told = f"not done, because {cause['step']} failed"
+                    failure = cause | {"step": step.name, "error": told}
+                self.failed.append(failure or ground.journal.fail(step.name, error))
+        for pretraining, names in undone.items():
+            self.terminal.say(f"not done, because {pretraining} failed: {', '.join(names)}")
+        if not rows:
+            first = self.failed[0]
+            raise BrainsslError(f"no step succeeded; the first, {first['step']}: {first['error']}")
+        return rows
+
+    def _rows(self, step: Step) -> list[dict[str, Any]]:
+        folder = self._folder(step.name)
+        if not folder.is_dir():
+            raise BrainsslError(f"{folder} is missing: run the study again")
+        if not step.measured:
+            return []
+        rows = read_json(folder / "rows.json", "the results of a step")
+        return [row | {"step": f"steps/{step.name}"} for row in rows]
+
+    def _folder(self, name: str) -> Path:
+        return self.out / "steps" / name

@@ -1,0 +1,252 @@
+"""Linear probe and fine-tuning as folders: classifier, predictions, history, rows of results."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float32
+from torch import nn
+
+from brainssl.data.dataset import Data, evenly
+from brainssl.data.split import Indices
+from brainssl.data.store import ImageStore
+from brainssl.evaluation.predictions import Predictions
+from brainssl.evaluation.rows import result_rows
+from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
+from brainssl.foundation.storage import whole_folder, write_json
+from brainssl.hardware.device import device_of, precision_of
+from brainssl.models.classifier import Classifier, run_in_batches
+from brainssl.models.encoder import Encoder
+from brainssl.settings import Settings
+from brainssl.training.finetune import finetune, passes
+from brainssl.training.loggers import build_loggers
+from brainssl.training.probe import Labelled, fit_probe
+from brainssl.training.trainer import CHECKPOINT
+
+Progress = Callable[[int, int], None]
+
+_MOST_UNLABELLED = 1000  # more would not tell much more, and cost as much as the test set
+
+
+@dataclass
+class Features:
+    """An encoder and its features for every image of a store, both made when first needed.
+
+    Attributes:
+        load: makes the encoder.
+        store: of the images.
+        device: where the encoder runs.
+        progress: called with (images encoded, images in all).
+    """
+
+    load: Callable[[], Encoder]
+    store: ImageStore
+    device: torch.device
+    progress: Progress | None = None
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The frozen encoder."""
+        return self.load().eval().to(self.device)
+
+    @cached_property
+    def vectors(self) -> Float32[np.ndarray, "n dim"]:
+        """One row an image of the store."""
+        return run_in_batches(self.encoder, self.store.images, progress=self.progress)
+
+
+def probe_stage(
+    data: Data,
+    features: Features,
+    out: Path,
+    *,
+    facts: dict[str, Any],
+    settings: Settings,
+    label_fraction: float = 1.0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Fit a linear probe into a new folder and return its rows of results.
+
+    Args:
+        data: store and split.
+        features: of the frozen encoder on the same store.
+        out: folder to make.
+        facts: at least `method`; kept with the classifier and in the rows.
+        settings: of the probe and the evaluation.
+        label_fraction: share of the training labels that are used.
+        seed: of the choice of labels and the order.
+        progress: called with (images encoded, images in all).
+    """
+    started = time.perf_counter()
+    features.progress = progress
+    rows = data.rows(label_fraction, seed)
+    with whole_folder(out) as folder:
+        train, val = rows["train"], rows["val"]
+        probe = fit_probe(
+            Labelled(features.vectors[train], data.store.labels[train]),
+            Labelled(features.vectors[val], data.store.labels[val]),
+            classes=len(data.store.classes),
+            settings=settings.probe,
+            seed=seed,
+        )
+        if probe.history:
+            pd.DataFrame(probe.history).to_csv(folder / "history.csv", index=False)
+        told = facts | {"stage": "linear", "label_fraction": label_fraction, "seed": seed}
+        told["chosen"] = probe.chosen
+        classifier = Classifier(
+            features.encoder, probe.head, data.store.classes, told | data.facts()
+        )
+        return _finish(classifier, data, rows, folder, settings, started)
+
+
+def finetune_stage(
+    data: Data,
+    encoder: Encoder,
+    out: Path,
+    *,
+    facts: dict[str, Any],
+    settings: Settings,
+    label_fraction: float = 1.0,
+    seed: int = 0,
+    progress: Progress | None = None,
+    loggers: Sequence[str] = (),
+) -> list[dict[str, Any]]:
+    """Fine-tune `encoder` (in place) into a new folder and return its rows of results.
+
+    Args:
+        data: store and split.
+        encoder: pretrained, or fresh for the supervised baseline.
+        out: folder to make; a killed training goes on from its last checkpoint.
+        facts: at least `method` and `stage`; kept with the classifier and in the rows.
+        settings: of fine-tuning and evaluation.
+        label_fraction: share of the training labels that are used.
+        seed: of the choice of labels, the head, the order and the augmentation.
+        progress: called with (optimiser steps done, steps in all).
+        loggers: names of `brainssl.training.loggers.LOGGERS`, beside `history.csv`.
+    """
+    started = time.perf_counter()
+    rows = data.rows(label_fraction, seed)
+    request = {**facts, **data.facts(), "label_fraction": label_fraction, "seed": seed}
+    request |= {"start": _digest(encoder), "settings": settings.written(())}
+    request["precision"] = precision_of(settings.run).name
+    with whole_folder(out, resume=True, request=request) as folder:
+        head = finetune(
+            data.store,
+            rows["train"],
+            rows["val"],
+            folder,
+            encoder=encoder,
+            settings=settings,
+            seed=seed,
+            progress=progress,
+            loggers=partial(build_loggers, loggers, folder, out.name),
+        )
+        told = facts | {"label_fraction": label_fraction, "seed": seed}
+        told["passes"] = passes(settings.finetune, len(rows["train"]))
+        classifier = Classifier(encoder, head, data.store.classes, told | data.facts())
+        results = _finish(classifier, data, rows, folder, settings, started)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+        return results
+
+
+def evaluate_stage(
+    data: Data, classifier: Classifier, out: Path, *, settings: Settings
+) -> list[dict[str, Any]]:
+    """Measure a classifier into a new folder: predictions and rows of results.
+
+    Args:
+        data: store and split that the classifier was trained on.
+        classifier: what to measure.
+        out: folder to make.
+        settings: of the evaluation.
+
+    Raises:
+        BrainsslError: the classifier was trained on another store or split; then this would
+            measure it on images that it may have learnt.
+    """
+    facts = classifier.facts
+    data.refuse_seen(facts)
+    with whole_folder(out) as folder:
+        rows = data.rows(facts["label_fraction"], facts["seed"])
+        return _measure(classifier, data, rows, folder, settings, time.perf_counter())
+
+
+def predict_parts(classifier: Classifier, data: Data, rows: dict[str, Indices]) -> Predictions:
+    """Run a classifier on the rows of each part of a store."""
+    order = np.concatenate(list(rows.values()))
+    manifest = data.store.manifest.iloc[order]
+    return Predictions.build(
+        manifest["image_id"].tolist(),
+        manifest["group"].to_numpy(np.int64),
+        [part for part, own in rows.items() for _ in own],
+        data.store.labels[order],
+        classifier.logits(data.store.images, order),
+        data.store.classes,
+    )
+
+
+def predict_unlabelled(classifier: Classifier, data: Data) -> Unlabelled:
+    """Run a classifier on images without label, at most `_MOST_UNLABELLED` from all groups."""
+    manifest = data.store.manifest
+    rows = data.split.indices(manifest, "unlabelled")
+    rows = rows[evenly(manifest["group"].to_numpy()[rows], _MOST_UNLABELLED)]
+    own = manifest.iloc[rows]
+    logits = (
+        classifier.logits(data.store.images, rows)
+        if len(rows)
+        else np.empty((0, len(data.store.classes)), np.float32)
+    )
+    return Unlabelled(
+        tuple(own["image_id"]), own["group"].to_numpy(np.int64), logits, data.store.classes
+    )
+
+
+def _digest(network: nn.Module) -> str:
+    """Return a digest of the weights: a training goes on only from the same beginning."""
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _finish(
+    classifier: Classifier,
+    data: Data,
+    rows: dict[str, Indices],
+    folder: Path,
+    settings: Settings,
+    started: float,
+) -> list[dict[str, Any]]:
+    classifier.eval().save(folder / "classifier.safetensors")
+    data.split.save(folder / "split.json")
+    write_json(folder / "settings.json", settings.written(()))
+    return _measure(classifier, data, rows, folder, settings, started)
+
+
+def _measure(
+    classifier: Classifier,
+    data: Data,
+    rows: dict[str, Indices],
+    folder: Path,
+    settings: Settings,
+    started: float,
+) -> list[dict[str, Any]]:
+    predictions = predict_parts(classifier.to(device_of(settings.run)), data, rows)
+    predictions.save(folder / "predictions.parquet")
+    said = predict_unlabelled(classifier, data)
+    if len(said.image_ids):
+        said.save(folder / UNLABELLED)
+    hidden = ("store", "split_digest")
+    facts = {name: value for name, value in classifier.facts.items() if name not in hidden}
+    facts["seconds"] = round(time.perf_counter() - started, 2)
+    results = result_rows(predictions, facts, settings.evaluation)
+    write_json(folder / "rows.json", results)
+    return results

@@ -1,0 +1,149 @@
+"""Another collection: labels are mapped, probabilities summed, the drop is of the same labels."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from brainssl.data.store import ImageStore, write_store
+from brainssl.evaluation.predictions import Predictions
+from brainssl.foundation.errors import BrainsslError
+from brainssl.inference.external import evaluate_external
+from brainssl.models.classifier import Classifier
+from brainssl.models.encoder import build_encoder
+
+CLASSES = ("Glioma T1", "Glioma T2", "Normal T1")
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """A classifier with predictions on its own test set: right on 18 of 24 images."""
+    folder = tmp_path / "trained"
+    folder.mkdir()
+    encoder = build_encoder("test_resnet", image_size=32, seed=0)
+    facts = {"method": "simclr", "stage": "linear", "seed": 0}
+    Classifier(encoder, nn.Linear(encoder.dim, 3), CLASSES, facts).save(
+        folder / "classifier.safetensors"
+    )
+    labels = np.arange(24) % 3
+    said = np.where(np.arange(24) < 18, labels, (labels + 1) % 3)
+    Predictions.build(
+        [f"own-{i}" for i in range(24)],
+        np.arange(24) // 2,
+        ["test"] * 24,
+        labels,
+        np.eye(3)[said] * 3.0,
+        CLASSES,
+    ).save(folder / "predictions.parquet")
+    return folder
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """Ten pictures in each of the folders `gl`, `no` and `odd`."""
+    generator = np.random.default_rng(0)
+    for name in ("gl", "no", "odd"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(10):
+            pixels = generator.integers(0, 255, (20, 24), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{i}.png")
+    return tmp_path / "images"
+
+
+def test_the_classifier_runs_where_there_is_a_gpu(
+    trained: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[torch.device] = []
+
+    def to(self: Classifier, device: torch.device) -> Classifier:
+        moved.append(device)
+        return self
+
+    monkeypatch.setattr(Classifier, "to", to)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    labels = table(tmp_path, gl="Glioma T1", no="Normal T1", odd="")
+    evaluate_external(trained, elsewhere, tmp_path / "out", labels=labels)
+    assert moved == [torch.device("cuda")]
+
+
+def table(tmp_path: Path, **labels: str) -> Path:
+    file = tmp_path / "map.csv"
+    lines = [f"{folder},{label}" for folder, label in labels.items()]
+    file.write_text("\n".join(["folder,label", *lines]))
+    return file
+
+
+def test_classes_are_measured_and_set_against_the_own_test_set(
+    trained: Path, elsewhere: Path, tmp_path: Path
+) -> None:
+    labels = table(tmp_path, gl="Glioma T1", no="Normal T1", odd="")
+    told = evaluate_external(trained, elsewhere, tmp_path / "out", labels=labels)
+    assert (told["labels"], told["images"], told["unlabelled"]) == ("class", 20, 10)
+    saved = Predictions.load(tmp_path / "out" / "predictions.parquet")
+    assert saved.classes == CLASSES
+    accuracy = (saved.predicted == saved.labels).mean()
+    assert told["row"]["metrics"]["accuracy"] == accuracy == told["drop"]["here"]
+    # Of the own test set, images of the classes that occur here alone.
+    own = Predictions.load(trained / "predictions.parquet").frame
+    alike = own[own["label"].isin(["Glioma T1", "Normal T1"])]
+    right = [int(i.removeprefix("own-")) < 18 for i in alike["image_id"]]
+    assert told["drop"]["own"] == np.mean(right)
+    assert told["drop"]["images"] == len(alike) == 16
+    assert told["drop"]["difference"] == pytest.approx(np.mean(right) - accuracy)
+    assert json.loads((tmp_path / "out" / "external.json").read_text())["drop"] == told["drop"]
+
+
+def test_families_sum_the_probabilities_of_their_classes(
+    trained: Path, elsewhere: Path, tmp_path: Path
+) -> None:
+    labels = table(tmp_path, gl="Glioma", no="Normal", odd="")
+    told = evaluate_external(trained, elsewhere, tmp_path / "out", labels=labels)
+    assert told["labels"] == "family"
+    saved = Predictions.load(tmp_path / "out" / "predictions.parquet")
+    assert saved.classes == ("Glioma", "Normal")
+    store = ImageStore.open(tmp_path / "out" / "store")
+    rows = np.flatnonzero(store.manifest["label"].notna())
+    logits = Classifier.load(trained).logits(store.images, rows).astype(np.float64)
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    expected = np.stack([p[:, 0] + p[:, 1], p[:, 2]], axis=1)
+    assert saved.probabilities() == pytest.approx(expected, abs=1e-5)
+    assert told["drop"]["images"] == 24
+
+
+def test_without_own_predictions_there_is_no_drop(
+    trained: Path, elsewhere: Path, tmp_path: Path
+) -> None:
+    (trained / "predictions.parquet").unlink()
+    labels = table(tmp_path, gl="Glioma", no="Normal", odd="")
+    assert evaluate_external(trained, elsewhere, tmp_path / "out", labels=labels)["drop"] is None
+
+
+def refused(path: Path, source: Path, tmp_path: Path, labels: Path | None = None) -> str:
+    with pytest.raises(BrainsslError) as error:
+        evaluate_external(path, source, tmp_path / "out", labels=labels)
+    assert not (tmp_path / "out").exists()
+    return str(error.value)
+
+
+def test_labels_that_do_not_fit_are_refused(trained: Path, elsewhere: Path, tmp_path: Path) -> None:
+    mixed = table(tmp_path, gl="Glioma", no="Normal T1", odd="")
+    assert "'Glioma' is not among the classifier's classes" in refused(
+        trained, elsewhere, tmp_path, mixed
+    )
+    misspelt = table(tmp_path, gl="Gliom", no="Normal", odd="")
+    assert "(nearest: 'Glioma')" in refused(trained, elsewhere, tmp_path, misspelt)
+    none = table(tmp_path, gl="", no="", odd="")
+    assert "no labelled image" in refused(trained, elsewhere, tmp_path, none)
+
+
+def test_a_store_of_another_size_is_refused(trained: Path, tmp_path: Path) -> None:
+    manifest = pd.DataFrame({"image_id": ["a"], "label": ["Glioma T1"], "group": [0]})
+    images: Any = np.zeros((1, 16, 16), np.uint8)
+    store = write_store(tmp_path / "store", manifest, iter(images), size=16, facts={})
+    assert "holds images of 16 px" in refused(trained, store.path, tmp_path)

@@ -1,0 +1,85 @@
+"""Classifier: saved whole, the same alone as in a batch, never in training mode."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from brainssl.foundation.errors import BrainsslError
+from brainssl.models.classifier import Classifier, load_model, run_in_batches
+from brainssl.models.encoder import Encoder, build_encoder, save_encoder
+
+
+@pytest.fixture
+def classifier() -> Classifier:
+    encoder = build_encoder("test_resnet", image_size=32, seed=0)
+    torch.manual_seed(0)
+    head = nn.Linear(encoder.dim, 3)
+    return Classifier(encoder, head, ("Glioma T1", "Läsion T2", "Normal T1"), {"seed": 0}).eval()
+
+
+def pictures(n: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (n, 32, 32), dtype=np.uint8)
+
+
+def test_saved_classifier_gives_the_same_bits(classifier: Classifier, tmp_path: Path) -> None:
+    classifier.save(tmp_path / "classifier.safetensors")
+    again = Classifier.load(tmp_path)
+    assert again.classes == classifier.classes
+    assert again.facts == classifier.facts
+    np.testing.assert_array_equal(again.logits(pictures(5)), classifier.logits(pictures(5)))
+
+
+def test_a_batch_is_the_same_images_one_by_one(classifier: Classifier) -> None:
+    images = pictures(6)
+    alone = np.concatenate([classifier.logits(image[None]) for image in images])
+    np.testing.assert_allclose(classifier.logits(images), alone, atol=1e-5)
+
+
+def test_rows_choose_and_order(classifier: Classifier) -> None:
+    images, rows = pictures(6), np.array([4, 1, 1], np.int64)
+    expected = classifier.logits(images)[rows]
+    np.testing.assert_allclose(classifier.logits(images, rows), expected, atol=1e-5)
+
+
+def test_prediction_neither_trains_nor_changes_the_mode(classifier: Classifier) -> None:
+    classifier.train()
+    before = {name: value.clone() for name, value in classifier.state_dict().items()}
+    logits = classifier.logits(pictures(4))
+    assert classifier.training
+    assert all(torch.equal(before[k], v) for k, v in classifier.state_dict().items())
+    np.testing.assert_array_equal(logits, classifier.eval().logits(pictures(4)))
+
+
+def test_nothing_to_predict_is_said(classifier: Classifier) -> None:
+    with pytest.raises(BrainsslError, match="no image"):
+        run_in_batches(classifier, pictures(3), np.array([], np.int64))
+
+
+def test_a_model_is_whichever_its_file_or_folder_holds(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    for name in ("encoder", "classifier"):
+        (tmp_path / name).mkdir()
+    save_encoder(classifier.encoder, tmp_path / "encoder" / "encoder.safetensors")
+    classifier.save(tmp_path / "classifier" / "classifier.safetensors")
+    for name, kind in (("encoder", Encoder), ("classifier", Classifier)):
+        for path in (tmp_path / name, tmp_path / name / f"{name}.safetensors"):
+            model = load_model(path)
+            assert isinstance(model, kind)
+            assert not model.training
+    with pytest.raises(BrainsslError, match="is missing: give an encoder or a classifier"):
+        load_model(tmp_path / "nowhere")
+    (tmp_path / "damaged").write_bytes(b"no tensors")
+    with pytest.raises(BrainsslError, match="damaged"):
+        load_model(tmp_path / "damaged")
+
+
+def test_an_encoder_is_no_classifier(classifier: Classifier, tmp_path: Path) -> None:
+    save_encoder(classifier.encoder, tmp_path / "encoder.safetensors")
+    with pytest.raises(BrainsslError, match="no brainssl classifier"):
+        Classifier.load(tmp_path / "encoder.safetensors")
+    with pytest.raises(BrainsslError, match="missing"):
+        Classifier.load(tmp_path)

@@ -1,0 +1,96 @@
+"""Encoders: one channel, seeded weights, safetensors that timm takes and nothing unsafe."""
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+
+from brainssl.foundation.errors import BrainsslError
+from brainssl.models import encoder as encoders
+from brainssl.models.encoder import Encoder, build_encoder, load_encoder, save_encoder
+
+
+def tiny(seed: int = 0) -> Encoder:
+    return build_encoder("test_resnet", image_size=32, seed=seed)
+
+
+# Among them networks whose pooled features are wider than timm's num_features says.
+@pytest.mark.parametrize(
+    "name", ["test_resnet", "test_efficientnet", "resnet18", "mobilenetv3_small_050", "vgg11"]
+)
+def test_any_cnn_takes_one_channel_and_gives_pooled_features(name: str) -> None:
+    encoder = Encoder(name, image_size=32).eval()
+    assert encoder(torch.rand(2, 1, 32, 32)).shape == (2, encoder.dim)
+
+
+def test_weights_depend_on_the_seed_and_leave_the_global_state_alone() -> None:
+    before = torch.random.get_rng_state()
+    first, again, other = tiny(0), tiny(0), tiny(1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    weights = [next(encoder.parameters()) for encoder in (first, again, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_images_are_normalised_inside() -> None:
+    encoder = tiny().eval()
+    images = torch.rand(2, 1, 32, 32)
+    expected = encoder.network((images - 0.449) / 0.226)
+    assert torch.equal(encoder(images), expected)
+
+
+def test_saved_encoder_comes_back_and_timm_takes_it(tmp_path: Path) -> None:
+    encoder = tiny().eval()
+    encoder.facts = {"method": "simclr", "seed": 0}
+    file = tmp_path / "encoder.safetensors"
+    save_encoder(encoder, file)
+    again = load_encoder(tmp_path).eval()
+    images = torch.rand(3, 1, 32, 32)
+    assert torch.equal(encoder(images), again(images))
+    assert again.facts == encoder.facts
+    assert again.image_size == 32
+    network = timm.create_model("test_resnet", in_chans=1, num_classes=0)
+    network.load_state_dict(load_file(file))
+    bare = network.eval()((images - 0.449) / 0.226)
+    torch.testing.assert_close(bare, encoder(images))
+
+
+def test_a_network_that_takes_no_such_images_is_refused() -> None:
+    with pytest.raises(BrainsslError, match=r"encoder\.image_size"):
+        Encoder("vit_tiny_patch16_224", image_size=32)
+
+
+def test_unknown_architecture_is_named_with_near_ones() -> None:
+    with pytest.raises(BrainsslError, match=r"encoder\.name.*resnet51"):
+        Encoder("resnet51", image_size=32)
+
+
+def test_weights_that_cannot_be_fetched_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_args: object, **_options: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(encoders.timm, "create_model", offline)
+    with pytest.raises(BrainsslError, match=r"set encoder\.weights to random") as caught:
+        Encoder("resnet18", image_size=32, weights="imagenet")
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_foreign_and_newer_files_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "encoder.safetensors"
+    with pytest.raises(BrainsslError, match="missing"):
+        load_encoder(file)
+    file.write_bytes(b"\x80\x04cpickle")
+    with pytest.raises(BrainsslError, match="damaged"):
+        load_encoder(file)
+    save_file({"a": torch.zeros(1)}, file)
+    with pytest.raises(BrainsslError, match="holds no brainssl encoder"):
+        load_encoder(file)
+    encoders.write_tensors(file, {}, "brainssl-encoder", encoders.VERSION + 1, {})
+    with pytest.raises(BrainsslError, match="upgrade"):
+        load_encoder(file)
+    save_encoder(tiny(), file)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(BrainsslError, match="damaged"):
+        load_encoder(file)

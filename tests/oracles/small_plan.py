@@ -1,0 +1,28 @@
+"""A small plan of a study: SimCLR, all labels, one seed."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from brainssl.settings import load_settings
+from brainssl.studies.plan import Plan
+
+
+def small_plan(source: Path, overrides: Iterable[str] = (), **changes: Any) -> Plan:
+    """Return a plan for a source, with settings overridden and fields changed."""
+    settings, reasons = load_settings("quick", list(overrides))
+    plan = Plan(
+        source=source,
+        labels=None,
+        methods=("simclr",),
+        protocols=("grouped",),
+        label_fractions=(1.0,),
+        seeds=1,
+        seed=0,
+        preset="quick",
+        settings=settings,
+        reasons=reasons,
+        command="brainssl study",
+    )
+    return replace(plan, **changes)

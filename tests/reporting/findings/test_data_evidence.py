@@ -1,0 +1,58 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brainssl.reporting.findings.data_evidence import DATA_EVIDENCE, partition
+from brainssl.reporting.study import Study
+
+SPLIT = {
+    "images": {"train": 30, "val": 5, "test": 2000},
+    "groups": {"train": 10, "val": 1, "test": 40},
+    "counts": {"train": {"Glioma T1": 21, "Normal T1": 9}},
+    "seed": 7,
+    "digest": "0123456789abcdef" * 4,
+}
+
+
+def study(audit: dict[str, Any] | None = None, **facts: Any) -> Study:
+    return Study(Path("nowhere"), facts, (), audit or {})
+
+
+def test_a_part_is_told_with_its_images_groups_and_split() -> None:
+    told = partition(study(splits={"grouped": SPLIT}), "grouped")
+    assert told == (
+        "Protocol “grouped”: training 30 images of 10 groups, validation 5 images of 1 group, "
+        "test 2\u202f000 images of 40 groups; split seed 7, digest 0123456789ab…."
+    )
+    assert partition(study(splits={"grouped": SPLIT}), "image") == ""
+
+
+def test_a_protocol_is_told_with_what_it_keeps_apart_and_whether_patients_are_known() -> None:
+    facts = {"protocols": ["grouped", "image"], "splits": {"grouped": SPLIT, "image": SPLIT}}
+    level = DATA_EVIDENCE["level"]
+    assert "“grouped”: All images of a patient" in level(study(**facts))
+    assert "“image”: The images are divided one by one" in level(study(**facts))
+    assert level(study(**facts)).endswith("may stand in training and test.")
+    assert level(study({"patients": 12}, **facts)).endswith("12 patients known.")
+
+
+def test_the_smallest_and_the_largest_class_are_those_of_training() -> None:
+    told = DATA_EVIDENCE["balance"](study(protocols=["grouped"], splits={"grouped": SPLIT}))
+    assert told == (
+        "Training images under “grouped”: from 9 (Normal T1) to 21 (Glioma T1) of a class."
+    )
+
+
+@pytest.mark.parametrize("learnt", [True, False])
+def test_the_control_is_told_as_it_came_out(learnt: bool) -> None:
+    control = {"protocol": "image", "accuracy": 0.4171, "guessing": 0.163, "learnt": learnt}
+    told = DATA_EVIDENCE["leakage"](
+        Study(Path("nowhere"), {}, (), {}, {"random_labels": [control]})
+    )
+    assert "accuracy 41.7 % under “image” where guessing gives 16.3 %" in told
+    assert ("does not show" in told) != learnt
+
+
+def test_nothing_is_said_of_a_study_without_facts() -> None:
+    assert {told(study()) for told in DATA_EVIDENCE.values()} == {""}

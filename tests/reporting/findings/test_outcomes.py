@@ -1,0 +1,167 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brainssl.reporting.findings.outcomes import answer, compare, outcomes
+from brainssl.reporting.study import Study, read_study
+
+
+def _row(
+    method: str,
+    stage: str,
+    accuracy: float,
+    limits: list[float] | None,
+    seed: int = 0,
+    *,
+    split: str = "test",
+) -> dict[str, Any]:
+    return {
+        "method": method,
+        "stage": stage,
+        "protocol": "grouped",
+        "label_fraction": 0.1,
+        "seed": seed,
+        "split": split,
+        "n": 100,
+        "metrics": {"accuracy": accuracy, "f1_macro": accuracy},
+        "intervals": {"accuracy": limits},
+        "per_class": {},
+        "seconds": 1.0,
+        "step": "",
+    }
+
+
+def _study(folder: Path, rows: list[dict[str, Any]], **facts: Any) -> Study:
+    study = {"methods": ["simclr"], "protocols": ["grouped"], **facts}
+    text = json.dumps({"study": study, "rows": rows})
+    (folder / "results.json").write_text(text, encoding="utf-8")
+    return read_study(folder)
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "verdict"),
+    [
+        ([[0.5, 0.6]], [[0.3, 0.4]], "above"),
+        ([[0.3, 0.4]], [[0.5, 0.6]], "below"),
+        ([[0.4, 0.6]], [[0.3, 0.45]], "undecided"),
+        ([[0.5, 0.6], [0.4, 0.5]], [[0.3, 0.4], [0.35, 0.45]], "undecided"),
+        ([[0.5, 0.6], [0.46, 0.5]], [[0.3, 0.4], [0.35, 0.45]], "above"),
+        ([[0.5, 0.6], None], [[0.3, 0.4], [0.35, 0.45]], "undecided"),
+        ([None], [None], "undecided"),
+    ],
+)
+def test_a_difference_is_claimed_only_where_all_intervals_lie_apart(
+    tmp_path: Path, own: list[Any], other: list[Any], verdict: str
+) -> None:
+    rows = [_row("simclr", "finetune", 0.5, limits, seed) for seed, limits in enumerate(own)]
+    rows += [_row("supervised", "supervised", 0.4, lim, seed) for seed, lim in enumerate(other)]
+    study = _study(tmp_path, rows)
+    tuned, baseline = study.arms("grouped")
+    assert compare(tuned, baseline) == verdict
+    (found,) = outcomes(study)
+    assert found.verdict == verdict
+    assert ("told apart" in answer(study)) == (verdict == "undecided")
+
+
+def test_the_baseline_meets_a_fine_tuned_arm_and_controls_are_no_method(tmp_path: Path) -> None:
+    rows = [
+        _row("untrained", "linear", 0.9, [0.85, 0.95]),
+        _row("simclr", "linear", 0.8, [0.75, 0.85]),
+        _row("simclr", "finetune", 0.5, [0.45, 0.55]),
+        _row("supervised", "supervised", 0.6, [0.57, 0.63]),
+    ]
+    (found,) = outcomes(_study(tmp_path, rows))
+    assert found.best.method == "untrained"
+    assert found.self_supervised is not None
+    assert found.self_supervised.stage == "finetune"
+    assert found.verdict == "below"
+    for number in ("90.0", "85.0–95.0", "50.0", "60.0", "57.0–63.0"):
+        assert number in found.text
+
+
+def test_without_a_baseline_nothing_is_compared(tmp_path: Path) -> None:
+    study = _study(tmp_path, [_row("simclr", "finetune", 0.5, [0.4, 0.6])])
+    assert outcomes(study)[0].verdict is None
+    assert "no pair" in answer(study)
+
+
+def test_an_empty_study_says_so(tmp_path: Path) -> None:
+    study = _study(tmp_path, [])
+    assert outcomes(study) == []
+    assert "no result" in answer(study)
+
+
+def test_of_several_methods_the_one_compared_is_chosen_on_validation(tmp_path: Path) -> None:
+    rows = [
+        _row("simclr", "finetune", 0.9, [0.85, 0.95]),
+        _row("byol", "finetune", 0.5, [0.45, 0.55]),
+        _row("supervised", "supervised", 0.7, [0.65, 0.75]),
+        _row("simclr", "finetune", 0.4, None, split="val"),
+        _row("byol", "finetune", 0.6, None, split="val"),
+    ]
+    study = _study(tmp_path, rows, methods=["simclr", "byol"])
+    (found,) = outcomes(study)
+    assert found.best.method == "simclr"
+    assert found.self_supervised is not None
+    assert found.self_supervised.method == "byol"
+    assert found.candidates == 2
+    assert found.verdict == "below"
+    assert "Of 2 self-supervised methods, BYOL, fine-tuned, has the best macro F1 on" in found.text
+    assert "BYOL pretraining, chosen on validation, gave a lower" in answer(study)
+
+
+def test_without_validation_scores_none_of_several_methods_is_compared(tmp_path: Path) -> None:
+    rows = [
+        _row("simclr", "finetune", 0.9, [0.85, 0.95]),
+        _row("byol", "finetune", 0.5, [0.45, 0.55]),
+        _row("supervised", "supervised", 0.7, [0.65, 0.75]),
+    ]
+    study = _study(tmp_path, rows, methods=["simclr", "byol"])
+    (found,) = outcomes(study)
+    assert found.self_supervised is None
+    assert "no validation scores" in found.text
+    assert "no pair" in answer(study)
+
+
+def test_a_method_that_stands_alone_needs_no_choice(tmp_path: Path) -> None:
+    rows = [
+        _row("simclr", "finetune", 0.9, [0.85, 0.95]),
+        _row("supervised", "supervised", 0.7, [0.65, 0.75]),
+    ]
+    study = _study(tmp_path, rows)
+    assert "validation" not in outcomes(study)[0].text + answer(study)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("limits", "verdict"),
+    [([0.01, 0.2], "above"), ([-0.2, -0.01], "below"), ([-0.1, 0.2], "undecided")],
+)
+def test_a_comparison_on_the_same_images_decides(
+    tmp_path: Path, limits: list[float], verdict: str, turned: bool
+) -> None:
+    """It can tell apart what overlapping intervals cannot, whichever of the two comes first."""
+    rows = [
+        _row("simclr", "finetune", 0.5, [0.3, 0.7]),
+        _row("supervised", "supervised", 0.45, [0.3, 0.7]),
+    ]
+    sides = [{"method": row["method"], "stage": row["stage"]} for row in rows]
+    if turned:
+        sides, limits = sides[::-1], [-limits[1], -limits[0]]
+    pair = {
+        "protocol": "grouped",
+        "label_fraction": 0.1,
+        "metric": "accuracy",
+        "first": sides[0],
+        "second": sides[1],
+        "difference": -0.05 if turned else 0.05,
+        "interval": limits,
+    }
+    analysed = replace(_study(tmp_path, rows), analysis={"comparisons": [pair]})
+    (found,) = outcomes(analysed)
+    assert found.verdict == verdict
+    assert "minus the supervised baseline: +5.0 points" in found.text
+    assert ("do not tell the two apart" in found.text) == (verdict == "undecided")

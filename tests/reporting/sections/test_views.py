@@ -1,0 +1,29 @@
+"""Views: as each method draws them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from brainssl.reporting.blocks import Strips
+from brainssl.reporting.sections.views import content
+from brainssl.reporting.study import read_study
+from brainssl.settings import Settings
+
+
+def test_views_are_shown_as_each_method_draws_them(make_study: Callable[..., Path]) -> None:
+    folder = make_study(classes=["a", "b"], methods=["simclr", "byol", "dino"], seeds=1)
+    path = folder / "results.json"
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    settings = raw["study"]["settings"]
+    settings["views"] = Settings().views.model_dump(mode="json")
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    strips = [b for b in content(read_study(folder)) if isinstance(b, Strips)]
+    assert strips[0].caption.startswith("Pretraining: each strip")
+    assert len(strips) == 2
+    settings["dino"]["views"] = {"crop_area": [0.9, 1.0]}
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    shared, own, _ = (b for b in content(read_study(folder)) if isinstance(b, Strips))
+    assert shared.caption.startswith("Pretraining with SimCLR and BYOL: each strip")
+    assert own.caption.startswith("Pretraining with DINO: each strip")
+    assert shared.pictures == strips[0].pictures
+    assert own.pictures != strips[0].pictures

@@ -1,0 +1,109 @@
+import json
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from brainssl.foundation.errors import BrainsslError
+from brainssl.methods import METHODS
+from brainssl.reporting.study import arm_title, finite, interval, method_title, read_study
+
+
+def test_an_arm_has_the_rows_of_its_seeds_and_their_mean_and_sd(study: Path) -> None:
+    raw = json.loads((study / "results.json").read_text(encoding="utf-8"))["rows"]
+    arms = read_study(study).arms("grouped")
+    assert len(arms) == 2 * 4
+    for arm in arms:
+        expected = [
+            row["metrics"]["accuracy"]
+            for row in raw
+            if (row["method"], row["stage"], row["label_fraction"], row["split"])
+            == (arm.method, arm.stage, arm.label_fraction, "test")
+        ]
+        assert arm.values("accuracy") == expected
+        assert arm.mean("accuracy") == pytest.approx(statistics.fmean(expected))
+        assert arm.sd("accuracy") == pytest.approx(statistics.stdev(expected))
+
+
+def test_arms_come_by_label_fraction_controls_first_and_baseline_last(study: Path) -> None:
+    arms = read_study(study).arms("grouped")
+    assert [arm.label_fraction for arm in arms] == [0.1] * 4 + [1.0] * 4
+    assert [arm.title for arm in arms[:4]] == [
+        "Untrained encoder, linear probe",
+        "SimCLR, linear probe",
+        "SimCLR, fine-tuned",
+        "Supervised baseline",
+    ]
+    assert [arm.self_supervised for arm in arms[:4]] == [False, True, True, False]
+
+
+def test_predictions_are_those_of_the_rows_split(study: Path) -> None:
+    read = read_study(study)
+    for row in read.rows[:3]:
+        predictions = read.predictions(row)
+        assert predictions is not None
+        assert len(predictions) == row.n
+        assert set(predictions.frame["split"]) == {row.split}
+
+
+def test_missing_or_damaged_predictions_are_none(make_study: Callable[..., Path]) -> None:
+    folder = make_study(classes=["a", "b"], seeds=1, fractions=[1.0])
+    read = read_study(folder)
+    path = folder / read.rows[0].step / "predictions.parquet"
+    path.write_bytes(b"PAR1 nothing")
+    assert read.predictions(read.rows[0]) is None
+    path.unlink()
+    assert read.predictions(read.rows[0]) is None
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"study": {}}', '{"study": {}, "rows": [{}]}'])
+def test_what_is_not_results_is_refused_by_name(tmp_path: Path, content: str) -> None:
+    (tmp_path / "results.json").write_text(content, encoding="utf-8")
+    with pytest.raises(BrainsslError, match=r"results\.json"):
+        read_study(tmp_path)
+
+
+def test_a_folder_without_results_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(BrainsslError, match=r"results\.json is missing"):
+        read_study(tmp_path)
+
+
+def test_numbers_that_are_not_finite_are_missing() -> None:
+    assert finite(None) is None
+    assert finite(float("nan")) is None
+    assert finite(0) == 0.0
+    assert interval([0.1, 0.2]) == (0.1, 0.2)
+    assert interval([0.1, None]) is None
+    assert interval([0.1, float("inf")]) is None
+    assert interval(None) is None
+
+
+def test_unknown_methods_keep_their_name() -> None:
+    assert arm_title("vicreg", "finetune") == "vicreg, fine-tuned"
+    assert arm_title("mocov3", "linear") == "MoCo v3, linear probe"
+
+
+def test_every_method_has_its_name() -> None:
+    names = {"SimCLR", "BYOL", "DINO", "MoCo v3", "Barlow Twins", "NNCLR"}
+    assert {method_title(method) for method in METHODS} == names
+
+
+def test_patients_are_those_of_the_audit_or_else_of_the_manifest(
+    make_study: Callable[..., Path],
+) -> None:
+    small = {"classes": ["a", "b"], "seeds": 1, "fractions": [1.0]}
+    assert read_study(make_study(**small, patients=True)).patients == 4
+    folder = make_study(**small)
+    assert read_study(folder).patients == 0
+    path = folder / "results.json"
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    raw["study"]["audit"] = None
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    assert read_study(folder).patients == 0
+    manifest = folder / "store" / "manifest.parquet"
+    frame = pd.read_parquet(manifest)
+    frame["patient"] = ["x", "y", None] * (len(frame) // 3)
+    frame.to_parquet(manifest)
+    assert read_study(folder).patients == 2

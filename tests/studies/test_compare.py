@@ -1,0 +1,87 @@
+"""Studies side by side: paired where the test images are the same, unpaired where they are not."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from brainssl.evaluation.predictions import Predictions
+from brainssl.foundation.errors import BrainsslError
+from brainssl.studies.compare import compare_studies, text_of
+
+
+def study(
+    folder: Path, skills: dict[tuple[str, str], float], prefix: str = "", *, saved: bool = True
+) -> Path:
+    rows: list[dict[str, Any]] = []
+    for place, ((method, stage), skill) in enumerate(skills.items()):
+        generator = np.random.default_rng([place, round(100 * skill)])
+        labels = np.random.default_rng(0).integers(0, 3, 90)
+        said = np.where(generator.random(90) < skill, labels, (labels + 1) % 3)
+        model = Predictions.build(
+            [f"{prefix}{i}" for i in range(90)],
+            np.arange(90) // 3,
+            ["test"] * 90,
+            labels,
+            np.eye(3)[said] * 2.0,
+            ("a", "b", "c"),
+        )
+        step = f"steps/{stage}-{method}"
+        (folder / step).mkdir(parents=True)
+        if saved:
+            model.save(folder / step / "predictions.parquet")
+        accuracy = float((said == labels).mean())
+        key = {"method": method, "stage": stage, "protocol": "grouped", "label_fraction": 1.0}
+        scores = {"metrics": {"accuracy": accuracy}, "intervals": {"accuracy": None}}
+        rows.append({**key, "seed": 0, "split": "test", "n": 90, **scores, "step": step})
+    facts = {"source": folder.name, "protocols": ["grouped"], "command": "brainssl study"}
+    text = json.dumps({"study": facts, "rows": rows})
+    (folder / "results.json").write_text(text, encoding="utf-8")
+    return folder
+
+
+BASELINE = ("supervised", "supervised")
+TUNED = ("simclr", "finetune")
+
+
+def test_the_same_test_images_are_paired(tmp_path: Path) -> None:
+    first = study(tmp_path / "first", {BASELINE: 0.5})
+    second = study(tmp_path / "second", {BASELINE: 0.9, TUNED: 0.7})
+    found = compare_studies([first, second])
+    baseline, tuned = found["models"]
+    assert baseline["title"] == "Supervised baseline"
+    scores = baseline["scores"]
+    assert scores[1]["paired"]
+    assert scores[1]["difference"] == pytest.approx(scores[1]["accuracy"] - scores[0]["accuracy"])
+    assert 0 < scores[1]["interval"][0] < scores[1]["difference"] < scores[1]["interval"][1]
+    assert tuned["scores"][0] is None
+    assert set(tuned["scores"][1]) == {"accuracy", "seeds"}
+    text = text_of(found)
+    assert f"{100 * scores[1]['difference']:+.1f}, " in text
+    assert "unpaired" not in text
+
+
+def test_other_test_images_are_independent(tmp_path: Path) -> None:
+    first = study(tmp_path / "first", {BASELINE: 0.5})
+    second = study(tmp_path / "second", {BASELINE: 0.9}, prefix="x")
+    (model,) = compare_studies([first, second])["models"]
+    assert not model["scores"][1]["paired"]
+    assert "unpaired" in text_of(compare_studies([first, second]))
+
+
+def test_without_predictions_there_are_scores_alone(tmp_path: Path) -> None:
+    first = study(tmp_path / "first", {BASELINE: 0.5}, saved=False)
+    second = study(tmp_path / "second", {BASELINE: 0.9})
+    found = compare_studies([first, second])
+    assert set(found["models"][0]["scores"][1]) == {"accuracy", "seeds"}
+    assert "(" not in text_of(found).splitlines()[4]
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+    first = study(tmp_path / "first", {BASELINE: 0.5})
+    with pytest.raises(BrainsslError, match="name two or more"):
+        compare_studies([first])
+    with pytest.raises(BrainsslError, match=r"results\.json"):
+        compare_studies([first, tmp_path / "nowhere"])

@@ -1,0 +1,73 @@
+"""The grid: every cell once, each step after the one whose encoder it takes."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from oracles.small_plan import small_plan
+
+from brainssl.studies.grid import Step, grid
+from brainssl.studies.plan import Plan
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return small_plan(
+        Path("images"),
+        methods=("simclr", "byol"),
+        protocols=("grouped", "image"),
+        label_fractions=(0.1, 1.0),
+        seeds=3,
+        seed=5,
+        reasons={},
+    )
+
+
+def test_there_is_one_step_for_each_cell(plan: Plan) -> None:
+    steps = grid(plan)
+    kinds = [("linear", "untrained"), ("supervised", "supervised")]
+    kinds += [(stage, method) for stage in ("linear", "finetune") for method in plan.methods]
+    expected = {
+        (stage, method, protocol, seed, fraction)
+        for stage, method in kinds
+        for protocol in ("grouped", "image")
+        for seed in (5, 6, 7)
+        for fraction in (0.1, 1.0)
+    } | {
+        ("pretrain", method, protocol, seed, None)
+        for method in plan.methods
+        for protocol in ("grouped", "image")
+        for seed in (5, 6, 7)
+    }
+    expected |= {
+        ("linear", "random_labels", protocol, seed, 1.0)
+        for protocol in ("grouped", "image")
+        for seed in (5, 6, 7)
+    }
+    assert {(s.stage, s.method, s.protocol, s.seed, s.label_fraction) for s in steps} == expected
+    assert len(steps) == len(expected) == len({step.name for step in steps})
+
+
+def test_a_pretraining_comes_before_those_that_need_it(plan: Plan) -> None:
+    names = [step.name for step in grid(plan)]
+    needs = {step.name: step.pretraining for step in grid(plan)}
+    for name, pretraining in needs.items():
+        fresh = "untrained" in name or "random_labels" in name
+        trained = name.startswith(("linear-", "finetune-")) and not fresh
+        assert (pretraining is not None) == trained
+        if pretraining:
+            assert names.index(pretraining) < names.index(name)
+
+
+def test_names_tell_the_cell() -> None:
+    step = Step("linear", "byol", "grouped", 2, 0.1)
+    assert step.name == "linear-byol-grouped-f0.1-s2"
+    assert step.pretraining == "pretrain-byol-grouped-s2"
+    assert step.measured
+    assert not Step("pretrain", "byol", "grouped", 2).measured
+    assert Step("supervised", "supervised", "image", 0, 1.0).name == "supervised-image-f1-s0"
+
+
+def test_more_methods_and_seeds_keep_the_names_of_the_others(plan: Plan) -> None:
+    few = {step.name for step in grid(replace(plan, methods=("byol",), seeds=1))}
+    assert few < {step.name for step in grid(plan)}

@@ -1,0 +1,64 @@
+"""The record: what is said of steps that machines computed differently."""
+
+from dataclasses import replace
+
+from brainssl.data.dataset import Data
+from brainssl.data.split import make_split
+from brainssl.data.store import ImageStore
+from brainssl.settings import load_settings
+from brainssl.studies.plan import Plan, differing, identity
+from brainssl.studies.record import describe
+
+
+def plan_of(store: ImageStore, *overrides: str) -> Plan:
+    settings, reasons = load_settings("quick", ["encoder.image_size=32", *overrides])
+    return Plan(
+        source=store.path,
+        labels=None,
+        methods=("simclr",),
+        protocols=("grouped",),
+        label_fractions=(1.0,),
+        seeds=1,
+        seed=0,
+        preset="quick",
+        settings=settings,
+        reasons=reasons,
+        command="brainssl study",
+    )
+
+
+def warnings(store: ImageStore, *places: dict[str, object]) -> list[str]:
+    """Return what a record warns of whose steps ran at these places."""
+    data = Data(store, make_split(store.manifest, protocol="grouped", seed=0))
+    log = {
+        f"step {number}": {"where": place, "seconds": 1.0} for number, place in enumerate(places)
+    }
+    told = describe(plan_of(store), {"grouped": data}, None, [], log)["warnings"]
+    return [warning for warning in told if "log/" in warning]
+
+
+def test_different_precisions_are_said_with_their_steps(shared_store: ImageStore) -> None:
+    new = {"device": "CPU", "precision": "bf16-mixed"}
+    old = {"device": "CPU", "precision": "32-true"}
+    told = warnings(shared_store, new, old, new)
+    assert any("2 in bf16-mixed, 1 in 32-true" in warning for warning in told)
+    assert warnings(shared_store, new, new) == []
+    assert warnings(shared_store, new, {**new, "device": "GPU"}) == [
+        "Steps ran on different machines or versions: see log/."
+    ]
+
+
+def test_how_exactly_a_machine_computes_is_no_part_of_a_study(shared_store: ImageStore) -> None:
+    plan = plan_of(shared_store)
+    for override in ("run.precision=32-true", "run.accelerator=cpu", "run.devices=2"):
+        other = plan_of(shared_store, override)
+        assert identity(other) == identity(plan)
+    assert identity(plan_of(shared_store, "pretrain.epochs=3")) != identity(plan)
+    assert identity(replace(plan, seed=1)) != identity(plan)
+
+
+def test_a_study_of_an_older_version_goes_on(shared_store: ImageStore) -> None:
+    """Its identity still holds in which precision it was to compute."""
+    own = identity(plan_of(shared_store))
+    older = {**own, "settings": {**own["settings"], "run": {"precision": "bf16-mixed"}}}
+    assert differing(older, own) == []

@@ -1,8 +1,7 @@
 """A study that an earlier layout of the code wrote still opens.
 
-`tests/fixtures/earlier_study` was written when most files still lay in one folder: SimCLR on 48 images
-of 32 px, with the network of
-`oracles.tiny_resnet`; its pages were left out.
+`tests/fixtures/earlier_study` was written when most files still lay in one folder: SimCLR on 48
+images of 32 px, with the network of `oracles.tiny_resnet`. Its pages were left out.
 """
 
 import json

@@ -34,7 +34,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 
 from brainssl.data import duplicates
-from brainssl.data.duplicates import SIDE, Pairs, fingerprint, group_slices, near_pairs
+from brainssl.data.duplicates import SIDE, Pairs, fingerprint, near_pairs
+from brainssl.data.groups import group_slices
 from brainssl.data.read import read_slice
 from brainssl.simulation import simulate
 

@@ -99,7 +99,7 @@ def main() -> None:
             (how, replace(how, kept=False, preload=asked.preload)) for how in (How(), LARGER)
         ]
     told = {
-        "command": "python " + " ".join(sys.argv),
+        "command": " ".join(["python", *map(_within_reach, sys.argv)]),
         "held_to": AVX2 if asked.avx2 else {},
         "cores": os.cpu_count(),
         "rounds": asked.rounds,
@@ -111,6 +111,11 @@ def main() -> None:
     asked.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     for question, answers in told["answers"].items():
         print(question, [answer["ratio"] for answer in answers])
+
+
+def _within_reach(word: str) -> str:
+    """Return a path of this repository as it is written from there."""
+    return word.removeprefix(f"{Path.cwd()}/")
 
 
 def _compared(one: How, other: How, rounds: int, environment: dict[str, str]) -> dict[str, Any]:

@@ -766,6 +766,17 @@ def test_the_first_hour_is_told_as_measured() -> None:
         assert found["machine"]["precision"] == {"bfloat16": "bf16-mixed", "avx2": "32-true"}[name]
 
 
+def test_what_a_processor_trains_with_is_told_as_measured() -> None:
+    page = sections("why/speed.md")["Measure your own machine"]
+    told = {row[0]: row[1:] for row in tables(page)[1:]}
+    for place, name in enumerate(("bfloat16", "avx2")):
+        found = json.loads((ROOT / f"results/processor-{name}.json").read_text("utf-8"))
+        assert told.keys() == found["answers"].keys()
+        for question, answers in found["answers"].items():
+            cells = [f"{a['ratio']:.2f} ({a['from']:.2f}–{a['to']:.2f})" for a in answers]
+            assert told[question][place] == ", ".join(cells)
+
+
 def test_the_demo_keeps_within_its_limits_and_learns() -> None:
     """As measured: minutes, an estimate that holds, and models above the most frequent class."""
     limits = {"bfloat16": 240, "avx2": 360}

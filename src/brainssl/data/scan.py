@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from brainssl.data.csv_tables import composed
-from brainssl.data.duplicates import Pairs, group_slices, near_pairs
+from brainssl.data.duplicates import Pairs, near_pairs
+from brainssl.data.groups import group_slices
 from brainssl.data.layout import Layout, read_layout, sequence_of
 from brainssl.data.look import Seen, look
 from brainssl.data.pool import in_order

@@ -1,14 +1,17 @@
 """The command line: the contract of names, exits and errors."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from brainssl.cli import app
@@ -306,3 +309,54 @@ def test_processes_share_a_study_and_damage_is_mended(prepared: Path, tmp_path: 
         "analysis",
         "report",
     ]
+
+
+def test_the_package_runs_as_a_module() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "brainssl", "--version"], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.startswith("brainssl ")
+
+
+def test_a_terminal_that_cannot_show_a_name_does_not_cost_the_answer(tmp_path: Path) -> None:
+    """A class `ż` on a terminal of another code page, a folder whose name is not UTF-8."""
+    generator = np.random.default_rng(0)
+    home = tmp_path / os.fsdecode(b"odd-\xe9")
+    for name in ("ż", "glioma"):
+        (home / name).mkdir(parents=True)
+        for number in range(6):
+            pixels = generator.integers(0, 255, (48, 48), dtype=np.uint8)
+            Image.fromarray(pixels).save(home / name / f"{number}.png")
+    beside = {name: Path(f"{home}-{name}") for name in ("audit", "store", "study")}
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    for command in (
+        ["audit", home, "--out", beside["audit"]],
+        ["prepare", home, beside["store"], "--size", "32"],
+        ["study", home, beside["study"], "--dry-run", "--methods", "simclr", *FAST],
+    ):
+        told = subprocess.run(
+            [sys.executable, "-m", "brainssl", *command],
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+        assert b"Traceback" not in told.stderr
+        # What cannot be kept under such a name says so, in one line.
+        assert told.returncode == 0 or b"is not valid UTF-8; rename it" in told.stderr
+
+
+def test_results_are_not_written_among_the_images(image_folder: Path) -> None:
+    for words in (
+        ("study", image_folder, image_folder / "runs/study", "--dry-run"),
+        ("prepare", image_folder, image_folder / "store"),
+    ):
+        result = run(*words)
+        assert result.exit_code == 2
+        assert "choose one outside of it" in result.stderr
+
+
+@pytest.mark.parametrize("key", ["pretrain.batch_size", "finetune.batch_size"])
+def test_a_batch_of_one_is_refused(prepared: Path, tmp_path: Path, key: str) -> None:
+    result = run("pretrain", prepared, tmp_path / "out", *FAST, "--set", f"{key}=1")
+    assert result.exit_code == 2
+    assert f"{key} = 1: input should be greater than or equal to 2" in result.stderr

@@ -172,3 +172,39 @@ def test_too_few_images_to_split_are_no_error(tmp_path: Path) -> None:
     report = audit(tmp_path, out=tmp_path / "out")
     assert "identical" not in report["random_split"]
     assert any("No image is labelled" in finding["text"] for finding in report["findings"])
+
+
+def test_a_class_of_which_nothing_could_be_read_is_serious(source: Path) -> None:
+    (source / "Pituitary T1").mkdir()
+    for number in range(3):
+        (source / "Pituitary T1" / f"{number}.png").write_bytes(b"nonsense")
+    serious = [one["text"] for one in audit(source)["findings"] if one["severity"] == "serious"]
+    assert any(text.startswith("No file of 1 class could be read: Pituitary") for text in serious)
+    told = scan(source).losses
+    assert told[0] == "no file of the class Pituitary T1 could be read"
+    assert told[1].startswith("4 files are left out, e.g. Glioma T1/bad <i>.png: ")
+
+
+def test_classes_that_a_given_set_lacks_are_named(tmp_path: Path) -> None:
+    for number in range(4):
+        for part, name in (("Training", "Glioma"), ("Training", "Normal"), ("Testing", "Glioma")):
+            put(tmp_path / part / name / f"{number}.png", texture(len(part + name) + 50 * number))
+    report = audit(tmp_path)
+    assert report["given_split"]["missing_classes"] == {"train": [], "test": ["Normal"]}
+    texts = [one["text"] for one in report["findings"] if one["severity"] == "serious"]
+    assert any(
+        text.startswith("The given training set has 1 class that the test set lacks: Normal.")
+        for text in texts
+    )
+
+
+def test_what_must_be_answered_comes_first(tmp_path: Path) -> None:
+    for number in range(4):
+        for site in ("site1", "site2"):
+            for name in ("glioma", "normal"):
+                put(
+                    tmp_path / site / name / f"{number}.png", texture(9 * len(site + name) + number)
+                )
+    report = audit(tmp_path)
+    assert "--classes-at 2" in report["findings"][0]["text"]
+    assert audit(tmp_path, classes_at=2)["questions"] == []

@@ -14,6 +14,7 @@ from PIL import Image
 
 from brainssl.data.read import (
     CHANNEL_TOLERANCE,
+    FORMATS,
     UnreadableImage,
     file_bytes,
     read_bytes,
@@ -166,6 +167,22 @@ def test_alpha_lies_on_black() -> None:
         assert read.flags == ("alpha",)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in ("WEBP", "GIF", "AVIF") if kind in FORMATS])
+def test_pictures_of_the_web_are_read_whatever_they_are_called(kind: str) -> None:
+    own = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100}, "GIF": {}}[kind]
+    read = read_bytes(encoded(Image.fromarray(LEVELS), kind, **own), "slice.jpg")
+    np.testing.assert_allclose(read.pixels, LEVELS / np.float32(255), atol=3 / 255)
+    assert "suffix differs" in read.flags
+
+
+def test_an_alpha_channel_that_hides_everything_is_ignored() -> None:
+    stack = np.stack([LEVELS, np.zeros_like(LEVELS)], 2)
+    read = read_bytes(encoded(Image.fromarray(stack)), "a")
+    np.testing.assert_array_equal(read.pixels, LEVELS / np.float32(255))
+    assert read.flags == ("alpha",)
+    assert "alpha channel that hides everything ignored" in read.provenance
+
+
 def test_opaque_alpha_changes_nothing() -> None:
     stack = np.stack([LEVELS, np.full_like(LEVELS, 255)], 2)
     read = read_bytes(encoded(Image.fromarray(stack)), "a")
@@ -273,9 +290,11 @@ def test_a_file_that_grows_while_it_is_read_is_whole_or_refused(
         file_bytes(path, max_bytes=99)
 
 
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PPM"])
+@pytest.mark.parametrize("kind", ["PPM", "TGA", "ICO"])
 def test_other_formats_are_refused(kind: str) -> None:
-    with pytest.raises(UnreadableImage, match="not a PNG, JPEG, TIFF or BMP"):
+    with pytest.raises(
+        UnreadableImage, match="not an image in PNG, JPEG, TIFF, BMP, WebP, GIF or AVIF"
+    ):
         read_bytes(encoded(Image.fromarray(LEVELS), kind), "a")
 
 

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from brainssl.data.layout import sequence_of
 from brainssl.data.read import read_slice
 from brainssl.data.scan import MANIFEST_COLUMNS, scan
+from brainssl.data.sequence import sequence_of
 from brainssl.foundation.errors import BrainsslError
 
 PORTUGUESE = "Outros Tipos de Lesões (Abscessos, Cistos, Encefalopatias Diversas) T1C+"
@@ -111,7 +111,7 @@ def test_classes_named_like_one_part_are_no_split(tmp_path: Path) -> None:
 def test_nested_sequence_folders_join_the_class_and_others_do_not(tmp_path: Path) -> None:
     put(tmp_path / "Glioma" / "T1" / "1.png")
     put(tmp_path / "Glioma" / "T1C+" / "1.png")
-    put(tmp_path / "Normal T2" / "patient 7" / "1.png")
+    put(tmp_path / "Normal T2" / "somebody" / "1.png")
     found = scan(tmp_path)
     assert found.manifest["label"].tolist() == ["Glioma T1", "Glioma T1C+", "Normal T2"]
     assert found.manifest["patient"].isna().all()
@@ -172,7 +172,7 @@ def test_a_folder_without_label_row_is_told(tmp_path: Path) -> None:
     [
         ("a,b\n1,2\n", "needs the columns"),
         ("path,label\n1.png,x\n1.png,y\n", "two values"),
-        ("path,label\n1.png\n", "row 2"),
+        ("path,label\n1.png\n", "line 2"),
         ("path,label\nnowhere.png,x\n", "none of the images"),
     ],
 )

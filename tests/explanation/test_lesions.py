@@ -453,6 +453,37 @@ def test_what_is_no_coco_file_is_told(tmp_path: Path, content: bytes) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        {"bbox": [3, 2, 2, 5], "segmentation": [[]]},
+        {"bbox": [3, 2, 2, 5], "segmentation": []},
+        {"bbox": [], "segmentation": [[3, 2, 5, 2, 5, 7, 3, 7]]},
+        {"bbox": None, "segmentation": [[3, 2, 5, 2, 5, 7, 3, 7]]},
+    ],
+)
+def test_what_is_empty_leaves_it_to_the_other(tmp_path: Path, annotation: dict[str, Any]) -> None:
+    expected = rectangle(slice(2, 7), slice(3, 5))
+    assert (only(coco(tmp_path, annotation)) == expected).all()
+
+
+@pytest.mark.parametrize("wrong", [None, True, 1.5, [0]])
+def test_what_is_no_id_is_refused(tmp_path: Path, wrong: object) -> None:
+    with pytest.raises(BrainsslError, match="no COCO file"):
+        only(coco(tmp_path, BOX | {"image_id": wrong}))
+
+
+def test_a_mask_that_hides_everything_marks_nothing(tmp_path: Path) -> None:
+    white = np.full((SIZE, SIZE), 255, np.uint8)
+    hidden = np.stack([white, np.zeros_like(white)], 2)
+    assert not only(save(tmp_path / "masks/a/1.png", hidden).parents[1]).any()
+
+
+def test_ids_match_as_numbers_and_as_words(tmp_path: Path) -> None:
+    file = coco(tmp_path, {"bbox": [3, 2, 2, 5], "image_id": "0"})
+    assert (only(file) == rectangle(slice(2, 7), slice(3, 5))).all()
+
+
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     file = coco(tmp_path, BOX)
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())

@@ -2,6 +2,7 @@ import errno
 import hashlib
 import json
 import math
+import os
 import subprocess
 import sys
 import threading
@@ -47,6 +48,43 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_beside_it(tmp_path
         write_atomically(path, half_written)
     assert path.read_text() == "old"
     assert names(tmp_path) == ["results.json"]
+
+
+def test_a_link_stays_and_its_target_is_written(tmp_path):
+    (tmp_path / "there").mkdir()
+    target, link = tmp_path / "there" / "results.json", tmp_path / "link.json"
+    target.write_text("old")
+    link.symlink_to(target)
+    write_atomically(link, lambda beside: beside.write_text("new"))
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert names(tmp_path / "there") == ["results.json"]
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    pipe, got = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: got.append(pipe.read_text()))
+    reader.start()
+    write_json(pipe, {"a": 1})
+    reader.join(10)
+    assert json.loads(got[0]) == {"a": 1}
+    assert pipe.is_fifo()
+
+
+def test_a_failure_names_what_was_asked_for(tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with pytest.raises(OSError, match="out") as failed:
+        write_json(folder, {})
+    assert failed.value.filename == str(folder)
+    assert failed.value.filename2 is None
+
+
+def test_names_that_are_not_utf_8_are_escaped_and_come_back(tmp_path):
+    name = os.fsdecode(b"odd-\xe9")
+    write_json(tmp_path / "x.json", {"source": name})
+    assert read_json(tmp_path / "x.json", "x") == {"source": name}
 
 
 def test_a_failed_first_write_leaves_no_file(tmp_path):

@@ -596,3 +596,9 @@ def test_only_methods_with_a_teacher_resolve_anything():
     with_teacher = {name for name in METHODS if settings.section(name).resolved(10)}
     assert with_teacher == {"byol", "dino", "mocov3"}
     assert MethodSettings().resolved(10) == {}
+
+
+def test_a_byte_order_mark_in_a_preset_does_no_harm(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf[pretrain]\nepochs = 3\n")
+    assert load_settings(str(path))[0].pretrain.epochs == 3

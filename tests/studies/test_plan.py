@@ -110,3 +110,13 @@ def test_a_deleted_identity_is_known_again_by_the_notes(plan: Plan, out: Path) -
     (out / "steps" / "unknown").mkdir()
     with pytest.raises(BrainsslError, match="exists already"):
         is_begun(out, identity(plan))
+
+
+def test_litter_in_a_source_makes_it_no_other_source(plan: Plan) -> None:
+    before = identity(plan)
+    for name in (".DS_Store", "Thumbs.db", "@eaDir/a.png"):
+        (plan.source / name).parent.mkdir(exist_ok=True)
+        (plan.source / name).write_bytes(b"litter")
+    assert identity(plan) == before
+    (plan.source / "one.png").write_bytes(b"an image")
+    assert identity(plan) != before

@@ -4,7 +4,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainssl.api.answers import Answer
-from brainssl.api.options import Where, path_or_none, refuse_store, seed_of, within
+from brainssl.api.options import (
+    Where,
+    level_of,
+    outside,
+    path_or_none,
+    refuse_store,
+    seed_of,
+    within,
+)
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.progress import Terminal
 
@@ -49,6 +57,7 @@ def audit(
     source: Where,
     *,
     labels: Where | None = None,
+    classes_at: int | None = None,
     out: Where | None = "audit",
     seed: int = 0,
     quiet: bool = False,
@@ -58,6 +67,7 @@ def audit(
     Args:
         source: folder of images.
         labels: CSV `folder,label` or `path,label[,patient]`; an empty label means unlabelled.
+        classes_at: level of the classes among the folders, from 1; by default it is found.
         out: folder of `audit.json` and `audit.html`; with None nothing is written.
         seed: accepted everywhere; the draws of the audit are fixed.
         quiet: show no progress.
@@ -73,9 +83,12 @@ def audit(
 
     source, out = Path(source), path_or_none(out)
     seed_of(seed)
+    level_of(classes_at)
     refuse_store(source)
     with Terminal(quiet=quiet).task("audit") as progress:
-        result = run(source, labels=path_or_none(labels), out=out, progress=progress)
+        result = run(
+            source, labels=path_or_none(labels), classes_at=classes_at, out=out, progress=progress
+        )
     page = out / "audit.html" if out else None
     lines = [f"- {finding['text']}" for finding in result["findings"]]
     return Answer(result, "\n".join([*lines, f"See {page}"] if page else lines), page)
@@ -86,6 +99,7 @@ def prepare(
     store: Where,
     *,
     labels: Where | None = None,
+    classes_at: int | None = None,
     size: int = 224,
     seed: int = 0,
     quiet: bool = False,
@@ -96,6 +110,7 @@ def prepare(
         source: folder of images, or what `brainssl.scan` found in one.
         store: folder to make; must not exist.
         labels: as for `audit`; a scan has its own.
+        classes_at: as for `audit`; a scan has its own.
         size: side of the square images in pixels, 16 to 1024; slices are letterboxed into it.
         seed: accepted everywhere; nothing is drawn here.
         quiet: show no progress.
@@ -115,17 +130,22 @@ def prepare(
     store, terminal = Path(store), Terminal(quiet=quiet)
     within("--size", size, 16, 1024)
     seed_of(seed)
+    level_of(classes_at)
     if isinstance(source, Scan):
-        if labels:
+        if labels or classes_at:
             raise BadUseError("a scan has its labels already: give them to brainssl.scan")
         refuse_existing(store)
         found = source
     else:
         source = Path(source)
         refuse_store(source)
+        outside(store, source)
         refuse_existing(store)
         with terminal.task("scan") as progress:
-            found = scan(source, labels=path_or_none(labels), progress=progress)
+            found = scan(
+                source, labels=path_or_none(labels), classes_at=classes_at, progress=progress
+            )
+    found.refuse_questions()
     for path, reason in found.unreadable:
         terminal.say(f"left out {path}: {reason}")
     with terminal.task("prepare") as progress:

@@ -9,7 +9,9 @@ from brainssl.api.options import (
     Names,
     Where,
     known,
+    level_of,
     listed,
+    outside,
     path_or_none,
     seed_of,
     split_beside,
@@ -29,6 +31,7 @@ def external(
     out: Where,
     *,
     labels: Where | None = None,
+    classes_at: int | None = None,
     seed: int = 0,
     quiet: bool = False,
 ) -> Answer:
@@ -39,6 +42,7 @@ def external(
         source: folder of images, or a prepared store.
         out: folder to make; must not exist.
         labels: CSV `folder,label` or `path,label[,patient]` that names classes or families.
+        classes_at: level of the classes among the folders, from 1; by default it is found.
         seed: accepted everywhere; the draws of the intervals are fixed.
         quiet: show no progress.
 
@@ -53,10 +57,16 @@ def external(
     from brainssl.inference.external import evaluate_external
 
     classifier, source, out = Path(classifier), Path(source), Path(out)
+    outside(out, source)
     seed_of(seed)
     with Terminal(quiet=quiet).task("external") as progress:
         told = evaluate_external(
-            classifier, source, out, labels=path_or_none(labels), progress=progress
+            classifier,
+            source,
+            out,
+            labels=path_or_none(labels),
+            classes_at=level_of(classes_at),
+            progress=progress,
         )
     return Answer(told, _external_text(told, out))
 
@@ -254,4 +264,5 @@ def _external_text(told: dict[str, Any], out: Path) -> str:
             f"On its own test images of the same {what} it has {drop['own']:.3f}: a drop of "
             f"{drop['difference']:.3f} [{low:.3f}, {high:.3f}]"
         )
-    return "\n".join([*lines, f"Predictions and figures are in {out}"])
+    left_out = [f"Left out: {loss}" for loss in told["left_out"]]
+    return "\n".join([*lines, *left_out, f"Predictions and figures are in {out}"])

@@ -22,6 +22,20 @@ def path_or_none(where: Where | None) -> Path | None:
     return None if where is None else Path(where)
 
 
+def outside(out: Path, source: Path) -> None:
+    """Refuse to write results among the images: the next scan would take them for images."""
+    from brainssl.data.layout import images_of
+    from brainssl.data.store import is_store
+
+    if not source.is_dir() or is_store(source):
+        return
+    source = images_of(source)
+    if out.resolve().is_relative_to(source.resolve()):
+        raise BadUseError(
+            f"{out} lies in {source}, which is scanned for images: choose one outside of it"
+        )
+
+
 def within(option: str, value: int, least: int, most: int | None = None) -> int:
     """Return a number, or refuse it in the words of the command line."""
     if value < least or (most is not None and value > most):
@@ -33,6 +47,11 @@ def within(option: str, value: int, least: int, most: int | None = None) -> int:
 def seed_of(value: int) -> int:
     """Check a seed."""
     return within("--seed", value, 0)
+
+
+def level_of(value: int | None) -> int | None:
+    """Check a level of folders."""
+    return None if value is None else within("--classes-at", value, 1)
 
 
 def listed(names: Names | None) -> list[str]:

@@ -13,9 +13,11 @@ from brainssl.api.options import (
     Where,
     fractions,
     known,
+    level_of,
     listed,
     logger_names,
     method_names,
+    outside,
     path_or_none,
     seed_of,
     settings_listed,
@@ -34,6 +36,7 @@ def study(
     out: Where,
     *,
     labels: Where | None = None,
+    classes_at: int | None = None,
     preset: Where = "quick",
     methods: Names = "simclr,byol,dino,mocov3",
     protocols: Names = "grouped",
@@ -55,6 +58,7 @@ def study(
         source: folder of images, or a prepared store.
         out: folder of the study; an unfinished one goes on.
         labels: CSV `folder,label` or `path,label[,patient]`; an empty label means unlabelled.
+        classes_at: level of the classes among the folders, from 1; by default it is found.
         preset: quick, paper, reference, or the path of a TOML file.
         methods: names of `brainssl.methods.METHODS`; the supervised baseline is always there.
         protocols: grouped, image, paper; the report leads with the first.
@@ -91,6 +95,7 @@ def study(
     from brainssl.studies.run import Study
 
     source, out = Path(source), Path(out)
+    outside(out, source)
     for option, value, least in (("seeds", seeds, 1), ("jobs", jobs, 1), ("explain", explained, 0)):
         if value is not None:
             within(f"--{option}", value, least)
@@ -119,6 +124,7 @@ def study(
         loggers=logger_names(logger),
         explained=40 if explained is None else explained,
         lesions=path_or_none(lesions),
+        classes_at=level_of(classes_at),
     )
     terminal = Terminal(quiet=quiet)
     settle_threads(settings if budget is None else settings.with_encoder(*SMALLEST), terminal.say)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from brainssl import api
-from brainssl.commands.shared import AsJson, Labels, NoSeed, Out, Seed, teaching, tell
+from brainssl.commands.shared import AsJson, ClassesAt, Labels, NoSeed, Out, Seed, teaching, tell
 
 
 @teaching
@@ -28,6 +28,7 @@ def phantom(
 def audit(
     source: Annotated[Path, typer.Argument(help="Folder of images.")],
     labels: Labels = None,
+    classes_at: ClassesAt = None,
     out: Annotated[Path, typer.Option(help="Folder of audit.json and audit.html.")] = Path("audit"),
     seed: NoSeed = 0,
     as_json: AsJson = False,
@@ -36,7 +37,7 @@ def audit(
 
     Example: brainssl audit data/mri --labels labels.csv --out audit
     """
-    tell(api.audit(source, labels=labels, out=out, seed=seed), as_json)
+    tell(api.audit(source, labels=labels, classes_at=classes_at, out=out, seed=seed), as_json)
 
 
 @teaching
@@ -44,6 +45,7 @@ def prepare(
     source: Annotated[Path, typer.Argument(help="Folder of images.")],
     store: Out,
     labels: Labels = None,
+    classes_at: ClassesAt = None,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side in pixels.")] = 224,
     seed: NoSeed = 0,
     as_json: AsJson = False,
@@ -52,4 +54,7 @@ def prepare(
 
     Example: brainssl prepare data/mri stores/mri --size 96
     """
-    tell(api.prepare(source, store, labels=labels, size=size, seed=seed), as_json)
+    tell(
+        api.prepare(source, store, labels=labels, classes_at=classes_at, size=size, seed=seed),
+        as_json,
+    )

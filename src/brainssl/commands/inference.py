@@ -8,6 +8,7 @@ import typer
 from brainssl import api
 from brainssl.commands.shared import (
     AsJson,
+    ClassesAt,
     Labels,
     Lesions,
     Model,
@@ -28,6 +29,7 @@ def external(
     source: Source,
     out: Out,
     labels: Labels = None,
+    classes_at: ClassesAt = None,
     seed: NoSeed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -35,7 +37,10 @@ def external(
 
     Example: brainssl external runs/tuned data/other runs/other --labels other.csv
     """
-    tell(api.external(classifier, source, out, labels=labels, seed=seed), as_json)
+    tell(
+        api.external(classifier, source, out, labels=labels, classes_at=classes_at, seed=seed),
+        as_json,
+    )
 
 
 @teaching

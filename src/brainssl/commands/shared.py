@@ -21,6 +21,12 @@ Labels = Annotated[
         "--labels", help="CSV `folder,label` or `path,label[,patient]`; empty: unlabelled."
     ),
 ]
+ClassesAt = Annotated[
+    int | None,
+    typer.Option(
+        "--classes-at", min=1, help="Level of the classes among the folders; by default found."
+    ),
+]
 Lesions = Annotated[
     Path | None,
     typer.Option(
@@ -75,6 +81,10 @@ def teaching(command: Callable[..., None]) -> Callable[..., None]:
             typer.echo(
                 f"brainssl: {error.filename or 'input or output'}: {error.strerror}", err=True
             )
+            raise typer.Exit(1) from None
+        except UnicodeEncodeError as error:
+            name = str(error.object).encode("utf-8", "backslashreplace").decode()
+            typer.echo(f"brainssl: {name}: a name in it is not valid UTF-8; rename it", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo("brainssl: interrupted; finished steps are kept", err=True)

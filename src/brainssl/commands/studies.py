@@ -9,6 +9,7 @@ from brainssl import api
 from brainssl.api import Answer
 from brainssl.commands.shared import (
     AsJson,
+    ClassesAt,
     Labels,
     Lesions,
     LoggerNames,
@@ -27,6 +28,7 @@ def study(
     source: Source,
     out: Annotated[Path, typer.Argument(help="Folder of the study; an unfinished one goes on.")],
     labels: Labels = None,
+    classes_at: ClassesAt = None,
     preset: Preset = "quick",
     methods: Annotated[
         str, typer.Option(help="Comma-separated; the supervised baseline is always there.")
@@ -74,6 +76,7 @@ def study(
         source,
         out,
         labels=labels,
+        classes_at=classes_at,
         preset=preset,
         methods=methods,
         protocols=protocols,

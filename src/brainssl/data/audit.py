@@ -13,9 +13,9 @@ from brainssl import __version__
 from brainssl.data.audit_findings import findings_of
 from brainssl.data.audit_page import write_page
 from brainssl.data.duplicates import NEAR, Pairs
-from brainssl.data.layout import sequence_of
 from brainssl.data.leakage import KINDS, Leakage, random_split_leakage
 from brainssl.data.scan import Scan, scan
+from brainssl.data.sequence import sequence_of
 from brainssl.foundation.storage import write_json
 
 DRAWS = 20
@@ -28,6 +28,7 @@ def audit(
     source: Path,
     *,
     labels: Path | None = None,
+    classes_at: int | None = None,
     out: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -36,6 +37,7 @@ def audit(
     Args:
         source: a folder of images, as `brainssl.data.scan.scan` takes it.
         labels: CSV of labels, as there.
+        classes_at: level of the classes, as there.
         out: folder for `audit.json` and `audit.html`; nothing is written without it.
         progress: is told (images done, images in all).
 
@@ -45,7 +47,8 @@ def audit(
     Raises:
         BrainsslError: as `scan` does.
     """
-    return audit_scan(scan(source, labels=labels, progress=progress), out=out)
+    found = scan(source, labels=labels, classes_at=classes_at, progress=progress)
+    return audit_scan(found, out=out)
 
 
 def audit_scan(scanned: Scan, *, out: Path | None = None) -> dict[str, Any]:
@@ -63,7 +66,9 @@ def audit_scan(scanned: Scan, *, out: Path | None = None) -> dict[str, Any]:
           serious first
         - `classes`: `label sequence images patients groups` each; `sequences`: images by sequence
         - `small_classes`: labels with fewer than 3 groups, which cannot be in all three parts
-        - `unreadable`: `path reason` each; `notes`: what the scan decided
+        - `unreadable`: `path reason` each; `notes`: what the scan decided;
+          `questions`: what must be answered before a study; `lost_classes`: classes of which no
+          file could be read
         - `sizes`: `distinct`, the `smallest` and `largest` [width, height], the `most_common` with
           their counts; `bit_depths` and `flags`: images by each
         - `byte_identical`, `pixel_identical`: `sets` of copies, `images` in them, `superfluous`
@@ -75,7 +80,8 @@ def audit_scan(scanned: Scan, *, out: Path | None = None) -> dict[str, Any]:
         - `random_split`: `draws`, `seed` and for each of `brainssl.data.leakage.KINDS` the `mean`
           and `sd` of the share of test images that a split 80/10/10 by image leaks (`patient` is
           None where no patient is known; the kinds are absent below 10 images)
-        - `given_split`: None, or `train` and `test` images, `groups_across`, and for each kind the
+        - `given_split`: None, or `train` and `test` images, `groups_across`, `missing_classes` of
+          each of the two, and for each kind the
           share of test images that the given training set holds
         - `worst_pairs`: `left right left_label right_label similarity why` each
     """
@@ -108,6 +114,8 @@ def _report(scanned: Scan) -> dict[str, Any]:
         "small_classes": [one["label"] for one in classes if one["groups"] < 3],
         "unreadable": [{"path": path, "reason": reason} for path, reason in scanned.unreadable],
         "notes": list(scanned.notes),
+        "questions": list(scanned.questions),
+        "lost_classes": list(scanned.lost),
         "sizes": _sizes(manifest),
         "bit_depths": _counts(manifest["source_bits"].astype(str)),
         "flags": dict(
@@ -235,7 +243,10 @@ def _given_split(manifest: pd.DataFrame, leakage: Leakage) -> dict[str, Any] | N
     shares: dict[str, Any] = {kind: float(seen[kind].mean()) for kind in KINDS}
     if manifest["patient"].isna().all():
         shares["patient"] = None
-    return {"train": len(train), "test": len(test), "groups_across": len(across)} | shares
+    taught, tested = (set(manifest["label"].iloc[part].dropna()) for part in (train, test))
+    missing = {"train": sorted(tested - taught), "test": sorted(taught - tested)}
+    counts = {"train": len(train), "test": len(test), "groups_across": len(across)}
+    return counts | {"missing_classes": missing} | shares
 
 
 def _worst_pairs(manifest: pd.DataFrame, near: Pairs) -> list[dict[str, Any]]:

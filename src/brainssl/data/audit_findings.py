@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Level = Literal["serious", "caution", "good"]
+_SETS = {"train": "training", "test": "test"}
 _ORDER = {"serious": 0, "caution": 1, "good": 2}
 
 
@@ -31,6 +32,7 @@ class Finding:
 def findings_of(report: dict[str, Any]) -> list[Finding]:
     """Say what a report, as `brainssl.data.audit.audit_scan` makes it, amounts to."""
     found = [
+        *(Finding("serious", question, "") for question in report.get("questions", ())),
         *_given(report),
         *_conflicts(report),
         *_leakage(report),
@@ -52,6 +54,14 @@ def _given(report: dict[str, Any]) -> Iterator[Finding]:
     given = report["given_split"]
     if given is None:
         return
+    for lacking, other in (("train", "test"), ("test", "train")):
+        if names := given["missing_classes"][lacking]:
+            yield Finding(
+                "serious",
+                f"The given {_SETS[other]} set has {_many(len(names), 'class', 'classes')} that "
+                f"the {_SETS[lacking]} set lacks: {', '.join(names)}.",
+                "Name folders of one class alike in both, or leave the class out of both.",
+            )
     if given["groups_across"]:
         yield Finding(
             "serious",
@@ -144,6 +154,13 @@ def _classes(report: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _files(report: dict[str, Any]) -> Iterator[Finding]:
+    if names := report["lost_classes"]:
+        yield Finding(
+            "serious",
+            f"No file of {_many(len(names), 'class', 'classes')} could be read: "
+            f"{', '.join(names)}.",
+            "See the list of files for the reasons.",
+        )
     if report["unreadable"]:
         first = report["unreadable"][0]
         yield Finding(

@@ -13,7 +13,7 @@ from PIL import Image
 
 from brainssl.data.audit_findings import Finding
 from brainssl.data.read import UnreadableImage, read_slice
-from brainssl.foundation.storage import write_atomically
+from brainssl.foundation.storage import write_text
 
 PICTURE = 208
 """Pixels a side of the pictures in the page."""
@@ -49,7 +49,7 @@ def write_page(file: Path, report: dict[str, Any], findings: Sequence[Finding], 
         group_bins=_group_bins(report["groups"]["sizes"]),
         name=_title(root),
     )
-    write_atomically(file, lambda beside: beside.write_text(page, encoding="utf-8"))
+    write_text(file, page)
 
 
 def _title(root: Path) -> str:

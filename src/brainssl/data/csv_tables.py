@@ -5,6 +5,7 @@ character and another as two.
 """
 
 import csv
+import io
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from brainssl.foundation.errors import BrainsslError
+
+_KEYS = frozenset({"path", "folder"})  # names of files and folders, which may be called anything
+_MISSING = frozenset({"na", "n/a", "nan", "null", "<na>", "#n/a"})
 
 
 def composed(name: str) -> str:
@@ -26,36 +30,53 @@ class Table:
     Attributes:
         file: where it was read.
         columns: names of the header, lower-cased.
-        rows: cells by column, stripped.
+        rows: cells by column, stripped; what says that nothing is known is empty.
+        missing: how many cells said so in words, such as `NA`.
     """
 
     file: Path
     columns: tuple[str, ...]
     rows: tuple[dict[str, str], ...]
+    missing: int = 0
 
     @classmethod
     def read(cls, file: Path) -> "Table":
-        """Read a UTF-8 CSV, separated by commas or semicolons.
+        """Read a UTF-8 CSV, separated by commas, semicolons or tabs.
 
         Raises:
             BrainsslError: it cannot be read, or a row does not have as many cells as the header.
         """
         try:
-            text = file.read_text("utf-8-sig")
+            text = file.read_bytes().decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise BrainsslError(f"{file}: cannot be read as a UTF-8 CSV ({error})") from error
-        first = text.partition("\n")[0]
-        separator = ";" if first.count(";") > first.count(",") else ","
-        lines = csv.reader(text.splitlines(), delimiter=separator)
-        cells = [[cell.strip() for cell in line] for line in lines if "".join(line).strip()]
+        first = next((line for line in text.splitlines() if line.strip()), "")
+        separator = max(",;\t", key=first.count)
+        # As a stream: a quoted cell may hold line ends, and only real line ends end a row.
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        try:
+            read = [(lines.line_num, [cell.strip() for cell in line]) for line in lines]
+        except csv.Error as error:
+            raise BrainsslError(f"{file}: line {lines.line_num} is no CSV ({error})") from None
+        filled = [(number, line) for number, line in read if "".join(line)]
+        cells = [line for _, line in filled]
         header = tuple(name.lower() for name in cells[0]) if cells else ()
-        for number, line in enumerate(cells[1:], start=2):
+        if doubled := [name for name, times in Counter(header).items() if name and times > 1]:
+            raise BrainsslError(
+                f"{file}: has the column {doubled[0]} twice; rename one or delete it"
+            )
+        for number, line in filled[1:]:
             if len(line) != len(header):
                 raise BrainsslError(
-                    f"{file}: row {number} has {len(line)} cells and the header {len(header)}; "
+                    f"{file}: line {number} has {len(line)} cells and the header {len(header)}; "
                     "quote names that hold the separator"
                 )
-        return cls(file, header, tuple(dict(zip(header, line, strict=True)) for line in cells[1:]))
+        rows = [dict(zip(header, line, strict=True)) for line in cells[1:]]
+        values = [(row, name) for row in rows for name in header if name not in _KEYS]
+        said = [(row, name) for row, name in values if row[name].casefold() in _MISSING]
+        for row, name in said:
+            row[name] = ""
+        return cls(file, header, tuple(rows), len(said))
 
     def needs(self, *columns: str) -> None:
         """Raise BrainsslError unless the table has these columns."""
@@ -116,6 +137,7 @@ def by_path(
             "its column path must be relative to that folder"
         )
     _note_absent(table, sorted(set(column) - used), "files", note)
+    _note_missing(table, note)
     return values
 
 
@@ -146,6 +168,7 @@ def by_folder(
         used.add(name)
         labels.append(column[name])
     _note_absent(table, sorted(set(column) - used), "folders", note)
+    _note_missing(table, note)
     return labels
 
 
@@ -154,3 +177,10 @@ def _note_absent(
 ) -> None:
     if absent:
         note(f"{table.file.name} names {len(absent)} {what} without an image, e.g. {absent[0]}.")
+
+
+def _note_missing(table: Table, note: Callable[[str], None]) -> None:
+    if table.missing:
+        note(
+            f"{table.missing} cells of {table.file.name} say NA, NaN or null: they count as empty."
+        )

@@ -5,35 +5,35 @@ Nothing is decoded here.
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from brainssl.data.csv_tables import Table, by_folder, by_path, composed
-from brainssl.foundation.errors import BrainsslError
-
-GIVEN = {
-    "training": "train",
-    "train": "train",
-    "testing": "test",
-    "test": "test",
-    "validation": "train",
-    "valid": "train",
-    "val": "train",
-}
-"""Folder names of a given split. A given validation set is training data: ours is drawn anew."""
+from brainssl.data.levels import is_patient, read_levels
+from brainssl.data.sequence import is_sequence
+from brainssl.foundation.errors import BadUseError, BrainsslError
 
 _DOCUMENTS = re.compile(
     r"\.([ct]sv|txt|md|rst|json|ya?ml|toml|xml|html|pdf|xlsx?|docx|parquet|py|ipynb|sh|log|bib)",
     re.IGNORECASE,
 )
-_IGNORED = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
-_SEQUENCE = re.compile(
-    r"(?:^|[\s_\-./(])"
-    r"(?:(?P<contrast>T1[\s_-]*(?:C\s*\+|\+\s*C|C|\+|CE|Gd|post))|(?P<t1>T1w?)"
-    r"|(?P<flair>(?:T2[\s_-]*)?FLAIR)|(?P<t2>T2w?)|(?P<other>PD|DWI|ADC|SWI))\)?\s*$",
-    re.IGNORECASE,
+# What file servers and systems leave behind.
+_IGNORED = frozenset(
+    {
+        "thumbs.db",
+        "desktop.ini",
+        "__macosx",
+        "@eadir",
+        "#recycle",
+        "$recycle.bin",
+        "lost+found",
+        "system volume information",
+    }
 )
+_MASK = re.compile(r"(.+)[_\-. ](?:masks?|seg|segmentation)(?:[_\-. ]?\d+)?", re.IGNORECASE)
+_MASK_FOLDERS = frozenset({"mask", "masks", "seg", "segmentation", "segmentations", "gt"})
+_IMAGE_FOLDERS = frozenset({"image", "images", "img", "imgs", "slices"})
 
 
 @dataclass
@@ -49,6 +49,7 @@ class Layout:
         patients: patient of each path; None where unknown.
         planes: plane of each path, in lower case; None where unknown.
         given: "train", "test" or None for each path.
+        questions: what only the user can answer; until then no study can be believed.
     """
 
     root: Path
@@ -59,32 +60,20 @@ class Layout:
     patients: dict[str, str | None] = field(default_factory=dict)
     planes: dict[str, str | None] = field(default_factory=dict)
     given: dict[str, str | None] = field(default_factory=dict)
+    questions: list[str] = field(default_factory=list)
 
 
-def sequence_of(*names: str | None) -> str | None:
-    """Return the MRI sequence that the first telling name ends in: such as "T1", "T1C+" or "FLAIR".
-
-    Spellings such as `T1ce`, `T1 Gd`, `T1+C` are T1C+; None where no name ends in a sequence.
-    """
-    for name in names:
-        found = _SEQUENCE.search(name) if name else None
-        if found:
-            kind = str(found.lastgroup)
-            known = {"contrast": "T1C+", "t1": "T1", "t2": "T2", "flair": "FLAIR"}
-            return known.get(kind, found[kind].upper())
-    return None
-
-
-def read_layout(source: Path, labels: Path | None = None) -> Layout:
+def read_layout(source: Path, labels: Path | None = None, classes_at: int | None = None) -> Layout:
     """List a source's files and read its folders and tables.
 
     Args:
         source: class folders; `Training/` and `Testing/` holding them; a flat folder; or a folder
-            that holds `images/`, with `patients.csv` and `masks/` beside it. The class is the
-            first folder level. A folder below it counts only where it names a sequence
-            (`Glioma/T1` is the class "Glioma T1"). One wrapping folder is looked through.
+            that holds `images/`, with `patients.csv` and `masks/` beside it, see
+            `brainssl.data.levels`. One wrapping folder is looked through.
         labels: CSV `folder,label` or `path,label[,patient]`; without it, a CSV of the second kind
             in the source is used where there is exactly one.
+        classes_at: level of the classes among the folders of the source, from 1; by default it is
+            found.
 
     Returns:
         The layout; nothing has been decoded.
@@ -95,21 +84,37 @@ def read_layout(source: Path, labels: Path | None = None) -> Layout:
     if not source.is_dir():
         raise BrainsslError(f"{source}: is not a folder; name the folder that holds the images")
     home = _unwrap(source)
-    root = home / "images" if (home / "images").is_dir() else home
+    root = _own(home, "images") or home
     layout = _list_files(root, source.resolve(), home)
-    _read_folders(layout)
+    if home != source:
+        layout.notes.append(f"Looked through {home.relative_to(source)}/, which holds everything.")
+    above = len(home.relative_to(source).parts)  # folders that were looked through
+    _read_folders(layout, None if classes_at is None else classes_at - above, above)
+    if classes_at is not None and not any(layout.labels.values()):
+        raise BadUseError(
+            f"--classes-at {classes_at}: no image of {source} lies so many folders deep"
+        )
     table = Table.read(labels) if labels else _table_beside(home, layout)
     if table is not None:
+        layout.questions.clear()  # the table says what the classes are
         _take_labels(layout, table)
-    patients = home / "patients.csv"
-    if patients.is_file():
+    patients = _own(home, "patients.csv")
+    if patients:
         _take_patients(layout, Table.read(patients))
     elif _parent_knows_patients(source):
         layout.notes.append(
             "patients.csv beside images/ was not read: name the folder that holds both, "
             f"{source.resolve().parent.name}/, to use its patients."
         )
+    _ask_about_classes(layout)
+    layout.notes = list(dict.fromkeys(layout.notes))
     return layout
+
+
+def images_of(source: Path) -> Path:
+    """Return the folder of a source that is scanned for images: its `images/`, if it has one."""
+    home = _unwrap(source)
+    return _own(home, "images") or home
 
 
 def masks_beside(source: Path) -> Path | None:
@@ -121,35 +126,66 @@ def masks_beside(source: Path) -> Path | None:
     if not source.is_dir():
         raise BrainsslError(f"{source}: is not a folder; name the folder that holds the images")
     home = _unwrap(source)
-    return home / "masks" if all((home / n).is_dir() for n in ("images", "masks")) else None
+    return _own(home, "masks") if _own(home, "images") else None
+
+
+def _own(home: Path, name: str) -> Path | None:
+    """Return what lies in a folder under a name of ours, in whatever case it is written."""
+    found = [e for e in _visible(home) if e.name.casefold() == name]
+    # Links are left alone: what they point to may lie outside of the source.
+    table = name.endswith(".csv")
+    found = [e for e in found if (e.is_file if table else e.is_dir)(follow_symlinks=False)]
+    return Path(min(found, key=lambda entry: entry.name != name).path) if found else None
 
 
 def _parent_knows_patients(source: Path) -> bool:
     folder = source.resolve()
-    return folder.name == "images" and (folder.parent / "patients.csv").is_file()
+    if folder.name.casefold() != "images":
+        return False
+    return _own(folder.parent, "patients.csv") is not None
+
+
+def is_litter(name: str) -> bool:
+    """Tell whether a file or folder is hidden, or left behind by a system: no scan looks at it."""
+    return name.startswith(".") or name.casefold() in _IGNORED
 
 
 def _visible(folder: Path) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
-        kept = [e for e in entries if e.name[0] != "." and e.name.casefold() not in _IGNORED]
+        kept = [entry for entry in entries if not is_litter(entry.name)]
     return sorted(kept, key=lambda entry: entry.name)
 
 
 def _unwrap(source: Path) -> Path:
-    """Look through the single folder that an archive often wraps around its content."""
-    entries = _visible(source)
-    folders = [e for e in entries if e.is_dir(follow_symlinks=False)]
-    if len(entries) != 1 or len(folders) != 1 or folders[0].name == "images":
+    """Look through the single folder that an archive often wraps around its content.
+
+    Documents beside it do not count, but a table may be meant for it. A folder of sequences or
+    patients is a class.
+    """
+    entries = [
+        e for e in _visible(source) if not _is_document(e) or e.name.casefold().endswith(".csv")
+    ]
+    if len(entries) != 1 or not entries[0].is_dir(follow_symlinks=False):
         return source
-    inside = Path(folders[0].path)
-    if any(entry.is_dir(follow_symlinks=False) for entry in _visible(inside)):
-        return _unwrap(inside)
-    return source
+    inside = Path(entries[0].path)
+    folders = [e.name for e in _visible(inside) if e.is_dir(follow_symlinks=False)]
+    if not folders or entries[0].name.casefold() == "images":
+        return source
+    numbers = all(map(str.isdecimal, folders)) and max(map(len, folders)) > 1
+    if numbers or all(is_sequence(name) or is_patient(name) for name in folders):
+        return source
+    return _unwrap(inside)
+
+
+def _is_document(entry: os.DirEntry[str]) -> bool:
+    suffix = PurePosixPath(entry.name).suffix
+    return bool(_DOCUMENTS.fullmatch(suffix)) and not entry.is_dir(follow_symlinks=False)
 
 
 def _list_files(root: Path, boundary: Path, home: Path) -> Layout:
     """Walk the root; refuse links that leave `boundary` and names that no table can hold."""
     layout = Layout(root, [], [], [])
+    masks = _own(home, "masks")
     skipped: Counter[str] = Counter()
     pending = [root]
     while pending:
@@ -161,21 +197,55 @@ def _list_files(root: Path, boundary: Path, home: Path) -> Layout:
                 printable = relative.encode("utf-8", "replace").decode()
                 layout.unreadable.append((printable, refusal))
             elif entry.is_dir(follow_symlinks=False):
-                if path != home / "masks":
+                if path != masks:
                     pending.append(path)
             elif _DOCUMENTS.fullmatch(path.suffix):
                 skipped[path.suffix.lower()] += 1
             else:
                 layout.paths.append(relative)
     layout.paths.sort()
+    _leave_out_masks(layout)
     if skipped:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(skipped.items()))
         layout.notes.append(f"Files that are no images were not read: {kinds}.")
-    known = {"images", "masks"} if root != home else set()
-    beside = [e.name for e in _visible(home) if e.is_dir() and e.name not in known] if known else []
+    known = {root.name, masks.name if masks else ""}
+    others = _visible(home) if root != home else []
+    beside = [e.name for e in others if e.is_dir() and e.name not in known]
     if beside:
         layout.notes.append(f"Folders beside images/ were not scanned: {', '.join(beside)}.")
     return layout
+
+
+def _leave_out_masks(layout: Layout) -> None:
+    """Leave out `x_mask.tif` beside `x.tif`, and a folder `masks` beside one of images."""
+    stems: dict[PurePosixPath, set[str]] = defaultdict(set)
+    folders: set[PurePosixPath] = set()
+    for path in map(PurePosixPath, layout.paths):
+        stems[path.parent].add(path.stem)
+        folders |= {path.parent, *path.parents}
+    with_images = {one.parent for one in folders if one.name.casefold() in _IMAGE_FOLDERS}
+    slices = {
+        folder: {stem for stem in held if not _MASK.fullmatch(stem)}
+        for folder, held in stems.items()
+    }
+
+    def is_mask(path: PurePosixPath) -> bool:
+        for folder in (path.parent, *path.parents):
+            if folder.name.casefold() in _MASK_FOLDERS and folder.parent in with_images:
+                return True
+        found = _MASK.fullmatch(path.stem)
+        if found is None:
+            return False
+        begin = tuple(f"{found[1]}{sign}" for sign in "_-. ")
+        return any(one == found[1] or one.startswith(begin) for one in slices[path.parent])
+
+    masks = [path for path in layout.paths if is_mask(PurePosixPath(path))]
+    if masks:
+        left_out = set(masks)
+        layout.paths = [path for path in layout.paths if path not in left_out]
+        layout.notes.append(
+            f"{len(masks)} masks beside their images are no slices, e.g. {masks[0]}."
+        )
 
 
 def _entries(folder: Path, layout: Layout) -> list[os.DirEntry[str]]:
@@ -201,42 +271,38 @@ def _refusal(entry: os.DirEntry[str], relative: str, boundary: Path) -> str | No
     return None
 
 
-def _read_folders(layout: Layout) -> None:
-    """Take labels and the given split from folder names."""
-    tops = {PurePosixPath(path).parts[0] for path in layout.paths if "/" in path}
-    given = {top: GIVEN[top.casefold()] for top in tops if top.casefold() in GIVEN}
-    if set(given.values()) != {"train", "test"}:
-        given = {}
-    deeper = False
-    for path in layout.paths:
-        folders = PurePosixPath(composed(path)).parts[:-1]
-        layout.patients[path] = layout.planes[path] = None
-        layout.given[path] = given.get(PurePosixPath(path).parts[0]) if folders else None
-        below = folders[1:] if layout.given[path] else folders
-        if given and not layout.given[path]:
-            below = ()
-        name = below[0] if below else None
-        if name and len(below) > 1:
-            whole = _SEQUENCE.fullmatch(below[1])
-            if whole and not sequence_of(name):
-                name = f"{name} {below[1]}"
-            deeper = deeper or not whole or len(below) > 2
-        layout.labels[path] = name
-    if deeper:
-        layout.notes.append(
-            "Folders below the classes say nothing to the scan; if they are patients, name them in "
-            "a CSV path,label,patient."
-        )
-    outside = sorted(tops - set(given)) if given else []
-    if outside:
-        layout.notes.append(
-            f"Beside the given split, these folders are kept unlabelled: {', '.join(outside)}."
-        )
-    validation = sorted(top for top in given if top.casefold().startswith("val"))
-    if validation:
-        layout.notes.append(
-            f"{', '.join(validation)}/ counts as training data; validation is drawn anew from it."
-        )
+def _read_folders(layout: Layout, classes_at: int | None, above: int) -> None:
+    """Take labels, patients and the given split from folder names.
+
+    Args:
+        layout: is told.
+        classes_at: level of the classes below the root, if somebody said so.
+        above: folders between the source and the root, which a user counts too.
+    """
+    folders = [PurePosixPath(composed(path)).parts[:-1] for path in layout.paths]
+    if classes_at is not None and classes_at < 1:
+        raise BadUseError(f"--classes-at {classes_at + above}: that folder holds everything")
+    levels = read_levels(folders, classes_at, above=above)
+    for path, place in zip(layout.paths, levels.places, strict=True):
+        layout.labels[path], layout.given[path] = place.label, place.given
+        layout.patients[path], layout.planes[path] = place.patient, None
+    layout.notes += levels.notes
+    layout.questions += levels.questions
+
+
+def _ask_about_classes(layout: Layout) -> None:
+    """Ask about classes whose names differ in case, spaces or signs alone."""
+    alike: dict[str, set[str]] = defaultdict(set)
+    for label in layout.labels.values():
+        if label:
+            alike[re.sub(r"[\s_\-]+", " ", label).strip().casefold()].add(label)
+    for names in alike.values():
+        if len(names) > 1:
+            told = " and ".join(repr(name) for name in sorted(names))
+            layout.questions.append(
+                f"The classes {told} differ in case, spaces or signs alone. Name their folders "
+                "alike, or map them with --labels."
+            )
 
 
 def _table_beside(home: Path, layout: Layout) -> Table | None:
@@ -244,8 +310,16 @@ def _table_beside(home: Path, layout: Layout) -> Table | None:
     found = []
     for entry in _visible(home):
         path = Path(entry.path)
-        if path.suffix.lower() == ".csv" and path.name != "patients.csv" and entry.is_file():
-            table = Table.read(path)
+        if (
+            path.suffix.lower() == ".csv"
+            and path.name.casefold() != "patients.csv"
+            and entry.is_file()
+        ):
+            try:
+                table = Table.read(path)
+            except BrainsslError as error:
+                layout.notes.append(f"{path.name} was not looked into: {error}.")
+                continue
             if {"path", "label"} <= set(table.columns):
                 found.append(table)
     if len(found) > 1:
@@ -290,7 +364,7 @@ def _take_folder_labels(layout: Layout, table: Table) -> None:
 
 def _folder_names(path: str, *, split: bool) -> list[str]:
     """Return the names by which a table may call an image's folder, the longest first."""
-    folders = PurePosixPath(composed(path)).parts[:-1]
+    folders = [folder.strip() for folder in PurePosixPath(composed(path)).parts[:-1]]
     names = []
     for end in range(len(folders), 0, -1):
         names.append("/".join(folders[:end]))

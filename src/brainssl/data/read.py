@@ -18,7 +18,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from brainssl.foundation.errors import BrainsslError
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+Image.init()
+FORMATS = tuple(
+    kind for kind in ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "AVIF") if kind in Image.OPEN
+)
+"""Formats that Pillow reads here: WebP and AVIF need libraries that its wheels bring."""
+
+NAMED = "PNG, JPEG, TIFF, BMP, WebP, GIF or AVIF"
 ALLOWED_SUFFIXES = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -29,8 +35,13 @@ ALLOWED_SUFFIXES = {
     ".tiff": "TIFF",
     ".bmp": "BMP",
     ".dib": "BMP",
+    ".webp": "WEBP",
+    ".gif": "GIF",
+    ".avif": "AVIF",
 }
 """Usual file suffixes and what they promise; the content decides, the suffix never does."""
+
+HIDDEN = "alpha channel that hides everything ignored"
 
 MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 64 * 10**6
@@ -92,7 +103,7 @@ class _Notes:
 
 
 def read_slice(path: Path, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Slice:
-    """Read one PNG, JPEG, TIFF or BMP file, told by its content.
+    """Read one file of `FORMATS`, told by its content.
 
     Args:
         path: the file.
@@ -188,7 +199,7 @@ def _named(name: str) -> Iterator[None]:
     except UnreadableImage:
         raise
     except UnidentifiedImageError as error:
-        raise UnreadableImage(name, "is not a PNG, JPEG, TIFF or BMP image") from error
+        raise UnreadableImage(name, f"is not an image in {NAMED}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImage(name, "declares more pixels than can be decoded safely") from error
     except Exception as error:  # decoders raise nearly anything on hostile bytes
@@ -312,7 +323,11 @@ def _grey(image: Image.Image, bits: int, notes: _Notes) -> Float32[np.ndarray, "
         alpha, levels = levels[..., -1], levels[..., :-1]
         levels = levels[..., 0] if grey_only else levels
     grey = levels.astype(np.float32) if levels.ndim == 2 else _collapse(levels, notes)
-    if alpha is not None and (alpha < 255).any():
+    if alpha is not None and not alpha.any():
+        # Nothing would be left of the picture: a channel that somebody filled with zeros.
+        notes.flags.append("alpha")
+        notes.provenance.append(HIDDEN)
+    elif alpha is not None and (alpha < 255).any():
         notes.flags.append("alpha")
         notes.provenance.append("laid on black through its alpha channel")
         grey = grey * (alpha.astype(np.float32) / np.float32(255))

@@ -15,9 +15,11 @@ import pandas as pd
 from brainssl.data.csv_tables import composed
 from brainssl.data.duplicates import Pairs, near_pairs
 from brainssl.data.groups import group_slices
-from brainssl.data.layout import Layout, read_layout, sequence_of
+from brainssl.data.layout import Layout, read_layout
 from brainssl.data.look import Seen, look
 from brainssl.data.pool import in_order
+from brainssl.data.read import NAMED
+from brainssl.data.sequence import sequence_of
 from brainssl.foundation.errors import BrainsslError
 
 MANIFEST_COLUMNS = (
@@ -52,6 +54,8 @@ class Scan:
         notes: decisions that a reader of the data should know.
         file_digests: SHA-256 of each manifest row's file.
         pairs: near-duplicate pairs of manifest rows.
+        questions: what only the user can answer; until then no study can be believed.
+        lost: classes of which no file could be read.
     """
 
     root: Path
@@ -60,12 +64,29 @@ class Scan:
     notes: list[str]
     file_digests: list[str] = field(default_factory=list)
     pairs: Pairs = field(default_factory=Pairs.none)
+    questions: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+    @property
+    def losses(self) -> list[str]:
+        """What was left out, in sentences for the terminal."""
+        told = [f"no file of the class {name} could be read" for name in self.lost]
+        if self.unreadable:
+            path, reason = self.unreadable[0]
+            told.append(f"{len(self.unreadable)} files are left out, e.g. {path}: {reason}")
+        return told
+
+    def refuse_questions(self) -> None:
+        """Raise BrainsslError where something must be answered before anything is trained."""
+        if self.questions:
+            raise BrainsslError(f"{self.root}: {self.questions[0]}")
 
 
 def scan(
     source: Path,
     *,
     labels: Path | None = None,
+    classes_at: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
 ) -> Scan:
@@ -75,6 +96,7 @@ def scan(
         source: a folder in one of the layouts that `brainssl.data.layout.read_layout` describes.
         labels: CSV `folder,label` (an empty label keeps the images for pretraining only) or
             `path,label[,patient]`.
+        classes_at: level of the classes among the folders, from 1; by default it is found.
         progress: is told (images done, images in all).
         workers: how many images are read at once; by default one a core. The result is the same.
 
@@ -84,7 +106,7 @@ def scan(
     Raises:
         BrainsslError: no such folder, no readable image in it, or tables that do not fit it.
     """
-    layout = read_layout(source, labels)
+    layout = read_layout(source, labels, classes_at)
     seen: dict[str, Seen] = {}
     results = in_order(look, [layout.root / path for path in layout.paths], workers=workers)
     for done, (path, result) in enumerate(zip(layout.paths, results, strict=True), start=1):
@@ -102,11 +124,11 @@ def scan(
 
 def _nothing_found(source: Path, layout: Layout) -> str:
     if not layout.unreadable:
-        return f"{source}: holds no image; name a folder with PNG, JPEG, TIFF or BMP files"
+        return f"{source}: holds no image; name a folder with {NAMED} files"
     path, reason = layout.unreadable[0]
     return (
         f"{source}: none of its {len(layout.unreadable)} files is a readable image, e.g. {path} "
-        f"{reason}; name a folder with PNG, JPEG, TIFF or BMP files"
+        f"{reason}; name a folder with {NAMED} files"
     )
 
 
@@ -143,7 +165,11 @@ def _describe(layout: Layout, seen: dict[str, Seen]) -> Scan:
     manifest["group"] = groups.group
     notes = layout.notes + groups.notes
     digests = [image.file_digest for image in images]
-    return Scan(layout.root, manifest, layout.unreadable, notes, digests, pairs)
+    wanted = {layout.labels.get(path) for path, _ in layout.unreadable} - {None}
+    lost = sorted(str(name) for name in wanted - set(labels))
+    return Scan(
+        layout.root, manifest, layout.unreadable, notes, digests, pairs, layout.questions, lost
+    )
 
 
 def _optional(values: Sequence[str | None]) -> pd.Series:

@@ -143,7 +143,9 @@ class Predictions:
         """Write a Parquet file, with the classes in its metadata; it is whole or absent."""
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
         described = json.dumps({"version": _VERSION, "classes": self.classes}, ensure_ascii=False)
-        table = table.replace_schema_metadata({_METADATA: described.encode()})
+        table = table.replace_schema_metadata(
+            {_METADATA: described.encode("utf-8", "backslashreplace")}
+        )
         write_atomically(
             path, lambda beside: pq.write_table(table, beside, write_page_checksum=True)
         )

@@ -92,7 +92,9 @@ class Projections:
         """Write a Parquet file with the facts in its metadata; it is whole or absent."""
         table = pa.Table.from_pandas(self.frame[list(_COLUMNS)], preserve_index=False)
         described = json.dumps(self.facts, ensure_ascii=False, sort_keys=True)
-        table = table.replace_schema_metadata({_METADATA: described.encode()})
+        table = table.replace_schema_metadata(
+            {_METADATA: described.encode("utf-8", "backslashreplace")}
+        )
         write_atomically(
             path, lambda beside: pq.write_table(table, beside, write_page_checksum=True)
         )

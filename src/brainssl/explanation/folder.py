@@ -23,7 +23,7 @@ from brainssl.explanation.overlay import overlay
 from brainssl.explanation.scorecard import scorecard
 from brainssl.explanation.side_by_side import EXPLANATIONS, MAPS_FILE
 from brainssl.foundation.errors import BrainsslError
-from brainssl.foundation.storage import whole_folder, write_json
+from brainssl.foundation.storage import whole_folder, write_json, write_text
 from brainssl.models.classifier import Classifier, run_in_batches
 
 IMAGES = 100
@@ -129,7 +129,7 @@ def explain_classifier(
         _save_maps(made, folder)
         if page:
             text = page(data, classifier, made, told)
-            (folder / "explanations.html").write_text(text, encoding="utf-8")
+            write_text(folder / "explanations.html", text)
         return told
 
 

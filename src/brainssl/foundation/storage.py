@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,23 +24,45 @@ class BusyError(BrainsslError):
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside `path`, flush it to disk and rename it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Let `write` fill a file beside `path`, flush it to disk and rename it into place.
+
+    A link stays one, and its target is replaced; a pipe or a device is written to.
+
+    Raises:
+        OSError: it names `path`, and not the file beside it.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with tempfile.TemporaryDirectory() as folder:
+            whole = Path(folder, path.name)
+            write(whole)
+            path.write_bytes(whole.read_bytes())
+        return
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    target.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: several writers choose their format by it. A random name, because
     # processes of two machines may share a number.
-    beside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    beside = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
     try:
         write(beside)
         _flush(beside)
-        beside.replace(path)
+        beside.replace(target)
+    except OSError as error:
+        if error.filename in (str(beside), beside):
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         beside.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8, atomically; bytes of names that are none are escaped."""
+    content = text.encode("utf-8", "backslashreplace")
+    write_atomically(path, lambda beside: beside.write_bytes(content))
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as readable JSON, atomically; NaN is refused because JSON has none."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path, what: str) -> Any:

@@ -69,6 +69,6 @@ def embed(
     lists = pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), encoder.dim)
     table = table.append_column("features", lists)
     text = json.dumps(described, ensure_ascii=False)
-    table = table.replace_schema_metadata({METADATA: text.encode()})
+    table = table.replace_schema_metadata({METADATA: text.encode("utf-8", "backslashreplace")})
     write_atomically(out, lambda beside: pq.write_table(table, beside, write_page_checksum=True))
     return described

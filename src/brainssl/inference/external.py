@@ -44,6 +44,7 @@ def evaluate_external(
     out: Path,
     *,
     labels: Path | None = None,
+    classes_at: int | None = None,
     settings: EvaluationSettings | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -59,14 +60,15 @@ def evaluate_external(
         source: folder of images, or a store of the classifier's image size.
         out: folder to make: `predictions.parquet`, `external.json`, and for images their `store/`.
         labels: CSV `folder,label` or `path,label[,patient]` that names classes or families.
+        classes_at: level of the classes among the folders, from 1; by default it is found.
         settings: of the bootstrap.
         progress: called with (images prepared, images in all).
 
     Returns:
         What `external.json` holds: `classifier` (facts of its training), `source`, `labels` (what
-        they are about), `images`, `groups`, `unlabelled`, `row` (as in results.json), and `drop`:
-        `own`, `here`, `difference`, `interval` and `images` of the own test set, or None where the
-        classifier's predictions do not lie beside it.
+        they are about), `images`, `groups`, `unlabelled`, `left_out` (sentences), `row` (as in
+        results.json), and `drop`: `own`, `here`, `difference`, `interval` and `images` of the own
+        test set, or None where the classifier's predictions do not lie beside it.
 
     Raises:
         BrainsslError: labels that are neither classes nor families, no labelled image, images of
@@ -75,7 +77,7 @@ def evaluate_external(
     classifier = Classifier.load(path).to(device_of(RunSettings()))
     chosen = settings or EvaluationSettings()
     with whole_folder(out) as folder:
-        store = _open(source, labels, folder, classifier.image_size, progress)
+        store, losses = _open(source, labels, classes_at, folder, classifier.image_size, progress)
         manifest = store.manifest
         rows = np.flatnonzero(manifest["label"].notna()).astype(np.int64)
         if len(rows) == 0:
@@ -101,6 +103,7 @@ def evaluate_external(
             "images": len(rows),
             "groups": int(own["group"].nunique()),
             "unlabelled": int(manifest["label"].isna().sum()),
+            "left_out": losses,
             "row": row,
             "drop": _drop(path, here, target, chosen),
         }
@@ -109,15 +112,24 @@ def evaluate_external(
 
 
 def _open(
-    source: Path, labels: Path | None, folder: Path, size: int, progress: Progress | None
-) -> ImageStore:
+    source: Path,
+    labels: Path | None,
+    classes_at: int | None,
+    folder: Path,
+    size: int,
+    progress: Progress | None,
+) -> tuple[ImageStore, list[str]]:
+    """Return a store, and what was left out of it."""
     if is_store(source):
-        if labels:
-            raise BrainsslError(f"{source} is a prepared store and has its labels: omit --labels")
+        if labels or classes_at:
+            option = "--labels" if labels else "--classes-at"
+            raise BrainsslError(f"{source} is a prepared store and has its labels: omit {option}")
         store = ImageStore.open(source)
         store.require_size(size)
-        return store
-    return prepare(scan(source, labels=labels), folder / "store", size=size, progress=progress)
+        return store, []
+    found = scan(source, labels=labels, classes_at=classes_at)
+    found.refuse_questions()
+    return prepare(found, folder / "store", size=size, progress=progress), found.losses
 
 
 def _target(names: Sequence[str], classes: tuple[str, ...], source: Path) -> Target:

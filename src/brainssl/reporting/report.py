@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from brainssl.foundation.storage import write_atomically
+from brainssl.foundation.storage import write_text
 from brainssl.reporting.assembly import sections
 from brainssl.reporting.blocks import Section
 from brainssl.reporting.page import Page, render_page
@@ -27,7 +27,7 @@ def render_report(study: Path, built: Sequence[Section] | None = None) -> Path:
     """
     page = render(read_study(study), built)
     path = study / "report.html"
-    write_atomically(path, lambda beside: beside.write_text(page, encoding="utf-8"))
+    write_text(path, page)
     return path
 
 

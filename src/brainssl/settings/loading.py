@@ -80,7 +80,7 @@ def _read_preset(preset: str) -> tuple[str, dict[str, Any]]:
         known = ", ".join(preset_names())
         raise BadUseError(f"no preset {preset}: choose {known}, or give a .toml file")
     try:
-        return str(path), tomllib.loads(path.read_text("utf-8"))
+        return str(path), tomllib.loads(path.read_text("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadUseError(f"{path} is no valid TOML: {error}") from None
 

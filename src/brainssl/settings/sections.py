@@ -16,6 +16,7 @@ def _none(value: object) -> object:
 
 
 Positive = Annotated[int, Field(ge=1)]
+BatchSize = Annotated[int, Field(ge=2)]  # one image has nothing to be normalised by or told from
 Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
@@ -72,7 +73,7 @@ class PretrainSettings(Section):
     """Self-supervised pretraining with AdamW and a cosine schedule."""
 
     epochs: Positive = 40
-    batch_size: Positive = 64  # images; a contrastive loss sees twice as many views
+    batch_size: BatchSize = 64  # images; a contrastive loss sees twice as many views
     learning_rate: Rate = 1e-3  # absolute: never rescaled by the batch size
     weight_decay: Amount = 1e-4  # not on biases and normalisation
     warmup_epochs: Amount = 2.0
@@ -100,7 +101,7 @@ class FinetuneSettings(Section):
     epochs: Positive = 30
     min_epoch_steps: Count = 0  # an epoch goes through few labels as often as it takes to make
     #                             this many steps
-    batch_size: Positive = 32
+    batch_size: BatchSize = 32
     learning_rate: Rate = 1e-3  # of the encoder
     head_factor: Rate = 10.0  # the new classifier learns this many times faster
     weight_decay: Amount = 1e-4

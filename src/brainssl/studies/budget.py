@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from brainssl.foundation.errors import BadUseError, BrainsslError
-from brainssl.foundation.storage import read_json, write_atomically, write_json
+from brainssl.foundation.storage import read_json, write_json, write_text
 from brainssl.hardware.speed import Speed, speed_of
 from brainssl.settings import Settings, flat, load_settings
 from brainssl.studies.estimate import Images, Measure, Source, duration, foresee, look_at
@@ -197,7 +197,7 @@ def choose(
         BrainsslError: the source is of no use.
     """
     limit = seconds_of(budget)
-    source = source or look_at(plan.source, plan.labels)
+    source = source or look_at(plan)
     speed = _by_encoder(measure)
     tried: list[tuple[Choice, Plan, float]] = []
     for number, rung in enumerate(LADDER, start=1):
@@ -252,7 +252,7 @@ def keep(out: Path, plan: Plan) -> None:
         return
     write_json(out / NOTES, plan.budget)
     text = preset_text(plan.settings, plan.reasons)
-    write_atomically(out / PRESET, lambda beside: beside.write_text(text, encoding="utf-8"))
+    write_text(out / PRESET, text)
 
 
 def preset_text(settings: Settings, reasons: dict[str, str]) -> str:

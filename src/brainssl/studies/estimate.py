@@ -15,6 +15,7 @@ from brainssl.data.layout import read_layout
 from brainssl.data.split import Protocol
 from brainssl.data.store import is_store
 from brainssl.explanation.measure import BRIEF
+from brainssl.foundation.errors import BrainsslError
 from brainssl.hardware.speed import Speed, seconds_to_read, speed_of
 from brainssl.methods import METHODS
 from brainssl.settings import Settings
@@ -195,7 +196,7 @@ def estimate(plan: Plan, out: Path, *, jobs: int = 1, measure: Measure = speed_o
         BrainsslError: the source is of no use, or `out` holds another study.
     """
     begun = is_begun(out, identity(plan))
-    source = look_at(plan.source, plan.labels, out if begun else None)
+    source = look_at(plan, out if begun else None)
     return foresee(plan, source, out if begun else None, jobs=jobs, measure=measure)
 
 
@@ -247,13 +248,16 @@ def work(step: Step, images: Images, settings: Settings) -> Work:
     return Work(0.0, epochs * trained, measuring + epochs * images.val)
 
 
-def look_at(path: Path, labels: Path | None, begun: Path | None = None) -> Source:
+def look_at(plan: Plan, begun: Path | None = None) -> Source:
     """Return the label of each image of a source, by a look at its names or its manifest."""
+    path = plan.source
     stores = [path] if begun is None else [path, begun / "store"]
     for store in filter(is_store, stores):
         column = pd.read_parquet(store / "manifest.parquet", columns=["label"])["label"]
         return Source(tuple(label if isinstance(label, str) else None for label in column), ())
-    layout = read_layout(path, labels)
+    layout = read_layout(path, plan.labels, plan.classes_at)
+    if layout.questions:
+        raise BrainsslError(f"{path}: {layout.questions[0]}")
     files = tuple(layout.root / name for name in layout.paths)
     return Source(tuple(layout.labels.values()), files)
 

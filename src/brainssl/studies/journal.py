@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from brainssl.foundation.errors import BrainsslError
-from brainssl.foundation.storage import read_json, write_atomically, write_json
+from brainssl.foundation.storage import read_json, write_json, write_text
 
 AROUND = ("reading", "audit", "images", "maps of features", "explanations", "analysis", "report")
 """The work around the steps of a study, in its order."""
@@ -49,7 +49,7 @@ class Journal:
         """Note an error that is being handled, and return what `failure` then returns."""
         message = " ".join(str(error).split()) or type(error).__name__
         text, file = f"{message}\n\n{traceback.format_exc()}", self._trace(step)
-        write_atomically(file, lambda beside: beside.write_text(text, encoding="utf-8"))
+        write_text(file, text)
         return self._told(step, message)
 
     def failure(self, step: str) -> dict[str, str] | None:

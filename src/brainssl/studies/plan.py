@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brainssl.data.layout import is_litter
 from brainssl.data.split import Protocol
 from brainssl.data.store import is_store
 from brainssl.foundation.errors import BrainsslError
@@ -37,6 +38,7 @@ class Plan:
         explained: how many test slices at most show where each classifier looks; 0: none.
         lesions: where they are; `masks/` beside `images/` where that is a source's layout.
         budget: what a budget of time chose, see `brainssl.studies.budget.Choice`.
+        classes_at: level of the classes among the folders, from 1; None: it is found.
     """
 
     source: Path
@@ -54,6 +56,7 @@ class Plan:
     explained: int = 0
     lesions: Path | None = None
     budget: dict[str, Any] | None = None
+    classes_at: int | None = None
 
 
 def identity(plan: Plan) -> dict[str, Any]:
@@ -65,9 +68,10 @@ def identity(plan: Plan) -> dict[str, Any]:
     Raises:
         BrainsslError: source or labels cannot be read, or both bring labels.
     """
-    if plan.labels and is_store(plan.source):
+    if (plan.labels or plan.classes_at) and is_store(plan.source):
+        option = "--labels" if plan.labels else "--classes-at"
         raise BrainsslError(
-            f"{plan.source} is a prepared store and has its labels: leave out --labels, or give "
+            f"{plan.source} is a prepared store and has its labels: leave out {option}, or give "
             "the folder of images"
         )
     return {
@@ -77,12 +81,14 @@ def identity(plan: Plan) -> dict[str, Any]:
         "settings": {
             name: values for name, values in plan.settings.written().items() if name != "run"
         },
+        **({} if plan.classes_at is None else {"classes_at": plan.classes_at}),
     }
 
 
 def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Name what differs between two identities, settings by their keys."""
-    names = [name for name in ("source", "labels", "seed") if one.get(name) != other[name]]
+    told = ("source", "labels", "classes_at", "seed")
+    names = [name for name in told if one.get(name) != other.get(name)]
     # Keys of both: what a method had of its own and has no more is missing from the other. What
     # an older version did not know yet was as it is by default.
     held, asked = (
@@ -155,14 +161,18 @@ def _is_begun_by_log(out: Path, own: dict[str, Any], held: set[str], finished: s
 
 
 def _digest_of_source(source: Path) -> str:
-    """Digest a store's checksum, or the names and sizes of a folder's files."""
+    """Digest a store's checksum, or the names and sizes of a folder's files, litter aside."""
     if is_store(source):
         return str(read_json(source / "store.json", "the facts of an ImageStore")["checksum"])
     if not source.is_dir():
         raise BrainsslError(f"{source} is no folder: give one that holds images, or a store")
-    files = sorted(file for file in source.rglob("*") if file.is_file())
+    files = sorted(
+        file
+        for file in source.rglob("*")
+        if not any(map(is_litter, file.relative_to(source).parts)) and file.is_file()
+    )
     lines = [f"{file.relative_to(source).as_posix()} {file.stat().st_size}" for file in files]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _digest_of_labels(labels: Path | None) -> str | None:

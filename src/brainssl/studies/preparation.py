@@ -101,7 +101,10 @@ def _store(plan: Plan, out: Path, terminal: Terminal) -> tuple[ImageStore, dict[
     if is_store(path):
         return ImageStore.open(path), read_json(out / "audit" / "audit.json", "an audit")
     with terminal.task("scan") as progress, noting(out, "reading"):
-        found = scan(plan.source, labels=plan.labels, progress=progress)
+        found = scan(plan.source, labels=plan.labels, classes_at=plan.classes_at, progress=progress)
+    found.refuse_questions()
+    for loss in found.losses:
+        terminal.say(loss)
     with terminal.task("audit"), noting(out, "audit"):
         audit = audit_scan(found, out=out / "audit")
     with terminal.task("prepare") as progress, noting(out, "images"):

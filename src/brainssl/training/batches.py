@@ -140,6 +140,15 @@ class Balanced(Batches):
         return torch.split(shuffled(torch.cat(drawn)), self.size)
 
 
+def refuse_alone(rows: Indices) -> None:
+    """Raise BrainsslError for fewer than two images."""
+    if len(rows) < 2:
+        raise BrainsslError(
+            f"{len(rows)} image cannot be trained on: BatchNorm and contrastive losses need "
+            "company; give two or more"
+        )
+
+
 def training_batches(
     rows: Indices,
     batch_size: int,

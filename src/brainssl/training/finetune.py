@@ -20,7 +20,7 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.models.encoder import Encoder
 from brainssl.settings import Settings
 from brainssl.settings.sections import FinetuneSettings
-from brainssl.training.batches import plain_batches, seeded, training_batches
+from brainssl.training.batches import plain_batches, refuse_alone, seeded, training_batches
 from brainssl.training.loggers import MakeLoggers
 from brainssl.training.single_pixels import refuse_single_pixels
 from brainssl.training.trainer import Training, adamw, fit, without_decay
@@ -189,6 +189,7 @@ def finetune(
         BrainsslError: an image has no label, images are too small for bfloat16 on a processor, or
             the validation loss is never finite.
     """
+    refuse_alone(rows)
     labels = store.labels
     if min(labels[rows].min(), labels[val_rows].min()) < 0:
         raise BrainsslError("fine-tuning was given an image without a label: give labelled rows")

@@ -19,7 +19,7 @@ from brainssl.methods import Method, build_method
 from brainssl.methods.method import Crop, Moment
 from brainssl.models.encoder import Encoder, build_encoder, save_encoder
 from brainssl.settings import Settings
-from brainssl.training.batches import seeded, training_batches
+from brainssl.training.batches import refuse_alone, seeded, training_batches
 from brainssl.training.loggers import build_loggers
 from brainssl.training.sentinel import COLLAPSE, Sentinel, Watched
 from brainssl.training.single_pixels import refuse_single_pixels
@@ -148,6 +148,7 @@ def pretrain(
         told(f"another machine began this in another precision: begun anew in {precision.name}")
     rows = split.pretraining(store.manifest)
     groups = store.manifest["group"].to_numpy()[rows] if settings.pretrain.one_per_group else None
+    refuse_alone(rows)
     batches = training_batches(rows, settings.pretrain.batch_size, seed, groups=groups)
     resolved = chosen.resolved(len(batches))
     for name, (value, reason) in resolved.items():

@@ -32,6 +32,11 @@ def test_the_template_is_valid_once_it_is_filled_in(tmp_path: Path) -> None:
     assert read_about(tmp_path).model_dump() == {key: f"about {key}" for key in KEYS}
 
 
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b'\xef\xbb\xbffunding = "none"\n')
+    assert read_about(tmp_path).funding == "none"
+
+
 def test_what_a_person_wrote_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text('funding = "none"\n', "utf-8")
     write_template(tmp_path)

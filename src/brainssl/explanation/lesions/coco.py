@@ -4,9 +4,10 @@ from codecs import BOM_UTF8
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, NonNegativeInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, NonNegativeInt, ValidationError
 
 from brainssl.data.csv_tables import composed
 from brainssl.data.read import file_bytes
@@ -21,8 +22,27 @@ from brainssl.explanation.lesions.outlines import (
 from brainssl.foundation.errors import BrainsslError
 
 
+def _without_empty(value: object) -> object:
+    """Return None for [] and [[]], which some tools write where there is no box or no polygon."""
+    if not isinstance(value, list):
+        return value
+    return [one for one in value if one != []] or None
+
+
+def _as_id(value: object) -> str:
+    """Return an id as text: some tools write 1 here, and "1" or 1.0 there."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("an id is a number or a text")
+    return str(value)
+
+
+_Id = Annotated[str, BeforeValidator(_as_id)]
+
+
 class _CocoImage(BaseModel):
-    id: int | str
+    id: _Id
     file_name: str
     width: int | None = None
     height: int | None = None
@@ -34,9 +54,11 @@ class _Rle(BaseModel):
 
 
 class _Annotation(BaseModel):
-    image_id: int | str
-    bbox: tuple[float, float, float, float] | None = None
-    segmentation: list[list[float]] | _Rle | None = None
+    image_id: _Id
+    bbox: Annotated[tuple[float, float, float, float] | None, BeforeValidator(_without_empty)] = (
+        None
+    )
+    segmentation: Annotated[list[list[float]] | _Rle | None, BeforeValidator(_without_empty)] = None
 
 
 class _Coco(BaseModel):
@@ -54,8 +76,11 @@ def in_coco(source: Path, pictures: Sequence[Picture]) -> Find:
         raise BrainsslError(
             f"{source}: is no COCO file ({place or 'JSON'}: {first['msg']}); export it again"
         ) from None
+    doubled = [one for one, times in Counter(i.id for i in coco.images).items() if times > 1]
+    if doubled:
+        raise BrainsslError(f"{source}: two images have the id {doubled[0]}; export it again")
     images = _by_path(coco.images, pictures)
-    annotations: dict[int | str, list[tuple[str, _Annotation]]] = {i.id: [] for i in coco.images}
+    annotations: dict[str, list[tuple[str, _Annotation]]] = {i.id: [] for i in coco.images}
     for number, annotation in enumerate(coco.annotations):
         where = f"{source}: annotation {number}"
         if annotation.image_id not in annotations:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from brainssl.foundation.storage import write_atomically
+from brainssl.foundation.storage import write_atomically, write_text
 from brainssl.reporting.blocks import Block, Choice, Columns, Fold, Multiples, Section, Strips
 from brainssl.reporting.documents.drawing import draw, draw_matrix
 from brainssl.reporting.figures.figure import Figure
@@ -129,4 +129,4 @@ def _write_picture(folder: Path, name: str, picture: Picture) -> None:
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+    write_text(path, text)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from brainssl.foundation.storage import write_atomically
+from brainssl.foundation.storage import write_text
 from brainssl.reporting.documents.front_matter import (
     as_yaml,
     front_matter,
@@ -42,7 +42,7 @@ def write_model_card(study: Study) -> Path:
     """
     path = study.folder / CARD
     text = card(study, read_about(study.folder))
-    write_atomically(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+    write_text(path, text)
     return path
 
 
@@ -175,7 +175,8 @@ def _use(study: Study, row: Row) -> str:
     scaled = f" It is scaled to {size} × {size} pixels." if size else ""
     return (
         f"In the folder of the study:\n\n```sh\nbrainssl predict {row.step} slice.png\n```\n\n"
-        f"prints the probability of each class. A slice may be PNG, JPEG, TIFF or BMP.{scaled}"
+        "prints the probability of each class. A slice may be PNG, JPEG, TIFF, BMP, WebP, GIF or "
+        f"AVIF.{scaled}"
     )
 
 

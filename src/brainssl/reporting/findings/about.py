@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from brainssl.foundation.errors import BrainsslError
-from brainssl.foundation.storage import write_atomically
+from brainssl.foundation.storage import write_text
 
 FILE = "study.toml"
 
@@ -89,7 +89,7 @@ def read_about(folder: Path) -> About:
     if not path.is_file():
         return About()
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise BrainsslError(f"{path} cannot be read as text: {error}") from None
     try:
@@ -117,4 +117,4 @@ def write_template(folder: Path) -> None:
     """Write the template into a study's folder, unless there is a `study.toml` already."""
     path = folder / FILE
     if not path.exists():
-        write_atomically(path, lambda beside: beside.write_text(template(), encoding="utf-8"))
+        write_text(path, template())

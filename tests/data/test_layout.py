@@ -1,0 +1,263 @@
+"""What a folder's arrangement says: our own names in any case, litter, tables of others."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from brainssl.data.layout import masks_beside, read_layout
+from brainssl.data.levels import is_patient
+from brainssl.data.scan import scan
+from brainssl.data.sequence import sequence_of
+from brainssl.foundation.errors import BadUseError, BrainsslError
+
+
+def slices(root: Path, *folders: str, count: int = 3) -> None:
+    """Write noise into class folders."""
+    generator = np.random.default_rng(0)
+    for folder in folders:
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            pixels = generator.integers(0, 255, (48, 48), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / folder / f"{number}.png")
+
+
+@pytest.mark.parametrize(
+    "names", [("images", "masks", "patients.csv"), ("Images", "MASKS", "Patients.CSV")]
+)
+def test_folders_of_ours_may_be_written_in_any_case(tmp_path: Path, names: tuple[str, ...]) -> None:
+    images, masks, patients = names
+    slices(tmp_path, f"{images}/glioma", f"{images}/meningioma", f"{masks}/glioma")
+    rows = [f"glioma/{n}.png,P{n}" for n in range(3)]
+    (tmp_path / patients).write_text("\n".join(["path,patient", *rows]), "utf-8")
+    layout = read_layout(tmp_path)
+    assert set(layout.labels.values()) == {"glioma", "meningioma"}
+    assert layout.patients["glioma/2.png"] == "P2"
+    assert masks_beside(tmp_path) == tmp_path / masks
+    assert not any("not scanned" in note for note in layout.notes)
+
+
+@pytest.mark.parametrize(
+    "litter", ["@eaDir", "$RECYCLE.BIN", "lost+found", ".Trash-1000", "#recycle", "__MACOSX"]
+)
+def test_litter_of_file_servers_is_left_out(tmp_path: Path, litter: str) -> None:
+    slices(tmp_path, "glioma", "meningioma", litter, f"glioma/{litter}")
+    layout = read_layout(tmp_path)
+    assert len(layout.paths) == 6
+    assert set(layout.labels.values()) == {"glioma", "meningioma"}
+
+
+def test_a_table_of_somebody_else_is_a_note(tmp_path: Path) -> None:
+    slices(tmp_path, "glioma", "meningioma")
+    (tmp_path / "scanners.csv").write_bytes("site,hersteller\n1,Müller\n".encode("latin-1"))
+    layout = read_layout(tmp_path)
+    assert len(layout.paths) == 6
+    [note] = [note for note in layout.notes if "scanners.csv" in note]
+    assert note.startswith("scanners.csv was not looked into: ")
+
+
+def classes(root: Path, **options: Any) -> set[str | None]:
+    return set(read_layout(root, **options).labels.values())
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("Training", "Testing"),
+        ("train_images", "test_images"),
+        ("trainImages", "testImages"),
+        ("training-set", "Test Set"),
+        ("imagesTr", "imagesTs"),
+        ("train/train", "test/test"),
+        ("TrainData", "TestData"),
+        ("dataset_train", "dataset_test"),
+    ],
+)
+def test_splits_are_found_in_their_usual_spellings(tmp_path: Path, train: str, test: str) -> None:
+    slices(tmp_path, f"{train}/glioma", f"{train}/meningioma", f"{test}/glioma")
+    layout = read_layout(tmp_path)
+    assert set(layout.labels.values()) == {"glioma", "meningioma"}
+    assert Counter(layout.given.values()) == {"train": 6, "test": 3}
+    assert not layout.questions
+
+
+@pytest.mark.parametrize("parts", [("train", "val"), ("Training", "Validation"), ("train_images",)])
+def test_a_split_without_a_test_part_is_divided_anew(
+    tmp_path: Path, parts: tuple[str, ...]
+) -> None:
+    slices(tmp_path, *(f"{part}/{name}" for part in parts for name in ("glioma", "meningioma")))
+    (tmp_path / "loose.png").write_bytes((tmp_path / parts[0] / "glioma/0.png").read_bytes())
+    layout = read_layout(tmp_path)
+    assert set(layout.labels.values()) == {"glioma", "meningioma", None}
+    assert set(layout.given.values()) == {None}
+    assert any("divided anew" in note for note in layout.notes)
+
+
+def test_a_class_may_be_called_as_a_part_is_beside_others(tmp_path: Path) -> None:
+    slices(tmp_path, "glioma", "test")
+    assert classes(tmp_path) == {"glioma", "test"}
+
+
+def test_folders_of_the_same_names_below_several_are_asked_about(tmp_path: Path) -> None:
+    slices(tmp_path, *(f"{site}/{name}" for site in ("site1", "site2") for name in ("a", "b")))
+    [question] = read_layout(tmp_path).questions
+    assert "--classes-at 1 for site1, site2, or --classes-at 2 for a, b" in question
+    with pytest.raises(BrainsslError, match="--classes-at 2"):
+        scan(tmp_path).refuse_questions()
+    assert classes(tmp_path, classes_at=2) == {"a", "b"}
+    assert classes(tmp_path, classes_at=1) == {"site1", "site2"}
+    assert not read_layout(tmp_path, classes_at=2).questions
+
+
+@pytest.mark.parametrize(
+    "below", [("T1", "T2"), ("P1", "P2"), ("1", "2"), ("axial", "sagittal"), ("images", "images")]
+)
+def test_sequences_patients_planes_and_numbers_are_no_question(
+    tmp_path: Path, below: tuple[str, str]
+) -> None:
+    slices(tmp_path, *(f"{name}/{inner}" for name in ("glioma", "normal") for inner in below))
+    assert not read_layout(tmp_path).questions
+
+
+def test_patients_are_no_classes(tmp_path: Path) -> None:
+    slices(tmp_path, *(f"glioma/P{n}" for n in range(3)), *(f"normal/P{n}" for n in range(3, 6)))
+    layout = read_layout(tmp_path)
+    assert set(layout.labels.values()) == {"glioma", "normal"}
+    assert layout.patients["normal/P4/0.png"] == "P4"
+    assert any("6 folders are taken for patients" in note for note in layout.notes)
+
+
+@pytest.mark.parametrize(
+    "names", [("P1", "P2", "P3"), ("001", "002", "010"), ("BraTS20_1", "BraTS20_2")]
+)
+def test_patients_of_a_class_alone_are_no_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    slices(tmp_path, *(f"glioma/{name}" for name in names))
+    assert classes(tmp_path) == {"glioma"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["P12", "patient_3", "sub-07", "case 4", "TCGA_CS_4941", "BraTS20_Training_001", "IXI001"],
+)
+def test_patients_are_known_by_their_names(name: str) -> None:
+    assert is_patient(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["part1", "phase1", "p53x", "pituitary2", "subtype1", "post2020", "caseous1", "axial", "T1"],
+)
+def test_other_names_are_no_patients(name: str) -> None:
+    assert not is_patient(name)
+
+
+def test_patients_below_a_plane_or_above_the_classes_are_found(tmp_path: Path) -> None:
+    slices(tmp_path / "a", "glioma/axial/P1", "normal/axial/P2")
+    assert set(read_layout(tmp_path / "a").patients.values()) == {"P1", "P2"}
+    slices(tmp_path / "b", *(f"P{n}/{name}" for n in range(4) for name in ("glioma", "normal")))
+    layout = read_layout(tmp_path / "b", classes_at=2)
+    assert set(layout.labels.values()) == {"glioma", "normal"}
+    assert layout.patients["P3/glioma/0.png"] == "P3"
+
+
+def test_patients_with_a_class_each_are_asked_about(tmp_path: Path) -> None:
+    slices(tmp_path, "P1/glioma", "P2/normal", "P3/glioma")
+    [question] = read_layout(tmp_path).questions
+    assert "named as patients are: say --classes-at 2" in question
+
+
+def test_numbers_that_begin_anew_in_each_class_are_no_patients(tmp_path: Path) -> None:
+    slices(tmp_path, *(f"{name}/P{n}" for n in range(3) for name in ("glioma", "normal")))
+    layout = read_layout(tmp_path)
+    assert set(layout.patients.values()) == {None}
+    assert any("whether they are the same patients is not known" in n for n in layout.notes)
+
+
+def test_a_class_inside_a_split_may_be_called_as_a_part_is(tmp_path: Path) -> None:
+    slices(tmp_path, *(f"{part}/{name}" for part in ("train", "test") for name in ("TS", "glioma")))
+    assert classes(tmp_path) == {"TS", "glioma"}
+
+
+def test_images_below_a_part_say_no_more(tmp_path: Path) -> None:
+    slices(tmp_path, *(f"{p}/images/{n}" for p in ("train", "test") for n in ("a", "b")))
+    assert classes(tmp_path) == {"a", "b"}
+
+
+def test_folds_are_no_given_split(tmp_path: Path) -> None:
+    slices(tmp_path, *(f"{p}{n}/glioma" for p in ("train", "test") for n in (1, 2)))
+    layout = read_layout(tmp_path)
+    assert set(layout.given.values()) == {None}
+    assert layout.questions
+
+
+def test_a_folder_of_masks_beside_one_of_images_is_left_out(tmp_path: Path) -> None:
+    slices(tmp_path, "tumor/images", "tumor/masks", "normal/images")
+    layout = read_layout(tmp_path)
+    assert len(layout.paths) == 6
+    assert not any("masks/" in path for path in layout.paths)
+
+
+def test_a_table_answers_what_folders_leave_open(tmp_path: Path) -> None:
+    slices(tmp_path, *(f"{site}/{name}" for site in ("s1", "s2") for name in ("a", "b")))
+    paths = [p.relative_to(tmp_path).as_posix() for p in sorted(tmp_path.rglob("*.png"))]
+    rows = [f"{path},{path.split('/')[1]}" for path in paths]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]), "utf-8")
+    layout = read_layout(tmp_path)
+    assert set(layout.labels.values()) == {"a", "b"}
+    assert not layout.questions
+
+
+def test_levels_are_counted_from_the_source_as_it_is_named(tmp_path: Path) -> None:
+    slices(tmp_path, *(f"archive/{site}/{name}" for site in ("s1", "s2") for name in ("a", "b")))
+    [question] = read_layout(tmp_path).questions
+    assert "--classes-at 3 for a, b" in question
+    assert classes(tmp_path, classes_at=3) == {"a", "b"}
+    for level in (1, 9):
+        with pytest.raises(BadUseError, match=f"--classes-at {level}"):
+            read_layout(tmp_path, classes_at=level)
+
+
+def test_a_class_alone_keeps_its_sequences(tmp_path: Path) -> None:
+    slices(tmp_path, "Glioma/T1", "Glioma/T2")
+    assert classes(tmp_path) == {"Glioma T1", "Glioma T2"}
+
+
+def test_names_of_brats_and_bids_are_sequences(tmp_path: Path) -> None:
+    slices(tmp_path, *(f"Glioma/{name}" for name in ("flair", "T1ce", "t1n", "t2f", "T2w", "t1c")))
+    assert classes(tmp_path) == {"Glioma FLAIR", "Glioma T1C+", "Glioma T1", "Glioma T2"}
+    slices(tmp_path / "other", "PD", "Normal")
+    assert classes(tmp_path / "other") == {"PD", "Normal"}
+    assert sequence_of("PD") is None
+    assert sequence_of("Glioma PD") == "PD"
+
+
+def test_a_wrapping_folder_is_looked_through_and_said(tmp_path: Path) -> None:
+    slices(tmp_path, "archive/glioma", "archive/meningioma")
+    (tmp_path / "README.md").write_text("about", "utf-8")
+    layout = read_layout(tmp_path)
+    assert set(layout.labels.values()) == {"glioma", "meningioma"}
+    assert "Looked through archive/, which holds everything." in layout.notes
+
+
+def test_masks_beside_their_images_are_no_slices(tmp_path: Path) -> None:
+    slices(tmp_path, "glioma", "normal")
+    for number in range(3):
+        image = tmp_path / "glioma" / f"{number}.png"
+        (image.with_name(f"{number}_mask.png")).write_bytes(image.read_bytes())
+    (tmp_path / "normal" / "lone_mask.png").write_bytes(image.read_bytes())
+    layout = read_layout(tmp_path)
+    assert [path for path in layout.paths if "mask" in path] == ["normal/lone_mask.png"]
+    assert any("3 masks beside their images" in note for note in layout.notes)
+
+
+def test_classes_that_differ_in_case_or_spaces_are_asked_about(tmp_path: Path) -> None:
+    slices(tmp_path, "Training/Glioma", "Training/Normal", "Testing/glioma", "Testing/Normal ")
+    layout = read_layout(tmp_path)
+    [question] = layout.questions
+    assert "'Glioma' and 'glioma' differ in case" in question
+    mapping = tmp_path / "labels.csv"
+    mapping.write_text("folder,label\nGlioma,G\nglioma ,G\nNormal,N\n", "utf-8")
+    assert classes(tmp_path, labels=mapping) == {"G", "N"}

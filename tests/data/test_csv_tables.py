@@ -62,3 +62,14 @@ def test_the_separator_is_that_of_the_first_line_that_is_not_empty(
 ) -> None:
     read = table(tmp_path, f"\n\npath{separator}label\n\n1.png{separator}a\n")
     assert read.rows == ({"path": "1.png", "label": "a"},)
+
+
+def test_a_file_name_of_several_folders_is_told(tmp_path: Path) -> None:
+    read = table(tmp_path, "path,label\n1.png,a\n")
+    with pytest.raises(BrainsslError, match=r"1\.png lies in 2 folders"):
+        by_path(read, "label", ["x/1.png", "y/1.png"], tmp_path, lambda note: None)
+
+
+def test_columns_of_both_kinds_of_tables_are_named(tmp_path: Path) -> None:
+    with pytest.raises(BrainsslError, match="folder,label, or path,label; it has id,label"):
+        table(tmp_path, "id,label\n1,a\n").needs("folder", "label", instead="path,label")

@@ -261,3 +261,15 @@ def test_classes_that_differ_in_case_or_spaces_are_asked_about(tmp_path: Path) -
     mapping = tmp_path / "labels.csv"
     mapping.write_text("folder,label\nGlioma,G\nglioma ,G\nNormal,N\n", "utf-8")
     assert classes(tmp_path, labels=mapping) == {"G", "N"}
+
+
+def test_links_that_lead_in_a_circle_or_nowhere_are_listed(tmp_path: Path) -> None:
+    slices(tmp_path, "glioma", "normal")
+    (tmp_path / "x").symlink_to("x")
+    (tmp_path / "glioma" / "gone.png").symlink_to("nothing.png")
+    layout = read_layout(tmp_path)
+    assert len(layout.paths) == 6
+    assert {path for path, reason in layout.unreadable if "leads nowhere" in reason} == {
+        "x",
+        "glioma/gone.png",
+    }

@@ -15,6 +15,7 @@ from PIL import Image
 from brainssl.data.read import (
     CHANNEL_TOLERANCE,
     FORMATS,
+    WINDOW,
     UnreadableImage,
     file_bytes,
     read_bytes,
@@ -320,12 +321,37 @@ def test_blank_image_is_flagged() -> None:
     assert (deep.pixels == 0).all()
 
 
-def test_sixteen_bit_colour_says_that_depth_was_lost() -> None:
-    rows = b"\0" + struct.pack(">3H", 0x8000, 0x8000, 0x8000)
-    read = read_bytes(png(1, 1, 16, 2, rows), "c.png")
+def deep_png(samples: np.ndarray, colour: int) -> bytes:
+    """Encode (h, w, channels) of 16 bits."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    return png(samples.shape[1], samples.shape[0], 16, colour, rows)
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(2, 3), (6, 4), (4, 2)])
+@pytest.mark.parametrize("largest", [250, 4095, 65535])
+def test_sixteen_bits_in_several_channels_are_read_as_sixteen_bit_grey(
+    colour: int, channels: int, largest: int
+) -> None:
+    grey = np.linspace(0, largest, 48).round().astype(np.uint16).reshape(6, 8)
+    stack = np.repeat(grey[..., None], channels, 2)
+    if channels in (2, 4):
+        stack[..., -1] = 65535
+    read = read_bytes(deep_png(stack, colour), "c.png")
+    alone = read_bytes(encoded(Image.fromarray(grey)), "g.png")
+    np.testing.assert_allclose(read.pixels, alone.pixels, atol=1e-6)
     assert read.source_bits == 16
-    assert "colour depth reduced" in read.flags
-    assert read.pixels[0, 0] == pytest.approx(0x80 / 255)
+    assert read.flags == ()
+
+
+def test_sixteen_bit_colour_is_laid_on_black_and_weighed() -> None:
+    generator = np.random.default_rng(0)
+    stack = generator.integers(0, 4096, (5, 7, 4)).astype(np.uint16)
+    stack[..., 3] = generator.integers(0, 65536, (5, 7))
+    read = read_bytes(deep_png(stack, 6), "c.png")
+    light = stack[..., :3] @ np.array([0.299, 0.587, 0.114]) * stack[..., 3] / 65535
+    low, high = np.percentile(light[light > light.min()], WINDOW)
+    np.testing.assert_allclose(read.pixels, np.clip((light - low) / (high - low), 0, 1), atol=1e-5)
+    assert set(read.flags) == {"coloured", "alpha"}
 
 
 SHAPES = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24)
@@ -411,3 +437,14 @@ def read_or_reason(data: bytes) -> np.ndarray | str:
 def test_arbitrary_bytes_never_crash(data: bytes) -> None:
     with pytest.raises(UnreadableImage):
         read_bytes(data, "a")
+
+
+def test_a_tiff_that_cannot_be_decoded_is_still_called_one(tmp_path: Path) -> None:
+    """64-bit integers, which Pillow does not know."""
+    tags = [(256, 4, 1, 2), (257, 4, 1, 2), (258, 3, 1, 64), (259, 3, 1, 1), (262, 3, 1, 1)]
+    tags += [(273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, 2), (279, 4, 1, 32), (339, 3, 1, 2)]
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    directory = struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+    data = b"II*\0" + struct.pack("<I", 40) + bytes(32) + directory
+    with pytest.raises(UnreadableImage, match="is a TIFF of a kind that cannot be decoded"):
+        read_bytes(data, "deep.tif")

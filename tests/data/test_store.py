@@ -1,5 +1,6 @@
 """Stores: whole or absent, verified on opening, of bounded memory; and the letterbox."""
 
+import errno
 import json
 import os
 import subprocess
@@ -19,6 +20,19 @@ from brainssl.data.store import ImageStore, is_store, letterbox, prepare, write_
 from brainssl.foundation.errors import BrainsslError
 
 # Preparing
+
+
+def test_where_there_is_no_room_it_says_so_before_it_writes(image_folder, tmp_path, monkeypatch):
+    """Written through a map, a file that does not fit kills the process without a word."""
+
+    def full(descriptor: int, begin: int, size: int) -> None:
+        assert size > 24 * 32 * 32
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(BrainsslError, match=r"store: there is no room for its 0 MiB of images"):
+        prepare(scan(image_folder), tmp_path / "store", size=32)
+    assert not (tmp_path / "store").exists()
 
 
 def test_every_slice_is_decoded_letterboxed_and_described(image_folder, tmp_path):

@@ -94,3 +94,16 @@ def test_damaged_foreign_and_newer_files_are_refused(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(BrainsslError, match="damaged"):
         load_encoder(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("timm/resnet18.a1_in1k", "give its name alone, such as resnet18"),
+        ("./my.pth", "is no architecture of timm: give its name alone; weights"),
+        ("hf-hub:somebody/model", "is no architecture of timm"),
+    ],
+)
+def test_files_and_names_of_hubs_are_no_architectures(name: str, told: str) -> None:
+    with pytest.raises(BrainsslError, match=told):
+        build_encoder(name, image_size=32, seed=0)

@@ -78,13 +78,12 @@ class Table:
             row[name] = ""
         return cls(file, header, tuple(rows), len(said))
 
-    def needs(self, *columns: str) -> None:
-        """Raise BrainsslError unless the table has these columns."""
+    def needs(self, *columns: str, instead: str = "") -> None:
+        """Raise BrainsslError unless the table has these columns; `instead` names others."""
         if not set(columns) <= set(self.columns):
             have = ",".join(self.columns) or "none"
-            raise BrainsslError(
-                f"{self.file}: needs the columns {','.join(columns)}; it has {have}"
-            )
+            wanted = ",".join(columns) + (f", or {instead}" if instead else "")
+            raise BrainsslError(f"{self.file}: needs the columns {wanted}; it has {have}")
 
     def column(self, key: str, value: str) -> dict[str, str]:
         """Return `key` to `value`; the keys are file names, brought to one form.
@@ -132,6 +131,12 @@ def by_path(
             used.add(form)
             values[path] = column[form]
     if paths and not values:
+        doubled = next((name for name in column if names[name] > 1), None)
+        if doubled:
+            raise BrainsslError(
+                f"{table.file}: {doubled} lies in {names[doubled]} folders of {root}; give its "
+                "path with its folder"
+            )
         raise BrainsslError(
             f"{table.file}: names none of the images in {root}; "
             "its column path must be relative to that folder"

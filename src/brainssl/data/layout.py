@@ -264,11 +264,20 @@ def _refusal(entry: os.DirEntry[str], relative: str, boundary: Path) -> str | No
     except UnicodeEncodeError:
         return "its name is not valid UTF-8; rename it"
     if entry.is_symlink():
+        if _leads_nowhere(Path(entry.path)):
+            return "is a link that leads nowhere; delete it"
         if not Path(entry.path).resolve().is_relative_to(boundary):
             return "is a link that leaves the source; copy what it points to"
         if entry.is_dir():
             return "is a link to a folder, which is not followed; its files are read where they lie"
     return None
+
+
+def _leads_nowhere(link: Path) -> bool:
+    try:
+        return not link.exists()
+    except (OSError, RuntimeError):  # Python before 3.13 raises where links lead in a circle
+        return True
 
 
 def _read_folders(layout: Layout, classes_at: int | None, above: int) -> None:
@@ -334,7 +343,7 @@ def _table_beside(home: Path, layout: Layout) -> Table | None:
 def _take_labels(layout: Layout, table: Table) -> None:
     """Let a table's labels, and patients if it has them, stand instead of the folders' names."""
     if "path" not in table.columns:
-        table.needs("folder", "label")
+        table.needs("folder", "label", instead="path,label")
         _take_folder_labels(layout, table)
         return
     table.needs("path", "label")

@@ -43,6 +43,16 @@ ALLOWED_SUFFIXES = {
 
 HIDDEN = "alpha channel that hides everything ignored"
 
+_SIGNS = {
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"BM": "BMP",
+}
+
 MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 64 * 10**6
 
@@ -180,7 +190,7 @@ def read_bytes(
         raise UnreadableImage(name, "is empty")
     if len(data) > max_bytes:
         raise UnreadableImage(name, f"is larger than the limit of {max_bytes:,} bytes")
-    with _named(name), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with _named(name, data[:16]), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         width, height = image.size
         if width * height > max_pixels:
             raise UnreadableImage(
@@ -192,19 +202,27 @@ def read_bytes(
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
+def _named(name: str, begin: bytes) -> Iterator[None]:
     """Turn whatever the decoder raises into `UnreadableImage`."""
     try:
         yield
     except UnreadableImage:
         raise
     except UnidentifiedImageError as error:
-        raise UnreadableImage(name, f"is not an image in {NAMED}") from error
+        raise UnreadableImage(name, _what_it_is(begin)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImage(name, "declares more pixels than can be decoded safely") from error
     except Exception as error:  # decoders raise nearly anything on hostile bytes
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableImage(name, f"is corrupt or truncated ({reason[:160]})") from error
+
+
+def _what_it_is(begin: bytes) -> str:
+    """Say of a file that Pillow does not know what it is, by its first bytes."""
+    kind = next((kind for sign, kind in _SIGNS.items() if begin.startswith(sign)), None)
+    if kind is None:
+        return f"is not an image in {NAMED}"
+    return f"is a {kind} of a kind that cannot be decoded; save it anew, as 16-bit grey or PNG"
 
 
 def _verify_png(data: bytes) -> None:
@@ -228,10 +246,12 @@ def _decode(image: Image.Image, data: bytes, suffix: str) -> Slice:
     upright = _upright(image, notes)
     if upright.mode.startswith(("I", "F")):
         pixels = _scale(_deep_samples(upright, tags, notes), notes)
+    elif bits > 8 and image.mode not in ("P", "PA"):
+        pixels = _scale(_deep_colours(data, kind, bits, notes), notes)
     else:
         if bits == 8 and tags.get(_SAMPLE_FORMAT, (1,))[0] == 2:
             raise ValueError("signed 8-bit samples are not supported")
-        pixels = _grey(upright, bits, notes)
+        pixels = _grey(upright, notes)
     if pixels.min() == pixels.max():
         notes.flags.append("blank")
     return Slice(pixels, tuple(notes.provenance), bits, tuple(notes.flags))
@@ -283,6 +303,45 @@ def _deep_samples(
     return samples
 
 
+def _deep_colours(data: bytes, kind: str, bits: int, notes: _Notes) -> Float64[np.ndarray, "h w"]:
+    """Return grey samples of a PNG with 16 bits in each of several channels.
+
+    Pillow keeps the upper eight of them: a picture with values up to 4,095 would be nearly black.
+
+    Raises:
+        ValueError: it is no PNG, or is turned by its EXIF tag.
+    """
+    if kind != "PNG" or "exif rotated" in notes.flags:
+        raise ValueError(f"{bits}-bit colour cannot be decoded whole: save it as 16-bit grey")
+    import torch
+    from torchvision.io import ImageReadMode, decode_png
+
+    encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+    channels = decode_png(encoded, ImageReadMode.UNCHANGED).numpy().astype(np.float64)
+    colours, alpha = channels, None
+    if len(channels) in (2, 4):
+        colours, alpha = channels[:-1], channels[-1] / 65535
+    notes.provenance.append(f"{len(colours)} channels of {bits} bits")
+    spread = colours.max(axis=0) - colours.min(axis=0)
+    tolerance = CHANNEL_TOLERANCE / 255 * max(1.0, float(colours.max()))
+    if spread.max() <= tolerance:
+        samples = colours.mean(axis=0)
+        notes.provenance.append("agreeing channels averaged")
+    else:
+        share = float((spread > tolerance).mean())
+        notes.flags.append("coloured annotation" if share <= ANNOTATION_SHARE else "coloured")
+        notes.provenance.append(f"luminance of a coloured image ({share:.2%} of pixels coloured)")
+        samples = np.tensordot(np.array([0.299, 0.587, 0.114]), colours, 1)
+    if alpha is not None and not alpha.any():
+        notes.flags.append("alpha")
+        notes.provenance.append(HIDDEN)
+    elif alpha is not None and (alpha < 1).any():
+        notes.flags.append("alpha")
+        notes.provenance.append("laid on black through its alpha channel")
+        samples = samples * alpha
+    return np.asarray(samples)
+
+
 def _scale(samples: Float64[np.ndarray, "h w"], notes: _Notes) -> Float32[np.ndarray, "h w"]:
     """Map the foreground's percentiles to [0, 1]: MRI has no absolute scale.
 
@@ -305,14 +364,11 @@ def _scale(samples: Float64[np.ndarray, "h w"], notes: _Notes) -> Float32[np.nda
     return np.asarray(np.clip(scaled, 0.0, 1.0), np.float32)
 
 
-def _grey(image: Image.Image, bits: int, notes: _Notes) -> Float32[np.ndarray, "h w"]:
+def _grey(image: Image.Image, notes: _Notes) -> Float32[np.ndarray, "h w"]:
     """Bring an image of at most 8 bits a sample to grey levels / 255."""
     if image.mode in ("P", "PA"):
         notes.flags.append("palette")
         notes.provenance.append("palette looked up")
-    if bits > 8:
-        notes.flags.append("colour depth reduced")
-        notes.provenance.append(f"{bits}-bit colour reduced to 8 bits")
     grey_only = image.mode in ("1", "L", "LA", "La")
     transparent = image.has_transparency_data
     mode = ("LA" if transparent else "L") if grey_only else ("RGBA" if transparent else "RGB")

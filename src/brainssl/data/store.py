@@ -1,6 +1,8 @@
 """ImageStore: every slice decoded once, letterboxed, uint8, memory-mapped."""
 
+import errno
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -141,12 +143,13 @@ def write_store(
     """Write images as they come, in the order of `manifest`, and open the finished store.
 
     Raises:
-        BrainsslError: `out` exists.
+        BrainsslError: `out` exists, or there is no room for it.
         ValueError: `pixels` yields fewer or more images than the manifest has rows.
     """
     with whole_folder(out) as folder:
         shape = (len(manifest), size, size)
         images = open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+        _reserve(folder / "images.npy", out)
         for row, image in zip(range(len(manifest)), pixels, strict=True):
             images[row] = image
             if progress:
@@ -158,6 +161,21 @@ def write_store(
         described |= {"images": len(manifest), **facts, "checksum": _checksum(folder)}
         write_json(folder / "store.json", described)
     return ImageStore.open(out)
+
+
+def _reserve(file: Path, out: Path) -> None:
+    """Take the room that a mapped file will need: where it is missing later, the process dies."""
+    size = file.stat().st_size
+    try:
+        with file.open("rb+") as opened:
+            os.posix_fallocate(opened.fileno(), 0, size)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+            return  # a file system that cannot reserve
+        raise BrainsslError(
+            f"{out}: there is no room for its {size / 2**20:.0f} MiB of images; choose another "
+            "place"
+        ) from None
 
 
 def letterbox(pixels: Float32[np.ndarray, "h w"], size: int) -> UInt8[np.ndarray, "size size"]:

@@ -21,6 +21,18 @@ MEAN, STD = 0.449, 0.226
 Weights = Literal["random", "imagenet"]
 
 
+def _refuse_other_names(name: str) -> None:
+    """Raise BrainsslError for a file or a hub's name: timm would try to fetch it."""
+    if "/" not in name and ":" not in name and not name.endswith((".pth", ".pt", ".safetensors")):
+        return
+    last = name.rsplit("/", 1)[-1].rsplit(":", 1)[-1].split(".")[0]
+    near = f", such as {last}" if last in timm.list_models() else ""
+    raise BrainsslError(
+        f"encoder.name: {name} is no architecture of timm: give its name alone{near}; weights are "
+        "chosen by encoder.weights"
+    )
+
+
 class Encoder(nn.Module):
     """A timm network without its classifier: slices in [0, 1] to one feature vector each.
 
@@ -35,6 +47,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.name, self.image_size = name, image_size
         self.facts: dict[str, Any] = {}
+        _refuse_other_names(name)
         try:
             # timm collapses a three-channel stem of published weights into one channel.
             self.network = timm.create_model(

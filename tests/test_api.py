@@ -312,7 +312,10 @@ def test_a_study_returns_its_results_and_shows_its_report(folder: Path, studied:
     assert f"{before}{escape('<head>')}" in shown
     assert after in shown
     assert shown.count("<") == 2  # all of the page is in the attribute
-    assert repr(studied) == f"Results: {out / 'results.json'}\nReport:  {out / 'report.html'}"
+    best = out / studied["study"]["best"]["classifier"]
+    assert best.is_file()
+    told = [f"Results: {out / 'results.json'}", f"Report:  {out / 'report.html'}"]
+    assert repr(studied).splitlines() == [*told, f"Best on validation: {best}"]
     words = studied["study"]["command"].split()
     assert words[:6] == [
         "brainssl",
@@ -338,3 +341,32 @@ def test_a_study_is_foreseen_reported_and_compared(folder: Path, studied: Answer
     compared = brainssl.compare([str(out), out])
     assert as_json(compared) == said("compare", out, out)
     assert compared["models"][0]["scores"][1]["difference"] == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"budget": 15}, "give a time such as 10m"),
+        ({"seeds": "2"}, "--seeds: '2' is no whole number"),
+        ({"seeds": 1.5}, r"--seeds: 1\.5 is no whole number"),
+        ({"label_fractions": [None]}, "are no shares"),
+        ({"methods": "simlcr"}, "did you mean simclr"),
+    ],
+)
+def test_values_of_another_type_are_told_before_anything_is_measured(
+    shared_folder: Path, tmp_path: Path, asked: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(brainssl.BadUseError, match=told):
+        brainssl.study(shared_folder, tmp_path / "out", dry_run=True, **asked)
+
+
+def test_methods_may_be_written_as_they_are_called(shared_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    asked = {"methods": "SimCLR,MoCoV3", "label_fractions": 0.5, "seeds": 1, "overrides": SMALL}
+    foreseen = brainssl.study(shared_folder, out, dry_run=True, quiet=True, **asked)
+    names = [one["step"] for one in foreseen["steps"]]
+    assert "finetune-simclr-grouped-f0.5-s0" in names
+    assert "pretrain-mocov3-grouped-s0" in names
+    out.write_text("a file")
+    with pytest.raises(brainssl.BrainsslError, match="out is a file"):
+        brainssl.study(shared_folder, out, dry_run=True, quiet=True, **asked)

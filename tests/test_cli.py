@@ -349,6 +349,7 @@ def test_results_are_not_written_among_the_images(image_folder: Path) -> None:
     for words in (
         ("study", image_folder, image_folder / "runs/study", "--dry-run"),
         ("prepare", image_folder, image_folder / "store"),
+        ("audit", image_folder, "--out", image_folder / "audit"),
     ):
         result = run(*words)
         assert result.exit_code == 2

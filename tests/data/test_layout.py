@@ -41,7 +41,17 @@ def test_folders_of_ours_may_be_written_in_any_case(tmp_path: Path, names: tuple
 
 
 @pytest.mark.parametrize(
-    "litter", ["@eaDir", "$RECYCLE.BIN", "lost+found", ".Trash-1000", "#recycle", "__MACOSX"]
+    "litter",
+    [
+        "@eaDir",
+        "$RECYCLE.BIN",
+        "lost+found",
+        ".Trash-1000",
+        "#recycle",
+        "__MACOSX",
+        "__pycache__",
+        "@Recycle",
+    ],
 )
 def test_litter_of_file_servers_is_left_out(tmp_path: Path, litter: str) -> None:
     slices(tmp_path, "glioma", "meningioma", litter, f"glioma/{litter}")
@@ -193,6 +203,35 @@ def test_folds_are_no_given_split(tmp_path: Path) -> None:
     assert layout.questions
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["0_gt", "0_lesion_mask", "0-groundtruth", "0_annotation", "mask_0", "seg_0", "0_mask_1"],
+)
+def test_masks_are_known_by_their_usual_names(tmp_path: Path, name: str) -> None:
+    slices(tmp_path, "glioma", "normal")
+    image = tmp_path / "glioma" / "0.png"
+    image.with_name(f"{name}.png").write_bytes(image.read_bytes())
+    assert len(read_layout(tmp_path).paths) == 6
+
+
+@pytest.mark.parametrize("tops", [("fold_0", "fold_1"), ("glioma", "normal")])
+def test_parts_of_a_split_below_what_would_be_classes_are_asked_about(
+    tmp_path: Path, tops: tuple[str, str]
+) -> None:
+    inner = ("train/a", "train/b", "val/a") if tops[0] == "fold_0" else ("train", "test")
+    slices(tmp_path, *(f"{top}/{below}" for top in tops for below in inner))
+    [question] = read_layout(tmp_path).questions
+    assert question.startswith(f"{tops[0]}/ and {tops[1]}/ hold folders of the same names")
+
+
+@pytest.mark.parametrize("twin", ["glioma\u200b", "GLIOMA ", "glio\x00ma"])
+def test_names_that_look_alike_in_a_table_are_asked_about(tmp_path: Path, twin: str) -> None:
+    slices(tmp_path, "x")
+    rows = ["path,label", "0.png,glioma", f"1.png,{twin}", "2.png,1", "0.png,glioma"]
+    (tmp_path / "labels.csv").write_text("\n".join(rows), "utf-8")
+    assert "differ in case" in read_layout(tmp_path).questions[0]
+
+
 def test_a_folder_of_masks_beside_one_of_images_is_left_out(tmp_path: Path) -> None:
     slices(tmp_path, "tumor/images", "tumor/masks", "normal/images")
     layout = read_layout(tmp_path)
@@ -228,6 +267,10 @@ def test_a_class_alone_keeps_its_sequences(tmp_path: Path) -> None:
 def test_names_of_brats_and_bids_are_sequences(tmp_path: Path) -> None:
     slices(tmp_path, *(f"Glioma/{name}" for name in ("flair", "T1ce", "t1n", "t2f", "T2w", "t1c")))
     assert classes(tmp_path) == {"Glioma FLAIR", "Glioma T1C+", "Glioma T1", "Glioma T2"}
+    assert not any("name no sequence" in note for note in scan(tmp_path).notes)
+    slices(tmp_path / "mixed", "Glioma/T1", "Normal/T1", "Abscess")
+    [note] = [note for note in scan(tmp_path / "mixed").notes if "name no sequence" in note]
+    assert note == "1 of 3 classes name no sequence, and others do: Abscess."
     slices(tmp_path / "other", "PD", "Normal")
     assert classes(tmp_path / "other") == {"PD", "Normal"}
     assert sequence_of("PD") is None

@@ -85,6 +85,8 @@ def audit(
     seed_of(seed)
     level_of(classes_at)
     refuse_store(source)
+    if out:
+        outside(out, source)
     with Terminal(quiet=quiet).task("audit") as progress:
         result = run(
             source, labels=path_or_none(labels), classes_at=classes_at, out=out, progress=progress

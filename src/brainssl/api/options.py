@@ -1,5 +1,6 @@
 """What the functions are asked: options as they may be given, checked, and the data opened."""
 
+import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -38,6 +39,8 @@ def outside(out: Path, source: Path) -> None:
 
 def within(option: str, value: int, least: int, most: int | None = None) -> int:
     """Return a number, or refuse it in the words of the command line."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadUseError(f"{option}: {value!r} is no whole number")
     if value < least or (most is not None and value > most):
         asked = f"x>={least}" if most is None else f"{least}<=x<={most}"
         raise BadUseError(f"{option}: {value} is not in the range {asked}")
@@ -66,10 +69,15 @@ def settings_listed(overrides: Names | None) -> list[str]:
 
 def known(option: str, asked: Iterable[str], names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names that were asked for, once each; refuse one that is not known."""
-    wanted = tuple(dict.fromkeys(name.strip() for name in asked))
+    written = {name.casefold(): name for name in names}
+    wanted = tuple(
+        dict.fromkeys(written.get(name.strip().casefold(), name.strip()) for name in asked)
+    )
     for name in wanted:
         if name not in names:
-            raise BadUseError(f"{option}: {name!r} is none of {', '.join(names)}")
+            near = difflib.get_close_matches(name.casefold(), names, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise BadUseError(f"{option}: {name!r} is none of {', '.join(names)}{hint}")
     return wanted
 
 
@@ -93,12 +101,13 @@ def logger_names(asked: Names | None) -> tuple[str, ...]:
     return names
 
 
-def fractions(asked: str | Sequence[float]) -> tuple[float, ...]:
-    """Read label fractions, comma-separated or as numbers."""
+def fractions(asked: str | float | Sequence[float]) -> tuple[float, ...]:
+    """Read label fractions: one number, several, or comma-separated in a text."""
     parts = asked.split(",") if isinstance(asked, str) else asked
     try:
-        return tuple(sorted({fraction(float(part)) for part in parts}))
-    except ValueError:
+        every = [parts] if isinstance(parts, float | int) else parts
+        return tuple(sorted({fraction(float(part)) for part in every}))
+    except (TypeError, ValueError):
         raise BadUseError(f"--label-fractions: {asked!r} are no shares such as 0.1,1.0") from None
 
 

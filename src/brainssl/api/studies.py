@@ -24,7 +24,7 @@ from brainssl.api.options import (
     settings_of,
     within,
 )
-from brainssl.foundation.errors import BadUseError
+from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.progress import Terminal
 
 # Parameters whose options have another name; "" for one that is no option.
@@ -40,7 +40,7 @@ def study(
     preset: Where = "quick",
     methods: Names = "simclr,byol,dino,mocov3",
     protocols: Names = "grouped",
-    label_fractions: str | Sequence[float] | None = None,
+    label_fractions: str | float | Sequence[float] | None = None,
     seeds: int | None = None,
     seed: int = 0,
     overrides: Names | None = None,
@@ -88,7 +88,7 @@ def study(
 
     from brainssl.data.split import PROTOCOLS
     from brainssl.hardware.speed import settle_threads
-    from brainssl.studies.budget import SMALLEST, Asked, choose, kept
+    from brainssl.studies.budget import SMALLEST, Asked, choose, kept, seconds_of
     from brainssl.studies.estimate import estimate
     from brainssl.studies.jobs import workers
     from brainssl.studies.plan import Plan
@@ -100,8 +100,14 @@ def study(
         if value is not None:
             within(f"--{option}", value, least)
     seed_of(seed)
-    if budget is not None and str(preset) != "quick":
-        raise BadUseError(f"--budget chooses what --preset {preset} sets: leave out one of them")
+    if budget is not None:
+        seconds_of(budget)
+        if str(preset) != "quick":
+            raise BadUseError(
+                f"--budget chooses what --preset {preset} sets: leave out one of them"
+            )
+    if out.exists() and not out.is_dir():
+        raise BrainsslError(f"{out} is a file: choose another folder")
     settings, reasons = settings_of(preset, overrides, source)
     decided = Asked(
         overrides=tuple(settings_listed(overrides)),
@@ -139,7 +145,11 @@ def study(
     page = made.run(workers(plan, out, jobs) if jobs > 1 else None)
     said = [f"{len(made.failed)} steps failed; see the report."] if made.failed else []
     said += [f"Results: {out / 'results.json'}", f"Report:  {page}"]
-    return _published(out, page, "\n".join(said), {"failed": made.failed})
+    answer = _published(out, page, "\n".join(said), {"failed": made.failed})
+    best = (answer["study"].get("best") or {}).get("classifier")
+    if best:
+        answer.text += f"\nBest on validation: {out / best}"
+    return answer
 
 
 def report(out: Where, *, files: bool = False, seed: int = 0, quiet: bool = False) -> Answer:

@@ -93,7 +93,10 @@ def predict(
     answer = api.predict(classifier, files, out=out, seed=seed)
     if as_json or not out:
         typer.echo(written(answer))
-    if any("error" in row for row in answer["predictions"]):
+    failed = [row for row in answer["predictions"] if "error" in row]
+    for row in failed:
+        typer.echo(f"brainssl: {row['error']}", err=True)
+    if failed:
         raise typer.Exit(1)
 
 

@@ -48,7 +48,9 @@ class Table:
         """
         try:
             text = file.read_bytes().decode("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise BrainsslError(f"{file}: cannot be read ({error.strerror})") from error
+        except UnicodeDecodeError as error:
             raise BrainsslError(f"{file}: cannot be read as a UTF-8 CSV ({error})") from error
         first = next((line for line in text.splitlines() if line.strip()), "")
         separator = max(",;\t", key=first.count)
@@ -65,6 +67,8 @@ class Table:
             raise BrainsslError(
                 f"{file}: has the column {doubled[0]} twice; rename one or delete it"
             )
+        if not cells[1:]:
+            raise BrainsslError(f"{file}: has no row below its header")
         for number, line in filled[1:]:
             if len(line) != len(header):
                 raise BrainsslError(

@@ -5,6 +5,7 @@ Nothing is decoded here.
 
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -26,12 +27,20 @@ _IGNORED = frozenset(
         "__macosx",
         "@eadir",
         "#recycle",
+        "@recycle",
+        "#snapshot",
+        "@tmp",
+        "__pycache__",
         "$recycle.bin",
         "lost+found",
         "system volume information",
     }
 )
-_MASK = re.compile(r"(.+)[_\-. ](?:masks?|seg|segmentation)(?:[_\-. ]?\d+)?", re.IGNORECASE)
+_MASK = re.compile(
+    r"(?P<of>.+)[_\-. ](?:masks?|seg|segmentation|gt|ground_?truth|annotation)(?:[_\-. ]?\d+)?"
+    r"|(?:masks?|seg|segmentation|gt)[_\-. ](?P<before>.+)",
+    re.IGNORECASE,
+)
 _MASK_FOLDERS = frozenset({"mask", "masks", "seg", "segmentation", "segmentations", "gt"})
 _IMAGE_FOLDERS = frozenset({"image", "images", "img", "imgs", "slices"})
 
@@ -236,8 +245,8 @@ def _leave_out_masks(layout: Layout) -> None:
         found = _MASK.fullmatch(path.stem)
         if found is None:
             return False
-        begin = tuple(f"{found[1]}{sign}" for sign in "_-. ")
-        return any(one == found[1] or one.startswith(begin) for one in slices[path.parent])
+        own = found["of"] or found["before"]
+        return any(_is_of(own, one) for one in slices[path.parent])
 
     masks = [path for path in layout.paths if is_mask(PurePosixPath(path))]
     if masks:
@@ -246,6 +255,15 @@ def _leave_out_masks(layout: Layout) -> None:
         layout.notes.append(
             f"{len(masks)} masks beside their images are no slices, e.g. {masks[0]}."
         )
+
+
+def _is_of(mask: str, image: str) -> bool:
+    """Tell whether a mask, by its name without "mask", belongs to an image: the same or longer."""
+    signs = tuple("_-. ")
+    longer, shorter = max(mask, image, key=len), min(mask, image, key=len)
+    return longer == shorter or (
+        longer.startswith(shorter) and longer[len(shorter) :].startswith(signs)
+    )
 
 
 def _entries(folder: Path, layout: Layout) -> list[os.DirEntry[str]]:
@@ -299,12 +317,19 @@ def _read_folders(layout: Layout, classes_at: int | None, above: int) -> None:
     layout.questions += levels.questions
 
 
+def _bare(label: str) -> str:
+    """Return what is left of a class's name without case, spaces, signs and what cannot be seen."""
+    visible = "".join(sign for sign in label if unicodedata.category(sign) not in ("Cf", "Cc"))
+    joined = re.sub(r"[\s_\-]+", " ", visible).strip().casefold()
+    return re.sub(r"(\d+)\.0+", r"\1", joined)
+
+
 def _ask_about_classes(layout: Layout) -> None:
     """Ask about classes whose names differ in case, spaces or signs alone."""
     alike: dict[str, set[str]] = defaultdict(set)
     for label in layout.labels.values():
         if label:
-            alike[re.sub(r"[\s_\-]+", " ", label).strip().casefold()].add(label)
+            alike[_bare(label)].add(label)
     for names in alike.values():
         if len(names) > 1:
             told = " and ".join(repr(name) for name in sorted(names))

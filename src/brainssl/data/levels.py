@@ -252,6 +252,9 @@ def _questions(
 
 
 def _may_be_a_class(name: str) -> bool:
+    """Tell whether a folder below a class makes it doubtful: a class or a part of a split."""
+    if part_of(name):
+        return True
     return _says_more(name) and not is_patient(name) and not name.isdecimal()
 
 

@@ -163,13 +163,25 @@ def _describe(layout: Layout, seen: dict[str, Seen]) -> Scan:
     pairs = near_pairs(np.stack([image.fingerprint for image in images]))
     groups = group_slices(manifest["patient"].tolist(), manifest["pixels"].tolist(), pairs)
     manifest["group"] = groups.group
-    notes = layout.notes + groups.notes
+    notes = layout.notes + groups.notes + _notes_on_sequences(manifest)
     digests = [image.file_digest for image in images]
     wanted = {layout.labels.get(path) for path, _ in layout.unreadable} - {None}
     lost = sorted(str(name) for name in wanted - set(labels))
     return Scan(
         layout.root, manifest, layout.unreadable, notes, digests, pairs, layout.questions, lost
     )
+
+
+def _notes_on_sequences(manifest: pd.DataFrame) -> list[str]:
+    """Say where some classes name a sequence and others do not."""
+    labelled = manifest[manifest["label"].notna()]
+    without = sorted(labelled["label"][labelled["sequence"].isna()].unique())
+    if not without or labelled["sequence"].isna().all():
+        return []
+    return [
+        f"{len(without)} of {labelled['label'].nunique()} classes name no sequence, and others do: "
+        f"{', '.join(without[:3])}."
+    ]
 
 
 def _optional(values: Sequence[str | None]) -> pd.Series:

@@ -167,8 +167,9 @@ def seconds_of(budget: str) -> float:
     Raises:
         BadUseError: it is none.
     """
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", budget.strip().lower())
-    if not parts or "".join(n + unit for n, unit in parts) != budget.strip().lower():
+    told = str(budget).strip().lower()
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", told)
+    if not parts or "".join(n + unit for n, unit in parts) != told:
         raise BadUseError(f"--budget {budget}: give a time such as 10m, 2h or 1h30m")
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
@@ -212,7 +213,7 @@ def choose(
         least = duration(60 * math.ceil(tried[0][2] / _RESERVE / 60))
         raise BadUseError(
             f"--budget {budget} is too short here: the smallest study that learns anything takes "
-            f"about {least} on this machine, with {len(plan.methods)} methods and "
+            f"about {least} on this machine, with {', '.join(plan.methods)} and "
             f"{len(source.labels)} images: give more"
         )
     choice, _, seconds = fitting[-1]
@@ -320,7 +321,10 @@ def _table(budget: str, tried: Sequence[tuple[Choice, Plan, float]], chosen: int
         *(_line(widths, one, place == chosen) for place, one in enumerate(tried)),
     ]
     if chosen + 1 < len(tried):
-        lines.append(f"The next one up takes {duration(tried[chosen + 1][2])}.")
+        lines.append(
+            f"The next one up takes {duration(tried[chosen + 1][2])}; nine tenths of a budget are "
+            "planned."
+        )
     return "\n".join(line.rstrip() for line in lines)
 
 

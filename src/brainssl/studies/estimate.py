@@ -160,7 +160,7 @@ class Estimate:
         for one in self.steps:
             key = (one.step.stage, one.step.method, one.step.protocol)
             lines.setdefault(key, []).append(one)
-        widths = "{:10}  {:12}  {:8}  {:20}  {:8}  {:>5}  {:>8}  {:>10}"
+        widths = "{:10}  {:13}  {:8}  {:20}  {:8}  {:>5}  {:>8}  {:>10}"
         heads = ("stage", "method", "protocol", "label fractions", "seeds")
         table = [widths.format(*heads, "steps", "finished", "left, about")]
         table += [widths.format(*key, *_cells(group)) for key, group in lines.items()]

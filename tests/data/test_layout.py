@@ -316,3 +316,18 @@ def test_links_that_lead_in_a_circle_or_nowhere_are_listed(tmp_path: Path) -> No
         "x",
         "glioma/gone.png",
     }
+
+
+def test_classes_that_end_in_parts_of_a_split_are_asked_about(tmp_path: Path) -> None:
+    slices(tmp_path, "glioma_train", "glioma_test", "normal_train", "normal_test")
+    [question] = read_layout(tmp_path).questions
+    assert question.startswith("The classes glioma_test, glioma_train, normal_test end in parts")
+    slices(tmp_path / "other", "hand_test", "glioma")
+    assert not read_layout(tmp_path / "other").questions
+
+
+@pytest.mark.parametrize("name", ["Glioma_mask", "Glioma GT", "masks-Glioma"])
+def test_a_class_of_masks_is_asked_about(tmp_path: Path, name: str) -> None:
+    slices(tmp_path, "Glioma", "Normal", name)
+    [question] = read_layout(tmp_path).questions
+    assert question.startswith(f"The class {name} looks like masks of another one.")

@@ -5,13 +5,14 @@ Nothing is decoded here.
 
 import os
 import re
-import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from brainssl.data.class_names import questions_about
 from brainssl.data.csv_tables import Table, by_folder, by_path, composed
 from brainssl.data.levels import is_patient, read_levels
+from brainssl.data.mask_files import masks_among
 from brainssl.data.sequence import is_sequence
 from brainssl.foundation.errors import BadUseError, BrainsslError
 
@@ -36,13 +37,6 @@ _IGNORED = frozenset(
         "system volume information",
     }
 )
-_MASK = re.compile(
-    r"(?P<of>.+)[_\-. ](?:masks?|seg|segmentation|gt|ground_?truth|annotation)(?:[_\-. ]?\d+)?"
-    r"|(?:masks?|seg|segmentation|gt)[_\-. ](?P<before>.+)",
-    re.IGNORECASE,
-)
-_MASK_FOLDERS = frozenset({"mask", "masks", "seg", "segmentation", "segmentations", "gt"})
-_IMAGE_FOLDERS = frozenset({"image", "images", "img", "imgs", "slices"})
 
 
 @dataclass
@@ -115,7 +109,7 @@ def read_layout(source: Path, labels: Path | None = None, classes_at: int | None
             "patients.csv beside images/ was not read: name the folder that holds both, "
             f"{source.resolve().parent.name}/, to use its patients."
         )
-    _ask_about_classes(layout)
+    layout.questions += questions_about({name for name in layout.labels.values() if name})
     layout.notes = list(dict.fromkeys(layout.notes))
     return layout
 
@@ -213,7 +207,12 @@ def _list_files(root: Path, boundary: Path, home: Path) -> Layout:
             else:
                 layout.paths.append(relative)
     layout.paths.sort()
-    _leave_out_masks(layout)
+    if masks_inside := set(masks_among(layout.paths)):
+        layout.paths = [path for path in layout.paths if path not in masks_inside]
+        layout.notes.append(
+            f"{len(masks_inside)} masks beside their images are no slices, e.g. "
+            f"{min(masks_inside)}."
+        )
     if skipped:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(skipped.items()))
         layout.notes.append(f"Files that are no images were not read: {kinds}.")
@@ -223,47 +222,6 @@ def _list_files(root: Path, boundary: Path, home: Path) -> Layout:
     if beside:
         layout.notes.append(f"Folders beside images/ were not scanned: {', '.join(beside)}.")
     return layout
-
-
-def _leave_out_masks(layout: Layout) -> None:
-    """Leave out `x_mask.tif` beside `x.tif`, and a folder `masks` beside one of images."""
-    stems: dict[PurePosixPath, set[str]] = defaultdict(set)
-    folders: set[PurePosixPath] = set()
-    for path in map(PurePosixPath, layout.paths):
-        stems[path.parent].add(path.stem)
-        folders |= {path.parent, *path.parents}
-    with_images = {one.parent for one in folders if one.name.casefold() in _IMAGE_FOLDERS}
-    slices = {
-        folder: {stem for stem in held if not _MASK.fullmatch(stem)}
-        for folder, held in stems.items()
-    }
-
-    def is_mask(path: PurePosixPath) -> bool:
-        for folder in (path.parent, *path.parents):
-            if folder.name.casefold() in _MASK_FOLDERS and folder.parent in with_images:
-                return True
-        found = _MASK.fullmatch(path.stem)
-        if found is None:
-            return False
-        own = found["of"] or found["before"]
-        return any(_is_of(own, one) for one in slices[path.parent])
-
-    masks = [path for path in layout.paths if is_mask(PurePosixPath(path))]
-    if masks:
-        left_out = set(masks)
-        layout.paths = [path for path in layout.paths if path not in left_out]
-        layout.notes.append(
-            f"{len(masks)} masks beside their images are no slices, e.g. {masks[0]}."
-        )
-
-
-def _is_of(mask: str, image: str) -> bool:
-    """Tell whether a mask, by its name without "mask", belongs to an image: the same or longer."""
-    signs = tuple("_-. ")
-    longer, shorter = max(mask, image, key=len), min(mask, image, key=len)
-    return longer == shorter or (
-        longer.startswith(shorter) and longer[len(shorter) :].startswith(signs)
-    )
 
 
 def _entries(folder: Path, layout: Layout) -> list[os.DirEntry[str]]:
@@ -315,28 +273,6 @@ def _read_folders(layout: Layout, classes_at: int | None, above: int) -> None:
         layout.patients[path], layout.planes[path] = place.patient, None
     layout.notes += levels.notes
     layout.questions += levels.questions
-
-
-def _bare(label: str) -> str:
-    """Return what is left of a class's name without case, spaces, signs and what cannot be seen."""
-    visible = "".join(sign for sign in label if unicodedata.category(sign) not in ("Cf", "Cc"))
-    joined = re.sub(r"[\s_\-]+", " ", visible).strip().casefold()
-    return re.sub(r"(\d+)\.0+", r"\1", joined)
-
-
-def _ask_about_classes(layout: Layout) -> None:
-    """Ask about classes whose names differ in case, spaces or signs alone."""
-    alike: dict[str, set[str]] = defaultdict(set)
-    for label in layout.labels.values():
-        if label:
-            alike[_bare(label)].add(label)
-    for names in alike.values():
-        if len(names) > 1:
-            told = " and ".join(repr(name) for name in sorted(names))
-            layout.questions.append(
-                f"The classes {told} differ in case, spaces or signs alone. Name their folders "
-                "alike, or map them with --labels."
-            )
 
 
 def _table_beside(home: Path, layout: Layout) -> Table | None:

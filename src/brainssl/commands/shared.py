@@ -83,7 +83,8 @@ def teaching(command: Callable[..., None]) -> Callable[..., None]:
             )
             raise typer.Exit(1) from None
         except UnicodeEncodeError as error:
-            name = str(error.object).encode("utf-8", "backslashreplace").decode()
+            near = str(error.object)[max(0, error.start - 80) : error.end + 40]
+            name = near.encode("utf-8", "backslashreplace").decode()
             typer.echo(f"brainssl: {name}: a name in it is not valid UTF-8; rename it", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:

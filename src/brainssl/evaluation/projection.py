@@ -21,7 +21,7 @@ _MOST_DIMENSIONS = 50
 _ITERATIONS = 500  # twice as many moved the trust in maps of 840 slices from 0.9893 to 0.9896
 _PERPLEXITY = 30.0
 _FEWEST = 5
-_METADATA = b"brainssl.studies.projections"
+_METADATA = b"brainssl.projections"
 _COLUMNS = ("image_id", "row", "label", "method", "moment", "x", "y", "trust")
 
 

@@ -322,7 +322,7 @@ def test_flags_bits_and_digests_come_from_the_reader(tmp_path: Path) -> None:
     Image.fromarray(colour).save(tmp_path / "colour.png")
     found = scan(tmp_path)
     assert found.manifest["source_bits"].tolist() == [8, 16]
-    assert found.manifest["flags"].tolist() == ["coloured;alpha;blank", ""]
+    assert found.manifest["flags"].tolist() == ["coloured;alpha ignored;blank", ""]
     pixels = read_slice(tmp_path / "deep.png").pixels
     assert pixels.shape == (found.manifest["height"][1], found.manifest["width"][1])
 

@@ -8,14 +8,21 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, Shaped
+from jaxtyping import Float32
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from brainssl.data.grey import (
+    SAMPLE_FORMAT,
+    Notes,
+    deep_colours,
+    deep_samples,
+    scaled,
+    shallow_grey,
+)
 from brainssl.foundation.errors import BrainsslError
 
 Image.init()
@@ -41,8 +48,6 @@ ALLOWED_SUFFIXES = {
 }
 """Usual file suffixes and what they promise; the content decides, the suffix never does."""
 
-HIDDEN = "alpha channel that hides everything ignored"
-
 _SIGNS = {
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
@@ -50,22 +55,12 @@ _SIGNS = {
     b"MM\0+": "TIFF",
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
-    b"BM": "BMP",
 }
 
 MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 64 * 10**6
 
-CHANNEL_TOLERANCE = 12
-"""Levels of 255 by which the channels of a grey image may differ after JPEG's colour rounding."""
-
-ANNOTATION_SHARE = 0.1
-"""Up to this share of coloured pixels is called an annotation; above it the image is coloured."""
-
-WINDOW = (0.5, 99.5)
-"""Percentiles of the foreground that become 0 and 1 in images deeper than 8 bits."""
-
-_ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 274, 258, 262, 339
+_ORIENTATION, _BITS_PER_SAMPLE = 274, 258
 
 
 class UnreadableImage(BrainsslError):  # noqa: N818 - says what the file is
@@ -104,14 +99,6 @@ class Slice:
     flags: tuple[str, ...]
 
 
-@dataclass
-class _Notes:
-    """What was done to the pixels, gathered while it is done."""
-
-    provenance: list[str] = field(default_factory=list)
-    flags: list[str] = field(default_factory=list)
-
-
 def read_slice(path: Path, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Slice:
     """Read one file of `FORMATS`, told by its content.
 
@@ -124,7 +111,8 @@ def read_slice(path: Path, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_
         The slice. 8-bit samples v become v / 255. Deeper samples are mapped so that the 0.5th and
         99.5th percentile of the foreground (everything above the image's minimum) become 0 and 1.
         Channels that agree are collapsed; a coloured image becomes its Rec. 601 luminance and is
-        flagged. Transparency lies on black. EXIF orientation is applied.
+        flagged. Transparency lies on black, unless it hides everything. EXIF orientation is
+        applied.
 
     Raises:
         UnreadableImage: not a regular file, too large, truncated, corrupt, or of another format.
@@ -222,7 +210,7 @@ def _what_it_is(begin: bytes) -> str:
     kind = next((kind for sign, kind in _SIGNS.items() if begin.startswith(sign)), None)
     if kind is None:
         return f"is not an image in {NAMED}"
-    return f"is a {kind} of a kind that cannot be decoded; save it anew, as 16-bit grey or PNG"
+    return f"is a {kind} that cannot be decoded, damaged or of a rare kind; save it anew as PNG"
 
 
 def _verify_png(data: bytes) -> None:
@@ -234,7 +222,7 @@ def _verify_png(data: bytes) -> None:
 def _decode(image: Image.Image, data: bytes, suffix: str) -> Slice:
     """Decode an opened image and bring it to grey."""
     kind = "JPEG" if image.format == "MPO" else str(image.format)
-    notes = _Notes([f"decoded {kind} ({image.mode})"])
+    notes = Notes([f"decoded {kind} ({image.mode})"])
     if ALLOWED_SUFFIXES.get(suffix, kind) != kind:
         notes.flags.append("suffix differs")
     frames = getattr(image, "n_frames", 1)
@@ -245,13 +233,13 @@ def _decode(image: Image.Image, data: bytes, suffix: str) -> Slice:
     tags = dict(getattr(image, "tag_v2", {}))
     upright = _upright(image, notes)
     if upright.mode.startswith(("I", "F")):
-        pixels = _scale(_deep_samples(upright, tags, notes), notes)
+        pixels = scaled(deep_samples(upright, tags, notes), notes)
     elif bits > 8 and image.mode not in ("P", "PA"):
-        pixels = _scale(_deep_colours(data, kind, bits, notes), notes)
+        pixels = scaled(deep_colours(data, kind, bits, notes), notes)
     else:
-        if bits == 8 and tags.get(_SAMPLE_FORMAT, (1,))[0] == 2:
+        if bits == 8 and tags.get(SAMPLE_FORMAT, (1,))[0] == 2:
             raise ValueError("signed 8-bit samples are not supported")
-        pixels = _grey(upright, notes)
+        pixels = shallow_grey(upright, notes)
     if pixels.min() == pixels.max():
         notes.flags.append("blank")
     return Slice(pixels, tuple(notes.provenance), bits, tuple(notes.flags))
@@ -268,7 +256,7 @@ def _bits(image: Image.Image, kind: str, data: bytes) -> int:
     return 1 if image.mode == "1" else 8
 
 
-def _upright(image: Image.Image, notes: _Notes) -> Image.Image:
+def _upright(image: Image.Image, notes: Notes) -> Image.Image:
     """Decode and apply the EXIF orientation."""
     orientation = image.getexif().get(_ORIENTATION, 1)
     image.load()
@@ -277,134 +265,3 @@ def _upright(image: Image.Image, notes: _Notes) -> Image.Image:
         notes.flags.append("exif rotated")
     # TIFF files are turned by load() itself, which also clears the tag.
     return ImageOps.exif_transpose(image)
-
-
-def _deep_samples(
-    image: Image.Image, tags: dict[int, Any], notes: _Notes
-) -> Float64[np.ndarray, "h w"]:
-    """Return the samples of a 16-bit, 32-bit or floating-point image as they are in the file."""
-    raw = np.asarray(image)
-    if image.mode == "I" and tags.get(_SAMPLE_FORMAT, (2,))[0] == 1:
-        raw = raw.view(np.uint32)
-    samples = raw.astype(np.float64)
-    if not np.isfinite(samples).all():
-        finite = samples[np.isfinite(samples)]
-        samples = np.where(np.isfinite(samples), samples, finite.min() if finite.size else 0.0)
-        notes.provenance.append("values that are not finite set to the minimum")
-        notes.flags.append("not finite")
-    if tags.get(_PHOTOMETRIC) == 0:  # white is zero, which the decoder undoes for 8 bits only
-        samples = samples.max() - samples
-        notes.provenance.append("inverted (white is zero)")
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        samples[samples == transparent] = 0.0
-        notes.provenance.append("transparent value set to black")
-        notes.flags.append("alpha")
-    return samples
-
-
-def _deep_colours(data: bytes, kind: str, bits: int, notes: _Notes) -> Float64[np.ndarray, "h w"]:
-    """Return grey samples of a PNG with 16 bits in each of several channels.
-
-    Pillow keeps the upper eight of them: a picture with values up to 4,095 would be nearly black.
-
-    Raises:
-        ValueError: it is no PNG, or is turned by its EXIF tag.
-    """
-    if kind != "PNG" or "exif rotated" in notes.flags:
-        raise ValueError(f"{bits}-bit colour cannot be decoded whole: save it as 16-bit grey")
-    import torch
-    from torchvision.io import ImageReadMode, decode_png
-
-    encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-    channels = decode_png(encoded, ImageReadMode.UNCHANGED).numpy().astype(np.float64)
-    colours, alpha = channels, None
-    if len(channels) in (2, 4):
-        colours, alpha = channels[:-1], channels[-1] / 65535
-    notes.provenance.append(f"{len(colours)} channels of {bits} bits")
-    spread = colours.max(axis=0) - colours.min(axis=0)
-    tolerance = CHANNEL_TOLERANCE / 255 * max(1.0, float(colours.max()))
-    if spread.max() <= tolerance:
-        samples = colours.mean(axis=0)
-        notes.provenance.append("agreeing channels averaged")
-    else:
-        share = float((spread > tolerance).mean())
-        notes.flags.append("coloured annotation" if share <= ANNOTATION_SHARE else "coloured")
-        notes.provenance.append(f"luminance of a coloured image ({share:.2%} of pixels coloured)")
-        samples = np.tensordot(np.array([0.299, 0.587, 0.114]), colours, 1)
-    if alpha is not None and not alpha.any():
-        notes.flags.append("alpha")
-        notes.provenance.append(HIDDEN)
-    elif alpha is not None and (alpha < 1).any():
-        notes.flags.append("alpha")
-        notes.provenance.append("laid on black through its alpha channel")
-        samples = samples * alpha
-    return np.asarray(samples)
-
-
-def _scale(samples: Float64[np.ndarray, "h w"], notes: _Notes) -> Float32[np.ndarray, "h w"]:
-    """Map the foreground's percentiles to [0, 1]: MRI has no absolute scale.
-
-    Background is the image's minimum: air, or the padding around a rotated or masked slice. It
-    often fills half the picture, and would otherwise pull the lower percentile onto itself.
-    """
-    minimum = samples.min()
-    foreground = samples[samples > minimum]
-    if not foreground.size:
-        notes.provenance.append("constant, set to 0")
-        return np.zeros(samples.shape, np.float32)
-    low, high = np.percentile(foreground, WINDOW)
-    if high <= low:
-        low = minimum
-    notes.provenance.append(
-        f"foreground percentiles {WINDOW[0]} and {WINDOW[1]} ({low:.6g}, {high:.6g}) to 0 and 1"
-    )
-    # Divided before the difference: doubles near their limits would overflow otherwise.
-    scaled = (samples / 2 - low / 2) / (high / 2 - low / 2)
-    return np.asarray(np.clip(scaled, 0.0, 1.0), np.float32)
-
-
-def _grey(image: Image.Image, notes: _Notes) -> Float32[np.ndarray, "h w"]:
-    """Bring an image of at most 8 bits a sample to grey levels / 255."""
-    if image.mode in ("P", "PA"):
-        notes.flags.append("palette")
-        notes.provenance.append("palette looked up")
-    grey_only = image.mode in ("1", "L", "LA", "La")
-    transparent = image.has_transparency_data
-    mode = ("LA" if transparent else "L") if grey_only else ("RGBA" if transparent else "RGB")
-    converted = image if image.mode == mode else image.convert(mode)
-    levels: Shaped[np.ndarray, "h w *c"] = np.asarray(converted)
-    alpha = None
-    if transparent:
-        alpha, levels = levels[..., -1], levels[..., :-1]
-        levels = levels[..., 0] if grey_only else levels
-    grey = levels.astype(np.float32) if levels.ndim == 2 else _collapse(levels, notes)
-    if alpha is not None and not alpha.any():
-        # Nothing would be left of the picture: a channel that somebody filled with zeros.
-        notes.flags.append("alpha")
-        notes.provenance.append(HIDDEN)
-    elif alpha is not None and (alpha < 255).any():
-        notes.flags.append("alpha")
-        notes.provenance.append("laid on black through its alpha channel")
-        grey = grey * (alpha.astype(np.float32) / np.float32(255))
-    notes.provenance.append("levels divided by 255")
-    return grey / np.float32(255)
-
-
-def _collapse(
-    levels: Shaped[np.ndarray, "h w 3"],
-    notes: _Notes,
-) -> Float32[np.ndarray, "h w"]:
-    """Collapse three channels to one: their mean where they agree, else the luminance."""
-    spread = levels.max(axis=2) - levels.min(axis=2)
-    red, green, blue = np.moveaxis(levels.astype(np.float32), 2, 0)
-    if spread.max() <= CHANNEL_TOLERANCE:
-        notes.provenance.append("three agreeing channels averaged")
-        # Sum of small whole numbers: exact, so that equal channels give their level exactly.
-        return np.asarray((red + green + blue) / np.float32(3))
-    share = float((spread > CHANNEL_TOLERANCE).mean())
-    notes.flags.append("coloured annotation" if share <= ANNOTATION_SHARE else "coloured")
-    notes.provenance.append(f"luminance of a coloured image ({share:.2%} of pixels coloured)")
-    return np.asarray(
-        np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
-    )

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import Image, ImageOps
 
-from brainssl.data.read import FORMATS, HIDDEN, UnreadableImage, file_bytes, read_bytes
+from brainssl.data.grey import HIDING
+from brainssl.data.read import FORMATS, UnreadableImage, file_bytes, read_bytes
 from brainssl.explanation.lesions.outlines import Mask, Picture
 from brainssl.foundation.errors import BrainsslError
 
@@ -20,7 +21,7 @@ def read_mask(file: Path, picture: Picture) -> Mask:
     except UnreadableImage as error:
         raise BrainsslError(f"{error}; save the mask as PNG") from None
     levels: Shaped[np.ndarray, "h w"] = read.pixels
-    if HIDDEN in read.provenance:  # in a mask, nothing is marked
+    if HIDING in read.flags:  # in a mask, nothing is marked
         levels = np.zeros_like(levels)
     threshold = 0.0
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:

@@ -73,3 +73,9 @@ def test_a_file_name_of_several_folders_is_told(tmp_path: Path) -> None:
 def test_columns_of_both_kinds_of_tables_are_named(tmp_path: Path) -> None:
     with pytest.raises(BrainsslError, match="folder,label, or path,label; it has id,label"):
         table(tmp_path, "id,label\n1,a\n").needs("folder", "label", instead="path,label")
+
+
+def test_a_row_without_a_path_is_told(tmp_path: Path) -> None:
+    read = table(tmp_path, "path,label\n,a\n1.png,b\n")
+    with pytest.raises(BrainsslError, match=r"labels\.csv: a row has no path; fill it in"):
+        by_path(read, "label", ["1.png"], tmp_path, lambda note: None)

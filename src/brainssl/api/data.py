@@ -148,6 +148,8 @@ def prepare(
                 source, labels=path_or_none(labels), classes_at=classes_at, progress=progress
             )
     found.refuse_questions()
+    for loss in found.lost_in_words:
+        terminal.say(loss)
     for path, reason in found.unreadable:
         terminal.say(f"left out {path}: {reason}")
     with terminal.task("prepare") as progress:

@@ -97,6 +97,8 @@ class Table:
         """
         found: dict[str, str] = {}
         for row in self.rows:
+            if not row[key]:
+                raise BrainsslError(f"{self.file}: a row has no {key}; fill it in or delete it")
             name = str(PurePosixPath(composed(row[key].replace("\\", "/"))))
             if found.setdefault(name, row[value]) != row[value]:
                 raise BrainsslError(

@@ -68,12 +68,17 @@ class Scan:
     lost: list[str] = field(default_factory=list)
 
     @property
+    def lost_in_words(self) -> list[str]:
+        """A sentence for each class of which no file could be read."""
+        return [f"no file of the class {name} could be read" for name in self.lost]
+
+    @property
     def losses(self) -> list[str]:
         """What was left out, in sentences for the terminal."""
-        told = [f"no file of the class {name} could be read" for name in self.lost]
+        told = self.lost_in_words
         if self.unreadable:
             path, reason = self.unreadable[0]
-            told.append(f"{len(self.unreadable)} files are left out, e.g. {path}: {reason}")
+            told.append(f"files left out: {len(self.unreadable)}, e.g. {path}: {reason}")
         return told
 
     def refuse_questions(self) -> None:

@@ -340,9 +340,7 @@ def test_a_terminal_that_cannot_show_a_name_does_not_cost_the_answer(tmp_path: P
             capture_output=True,
             check=False,
         )
-        assert b"Traceback" not in told.stderr
-        # What cannot be kept under such a name says so, in one line.
-        assert told.returncode == 0 or b"is not valid UTF-8; rename it" in told.stderr
+        assert told.returncode == 0, told.stderr
 
 
 def test_results_are_not_written_among_the_images(image_folder: Path) -> None:

@@ -3,12 +3,15 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -424,3 +427,31 @@ def test_who_waits_for_a_lock_that_moves_away_takes_the_new_one(tmp_path):
         pass
     release.set()
     thread.join()
+
+
+def test_a_full_disk_names_what_the_user_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system names nothing where a write fails, and libraries write to temporary files."""
+
+    def fail(beside: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for free, named in ((0, "out"), (2**40, tempfile.gettempdir())):
+        usage = SimpleNamespace(free=free)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, usage=usage: usage)
+        with pytest.raises(OSError, match="No space") as failed:
+            write_atomically(tmp_path / "out", fail)
+        assert failed.value.filename == str(tmp_path / named)
+        with pytest.raises(OSError, match="No space") as failed, whole_folder(tmp_path / "out"):
+            fail(tmp_path)
+        assert failed.value.filename == str(tmp_path / named)
+
+
+def test_what_fails_in_a_folder_names_the_folder(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FileNotFoundError) as failed,
+        whole_folder(tmp_path / "out") as working,
+    ):
+        (working / "absent" / "a.txt").write_text("lost")
+    assert failed.value.filename == str(tmp_path / "out")

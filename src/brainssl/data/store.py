@@ -19,6 +19,7 @@ from brainssl.data.pool import in_order
 from brainssl.data.read import read_slice
 from brainssl.data.scan import Scan
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.plain_names import read_frame
 from brainssl.foundation.storage import read_json, whole_folder, write_json
 
 VERSION = 1
@@ -83,7 +84,7 @@ class ImageStore:
             if checksum != facts["checksum"]:
                 raise BrainsslError(f"{path} was altered since it was prepared: prepare it again")
             images = np.load(path / "images.npy", mmap_mode="c", allow_pickle=False)
-            manifest = pd.read_parquet(path / "manifest.parquet")
+            manifest = read_frame(path / "manifest.parquet")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BrainsslError(f"{path} is damaged ({error}): prepare it again") from None
         return cls(path, images, manifest, checksum, facts)

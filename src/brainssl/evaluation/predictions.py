@@ -14,6 +14,7 @@ from jaxtyping import Float32, Float64, Int64, Real
 from scipy.special import softmax
 
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.plain_names import plainly
 from brainssl.foundation.storage import write_atomically
 
 SPLITS = ("train", "val", "test")
@@ -161,7 +162,10 @@ class Predictions:
             raise BrainsslError(f"{path} is missing: it should hold predictions")
         try:
             # pq.read_table would see columns in folder names such as `split=test`; this does not.
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            with (
+                plainly(path) as plain,
+                pq.ParquetFile(plain, page_checksum_verification=True) as file,
+            ):
                 table = file.read()
             described = (table.schema.metadata or {}).get(_METADATA)
             content = json.loads(described) if described else None

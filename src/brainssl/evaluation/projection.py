@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Float32
 
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.plain_names import plainly
 from brainssl.foundation.storage import write_atomically
 
 PROJECTIONS = "projections.parquet"
@@ -107,7 +108,10 @@ class Projections:
             BrainsslError: The file is missing, damaged or something else.
         """
         try:
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            with (
+                plainly(path) as plain,
+                pq.ParquetFile(plain, page_checksum_verification=True) as file,
+            ):
                 table = file.read()
             facts = dict(json.loads((table.schema.metadata or {})[_METADATA]))
             return cls(table.select(_COLUMNS).to_pandas(ignore_metadata=True), facts)

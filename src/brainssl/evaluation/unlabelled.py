@@ -9,6 +9,7 @@ import pyarrow as pa
 from jaxtyping import Float32, Int64
 
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.plain_names import read_frame
 from brainssl.foundation.storage import write_atomically
 
 UNLABELLED = "unlabelled.parquet"
@@ -46,7 +47,7 @@ class Unlabelled:
             BrainsslError: The file is missing, damaged or something else.
         """
         try:
-            frame = pd.read_parquet(path)
+            frame = read_frame(path)
             logits = frame.filter(like=_LOGIT)
             return cls(
                 tuple(frame["image_id"]),

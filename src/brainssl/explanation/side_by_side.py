@@ -10,6 +10,7 @@ from brainssl.evaluation.rows import for_json
 from brainssl.explanation.comparison import compare_maps
 from brainssl.explanation.scorecard import scorecard
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.plain_names import read_frame
 from brainssl.foundation.storage import read_json
 from brainssl.settings.sections import EvaluationSettings
 
@@ -67,7 +68,7 @@ def _read(folder: Path, slices: str) -> tuple[dict[str, Any], pd.DataFrame]:
     facts = read_json(folder / EXPLANATIONS, "explanations")
     if facts["made_from"]["slices"] != slices:
         raise BrainsslError(f"{folder} shows other slices")
-    return {name: facts[name] for name in _OWN_FACTS}, pd.read_parquet(folder / "measures.parquet")
+    return {name: facts[name] for name in _OWN_FACTS}, read_frame(folder / "measures.parquet")
 
 
 def _compared(

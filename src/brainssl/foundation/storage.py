@@ -1,5 +1,6 @@
 """Folders and files that are either whole or absent, whenever the process is killed."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.plain_names import is_plain, plainly
 
 DIGESTS = "digests.json"
 _REQUEST = "request.json"
 _LOCK = ".lock"
+_ROOM = 2**20  # bytes; a disk with less is called full
 
 
 class BusyError(BrainsslError):
@@ -41,14 +44,15 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: several writers choose their format by it. A random name, because
     # processes of two machines may share a number.
-    beside = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
+    stem = target.stem if is_plain(Path(target.name)) else "file"
+    beside = target.with_name(f".{stem}.{secrets.token_hex(4)}{target.suffix}")
     try:
-        write(beside)
+        with plainly(target.parent) as folder:
+            write(folder / beside.name)
         _flush(beside)
         beside.replace(target)
     except OSError as error:
-        if error.filename in (str(beside), beside):
-            error.filename, error.filename2 = str(path), None
+        _name(error, beside, path)
         raise
     finally:
         beside.unlink(missing_ok=True)
@@ -93,6 +97,7 @@ def whole_folder(folder: Path, *, resume: bool = False, request: Any = None) -> 
     Raises:
         BrainsslError: `folder` exists already and is not empty.
         BusyError: another process is making it.
+        OSError: from the block; it names `folder`, and not what is beside it.
     """
     refuse_existing(folder)
     working = working_folder(folder)
@@ -102,7 +107,12 @@ def whole_folder(folder: Path, *, resume: bool = False, request: Any = None) -> 
             _empty(working)
         if request is not None:
             write_json(working / _REQUEST, request)
-        yield working
+        try:
+            with plainly(working) as plain:
+                yield plain
+        except OSError as error:
+            _name(error, working, folder)
+            raise
         # What a kill in the middle of write_atomically left is no part of the result.
         for leftover in [working / _REQUEST, *working.glob(".*")]:
             if leftover.name != _LOCK:
@@ -235,6 +245,17 @@ def _lock(file: Path, mode: int, waiting: Callable[[], object] | None) -> int:
         if _is_at(handle, file):
             return handle
         os.close(handle)
+
+
+def _name(error: OSError, beside: Path, path: Path) -> None:
+    """Let an error name what the user named, not what is written beside it, or nothing at all."""
+    told = os.fspath(error.filename) if error.filename is not None else ""
+    if isinstance(told, str) and beside.name in Path(told).parts:
+        error.filename, error.filename2 = str(path), None
+    elif error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        # Libraries write to the folder for temporary files first.
+        full = shutil.disk_usage(beside.parent).free < _ROOM
+        error.filename = str(path) if full else tempfile.gettempdir()
 
 
 def _is_at(handle: int, file: Path) -> bool:

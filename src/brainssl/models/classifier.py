@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from brainssl.data.split import Indices
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.plain_names import plainly
 from brainssl.models.encoder import Encoder, load_encoder, read_tensors, write_tensors
 from brainssl.views.recipes import to_unit
 
@@ -102,7 +103,7 @@ def load_model(path: Path) -> Encoder | Classifier:
         file = path / "classifier.safetensors"
         path = file if file.is_file() else path / "encoder.safetensors"
     try:
-        with safe_open(path, framework="pt") as opened:
+        with plainly(path) as plain, safe_open(plain, framework="pt") as opened:
             form = (opened.metadata() or {}).get("format")
     except FileNotFoundError:
         raise BrainsslError(

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.plain_names import plainly
 from brainssl.foundation.storage import write_atomically
 
 VERSION = 1
@@ -161,7 +162,7 @@ def read_tensors(path: Path, form: str, version: int) -> tuple[dict[str, Tensor]
     """
     kind = form.removeprefix("brainssl-")
     try:
-        with safe_open(path, framework="pt") as file:
+        with plainly(path) as plain, safe_open(plain, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:

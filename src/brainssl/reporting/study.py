@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.plain_names import read_frame
 from brainssl.foundation.storage import read_json
 
 BASELINE = "supervised"
@@ -145,7 +144,7 @@ class Study:
             return int(self.audit["patients"])
         path = self.folder / "store" / "manifest.parquet"
         try:
-            return int(pd.read_parquet(path, columns=["patient"])["patient"].nunique())
+            return int(read_frame(path, columns=["patient"])["patient"].nunique())
         except (OSError, ValueError, KeyError):
             return 0
 

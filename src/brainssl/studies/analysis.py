@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from brainssl.evaluation.calibration import calibration
 from brainssl.evaluation.comparison import compare_all
 from brainssl.evaluation.conformal import conformal
@@ -21,6 +19,7 @@ from brainssl.evaluation.selective import risk_coverage
 from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
 from brainssl.explanation.side_by_side import read_explanations
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.plain_names import read_frame
 from brainssl.settings.sections import EvaluationSettings
 from brainssl.studies.grid import RANDOM_LABELS, UNTRAINED
 
@@ -260,7 +259,7 @@ def _planes(folder: Path) -> dict[str, str]:
     planes: dict[str, str] = {}
     for file in sorted(folder.glob("store*/manifest.parquet")):
         try:
-            manifest = pd.read_parquet(file)
+            manifest = read_frame(file)
         except (OSError, ValueError):  # predictions alone are enough for everything else
             continue
         if "plane" in manifest:  # older stores have no such column

@@ -9,13 +9,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import pandas as pd
-
 from brainssl.data.layout import read_layout
 from brainssl.data.split import Protocol
 from brainssl.data.store import is_store
 from brainssl.explanation.measure import BRIEF
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.plain_names import read_frame
 from brainssl.hardware.speed import Speed, seconds_to_read, speed_of
 from brainssl.methods import METHODS
 from brainssl.settings import Settings
@@ -253,7 +252,7 @@ def look_at(plan: Plan, begun: Path | None = None) -> Source:
     path = plan.source
     stores = [path] if begun is None else [path, begun / "store"]
     for store in filter(is_store, stores):
-        column = pd.read_parquet(store / "manifest.parquet", columns=["label"])["label"]
+        column = read_frame(store / "manifest.parquet", columns=["label"])["label"]
         return Source(tuple(label if isinstance(label, str) else None for label in column), ())
     layout = read_layout(path, plan.labels, plan.classes_at)
     if layout.questions:

@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.plain_names import read_frame
 
 _FONTS = ("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "Arial Unicode.ttf")
 _FONT_SIZE = 11
@@ -111,7 +112,7 @@ def read_images(store: Path) -> tuple[UInt8[np.ndarray, "n h w"], pd.DataFrame] 
     """Map a store's images and read its manifest; None where there is no store to be read."""
     try:
         images = np.load(store / "images.npy", mmap_mode="r", allow_pickle=False)
-        manifest = pd.read_parquet(store / "manifest.parquet")
+        manifest = read_frame(store / "manifest.parquet")
     except (OSError, ValueError):
         return None
     usable = images.ndim == 3 and len(images) == len(manifest) and "label" in manifest

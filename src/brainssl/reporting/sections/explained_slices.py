@@ -12,6 +12,7 @@ from PIL import Image
 from brainssl.evaluation.predictions import Predictions
 from brainssl.explanation.overlay import scale_text
 from brainssl.explanation.side_by_side import FOLDER, MAPS_FILE
+from brainssl.foundation.plain_names import read_frame
 from brainssl.reporting.blocks import Block, Prose, Strips
 from brainssl.reporting.figures.map_strips import map_strip, scale_strip
 from brainssl.reporting.figures.pictures import Picture, read_images
@@ -73,7 +74,7 @@ def _said(study: Study, model: Mapping[str, Any]) -> pd.DataFrame | None:
     predictions = study.predictions(row) if row else None
     try:
         file = study.folder / folder_of(model) / "measures.parquet"
-        names = pd.read_parquet(file, columns=["image_id"])["image_id"].unique()
+        names = read_frame(file, columns=["image_id"])["image_id"].unique()
     except (OSError, ValueError):
         return None
     if predictions is None or not set(names) <= set(predictions.frame["image_id"]):

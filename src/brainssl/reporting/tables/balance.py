@@ -1,8 +1,7 @@
 """How many images each class has on disk, and how many once augmented copies have balanced it."""
 
-import pandas as pd
-
 from brainssl.data.balance import COPY
+from brainssl.foundation.plain_names import read_frame
 from brainssl.reporting.study import Study
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import count
@@ -11,7 +10,7 @@ from brainssl.reporting.wording import count
 def balance_table(study: Study) -> Table | None:
     """Return each class's images before and after balancing; None where nothing was balanced."""
     try:
-        manifest = pd.read_parquet(
+        manifest = read_frame(
             study.folder / "store-paper" / "manifest.parquet", columns=["label", "flags", "given"]
         )
     except (OSError, ValueError):

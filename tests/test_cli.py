@@ -311,6 +311,15 @@ def test_processes_share_a_study_and_damage_is_mended(prepared: Path, tmp_path: 
     ]
 
 
+@pytest.mark.parametrize(
+    "words", [("audit", ""), ("audit", "x", "--labels="), ("predict", "c", "")]
+)
+def test_an_empty_word_names_no_folder(words: tuple[str, ...]) -> None:
+    result = run(*words)
+    assert result.exit_code == 2
+    assert "an empty word was given" in result.stderr
+
+
 def test_the_package_runs_as_a_module() -> None:
     told = subprocess.run(
         [sys.executable, "-m", "brainssl", "--version"], capture_output=True, text=True, check=True

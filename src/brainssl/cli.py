@@ -2,9 +2,10 @@
 
 import io
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from brainssl import __version__
 from brainssl.commands import data, inference, studies, training
@@ -27,7 +28,23 @@ _COMMANDS = (
     inference.export,
 )
 
+
+class _Words(typer.core.TyperGroup):
+    """Refuses empty words: an unset variable would name the current folder."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Look at the words before they are taken for names."""
+        for before, word in zip(["", *args], args, strict=False):
+            if word == "" or (word.startswith("--") and word.endswith("=")):
+                after = f" after {before}" if before else ""
+                raise typer.BadParameter(
+                    f"an empty word was given{after}: is a variable unset? The current folder is ."
+                )
+        return super().parse_args(ctx, args)
+
+
 app = typer.Typer(
+    cls=_Words,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

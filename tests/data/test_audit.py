@@ -182,7 +182,7 @@ def test_a_class_of_which_nothing_could_be_read_is_serious(source: Path) -> None
     assert any(text.startswith("No file of 1 class could be read: Pituitary") for text in serious)
     told = scan(source).losses
     assert told[0] == "no file of the class Pituitary T1 could be read"
-    assert told[1].startswith("files left out: 4, e.g. Glioma T1/bad <i>.png: ")
+    assert told[1].startswith("left out: 4, e.g. Glioma T1/bad <i>.png: ")
 
 
 def test_classes_that_a_given_set_lacks_are_named(tmp_path: Path) -> None:

@@ -79,3 +79,27 @@ def test_a_row_without_a_path_is_told(tmp_path: Path) -> None:
     read = table(tmp_path, "path,label\n,a\n1.png,b\n")
     with pytest.raises(BrainsslError, match=r"labels\.csv: a row has no path; fill it in"):
         by_path(read, "label", ["1.png"], tmp_path, lambda note: None)
+
+
+@pytest.mark.parametrize("text", ["sep=;\npath;label\n0.png;a\n", "\nSEP=,\npath,label\n0.png,a\n"])
+def test_a_line_of_excel_above_the_header_says_the_separator(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.csv").write_text(text, "utf-8")
+    table = Table.read(tmp_path / "t.csv")
+    assert table.columns == ("path", "label")
+    assert table.rows == ({"path": "0.png", "label": "a"},)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("# by hand\npath,label\n0.png,a\n", "t.csv: begins with a comment; delete what stands"),
+        (
+            "path,label\n0.png;a\n",
+            "t.csv: line 2 is separated by ';' and the header by ','; write one of them",
+        ),
+    ],
+)
+def test_what_differs_from_a_plain_table_is_named(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "t.csv").write_text(text, "utf-8")
+    with pytest.raises(BrainsslError, match=told):
+        Table.read(tmp_path / "t.csv")

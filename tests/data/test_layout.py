@@ -1,5 +1,6 @@
 """What a folder's arrangement says: our own names in any case, litter, tables of others."""
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brainssl.data.layout import masks_beside, read_layout
+from brainssl.data.layout import read_layout
 from brainssl.data.levels import is_patient
+from brainssl.data.listing import masks_beside
 from brainssl.data.scan import scan
 from brainssl.data.sequence import sequence_of
 from brainssl.foundation.errors import BadUseError, BrainsslError
@@ -330,4 +332,92 @@ def test_classes_that_end_in_parts_of_a_split_are_asked_about(tmp_path: Path) ->
 def test_a_class_of_masks_is_asked_about(tmp_path: Path, name: str) -> None:
     slices(tmp_path, "Glioma", "Normal", name)
     [question] = read_layout(tmp_path).questions
-    assert question.startswith(f"The class {name} looks like masks of another one.")
+    assert question.startswith(f"The class {name} looks like masks of others.")
+
+
+@pytest.mark.parametrize(
+    ("folders", "answer"),
+    [
+        (("siteA/glioma", "siteB/normal"), "--classes-at 1 for siteA, siteB, or --classes-at 2"),
+        (
+            ("Tumor/Glioma", "Tumor/Meningioma", "Healthy"),
+            "or --classes-at 2 for Glioma, Meningioma (images of Healthy then have no class)",
+        ),
+        (("glioma/Smith", "glioma/Jones", "normal/Lee"), "--classes-at 1 for glioma, normal"),
+    ],
+)
+def test_other_folders_below_what_would_be_classes_are_asked_about(
+    tmp_path: Path, folders: tuple[str, ...], answer: str
+) -> None:
+    slices(tmp_path, *folders)
+    [question] = read_layout(tmp_path).questions
+    assert answer in question
+    level = len(folders[0].split("/"))
+    assert not read_layout(tmp_path, classes_at=level).questions
+
+
+@pytest.mark.parametrize("below", ["series_{}", "study {}", "1.2.840.{}", "{}", "P{}", "IMG-{}"])
+def test_folders_that_differ_in_numbers_alone_are_no_question(tmp_path: Path, below: str) -> None:
+    slices(
+        tmp_path,
+        *(f"{name}/{below.format(10 * n + k)}" for k, name in enumerate("ab") for n in range(3)),
+    )
+    assert not read_layout(tmp_path).questions
+    assert classes(tmp_path) == {"a", "b"}
+
+
+def test_planes_alone_are_asked_about(tmp_path: Path) -> None:
+    slices(tmp_path, "axial", "coronal", "Sagittal")
+    [question] = read_layout(tmp_path).questions
+    assert question.startswith("The classes Sagittal, axial, coronal are planes.")
+    assert classes(tmp_path, classes_at=1) == {"axial", "coronal", "Sagittal"}
+
+
+@pytest.mark.parametrize("masks", ["Segmentations", "GT", "ground_truth"])
+def test_a_folder_of_masks_beside_classes_is_asked_about(tmp_path: Path, masks: str) -> None:
+    slices(tmp_path, "Glioma", "Normal", f"{masks}/Glioma", f"{masks}/Normal")
+    [question] = read_layout(tmp_path).questions
+    assert question.startswith(f"The class {masks} looks like masks of others.")
+
+
+def test_a_table_of_patients_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    slices(tmp_path / "src", "images/glioma", "images/normal")
+    (tmp_path / "there.csv").write_text("path,patient\nglioma/0.png,P1\n", "utf-8")
+    link = tmp_path / "src" / "patients.csv"
+    link.symlink_to(tmp_path / "there.csv")
+    with pytest.raises(BrainsslError, match=r"patients.csv: is a link; put the table itself"):
+        read_layout(tmp_path / "src")
+
+
+def test_a_label_table_that_is_a_link_is_not_looked_into(tmp_path: Path) -> None:
+    slices(tmp_path / "src", "x")
+    (tmp_path / "there.csv").write_text("path,label\n0.png,glioma\n", "utf-8")
+    (tmp_path / "src" / "labels.csv").symlink_to(tmp_path / "there.csv")
+    layout = read_layout(tmp_path / "src")
+    assert "labels.csv is a link and was not looked into." in layout.notes
+    assert "glioma" not in layout.labels.values()
+
+
+def test_a_link_named_images_is_told(tmp_path: Path) -> None:
+    slices(tmp_path / "there", "glioma", "normal")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "images").symlink_to(tmp_path / "there", target_is_directory=True)
+    with pytest.raises(BrainsslError, match="images is a link that leaves the source; copy what"):
+        scan(tmp_path / "src")
+
+
+def test_the_class_of_a_folder_that_cannot_be_opened_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slices(tmp_path, "glioma", "normal", "abscess")
+    look = os.scandir
+
+    def refuse(folder: Any) -> Any:
+        if Path(folder).name == "abscess":
+            raise PermissionError(13, "Permission denied")
+        return look(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = scan(tmp_path)
+    assert found.lost == ["abscess"]
+    assert found.losses[1].startswith("left out: 1, e.g. abscess: is a folder that cannot be")

@@ -25,7 +25,7 @@ def path_or_none(where: Where | None) -> Path | None:
 
 def outside(out: Path, source: Path) -> None:
     """Refuse to write results among the images: the next scan would take them for images."""
-    from brainssl.data.layout import images_of
+    from brainssl.data.listing import images_of
     from brainssl.data.store import is_store
 
     if not source.is_dir() or is_store(source):

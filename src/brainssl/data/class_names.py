@@ -5,8 +5,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 
-from brainssl.data.levels import part_of
-from brainssl.data.mask_files import is_mask_of_another
+from brainssl.data.levels import PLANES, part_of
+from brainssl.data.mask_files import is_mask, is_mask_of_another
 
 
 def questions_about(names: Collection[str]) -> Iterator[str]:
@@ -18,11 +18,16 @@ def questions_about(names: Collection[str]) -> Iterator[str]:
             "folders train/ and test/, or map them with --labels."
         )
     for name in sorted(names):
-        if is_mask_of_another(name, names):
+        if is_mask_of_another(name, names) or (is_mask(name) and len(names) > 1):
             yield (
-                f"The class {name} looks like masks of another one. Move it into a folder masks/ "
+                f"The class {name} looks like masks of others. Move it into a folder masks/ "
                 "beside images/, or map it to an empty label with --labels."
             )
+    if len(names) > 1 and all(name.casefold() in PLANES for name in names):
+        yield (
+            f"The classes {', '.join(sorted(names))} are planes. Say --classes-at with the level "
+            "of the classes, or name what each image shows with --labels."
+        )
     alike: dict[str, set[str]] = defaultdict(set)
     for name in names:
         alike[_bare(name)].add(name)

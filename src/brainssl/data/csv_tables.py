@@ -6,6 +6,7 @@ character and another as two.
 
 import csv
 import io
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -52,8 +53,7 @@ class Table:
             raise BrainsslError(f"{file}: cannot be read ({error.strerror})") from error
         except UnicodeDecodeError as error:
             raise BrainsslError(f"{file}: cannot be read as a UTF-8 CSV ({error})") from error
-        first = next((line for line in text.splitlines() if line.strip()), "")
-        separator = max(",;\t", key=first.count)
+        text, separator = _separated(file, text)
         # As a stream: a quoted cell may hold line ends, and only real line ends end a row.
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         try:
@@ -70,6 +70,11 @@ class Table:
         if not cells[1:]:
             raise BrainsslError(f"{file}: has no row below its header")
         for number, line in filled[1:]:
+            if len(line) == 1 and (other := _separator(line[0])) and len(header) > 1:
+                raise BrainsslError(
+                    f"{file}: line {number} is separated by {other!r} and the header by "
+                    f"{separator!r}; write one of them throughout"
+                )
             if len(line) != len(header):
                 raise BrainsslError(
                     f"{file}: line {number} has {len(line)} cells and the header {len(header)}; "
@@ -106,6 +111,26 @@ class Table:
                     f"{row[value]!r}; keep one"
                 )
         return found
+
+
+def _separated(file: Path, text: str) -> tuple[str, str]:
+    """Return the lines from the header on, and what separates their cells.
+
+    Excel writes `sep=;` above the header to say so.
+    """
+    lines = text.lstrip().splitlines(keepends=True)
+    first = lines[0].strip() if lines else ""
+    if said := re.fullmatch(r"sep=([,;\t])?", first, re.IGNORECASE):
+        return "\n" + "".join(lines[1:]), said[1] or "\t"
+    if first.startswith("#"):
+        raise BrainsslError(f"{file}: begins with a comment; delete what stands above the header")
+    return text, _separator(first) or ","
+
+
+def _separator(line: str) -> str:
+    """Return the most frequent separator of a line; "" where there is none."""
+    found = max(",;\t", key=line.count)
+    return found if found in line else ""
 
 
 def by_path(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from brainssl.data.mask_files import is_mask
 from brainssl.data.sequence import as_sequence, is_sequence, sequence_of
 
 _PARTS = {
@@ -39,7 +40,7 @@ _PATIENT = re.compile(
     r"|tcga[\-_]\w+[\-_]\w+|brats\w*[\-_]\d+\w*|(?:ixi|oas|upenn|ucsf)[\w\-]*\d{3,}\w*",
     re.IGNORECASE,
 )
-_PLANES = frozenset({"axial", "ax", "coronal", "cor", "sagittal", "sag"})
+PLANES = frozenset({"axial", "ax", "coronal", "cor", "sagittal", "sag"})
 _MOSTLY = 0.8  # of the folders of a level look like patients: then they are
 
 
@@ -219,7 +220,7 @@ def _patients(
 def _says_more(name: str) -> bool:
     """Tell whether a folder may be a patient, or something that a user should know is not read."""
     lower = name.casefold()
-    return not (is_sequence(name) or lower in _PLANES or lower in _FILLER or part_of(name))
+    return not (is_sequence(name) or lower in PLANES or lower in _FILLER or part_of(name))
 
 
 def _questions(
@@ -249,6 +250,22 @@ def _questions(
                 f"--classes-at {level + 1} for {', '.join(same[:2])}."
             )
             return
+    inside = {name: inner for name in names if (inner := held[name]) and not is_mask(name)}
+    found = sorted(set().union(*inside.values()))
+    if len(names) > 1 and len({_without_numbers(name) for name in found} - {""}) > 1:
+        bare = [name for name in names if not held[name]]
+        left = f" (images of {', '.join(bare[:3])} then have no class)" if bare else ""
+        yield (
+            f"{', '.join(sorted(inside)[:3])}: what lies below may be the classes "
+            f"({', '.join(found[:3])}). Say --classes-at {level} for {', '.join(names[:3])}, or "
+            f"--classes-at {level + 1} for {', '.join(found[:3])}{left}; or map folders with "
+            "--labels."
+        )
+
+
+def _without_numbers(name: str) -> str:
+    """Return the letters of a name: patients, series and slices differ in numbers alone."""
+    return re.sub(r"[\d\W_]+", "", name.casefold())
 
 
 def _may_be_a_class(name: str) -> bool:

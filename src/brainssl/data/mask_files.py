@@ -11,6 +11,7 @@ _MASK = re.compile(
     re.IGNORECASE,
 )
 _MASK_FOLDERS = frozenset({"mask", "masks", "seg", "segmentation", "segmentations", "gt"})
+_MASK_NAMES = _MASK_FOLDERS | {"groundtruth", "ground_truth", "ground truth", "rois", "annotations"}
 _IMAGE_FOLDERS = frozenset({"image", "images", "img", "imgs", "slices"})
 
 
@@ -42,6 +43,11 @@ def masks_among(paths: Sequence[str]) -> list[str]:
         return own in begun[path.parent] or bool(_beginnings(own) & slices[path.parent])
 
     return [path for path in paths if is_mask(PurePosixPath(path))]
+
+
+def is_mask(name: str) -> bool:
+    """Tell whether a name is that of masks and of nothing else: `Segmentations`."""
+    return name.casefold() in _MASK_NAMES
 
 
 def is_mask_of_another(name: str, others: Collection[str]) -> bool:

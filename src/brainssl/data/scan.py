@@ -78,7 +78,7 @@ class Scan:
         told = self.lost_in_words
         if self.unreadable:
             path, reason = self.unreadable[0]
-            told.append(f"files left out: {len(self.unreadable)}, e.g. {path}: {reason}")
+            told.append(f"left out: {len(self.unreadable)}, e.g. {path}: {reason}")
         return told
 
     def refuse_questions(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from brainssl.data.dataset import Data
-from brainssl.data.layout import masks_beside
+from brainssl.data.listing import masks_beside
 from brainssl.data.store import is_store
 from brainssl.explanation.folder import Request, choose_slices, explain_classifier
 from brainssl.explanation.measure import BRIEF, Cases

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brainssl.data.layout import is_litter
+from brainssl.data.listing import is_litter
 from brainssl.data.split import Protocol
 from brainssl.data.store import is_store
 from brainssl.foundation.errors import BrainsslError

@@ -402,7 +402,7 @@ def test_a_link_named_images_is_told(tmp_path: Path) -> None:
     slices(tmp_path / "there", "glioma", "normal")
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "images").symlink_to(tmp_path / "there", target_is_directory=True)
-    with pytest.raises(BrainsslError, match="images is a link that leaves the source; copy what"):
+    with pytest.raises(BrainsslError, match="images: is a link; put the folder itself there"):
         scan(tmp_path / "src")
 
 

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 from brainssl.api.answers import Answer
 from brainssl.api.options import (
+    Names,
     Where,
     level_of,
+    listed,
     outside,
     path_or_none,
     refuse_store,
@@ -102,6 +104,7 @@ def prepare(
     *,
     labels: Where | None = None,
     classes_at: int | None = None,
+    columns: Names | None = None,
     size: int = 224,
     seed: int = 0,
     quiet: bool = False,
@@ -113,6 +116,8 @@ def prepare(
         store: folder to make; must not exist.
         labels: as for `audit`; a scan has its own.
         classes_at: as for `audit`; a scan has its own.
+        columns: further columns of the tables to keep, such as `site`, by which a study can leave
+            out one after the other.
         size: side of the square images in pixels, 16 to 1024; slices are letterboxed into it.
         seed: accepted everywhere; nothing is drawn here.
         quiet: show no progress.
@@ -145,7 +150,11 @@ def prepare(
         refuse_existing(store)
         with terminal.task("scan") as progress:
             found = scan(
-                source, labels=path_or_none(labels), classes_at=classes_at, progress=progress
+                source,
+                labels=path_or_none(labels),
+                classes_at=classes_at,
+                columns=listed(columns) if columns else (),
+                progress=progress,
             )
     found.refuse_questions()
     for loss in found.lost_in_words:

@@ -40,6 +40,8 @@ def study(
     preset: Where = "quick",
     methods: Names = "simclr,byol,dino,mocov3",
     protocols: Names = "grouped",
+    folds: int | None = None,
+    leave_out: str | None = None,
     label_fractions: str | float | Sequence[float] | None = None,
     seeds: int | None = None,
     seed: int = 0,
@@ -62,6 +64,10 @@ def study(
         preset: quick, paper, reference, or the path of a TOML file.
         methods: names of `brainssl.methods.METHODS`; the supervised baseline is always there.
         protocols: grouped, image, paper; the report leads with the first.
+        folds: of cross-validation: so many splits, whose test sets are all images; their
+            predictions are pooled. By default there is one split.
+        leave_out: column of `patients.csv` or of the label table, such as `site`: each of its
+            values is tested by models that saw none of its images.
         label_fractions: shares of the training labels, 0.0001 to 1; 0.1,1.0 without a budget.
         seeds: how many trainings of everything; 2 without a budget.
         seed: of the split; trainings have the seeds seed, seed + 1, ...
@@ -88,7 +94,7 @@ def study(
 
     from brainssl.data.split import PROTOCOLS
     from brainssl.hardware.speed import settle_threads
-    from brainssl.studies.budget import SMALLEST, Asked, choose, kept, seconds_of
+    from brainssl.studies.budget import SMALLEST, Asked, choose, kept
     from brainssl.studies.estimate import estimate
     from brainssl.studies.jobs import workers
     from brainssl.studies.plan import Plan
@@ -96,16 +102,17 @@ def study(
 
     source, out = Path(source), Path(out)
     outside(out, source)
-    for option, value, least in (("seeds", seeds, 1), ("jobs", jobs, 1), ("explain", explained, 0)):
-        if value is not None:
-            within(f"--{option}", value, least)
+    _check(
+        numbers=(
+            ("seeds", seeds, 1),
+            ("jobs", jobs, 1),
+            ("explain", explained, 0),
+            ("folds", folds, 2),
+        ),
+        budget=budget,
+        preset=preset,
+    )
     seed_of(seed)
-    if budget is not None:
-        seconds_of(budget)
-        if str(preset) != "quick":
-            raise BadUseError(
-                f"--budget chooses what --preset {preset} sets: leave out one of them"
-            )
     if out.exists() and not out.is_dir():
         raise BrainsslError(f"{out} is a file: choose another folder")
     settings, reasons = settings_of(preset, overrides, source)
@@ -115,6 +122,7 @@ def study(
         seeds=seeds,
         explained=explained,
     )
+    folds = _folds(source, folds, leave_out, path_or_none(labels), level_of(classes_at))
     plan = Plan(
         source=source,
         labels=path_or_none(labels),
@@ -131,6 +139,8 @@ def study(
         explained=40 if explained is None else explained,
         lesions=path_or_none(lesions),
         classes_at=level_of(classes_at),
+        folds=folds,
+        leave_out=leave_out,
     )
     terminal = Terminal(quiet=quiet)
     settle_threads(settings if budget is None else settings.with_encoder(*SMALLEST), terminal.say)
@@ -202,6 +212,36 @@ def _published(out: Path, page: Path, said: str, more: Mapping[str, Any]) -> Ans
     file = out / "results.json"
     held = read_json(file, "the results of a study")
     return Answer({**held, "report": str(page), "results": str(file), **more}, said, page)
+
+
+def _check(
+    *, numbers: Sequence[tuple[str, int | None, int]], budget: str | None, preset: Where
+) -> None:
+    """Refuse numbers below the least that they may be, and a budget beside a preset."""
+    from brainssl.studies.budget import seconds_of
+
+    for option, value, least in numbers:
+        if value is not None:
+            within(f"--{option}", value, least)
+    if budget is not None:
+        seconds_of(budget)
+        if str(preset) != "quick":
+            raise BadUseError(
+                f"--budget chooses what --preset {preset} sets: leave out one of them"
+            )
+
+
+def _folds(
+    source: Path, folds: int | None, leave_out: str | None, labels: Path | None, at: int | None
+) -> int | None:
+    """Return how many folds there are; of a column that is left out, as many as it has values."""
+    from brainssl.studies.plan import count_values
+
+    if leave_out is None:
+        return folds
+    if folds is not None:
+        raise BadUseError("--folds and --leave-out both divide the images: leave out one of them")
+    return count_values(source, leave_out, labels=labels, classes_at=at)
 
 
 def _command(function: Callable[..., Answer], asked: Mapping[str, Any]) -> str:

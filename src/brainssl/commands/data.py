@@ -46,6 +46,9 @@ def prepare(
     store: Out,
     labels: Labels = None,
     classes_at: ClassesAt = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Comma-separated: further columns to keep, e.g. site.")
+    ] = None,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side in pixels.")] = 224,
     seed: NoSeed = 0,
     as_json: AsJson = False,
@@ -55,6 +58,14 @@ def prepare(
     Example: brainssl prepare data/mri stores/mri --size 96
     """
     tell(
-        api.prepare(source, store, labels=labels, classes_at=classes_at, size=size, seed=seed),
+        api.prepare(
+            source,
+            store,
+            labels=labels,
+            classes_at=classes_at,
+            columns=columns,
+            size=size,
+            seed=seed,
+        ),
         as_json,
     )

@@ -36,6 +36,14 @@ def study(
     protocols: Annotated[
         str, typer.Option(help="Comma-separated: grouped, image, paper.")
     ] = "grouped",
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="So many splits, whose test sets are all images; one by default."),
+    ] = None,
+    leave_out: Annotated[
+        str | None,
+        typer.Option(help="Column of a table, e.g. site: each of its values is tested in turn."),
+    ] = None,
     label_fractions: Annotated[
         str | None,
         typer.Option(help="Comma-separated shares of the labels; 0.1,1.0 without a budget."),
@@ -80,6 +88,8 @@ def study(
         preset=preset,
         methods=methods,
         protocols=protocols,
+        folds=folds,
+        leave_out=leave_out,
         label_fractions=label_fractions,
         seeds=seeds,
         seed=seed,

@@ -27,6 +27,7 @@ class Layout:
         patients: patient of each path; None where unknown.
         planes: plane of each path, in lower case; None where unknown.
         given: "train", "test" or None for each path.
+        further: of each further column that was asked for, its value for each path that has one.
         questions: what only the user can answer; until then no study can be believed.
     """
 
@@ -38,10 +39,16 @@ class Layout:
     patients: dict[str, str | None] = field(default_factory=dict)
     planes: dict[str, str | None] = field(default_factory=dict)
     given: dict[str, str | None] = field(default_factory=dict)
+    further: dict[str, dict[str, str]] = field(default_factory=dict)
     questions: list[str] = field(default_factory=list)
 
 
-def read_layout(source: Path, labels: Path | None = None, classes_at: int | None = None) -> Layout:
+def read_layout(
+    source: Path,
+    labels: Path | None = None,
+    classes_at: int | None = None,
+    columns: Sequence[str] = (),
+) -> Layout:
     """List a source's files and read its folders and tables.
 
     Args:
@@ -52,6 +59,7 @@ def read_layout(source: Path, labels: Path | None = None, classes_at: int | None
             in the source is used where there is exactly one.
         classes_at: level of the classes among the folders of the source, from 1; by default it is
             found.
+        columns: further columns of the tables to keep, such as `site`.
 
     Returns:
         The layout; nothing has been decoded.
@@ -62,6 +70,7 @@ def read_layout(source: Path, labels: Path | None = None, classes_at: int | None
     found = list_files(source)
     home = found.home
     layout = Layout(found.root, found.paths, found.unreadable, found.notes)
+    layout.further = {name: {} for name in columns}
     above = len(home.relative_to(source).parts)  # folders that were looked through
     _read_folders(layout, found.closed, None if classes_at is None else classes_at - above, above)
     if classes_at is not None and not any(layout.labels.values()):
@@ -101,7 +110,7 @@ def _parent_knows_patients(source: Path) -> bool:
     folder = source.resolve()
     if folder.name.casefold() != "images":
         return False
-    return own(folder.parent, "patients.csv") is not None
+    return any(entry.name.casefold() == "patients.csv" for entry in visible(folder.parent))
 
 
 def _read_folders(
@@ -168,6 +177,7 @@ def _take_labels(layout: Layout, table: Table) -> None:
     found = by_path(table, "label", layout.paths, layout.root, layout.notes.append)
     for path in layout.paths:
         layout.labels[path] = composed(found.get(path, "")) or None
+    _take_further(layout, table)
     silent = len(layout.paths) - len(found)
     if silent:
         layout.notes.append(f"{silent} images have no row in {table.file.name}: unlabelled.")
@@ -205,6 +215,7 @@ def _take_patients(layout: Layout, table: Table) -> None:
     found = by_path(table, "patient", layout.paths, layout.root, layout.notes.append)
     for path in layout.paths:
         layout.patients[path] = found.get(path) or layout.patients[path]
+    _take_further(layout, table)
     unknown = sum(patient is None for patient in layout.patients.values())
     if unknown:
         layout.notes.append(f"The patient of {unknown} images is unknown.")
@@ -217,3 +228,10 @@ def _take_planes(layout: Layout, table: Table) -> None:
     found = by_path(table, "plane", layout.paths, layout.root, lambda _: None)
     for path in layout.paths:
         layout.planes[path] = found.get(path, "").lower() or layout.planes[path]
+
+
+def _take_further(layout: Layout, table: Table) -> None:
+    for name, known in layout.further.items():
+        if name.lower() in table.columns:
+            found = by_path(table, name.lower(), layout.paths, layout.root, lambda _: None)
+            known |= {path: value for path, value in found.items() if value}

@@ -162,10 +162,16 @@ def masks_beside(source: Path) -> Path | None:
 
 
 def own(home: Path, name: str) -> Path | None:
-    """Return what lies in a folder under a name of ours, in whatever case it is written."""
+    """Return what lies in a folder under a name of ours, in whatever case it is written.
+
+    Raises:
+        BrainsslError: it is a link to a folder. What that points to may lie outside of the source,
+            and without it images or masks would be missing in silence.
+    """
     found = [e for e in visible(home) if e.name.casefold() == name]
-    # Links are left alone: what they point to may lie outside of the source.
     table = name.endswith(".csv")
+    if linked := next((e for e in found if not table and e.is_symlink()), None):
+        raise BrainsslError(f"{linked.path}: is a link; put the folder itself there")
     found = [e for e in found if (e.is_file if table else e.is_dir)(follow_symlinks=False)]
     return Path(min(found, key=lambda entry: entry.name != name).path) if found else None
 

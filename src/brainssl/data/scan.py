@@ -92,6 +92,7 @@ def scan(
     *,
     labels: Path | None = None,
     classes_at: int | None = None,
+    columns: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
 ) -> Scan:
@@ -102,6 +103,7 @@ def scan(
         labels: CSV `folder,label` (an empty label keeps the images for pretraining only) or
             `path,label[,patient]`.
         classes_at: level of the classes among the folders, from 1; by default it is found.
+        columns: further columns of the tables that the manifest is to have, such as `site`.
         progress: is told (images done, images in all).
         workers: how many images are read at once; by default one a core. The result is the same.
 
@@ -111,7 +113,7 @@ def scan(
     Raises:
         BrainsslError: no such folder, no readable image in it, or tables that do not fit it.
     """
-    layout = read_layout(source, labels, classes_at)
+    layout = read_layout(source, labels, classes_at, columns)
     seen: dict[str, Seen] = {}
     results = in_order(look, [layout.root / path for path in layout.paths], workers=workers)
     for done, (path, result) in enumerate(zip(layout.paths, results, strict=True), start=1):
@@ -165,6 +167,9 @@ def _describe(layout: Layout, seen: dict[str, Seen]) -> Scan:
         },
         columns=list(MANIFEST_COLUMNS),
     )
+    for name, known in layout.further.items():
+        if name not in MANIFEST_COLUMNS:
+            manifest[name] = _optional([known.get(path) for path in paths])
     pairs = near_pairs(np.stack([image.fingerprint for image in images]))
     groups = group_slices(manifest["patient"].tolist(), manifest["pixels"].tolist(), pairs)
     manifest["group"] = groups.group

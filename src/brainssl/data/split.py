@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64, Int64
 
+from brainssl.data.allotment import allot
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import read_json, write_json
 
@@ -19,9 +20,6 @@ PARTS = ("train", "val", "test")
 Indices = Int64[np.ndarray, " n"]
 
 _VERSION = 1
-_RESTARTS = 20
-# A class that misses a part altogether cannot be measured there: worse than any imbalance.
-_ABSENT = 1e9
 
 
 @dataclass(frozen=True)
@@ -124,10 +122,10 @@ def make_split(
 ) -> Split:
     """Draw a stratified split.
 
-    `grouped` moves whole groups (patients, else near-duplicates) so that each class comes as
-    close to its share as groups allow. `image` and `paper` move single images; `paper` expects a
-    manifest that was balanced by augmentation beforehand. A test (or validation) set that the
-    source gives stays as it is; under `grouped`, images of its groups elsewhere are left out.
+    `grouped` moves whole groups (patients, else near-duplicates) so that images and groups of each
+    class come as close to their share as they can. `image` and `paper` move single images; `paper`
+    expects a manifest that was balanced by augmentation beforehand. A test (or validation) set that
+    the source gives stays as it is; under `grouped`, images of its groups elsewhere are left out.
 
     Args:
         manifest: one row an image with `image_id`, `label`, `group` and `given`.
@@ -145,13 +143,7 @@ def make_split(
             f"val_fraction {val_fraction} and test_fraction {test_fraction} leave no training set: "
             "their sum must be below 1"
         )
-    labelled = manifest[manifest["label"].notna()]
-    classes = sorted(labelled["label"].unique())
-    if len(classes) < 2:
-        raise BrainsslError(
-            f"the manifest has {len(labelled)} labelled images in {len(classes)} classes: "
-            "a classifier needs at least two classes (see --labels)"
-        )
+    labelled, classes = labelled_classes(manifest)
     whole = protocol == "grouped"
     part = labelled["given"].where(labelled["given"].isin(["val", "test"])).astype(object)
     held = _groups_of(manifest, part, "test") if whole else set[int]()
@@ -163,9 +155,49 @@ def make_split(
     free = part.isna() & ~left_out
     goal = _goal(part, val_fraction, test_fraction)
     units = labelled["group"] if whole else pd.Series(np.arange(len(labelled)), labelled.index)
-    part[free] = _assign(labelled[free]["label"], units[free], classes, goal, seed)
+    dealt = allot(labelled[free]["label"], units[free], goal, seed)
+    part[free] = [PARTS[place] for place in dealt]
     part[left_out] = "left_out"
-    unlabelled = _unlabelled(manifest, part, whole=whole)
+    return drawn_split(manifest, part, classes, protocol, seed)
+
+
+def labelled_classes(manifest: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return the labelled images and the names of their classes.
+
+    Raises:
+        BrainsslError: no labelled image, or fewer than two classes.
+    """
+    labelled = manifest[manifest["label"].notna()]
+    classes = sorted(labelled["label"].unique())
+    if len(classes) < 2:
+        raise BrainsslError(
+            f"the manifest has {len(labelled)} labelled images in {len(classes)} classes: "
+            "a classifier needs at least two classes (see --labels)"
+        )
+    return labelled, classes
+
+
+def drawn_split(
+    manifest: pd.DataFrame,
+    part: "pd.Series[str]",
+    classes: list[str],
+    protocol: Protocol,
+    seed: int,
+) -> Split:
+    """Return the split that was drawn, with the unlabelled images that its pretraining may see.
+
+    Args:
+        manifest: of all images.
+        part: "train", "val", "test" or "left_out" of each labelled one, by the manifest's index.
+        classes: names of the classes.
+        protocol: the rule by which it was drawn.
+        seed: of the draw.
+
+    Raises:
+        BrainsslError: a group of a `grouped` split stands in two of its sets.
+    """
+    labelled = manifest.loc[part.index]
+    unlabelled = _unlabelled(manifest, part, whole=protocol == "grouped")
     ids = labelled["image_id"]
     split = Split(
         protocol,
@@ -217,71 +249,6 @@ def _goal(
     val = 0.0 if (part == "val").any() else val_fraction
     test = 0.0 if (part == "test").any() else test_fraction
     return np.array([1 - val - test, val, test])
-
-
-def _assign(
-    labels: "pd.Series[str]",
-    units: "pd.Series[int]",
-    classes: list[str],
-    goal: Float64[np.ndarray, " 3"],
-    seed: int,
-) -> list[str]:
-    counts = pd.crosstab(units.to_numpy(), labels.to_numpy()).reindex(columns=classes, fill_value=0)
-    # The images in all are a column of their own, after the classes.
-    table = np.column_stack([counts, counts.sum(axis=1)]).astype(np.float64)
-    # Units of one image are alike: no order of them is better than another.
-    restarts = _RESTARTS if (table[:, -1] > 1).any() else 1
-    tries = (
-        _greedy(table, goal, np.random.default_rng([seed, restart]), disorder=restart / restarts)
-        for restart in range(restarts)
-    )
-    _, best = min(tries, key=lambda attempt: attempt[0])
-    of_unit = dict(zip(counts.index, best, strict=True))
-    return [PARTS[of_unit[unit]] for unit in units]
-
-
-def _greedy(
-    counts: Float64[np.ndarray, "groups columns"],
-    goal: Float64[np.ndarray, " 3"],
-    generator: np.random.Generator,
-    *,
-    disorder: float,
-) -> tuple[float, Int64[np.ndarray, " groups"]]:
-    """Give each group, largest first, to the part that needs its classes most.
-
-    Args:
-        counts: images of each class in each group, and of all classes in the last column.
-        goal: shares of train, val and test.
-        generator: of the order.
-        disorder: how far the order may stray from the largest first: standard deviation of the
-            logarithm of a factor on each group's size.
-
-    Returns:
-        The squared miss of the class counts relative to their aims, and the part of each group.
-    """
-    aim = goal[:, None] * counts.sum(axis=0)
-    scale = np.maximum(aim, 1.0)
-    scale[:, -1] *= 100  # the size of a part decides only what the classes leave open
-    part = np.zeros(len(counts), np.int64)
-    filled = np.zeros_like(aim)
-    has = counts > 0
-    has[:, -1] = False
-    to_come = has.sum(axis=0)
-    size = counts[:, -1] * np.exp(disorder * generator.standard_normal(len(counts)))
-    for group in np.lexsort([generator.random(len(counts)), -size]):
-        before = (filled - aim) ** 2 / scale
-        after = (filled + counts[group] - aim) ** 2 / scale
-        cost = (after - before).sum(axis=1)
-        # Where a class has no more groups to come than parts without it, none may be spent on a
-        # part that has it already.
-        lacks = (filled == 0) & (aim > 0)
-        scarce = has[group] & (to_come <= lacks.sum(axis=0))
-        cost += _ABSENT * (scarce & ~lacks).sum(axis=1)
-        part[group] = np.argmin(np.where(goal > 0, cost, np.inf))
-        filled[part[group]] += counts[group]
-        to_come -= has[group]
-    absent = ((filled == 0) & (aim > 0))[:, :-1].sum()
-    return float(((filled - aim) ** 2 / scale).sum() + _ABSENT * absent), part
 
 
 def _unlabelled(manifest: pd.DataFrame, part: "pd.Series[str]", *, whole: bool) -> pd.DataFrame:

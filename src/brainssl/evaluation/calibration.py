@@ -5,6 +5,7 @@ likelihood, which are not, stand beside it.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,37 @@ def calibration(
         "fitted_on": len(val),
         "before": _measured(test, 1.0, draws, seed),
         "after": _measured(test, temperature, draws, seed),
+    }
+
+
+def calibration_of_folds(
+    parts: Sequence[tuple[Predictions, Predictions]], *, draws: int = 2000, seed: int = 0
+) -> dict[str, Any]:
+    """Do as `calibration`, with a temperature for each fold from its own validation set.
+
+    Args:
+        parts: of each fold what its model said of its validation and of its test set.
+        draws: of the cluster bootstrap over the test groups of all folds.
+        seed: of the draws.
+
+    Returns:
+        As `calibration`; `temperature` is the geometric mean of `temperatures`, and `fitted_on` is
+        the size of the smallest validation set.
+
+    Raises:
+        BrainsslError: As `calibration`.
+    """
+    for val, test in parts:
+        check_same_classes(val, test)
+    temperatures = [fit_temperature(val) for val, _ in parts]
+    pairs = zip(parts, temperatures, strict=True)
+    warm = Predictions.joined([test.tempered(temperature) for (_, test), temperature in pairs])
+    return {
+        "temperature": float(np.exp(np.mean(np.log(temperatures)))),
+        "temperatures": temperatures,
+        "fitted_on": min(len(val) for val, _ in parts),
+        "before": _measured(Predictions.joined([test for _, test in parts]), 1.0, draws, seed),
+        "after": _measured(warm, 1.0, draws, seed),
     }
 
 

@@ -1,6 +1,7 @@
 """Sets of classes that hold the true one with a chosen probability: split conformal prediction."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -64,17 +65,50 @@ def conformal(
         BrainsslError: There are no test images, val and test name different classes, or alpha,
             temperature or draws make no sense.
     """
-    check_same_classes(val, test)
-    if len(test) == 0:
-        raise BrainsslError("there are no test images: coverage is measured on them")
+    return conformal_of_folds(
+        [(val, test)], alpha=alpha, temperatures=[temperature], draws=draws, seed=seed
+    )
+
+
+def conformal_of_folds(
+    parts: Sequence[tuple[Predictions, Predictions]],
+    *,
+    alpha: float = 0.1,
+    temperatures: Sequence[float],
+    draws: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Do as `conformal`, with thresholds for each fold from its own validation set.
+
+    Args:
+        parts: of each fold what its model said of its validation and of its test set.
+        alpha: the probability of missing the true class that is allowed, between 0 and 1.
+        temperatures: of the folds.
+        draws: of the cluster bootstrap over the test groups of all folds.
+        seed: of the draws.
+
+    Returns:
+        As `conformal`; numbers of calibration images are those of the fold that has the fewest.
+
+    Raises:
+        BrainsslError: As `conformal`.
+    """
+    for val, test in parts:
+        check_same_classes(val, test)
+        if len(test) == 0:
+            raise BrainsslError("there are no test images: coverage is measured on them")
     if draws < 1:
         raise BrainsslError(f"{draws} draws make no bootstrap: ask for 2000")
-    probabilities = test.probabilities(temperature)
-    common = probabilities >= threshold(val, alpha, temperature)
-    mondrian = probabilities >= class_thresholds(val, alpha, temperature)
-    covered = np.stack([sets[np.arange(len(test)), test.labels] for sets in (common, mondrian)], 1)
+    made = [
+        _sets(val, test, alpha, temperature)
+        for (val, test), temperature in zip(parts, temperatures, strict=True)
+    ]
+    test = Predictions.joined([test for _, test in parts])
+    kinds = [np.concatenate(sets) for sets in zip(*made, strict=True)]
+    covered = np.stack([sets[np.arange(len(test)), test.labels] for sets in kinds], 1)
     intervals = _intervals(covered, test.groups, draws, seed)
-    support = np.bincount(val.labels, minlength=len(val.classes))
+    counts = [np.bincount(val.labels, minlength=len(val.classes)) for val, _ in parts]
+    support = np.min(counts, axis=0)
     figures = [
         {
             "coverage": float(covered[:, i].mean()),
@@ -82,9 +116,21 @@ def conformal(
             **_sizes(sets),
             "per_class": _per_class(covered[:, i], test, support, alpha, draws, seed),
         }
-        for i, sets in enumerate((common, mondrian))
+        for i, sets in enumerate(kinds)
     ]
-    return {"alpha": alpha, "calibration": len(val), **figures[0], "by_class": figures[1]}
+    calibrated_on = min(len(val) for val, _ in parts)
+    return {"alpha": alpha, "calibration": calibrated_on, **figures[0], "by_class": figures[1]}
+
+
+def _sets(
+    val: Predictions, test: Predictions, alpha: float, temperature: float
+) -> tuple[Bool[np.ndarray, "n classes"], Bool[np.ndarray, "n classes"]]:
+    """Return which classes are in the set of each test image: by one threshold, by one a class."""
+    probabilities = test.probabilities(temperature)
+    return (
+        probabilities >= threshold(val, alpha, temperature),
+        probabilities >= class_thresholds(val, alpha, temperature),
+    )
 
 
 def threshold(val: Predictions, alpha: float, temperature: float = 1.0) -> float:

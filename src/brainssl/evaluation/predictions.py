@@ -140,6 +140,28 @@ class Predictions:
         probabilities: Float64[np.ndarray, "n classes"] = softmax(scaled, axis=1)
         return probabilities
 
+    def tempered(self, temperature: float) -> "Predictions":
+        """Return the same with logits / temperature.
+
+        Raises:
+            BrainsslError: The temperature is not a positive number.
+        """
+        self.probabilities(temperature)  # refuses what is none
+        frame = self.frame.copy()
+        frame.iloc[:, len(_KEYS) :] = self.logits / np.float32(temperature)
+        return Predictions(frame, self.classes)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
+        """Put together what several models said of different images.
+
+        Raises:
+            BrainsslError: They name different classes, or an image stands twice in one split.
+        """
+        if any(part.classes != parts[0].classes for part in parts):
+            raise BrainsslError("predictions of different classes cannot be put together")
+        return cls(pd.concat([part.frame for part in parts], ignore_index=True), parts[0].classes)
+
     def save(self, path: Path) -> None:
         """Write a Parquet file, with the classes in its metadata; it is whole or absent."""
         table = pa.Table.from_pandas(self.frame, preserve_index=False)

@@ -33,7 +33,10 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Row:
-    """The scores of one model on one split, as `results.json` holds them."""
+    """The scores of one model on one split, as `results.json` holds them.
+
+    `fold` is the number of a fold; None where there is one split, and where folds are pooled.
+    """
 
     method: str
     stage: str
@@ -46,6 +49,7 @@ class Row:
     intervals: Mapping[str, Interval | None]
     per_class: Mapping[str, Mapping[str, Any]]
     step: str
+    fold: int | None = None
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> "Row":
@@ -62,6 +66,7 @@ class Row:
             intervals={n: interval(v) for n, v in (raw.get("intervals") or {}).items()},
             per_class=raw.get("per_class") or {},
             step=str(raw.get("step") or ""),
+            fold=raw["fold"] if isinstance(raw.get("fold"), int) else None,
         )
 
 
@@ -114,8 +119,9 @@ class Study:
     Attributes:
         folder: of the study.
         facts: what `results.json` has under `study`.
-        rows: of results, ensembles among them; without those of random labels, which are not
-            about the classes.
+        rows: of results, ensembles among them, pooled where there are folds; without those of
+            random labels, which are not about the classes.
+        of_folds: rows of the single folds.
         audit: of the source; empty where there was none.
         analysis: what `brainssl.studies.analysis.analyse` found; empty in older studies.
     """
@@ -125,6 +131,7 @@ class Study:
     rows: tuple[Row, ...]
     audit: Mapping[str, Any] = field(default_factory=dict)
     analysis: Mapping[str, Any] = field(default_factory=dict)
+    of_folds: tuple[Row, ...] = ()
 
     @property
     def classes(self) -> list[str]:
@@ -138,6 +145,11 @@ class Study:
         return named + sorted({row.protocol for row in self.rows} - set(named))
 
     @property
+    def folds(self) -> int:
+        """How many folds there are; 0 where there is one split."""
+        return int((self.facts.get("folds") or {}).get("number") or 0)
+
+    @property
     def patients(self) -> int:
         """How many patients are known: by the audit, or where there is none, by the manifest."""
         if "patients" in self.audit:
@@ -147,6 +159,19 @@ class Study:
             return int(read_frame(path, columns=["patient"])["patient"].nunique())
         except (OSError, ValueError, KeyError):
             return 0
+
+    def measured_as(self, step: str) -> str:
+        """Return the step whose rows tell how good a model is: of a fold, that of all folds."""
+        own = next((row for row in self.of_folds if row.step == step), None)
+        if own is None:
+            return step
+        cell = (own.method, own.stage, own.protocol, own.label_fraction, own.seed)
+        found = (
+            row.step
+            for row in self.rows
+            if (row.method, row.stage, row.protocol, row.label_fraction, row.seed) == cell
+        )
+        return next(found, step)
 
     def split(self, protocol: str) -> Mapping[str, Any]:
         """Return what is known of a protocol's split; empty if nothing."""
@@ -223,9 +248,10 @@ def read_study(folder: Path) -> Study:
     return Study(
         folder,
         facts,
-        rows,
+        tuple(row for row in rows if row.fold is None),
         audit if isinstance(audit, Mapping) else {},
         analysis if isinstance(analysis, Mapping) else {},
+        tuple(row for row in rows if row.fold is not None),
     )
 
 

@@ -13,7 +13,8 @@ from brainssl.reporting.study import BASELINE, Study, finite, method_title
 from brainssl.reporting.wording import fraction_title
 
 _STEP_NAME = re.compile(
-    r"(?P<stage>[a-z]+)(-(?P<method>.+?))?-(?P<protocol>[a-z]+)(-f(?P<fraction>[\de.-]+))?"
+    r"(?P<stage>[a-z]+)(-(?P<method>.+?))?-(?P<protocol>[a-z]+)"
+    r"(-[A-Za-z0-9_]+?-?(?P<fold>\d+)of\d+)?(-f(?P<fraction>[\de.-]+))?"
     r"-s(?P<seed>\d+)"
 )
 
@@ -24,6 +25,7 @@ class Training:
 
     Attributes:
         label_fraction: in (0, 1]; None for a pretraining, which uses no labels.
+        fold: number of its fold; None where there is one split.
     """
 
     folder: Path
@@ -32,6 +34,7 @@ class Training:
     protocol: str
     label_fraction: float | None
     seed: int
+    fold: int | None = None
 
     @property
     def title(self) -> str:
@@ -39,6 +42,7 @@ class Training:
         words = [method_title(self.method)]
         if self.label_fraction is not None:
             words.append(f"{fraction_title(self.label_fraction)} of labels")
+        words += [] if self.fold is None else [f"fold {self.fold}"]
         return ", ".join([*words, f"seed {self.seed}"])
 
 
@@ -95,14 +99,14 @@ def trainings(study: Study) -> list[Training]:
 
     protocols = study.protocols
 
-    def order(training: Training) -> tuple[bool, int, str, int, float, int]:
+    def order(training: Training) -> tuple[bool, int, str, int, float, int, int]:
         place = methods.index(training.method) if training.method in methods else len(methods)
         side = protocols.index(training.protocol)
         last = training.method == BASELINE
         fraction = training.label_fraction or 0.0
-        return last, place, training.method, side, fraction, training.seed
+        return last, place, training.method, side, fraction, training.seed, training.fold or 0
 
-    steps = {row.step for row in study.rows}
+    steps = {row.step for row in (*study.rows, *study.of_folds)}
     parsed = (_parse(path) for path in study.folder.glob("steps/*") if path.is_dir())
     return sorted((t for t in parsed if t is not None and _belongs(t, study, steps)), key=order)
 
@@ -154,6 +158,7 @@ def _parse(folder: Path) -> Training | None:
         protocol=parts["protocol"],
         label_fraction=float(parts["fraction"]) if parts["fraction"] else None,
         seed=int(parts["seed"]),
+        fold=int(parts["fold"]) if parts["fold"] else None,
     )
 
 
@@ -165,6 +170,8 @@ def _belongs(training: Training, study: Study, steps: set[str]) -> bool:
     return (
         training.method in (facts.get("methods") or ())
         and training.protocol in study.protocols
+        and (training.fold or 0) <= study.folds
+        and (training.fold is None) == (not study.folds)
         and (number is None or first <= training.seed < first + int(number))
     )
 

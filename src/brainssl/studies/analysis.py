@@ -1,14 +1,14 @@
 """What the predictions of a study say together: no network is run, nothing is trained."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from brainssl.evaluation.calibration import calibration
+from brainssl.evaluation.calibration import calibration, calibration_of_folds
 from brainssl.evaluation.comparison import compare_all
-from brainssl.evaluation.conformal import conformal
+from brainssl.evaluation.conformal import conformal_of_folds
 from brainssl.evaluation.ensemble import ensemble
 from brainssl.evaluation.factors import by_factor, by_plane, factors
 from brainssl.evaluation.novelty import novelty
@@ -22,6 +22,7 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
 from brainssl.settings.sections import EvaluationSettings
 from brainssl.studies.grid import RANDOM_LABELS, UNTRAINED
+from brainssl.studies.pooling import POOLED, is_pooled_or_single, pool
 
 COMPARED = ("accuracy", "f1_macro")
 CHOOSING = "f1_macro"
@@ -46,6 +47,7 @@ class Arm:
         models: what each said of every image.
         validated: each one's macro F1 on validation, which chooses.
         members: of an ensemble, their methods and stages.
+        folds: the arm within each fold, whose predictions are pooled here; empty without folds.
     """
 
     method: str
@@ -57,6 +59,7 @@ class Arm:
     models: tuple[Predictions, ...]
     validated: tuple[float, ...]
     members: tuple[dict[str, Any], ...] = ()
+    folds: tuple["Arm", ...] = ()
 
     @property
     def name(self) -> str:
@@ -101,7 +104,7 @@ def analyse(
         settings: of the bootstrap.
         progress: called with (parts done, parts in all).
     """
-    arms = _arms(folder, rows)
+    arms = _arms_and_folds(folder, rows)
     trained = [arm for arm in arms if arm.method != RANDOM_LABELS]
     fullest = _with_most_labels(trained)
     combined = _ensembles(fullest)
@@ -128,9 +131,26 @@ def analyse(
     return result
 
 
+def _arms_and_folds(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Arm]:
+    """Return the arms; those that were trained in folds hold the arm within each."""
+    numbers = sorted({row["fold"] for row in rows if not is_pooled_or_single(row)})
+    within = [_arms(folder, [row for row in rows if row.get("fold") == n]) for n in numbers]
+    pooled = _arms(folder, [row for row in rows if is_pooled_or_single(row)])
+    keys = [{_key(arm): arm for arm in own} for own in within]
+    found = [
+        replace(arm, folds=tuple(own[_key(arm)] for own in keys)) if keys else arm for arm in pooled
+    ]
+    # What was learnt from labels that mean nothing is seen from the first fold alone.
+    return found + [arm for own in within[:1] for arm in own if arm.method == RANDOM_LABELS]
+
+
+def _key(arm: Arm) -> tuple[Any, ...]:
+    return arm.method, arm.stage, arm.protocol, arm.label_fraction
+
+
 def _arms(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Arm]:
     validated = {row["step"]: row["metrics"][CHOOSING] for row in rows if row["split"] == "val"}
-    found: dict[tuple[str, str, str, float], list[Mapping[str, Any]]] = {}
+    found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["split"] == "test":
             key = (row["method"], row["stage"], row["protocol"], row["label_fraction"])
@@ -202,7 +222,16 @@ def _random_labels(arms: Sequence[Arm], settings: EvaluationSettings) -> list[di
 
 
 def _ensembles(arms: Sequence[Arm]) -> list[Arm]:
-    """Combine, under each protocol, the arms that are best on validation, seed by seed."""
+    """Combine, under each protocol, the arms that are best on validation, seed by seed.
+
+    Of folds each has its own choice, as its own validation set makes it.
+    """
+    folded = [arm for arm in arms if arm.folds]
+    if folded:
+        by_fold = [
+            _ensembles([arm.folds[n] for arm in folded]) for n in range(len(folded[0].folds))
+        ]
+        return [_pooled(own) for own in zip(*by_fold, strict=False)]
     found = []
     for protocol in dict.fromkeys(arm.protocol for arm in arms):
         own = [arm for arm in arms if arm.protocol == protocol and arm.method != UNTRAINED]
@@ -227,6 +256,25 @@ def _ensembles(arms: Sequence[Arm]) -> list[Arm]:
     return found
 
 
+def _pooled(folds: Sequence[Arm]) -> Arm:
+    """Return an arm of the predictions of all its folds."""
+    first = folds[0]
+    seeds = [seed for seed in first.seeds if all(seed in fold.seeds for fold in folds)]
+    models = [pool([fold.models[fold.seeds.index(seed)] for fold in folds]) for seed in seeds]
+    members = {tuple(member.items()): member for fold in folds for member in fold.members}
+    return replace(
+        first,
+        seeds=tuple(seeds),
+        steps=tuple(
+            step for seed, step in zip(first.seeds, first.steps, strict=True) if seed in seeds
+        ),
+        models=tuple(models),
+        validated=(0.0,) * len(seeds),
+        members=tuple(members.values()),
+        folds=tuple(folds),
+    )
+
+
 def _measured(
     folder: Path, arms: Sequence[Arm], settings: EvaluationSettings
 ) -> list[dict[str, Any]]:
@@ -237,6 +285,7 @@ def _measured(
             (folder / step).mkdir(parents=True, exist_ok=True)
             model.save(folder / step / "predictions.parquet")
             place = {"protocol": arm.protocol, "label_fraction": arm.label_fraction, "seed": seed}
+            place["fold"] = POOLED if arm.folds else None
             facts = arm.facts | place | {"step": step, "members": arm.members}
             rows += result_rows(model, facts, settings)
     return rows
@@ -247,11 +296,17 @@ def _single(
 ) -> dict[str, dict[str, Any]]:
     planes = _planes(folder)
     return {
-        step: _about(model, planes, settings)
-        | _of_unlabelled(folder / step / UNLABELLED, model, settings)
+        step: _about(_parts(arm, seed), planes, settings)
+        | _of_unlabelled(folder, arm.folds[0] if arm.folds else arm, seed, settings)
         for arm in arms
-        for step, model in zip(arm.steps, arm.models, strict=True)
+        for seed, step in zip(arm.seeds, arm.steps, strict=True)
     }
+
+
+def _parts(arm: Arm, seed: int) -> list[tuple[Predictions, Predictions]]:
+    """Return what was said of validation and test, by one model or by that of each fold."""
+    models = [own.models[own.seeds.index(seed)] for own in arm.folds or (arm,)]
+    return [(model.of("val"), model.of("test")) for model in models]
 
 
 def _planes(folder: Path) -> dict[str, str]:
@@ -269,27 +324,38 @@ def _planes(folder: Path) -> dict[str, str]:
 
 
 def _about(
-    model: Predictions, planes: Mapping[str, str], settings: EvaluationSettings
+    parts: Sequence[tuple[Predictions, Predictions]],
+    planes: Mapping[str, str],
+    settings: EvaluationSettings,
 ) -> dict[str, Any]:
-    val, test = model.of("val"), model.of("test")
-    calibrated = calibration(val, test, draws=settings.draws)
-    warm = calibrated["temperature"]
+    test = Predictions.joined([test for _, test in parts])
+    draws = settings.draws
+    if len(parts) == 1:
+        calibrated = calibration(*parts[0], draws=draws)
+        warm = [calibrated["temperature"]]
+    else:
+        calibrated = calibration_of_folds(parts, draws=draws)
+        warm = calibrated["temperatures"]
     return {
         "calibration": calibrated,
-        "conformal": conformal(val, test, temperature=warm, draws=settings.draws),
+        "conformal": conformal_of_folds(parts, temperatures=warm, draws=draws),
         "selective": risk_coverage(test),
         "factors": {
             name: result_rows(by_factor(test, values), {}, settings)[0]
-            for name, values in factors(model.classes).items()
+            for name, values in factors(test.classes).items()
         },
-        "planes": by_plane(test, planes, draws=settings.draws),
+        "planes": by_plane(test, planes, draws=draws),
     }
 
 
-def _of_unlabelled(file: Path, model: Predictions, settings: EvaluationSettings) -> dict[str, Any]:
+def _of_unlabelled(
+    folder: Path, arm: Arm, seed: int, settings: EvaluationSettings
+) -> dict[str, Any]:
+    place = arm.seeds.index(seed)
+    file = folder / arm.steps[place] / UNLABELLED
     if not file.is_file():
         return {}
-    strange, test = Unlabelled.load(file), model.of("test")
+    strange, test = Unlabelled.load(file), arm.models[place].of("test")
     return {
         "novelty": novelty(
             test.logits, strange.logits, test.groups, strange.groups, draws=settings.draws

@@ -274,7 +274,7 @@ def preset_text(settings: Settings, reasons: dict[str, str]) -> str:
 def _choice(
     budget: str, number: int, rung: Rung, plan: Plan, asked: Asked, source: Source
 ) -> Choice:
-    images = Images.of(source.labels, plan.protocols[0], plan.settings.split)
+    images = Images.of(source.labels, plan.protocols[0], plan.settings.split, plan.folds)
     free = ("default", f"preset {plan.preset}")  # reasons of what nobody has decided
     overrides = tuple(
         f"{key}={value}"

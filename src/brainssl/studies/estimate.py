@@ -64,15 +64,23 @@ class Images:
 
     @classmethod
     def of(
-        cls, labels: Iterable[str | None], protocol: Protocol, shares: SplitSettings
+        cls,
+        labels: Iterable[str | None],
+        protocol: Protocol,
+        shares: SplitSettings,
+        folds: int | None = None,
     ) -> "Images":
-        """Divide labels as the shares say; `paper` brings every class to the largest before."""
+        """Divide labels as the shares say; `paper` brings every class to the largest before.
+
+        Of folds each tests its share.
+        """
         counts = Counter(labels)
         unlabelled = counts.pop(None, 0)
         labelled = counts.total()
         if protocol == "paper":
             labelled = len(counts) * max(counts.values(), default=0)
-        val, test = labelled * shares.val_fraction, labelled * shares.test_fraction
+        val = labelled * shares.val_fraction
+        test = labelled * (1 / folds if folds else shares.test_fraction)
         return cls(labelled - val - test, val, test, unlabelled)
 
 
@@ -159,8 +167,8 @@ class Estimate:
         for one in self.steps:
             key = (one.step.stage, one.step.method, one.step.protocol)
             lines.setdefault(key, []).append(one)
-        widths = "{:10}  {:13}  {:8}  {:20}  {:8}  {:>5}  {:>8}  {:>10}"
-        heads = ("stage", "method", "protocol", "label fractions", "seeds")
+        widths = "{:10}  {:13}  {:8}  {:20}  {:8}  {:>5}  {:>5}  {:>8}  {:>10}"
+        heads = ("stage", "method", "protocol", "label fractions", "seeds", "folds")
         table = [widths.format(*heads, "steps", "finished", "left, about")]
         table += [widths.format(*key, *_cells(group)) for key, group in lines.items()]
         finished = sum(one.finished for one in self.steps)
@@ -204,7 +212,7 @@ def foresee(
 ) -> Estimate:
     """Return the estimate for a source that was looked at; `begun` is the folder of the study."""
     shares = plan.settings.split
-    images = {name: Images.of(source.labels, name, shares) for name in plan.protocols}
+    images = {name: Images.of(source.labels, name, shares, plan.folds) for name in plan.protocols}
     steps = grid(plan)
     amounts = {step: work(step, images[step.protocol], plan.settings) for step in steps}
     finished = finished_steps(begun) if begun else set()
@@ -284,7 +292,7 @@ def _seconds(
 ) -> float:
     if step in noted:
         return noted[step]
-    if twins := [took for other, took in noted.items() if replace(other, seed=step.seed) == step]:
+    if twins := [took for other, took in noted.items() if _twin(other, step)]:
         return fmean(twins)
     if alike := [other for other in noted if other.stage == step.stage]:
         seconds = sum(noted[other] for other in alike)
@@ -292,18 +300,24 @@ def _seconds(
     return _STEP + amounts[step].seconds(speed())
 
 
+def _twin(other: Step, step: Step) -> bool:
+    """Tell whether two steps are the same but for seed and fold."""
+    return replace(other, seed=step.seed, fold=step.fold) == step
+
+
 def _amount(work: Work) -> float:
     """Return one number to compare the work of two steps by: a forward pass is about a third."""
     return work.pretraining + work.finetuning + work.forward / 3
 
 
-def _cells(group: list[Foreseen]) -> tuple[str, str, str, str, str]:
+def _cells(group: list[Foreseen]) -> tuple[str, ...]:
     fractions = sorted({f for one in group if (f := one.step.label_fraction) is not None})
     seeds = sorted({one.step.seed for one in group})
     left = sum(one.seconds for one in group if not one.finished)
     return (
         ", ".join(f"{fraction:g}" for fraction in fractions),
         ", ".join(map(str, seeds)),
+        str(len({one.step.fold for one in group})),
         str(len(group)),
         str(sum(one.finished for one in group)),
         duration(left) if left else "",

@@ -85,8 +85,8 @@ def explain_models(
 ) -> dict[str, Any]:
     """Explain the classifiers of a study's first seed that were trained on the most labels.
 
-    Those are the linear probe and the fine-tuned model of each method, and the supervised baseline.
-    Each has a folder of its step's name in `out/explanations`, see
+    Those are the linear probe and the fine-tuned model of each method, and the supervised baseline;
+    of folds, of the first. Each has a folder of its step's name in `out/explanations`, see
     `brainssl.explanation.folder.explain_classifier`; one that is there is made again only when its
     classifier, the slices or the lesions changed. `index.json` says what is there. One that cannot
     be explained costs the others nothing.
@@ -144,7 +144,7 @@ def explain_models(
 
 
 def _steps(plan: Plan, data: Data) -> Iterator[Step]:
-    where = data.split.protocol, plan.seed, max(plan.label_fractions)
+    where = data.split.protocol, plan.seed, max(plan.label_fractions), plan.divisions[0]
     for method in plan.methods:
         yield Step("linear", method, *where)
         yield Step("finetune", method, *where)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from brainssl.data.folds import Fold
 from brainssl.data.split import Protocol
 from brainssl.studies.plan import Plan
 
@@ -25,6 +26,7 @@ class Step:
         protocol: how the data are split.
         seed: of the training.
         label_fraction: share of the training labels; None for a pretraining, which uses none.
+        fold: whose test set is not seen; None where there is one split.
     """
 
     stage: Stage
@@ -32,13 +34,15 @@ class Step:
     protocol: Protocol
     seed: int
     label_fraction: float | None = None
+    fold: Fold | None = None
 
     @property
     def name(self) -> str:
         """Its name, and that of its folder."""
         what = self.stage if self.stage == SUPERVISED else f"{self.stage}-{self.method}"
         fraction = "" if self.label_fraction is None else f"-f{self.label_fraction:g}"
-        return f"{what}-{self.protocol}{fraction}-s{self.seed}"
+        fold = "" if self.fold is None else f"-{self.fold.name}"
+        return f"{what}-{self.protocol}{fold}{fraction}-s{self.seed}"
 
     @property
     def measured(self) -> bool:
@@ -50,7 +54,7 @@ class Step:
         """Name of the step that makes its encoder; None where the encoder is a fresh one."""
         if not self.measured or self.method in (UNTRAINED, RANDOM_LABELS, SUPERVISED):
             return None
-        return Step("pretrain", self.method, self.protocol, self.seed).name
+        return Step("pretrain", self.method, self.protocol, self.seed, fold=self.fold).name
 
 
 def grid(plan: Plan) -> list[Step]:
@@ -59,19 +63,21 @@ def grid(plan: Plan) -> list[Step]:
         step
         for protocol in plan.protocols
         for seed in range(plan.seed, plan.seed + plan.seeds)
-        for step in _steps_of_seed(plan, protocol, seed)
+        for fold in plan.divisions
+        for step in _steps_of_seed(plan, protocol, seed, fold)
     ]
 
 
-def _steps_of_seed(plan: Plan, protocol: Protocol, seed: int) -> Iterator[Step]:
+def _steps_of_seed(plan: Plan, protocol: Protocol, seed: int, fold: Fold | None) -> Iterator[Step]:
     def measured(stage: Stage, method: str) -> Iterator[Step]:
         for fraction in plan.label_fractions:
-            yield Step(stage, method, protocol, seed, fraction)
+            yield Step(stage, method, protocol, seed, fraction, fold)
 
     yield from measured("linear", UNTRAINED)
-    yield Step("linear", RANDOM_LABELS, protocol, seed, max(plan.label_fractions))
+    if fold is None or fold.number == 1:  # whether a protocol leaks is seen from one fold
+        yield Step("linear", RANDOM_LABELS, protocol, seed, max(plan.label_fractions), fold)
     for method in plan.methods:
-        yield Step("pretrain", method, protocol, seed)
+        yield Step("pretrain", method, protocol, seed, fold=fold)
         yield from measured("linear", method)
         yield from measured("finetune", method)
     yield from measured("supervised", SUPERVISED)

@@ -6,15 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brainssl.data.folds import Fold, values_of
+from brainssl.data.layout import read_layout
 from brainssl.data.listing import is_litter
+from brainssl.data.scan import MANIFEST_COLUMNS
 from brainssl.data.split import Protocol
 from brainssl.data.store import is_store
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.plain_names import read_frame
 from brainssl.foundation.storage import read_json, refuse_existing
 from brainssl.settings import Settings, flat
 from brainssl.studies.journal import read_log
 
 IDENTITY = "study.json"
+_OWN = frozenset(MANIFEST_COLUMNS) - {"patient", "plane", "sequence"}
 _NAMED = 5  # differences in an error
 
 
@@ -39,6 +44,8 @@ class Plan:
         lesions: where they are; `masks/` beside `images/` where that is a source's layout.
         budget: what a budget of time chose, see `brainssl.studies.budget.Choice`.
         classes_at: level of the classes among the folders, from 1; None: it is found.
+        folds: how many splits there are, whose test sets are pooled; None: one split.
+        leave_out: column each of whose values is tested in turn, in so many folds as it has values.
     """
 
     source: Path
@@ -57,6 +64,45 @@ class Plan:
     lesions: Path | None = None
     budget: dict[str, Any] | None = None
     classes_at: int | None = None
+    folds: int | None = None
+    leave_out: str | None = None
+
+    @property
+    def divisions(self) -> tuple[Fold | None, ...]:
+        """The folds; None alone where there is one split."""
+        if self.folds is None:
+            return (None,)
+        return tuple(Fold(n, self.folds, self.leave_out) for n in range(1, self.folds + 1))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the tables that a study needs beside those that it always reads."""
+        return () if self.leave_out is None else (self.leave_out,)
+
+
+def count_values(
+    source: Path, column: str, *, labels: Path | None = None, classes_at: int | None = None
+) -> int:
+    """Return how many values a column has among labelled images: so many folds leave one out.
+
+    Raises:
+        BrainsslError: the source is of no use, or has no such column, or only one value in it.
+    """
+    if column in _OWN:
+        raise BrainsslError(f"the column {column} is one of ours: name one such as site or scanner")
+    if is_store(source):
+        values = values_of(read_frame(source / "manifest.parquet"), column)
+    else:
+        layout = read_layout(source, labels, classes_at, [column])
+        own = {"patient": layout.patients, "plane": layout.planes}
+        known = own.get(column, layout.further[column])
+        values = sorted({v for path, v in known.items() if v and layout.labels[path]})
+    if len(values) < 2:
+        raise BrainsslError(
+            f"{source}: the column {column} has {len(values)} values: give it in patients.csv or "
+            "the label table, two or more of them"
+        )
+    return len(values)
 
 
 def identity(plan: Plan) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from brainssl.data.audit import audit_scan
 from brainssl.data.balance import balance
 from brainssl.data.dataset import Data
+from brainssl.data.folds import Fold, leave_out, make_folds, split_name
 from brainssl.data.scan import scan
 from brainssl.data.split import Protocol, Split, make_split
 from brainssl.data.store import ImageStore, is_store, prepare
@@ -27,14 +28,24 @@ class Prepared:
     """The ground of a study.
 
     Attributes:
-        data: store and split of each protocol.
+        data: store and split of each protocol and fold, None where there is one split.
         audit: of the source; None if that is a store.
         journal: of this run.
     """
 
-    data: dict[Protocol, Data]
+    data: dict[tuple[Protocol, Fold | None], Data]
     audit: dict[str, Any] | None
     journal: Journal
+
+    @property
+    def honest(self) -> Data:
+        """Store and split of the protocol that leaks least; of folds, the first."""
+        return next((d for (name, _), d in self.data.items() if name == "grouped"), self.first)
+
+    @property
+    def first(self) -> Data:
+        """Store and split of the protocol that the report leads with; of folds, the first."""
+        return next(iter(self.data.values()))
 
 
 @contextmanager
@@ -58,7 +69,11 @@ def prepared(plan: Plan, out: Path, terminal: Terminal) -> Iterator[Prepared]:
             journal = _claim(out, own)
             running.enter_context(locked(out / _RUNNING, shared=True))
             store, audit = _store(plan, out, terminal)
-            data = {name: _data(plan, out, store, name, terminal) for name in plan.protocols}
+            data = {
+                (name, fold): one
+                for name in plan.protocols
+                for fold, one in _data(plan, out, store, name, terminal).items()
+            }
             _set_damaged_aside(plan, out, terminal)
         yield Prepared(data, audit, journal)
 
@@ -101,7 +116,13 @@ def _store(plan: Plan, out: Path, terminal: Terminal) -> tuple[ImageStore, dict[
     if is_store(path):
         return ImageStore.open(path), read_json(out / "audit" / "audit.json", "an audit")
     with terminal.task("scan") as progress, noting(out, "reading"):
-        found = scan(plan.source, labels=plan.labels, classes_at=plan.classes_at, progress=progress)
+        found = scan(
+            plan.source,
+            labels=plan.labels,
+            classes_at=plan.classes_at,
+            columns=plan.columns,
+            progress=progress,
+        )
     found.refuse_questions()
     for loss in found.losses:
         terminal.say(loss)
@@ -111,16 +132,41 @@ def _store(plan: Plan, out: Path, terminal: Terminal) -> tuple[ImageStore, dict[
         return prepare(found, path, size=size, progress=progress), audit
 
 
-def _data(plan: Plan, out: Path, store: ImageStore, protocol: Protocol, terminal: Terminal) -> Data:
+def _data(
+    plan: Plan, out: Path, store: ImageStore, protocol: Protocol, terminal: Terminal
+) -> dict[Fold | None, Data]:
+    """Return store and split of each fold, as drawn when the study began."""
     if protocol == "paper":
         store = _balanced(store, out / "store-paper", plan.seed, terminal)
-    file = out / "splits" / f"{protocol}.json"
-    if file.is_file():
-        return Data(store, Split.load(file))
-    chosen = plan.settings.split.model_dump()
-    data = Data(store, make_split(store.manifest, protocol=protocol, seed=plan.seed, **chosen))
-    data.split.save(file)
+    files = {fold: out / "splits" / f"{split_name(protocol, fold)}.json" for fold in plan.divisions}
+    if all(file.is_file() for file in files.values()):
+        return {fold: Data(store, Split.load(file)) for fold, file in files.items()}
+    splits = dict(zip(files, _drawn(plan, store, protocol), strict=True))
+    data = {fold: Data(store, split) for fold, split in splits.items()}
+    for fold, split in splits.items():
+        split.save(files[fold])
     return data
+
+
+def _drawn(plan: Plan, store: ImageStore, protocol: Protocol) -> tuple[Split, ...]:
+    manifest, seed, shares = store.manifest, plan.seed, plan.settings.split
+    if plan.leave_out is not None:
+        return leave_out(
+            manifest,
+            plan.leave_out,
+            protocol=protocol,
+            seed=seed,
+            val_fraction=shares.val_fraction,
+        )
+    if plan.folds is not None:
+        return make_folds(
+            manifest,
+            folds=plan.folds,
+            protocol=protocol,
+            seed=seed,
+            val_fraction=shares.val_fraction,
+        )
+    return (make_split(manifest, protocol=protocol, seed=seed, **shares.model_dump()),)
 
 
 def _balanced(store: ImageStore, path: Path, seed: int, terminal: Terminal) -> ImageStore:

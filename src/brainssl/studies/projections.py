@@ -36,7 +36,7 @@ class _View:
 def make_projections(
     plan: Plan, out: Path, data: Data, *, progress: Report | None = None
 ) -> pd.DataFrame | None:
-    """Map the features of test images by t-SNE for each encoder of a study's first seed.
+    """Map the features of test images by t-SNE for each encoder of a study's first seed and fold.
 
     That is the untrained encoder (`moment` is `before`), and of each method the pretrained one and
     the one that was fine-tuned on the most labels (`pretrained`, `finetuned`), and the supervised
@@ -88,12 +88,12 @@ def make_projections(
 
 def _views(plan: Plan, out: Path, protocol: Protocol) -> list[_View]:
     """Return the encoders that there are."""
-    seed, fraction = plan.seed, max(plan.label_fractions)
-    steps = [("supervised", Step("supervised", SUPERVISED, protocol, seed, fraction))]
+    seed, fraction, fold = plan.seed, max(plan.label_fractions), plan.divisions[0]
+    steps = [("supervised", Step("supervised", SUPERVISED, protocol, seed, fraction, fold))]
     for method in plan.methods:
         steps += [
-            ("pretrained", Step("pretrain", method, protocol, seed)),
-            ("finetuned", Step("finetune", method, protocol, seed, fraction)),
+            ("pretrained", Step("pretrain", method, protocol, seed, fold=fold)),
+            ("finetuned", Step("finetune", method, protocol, seed, fraction, fold)),
         ]
     views = [_View(step.method, moment, out / "steps" / step.name) for moment, step in steps]
     return [_View(UNTRAINED, "before"), *(v for v in views if v.step and v.step.is_dir())]

@@ -1,5 +1,6 @@
 """The record of a study: what `results.json` says beside the rows."""
 
+import hashlib
 import os
 import platform
 from collections import Counter
@@ -7,16 +8,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 
 from brainssl import __version__
 from brainssl.data.dataset import Data
+from brainssl.data.folds import Fold, split_name, values_of
 from brainssl.data.split import PARTS, Protocol
+from brainssl.data.store import ImageStore
 from brainssl.hardware.device import device_of, precision_of
 from brainssl.settings import Settings
 from brainssl.studies.grid import RANDOM_LABELS
 from brainssl.studies.journal import read_around, read_log
 from brainssl.studies.plan import Plan
+from brainssl.studies.pooling import POOLED
 
 _DEVICES = {"cpu": "CPU", "mps": "Apple GPU"}
 _TRAINING = {
@@ -29,7 +35,7 @@ _TRAINING = {
 
 def describe(
     plan: Plan,
-    shared: dict[Protocol, Data],
+    shared: dict[tuple[Protocol, Fold | None], Data],
     audit: dict[str, Any] | None,
     rows: list[dict[str, Any]],
     log: dict[str, dict[str, Any]],
@@ -38,12 +44,13 @@ def describe(
 
     Args:
         plan: of the study.
-        shared: store and split of each protocol.
+        shared: store and split of each protocol and fold.
         audit: of the source, if it was a folder of images.
         rows: of results.
         log: notes on each finished step, see `brainssl.studies.journal.read_log`.
     """
-    warnings = [warning for data in shared.values() for warning in data.split.warnings]
+    said = (warning for data in shared.values() for warning in data.split.warnings)
+    warnings = list(dict.fromkeys(said))
     places = [note["where"] for note in log.values()]
     if any(place != places[0] for place in places):
         warnings.append("Steps ran on different machines or versions: see log/.")
@@ -60,12 +67,18 @@ def describe(
         "seeds": plan.seeds,
         "methods": list(plan.methods),
         "protocols": list(plan.protocols),
+        "folds": _folds(plan, store),
         "label_fractions": list(plan.label_fractions),
         "classes": list(store.classes),
         "settings": plan.settings.written(plan.methods),
         "budget": plan.budget,
         "reasons": plan.reasons | _passes(rows),
-        "splits": {protocol: _split_facts(data) for protocol, data in shared.items()},
+        "splits": {
+            protocol: _splits(
+                [data for (name, _), data in shared.items() if name == protocol], plan
+            )
+            for protocol in plan.protocols
+        },
         "audit": audit,
         "best": _best(rows, plan.protocols[0]),
         "environment": places[-1] if places else environment(plan.settings),
@@ -119,21 +132,64 @@ def where_time_went(out: Path) -> list[dict[str, Any]]:
     return training + around
 
 
-def _split_facts(data: Data) -> dict[str, Any]:
-    manifest, split = data.store.manifest, data.split
-    parts = {part: manifest.iloc[split.indices(manifest, part)] for part in PARTS}
+def _folds(plan: Plan, store: ImageStore) -> dict[str, Any] | None:
+    """Say which folds there are, and what each tests where a column is left out."""
+    if plan.folds is None:
+        return None
+    told: dict[str, Any] = {"number": plan.folds, "column": plan.leave_out, "values": None}
+    if plan.leave_out is not None:
+        told["values"] = values_of(store.manifest, plan.leave_out)
+    return told
+
+
+def _splits(own: list[Data], plan: Plan) -> dict[str, Any]:
+    """Say what a protocol's split holds; of folds what they test together, and under `folds` each.
+
+    What is said of training and validation is then true of the first fold.
+    """
+    facts = [_split_facts(data, fold) for data, fold in zip(own, plan.divisions, strict=True)]
+    if plan.folds is None:
+        return facts[0]
+    manifest = own[0].store.manifest
+    tested = np.concatenate([data.split.indices(manifest, "test") for data in own])
+    whole = _part_facts(manifest.iloc[tested])
+    digests = "".join(one["digest"] for one in facts)
+    joint = {
+        name: facts[0][name] | {"test": whole[name]} for name in ("images", "groups", "counts")
+    }
+    warnings = dict.fromkeys(warning for one in facts for warning in one["warnings"])
     return {
-        "file": f"splits/{split.protocol}.json",
+        **facts[0],
+        **joint,
+        "digest": hashlib.sha256(digests.encode()).hexdigest(),
+        "warnings": list(warnings),
+        "folds": [
+            {name: one[name] for name in ("file", "digest", "images", "groups")} for one in facts
+        ],
+    }
+
+
+def _part_facts(own: pd.DataFrame) -> dict[str, Any]:
+    counts = own["label"].value_counts().sort_index()
+    return {
+        "images": len(own),
+        "groups": int(own["group"].nunique()),
+        "counts": {str(label): int(n) for label, n in counts.items()},
+    }
+
+
+def _split_facts(data: Data, fold: Fold | None) -> dict[str, Any]:
+    manifest, split = data.store.manifest, data.split
+    parts = {part: _part_facts(manifest.iloc[split.indices(manifest, part)]) for part in PARTS}
+    return {
+        "file": f"splits/{split_name(split.protocol, fold)}.json",
         "digest": split.digest,
         "seed": split.seed,
-        "images": {part: len(own) for part, own in parts.items()},
-        "groups": {part: int(own["group"].nunique()) for part, own in parts.items()},
+        "images": {part: own["images"] for part, own in parts.items()},
+        "groups": {part: own["groups"] for part, own in parts.items()},
         "unlabelled": len(split.unlabelled),
         "left_out": len(split.left_out),
-        "counts": {
-            part: {label: int(n) for label, n in own["label"].value_counts().sort_index().items()}
-            for part, own in parts.items()
-        },
+        "counts": {part: own["counts"] for part, own in parts.items()},
         "warnings": list(split.warnings),
     }
 
@@ -162,14 +218,28 @@ def _passes(rows: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _best(rows: list[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
-    """Name the classifier with the best validation macro F1: the test set must not choose."""
+    """Name the classifier with the best validation macro F1: the test set must not choose.
+
+    Of folds, the model with the best mean over them, and of that the best fold.
+    """
     candidates = [
         row
         for row in rows
-        if (row["split"], row["protocol"]) == ("val", protocol) and row["method"] != RANDOM_LABELS
+        if (row["split"], row["protocol"]) == ("val", protocol)
+        and row["method"] != RANDOM_LABELS
+        and row.get("fold") != POOLED
     ]
     if not candidates:
         return {}
-    best = max(candidates, key=lambda row: row["metrics"]["f1_macro"] or 0.0)
-    file = f"{best['step']}/classifier.safetensors"
-    return {"classifier": file, "chosen_by": "macro F1 on the validation set", "step": best["step"]}
+    frame = pd.DataFrame(
+        [
+            {name: row[name] for name in ("method", "stage", "label_fraction", "seed", "step")}
+            | {"score": row["metrics"]["f1_macro"] or 0.0}
+            for row in candidates
+        ]
+    ).astype({"label_fraction": str})
+    cell = frame.groupby(["method", "stage", "label_fraction", "seed"], sort=False)["score"]
+    frame["mean"] = cell.transform("mean")
+    step = frame.sort_values(["mean", "score"], ascending=False, kind="stable")["step"].iloc[0]
+    file = f"{step}/classifier.safetensors"
+    return {"classifier": file, "chosen_by": "macro F1 on the validation set", "step": step}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from brainssl.data.dataset import Data
+from brainssl.data.folds import Fold, split_name
 from brainssl.data.random_labels import with_random_labels
 from brainssl.data.split import PARTS
 from brainssl.explanation.folder import Request
@@ -22,6 +23,7 @@ from brainssl.studies.explanations import explain_models, request_of
 from brainssl.studies.grid import RANDOM_LABELS, UNTRAINED, Step, grid
 from brainssl.studies.journal import noting, read_log
 from brainssl.studies.plan import Plan
+from brainssl.studies.pooling import pooled_rows
 from brainssl.studies.preparation import Prepared, prepared
 from brainssl.studies.projections import make_projections
 from brainssl.studies.publication import publish
@@ -43,7 +45,9 @@ class Study:
     out: Path
     terminal: Terminal
     failed: list[dict[str, str]] = field(default_factory=list)
-    _features: dict[tuple[str, str, int], Features] = field(default_factory=dict, init=False)
+    _features: dict[tuple[str, Fold | None, str, int], Features] = field(
+        default_factory=dict, init=False
+    )
 
     def run(self, beside: AbstractContextManager[object] | None = None) -> Path:
         """Run the grid and return the path of the report.
@@ -63,15 +67,16 @@ class Study:
         announce(self.plan.settings.run, self.terminal.say)
         with prepared(self.plan, self.out, self.terminal) as ground:
             keep(self.out, self.plan)
-            for data in ground.data.values():
-                self._announce(data)
-            honest = ground.data.get("grouped") or next(iter(ground.data.values()))
+            for (_, fold), data in ground.data.items():
+                self._announce(data, fold)
+            honest = ground.honest
             asked = request_of(self.plan, honest, self.terminal.say)
             if beside:
                 self.terminal = Lines(quiet=self.terminal.console.quiet)
             with beside or nullcontext():
                 self._work_off(ground)
             rows = self._collect(ground)
+            rows += pooled_rows(self.out, rows, self.plan.folds, self.plan.settings.evaluation)
             with (
                 self.terminal.task("maps of features") as progress,
                 noting(self.out, "maps of features"),
@@ -102,10 +107,11 @@ class Study:
         with prepared(self.plan, self.out, Terminal(quiet=True)) as ground:
             self._work_off(ground)
 
-    def _announce(self, data: Data) -> None:
+    def _announce(self, data: Data, fold: Fold | None) -> None:
         split = data.split
+        name = split_name(split.protocol, fold)
         counts = ", ".join(f"{part} {len(split.ids(part))}" for part in PARTS)
-        self.terminal.say(f"split {split.protocol}: {counts}; digest {split.digest[:12]}")
+        self.terminal.say(f"split {name}: {counts}; digest {split.digest[:12]}")
         for warning in split.warnings:
             self.terminal.say(f"warning: {warning}")
 
@@ -144,7 +150,7 @@ class Study:
         started = time.perf_counter()
         try:
             with self.terminal.task(title) as progress:
-                self._make(step, ground.data[step.protocol], folder, progress)
+                self._make(step, ground.data[step.protocol, step.fold], folder, progress)
         except BusyError:
             return False
         except Exception as error:  # noqa: BLE001 - one failed step must not cost the others
@@ -179,7 +185,7 @@ class Study:
                 with_random_labels(data, step.seed) if step.method == RANDOM_LABELS else data,
                 features,
                 folder,
-                facts={"method": step.method},
+                facts={"method": step.method} | _fold(step),
                 settings=settings,
                 label_fraction=step.label_fraction,
                 seed=step.seed,
@@ -190,7 +196,7 @@ class Study:
                 data,
                 self._encoder(step),
                 folder,
-                facts={"method": step.method, "stage": step.stage},
+                facts={"method": step.method, "stage": step.stage} | _fold(step),
                 settings=settings,
                 label_fraction=step.label_fraction,
                 seed=step.seed,
@@ -206,7 +212,7 @@ class Study:
     def _features_for(self, step: Step, data: Data) -> Features:
         """Return an encoder's features, which its probes share; only the last are kept."""
         method = UNTRAINED if step.method == RANDOM_LABELS else step.method
-        key = (step.protocol, method, step.seed)
+        key = (step.protocol, step.fold, method, step.seed)
         if key not in self._features:
             device = device_of(self.plan.settings.run)
             self._features = {key: Features(partial(self._encoder, step), data.store, device)}
@@ -241,7 +247,12 @@ class Study:
         if not step.measured:
             return []
         rows = read_json(folder / "rows.json", "the results of a step")
-        return [row | {"step": f"steps/{step.name}"} for row in rows]
+        fold = step.fold.number if step.fold else None
+        return [row | {"fold": fold, "step": f"steps/{step.name}"} for row in rows]
 
     def _folder(self, name: str) -> Path:
         return self.out / "steps" / name
+
+
+def _fold(step: Step) -> dict[str, Any]:
+    return {} if step.fold is None else {"fold": step.fold.number}

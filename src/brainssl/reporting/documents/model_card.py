@@ -56,7 +56,7 @@ def card(study: Study, about: About) -> str:
 
 
 def _recommended(study: Study) -> Row | None:
-    step = (study.facts.get("best") or {}).get("step")
+    step = study.measured_as(str((study.facts.get("best") or {}).get("step") or ""))
     rows = (row for row in study.rows if (row.step, row.split) == (step, "test"))
     return next(rows, None) if step else None
 
@@ -103,7 +103,17 @@ def _what(study: Study, row: Row) -> str:
     return (
         f"It gives a slice of a brain MRI the probabilities of {len(study.classes)} classes: "
         f"{classes}. {arm_title(row.method, row.stage)}, with {fraction_title(row.label_fraction)} "
-        f"of the training labels. {_RESEARCH}"
+        f"of the training labels.{_one_of(study)} {_RESEARCH}"
+    )
+
+
+def _one_of(study: Study) -> str:
+    """Say of which model the results speak, where there are folds."""
+    if not study.folds:
+        return ""
+    return (
+        f" It is one of {study.folds} models that were trained alike, each without its fold of the "
+        "images; the results are those of all of them, each on its own fold."
     )
 
 
@@ -172,9 +182,10 @@ def _results(study: Study, row: Row) -> Iterator[str]:
 
 def _use(study: Study, row: Row) -> str:
     size = ((study.facts.get("settings") or {}).get("encoder") or {}).get("image_size")
+    step = (study.facts.get("best") or {}).get("step") or row.step
     scaled = f" It is scaled to {size} × {size} pixels." if size else ""
     return (
-        f"In the folder of the study:\n\n```sh\nbrainssl predict {row.step} slice.png\n```\n\n"
+        f"In the folder of the study:\n\n```sh\nbrainssl predict {step} slice.png\n```\n\n"
         "prints the probability of each class. A slice may be PNG, JPEG, TIFF, BMP, WebP, GIF or "
         f"AVIF.{scaled}"
     )

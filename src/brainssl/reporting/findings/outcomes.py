@@ -237,10 +237,13 @@ def _scores(arm: Arm) -> str:
 
 
 def chosen_step(study: Study) -> str:
-    """Return the step that the study chose on validation, or that has the best macro F1 there."""
+    """Return the step that the study chose on validation, or that has the best macro F1 there.
+
+    Of folds it is the one of their pooled predictions.
+    """
     named = (study.facts.get("best") or {}).get("step")
     if named:
-        return str(named)
+        return study.measured_as(str(named))
     protocols = study.protocols[:1]
     candidates = [row for p in protocols for arm in study.arms(p, "val") for row in arm.rows]
     best = max(candidates, key=lambda row: row.metrics.get(CHOOSING.name) or 0.0, default=None)

@@ -70,7 +70,8 @@ def folder_of(model: Mapping[str, Any]) -> str:
 
 def _said(study: Study, model: Mapping[str, Any]) -> pd.DataFrame | None:
     """Return, by slice that was explained, what is true and what was said; None if files lack."""
-    row = next((r for r in study.rows if (r.step, r.split) == (model["step"], "test")), None)
+    rows = (*study.rows, *study.of_folds)
+    row = next((r for r in rows if (r.step, r.split) == (model["step"], "test")), None)
     predictions = study.predictions(row) if row else None
     try:
         file = study.folder / folder_of(model) / "measures.parquet"

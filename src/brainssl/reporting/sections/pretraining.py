@@ -174,13 +174,16 @@ def _missing(study: Study, found: Sequence[Training]) -> list[str]:
     facts = study.facts
     first, number = int(facts.get("seed") or 0), int(facts.get("seeds") or 0)
     expected = [
-        Training(study.folder, "pretrain", str(method), protocol, None, seed)
+        Training(study.folder, "pretrain", str(method), protocol, None, seed, fold)
         for method in facts.get("methods") or ()
         for protocol in study.protocols
         for seed in range(first, first + number)
+        for fold in (range(1, study.folds + 1) if study.folds else [None])
     ]
-    known = {(training.method, training.protocol, training.seed) for training in found}
-    return [_named(t, study) for t in expected if (t.method, t.protocol, t.seed) not in known]
+    known = {(one.method, one.protocol, one.seed, one.fold) for one in found}
+    return [
+        _named(t, study) for t in expected if (t.method, t.protocol, t.seed, t.fold) not in known
+    ]
 
 
 def _measured(found: Sequence[Watch], measure: _Measure) -> bool:

@@ -1,0 +1,108 @@
+"""Deal groups out to parts so that each part gets its share of every class."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float64, Int64
+
+_RESTARTS = 24
+# A class that misses a part altogether cannot be measured there: worse than any imbalance.
+_ABSENT = 1e9
+# What a group counts against an image: a class of one large group and three small ones is not
+# divided well where one part has all its groups but one.
+_GROUPS = 1.0
+
+
+def allot(
+    labels: "pd.Series[str]",
+    units: "pd.Series[int]",
+    goal: Float64[np.ndarray, " parts"],
+    seed: int,
+) -> Int64[np.ndarray, " n"]:
+    """Return the part of each image; the images of a unit are never parted.
+
+    The squared miss of the images and of the units of each class, relative to their aims, is made
+    small, by dealing out the units one by one in several orders.
+
+    Args:
+        labels: class of each image.
+        units: group of each image.
+        goal: shares of the parts, which sum to 1.
+        seed: of the orders.
+    """
+    counts = pd.crosstab(units.to_numpy(), labels.to_numpy())
+    images = counts.to_numpy(np.float64)
+    # Units of one image are alike: no order of them is better than another, and they count once.
+    single = (images.sum(axis=1) == 1).all()
+    held = np.zeros((len(images), 0)) if single else (images > 0).astype(np.float64)
+    # The images in all are a column of their own, after the classes.
+    table = np.column_stack([images, held, images.sum(axis=1)])
+    weights = np.repeat([1.0, _GROUPS, 0.05], [images.shape[1], held.shape[1], 1])
+    aim = goal[:, None] * table.sum(axis=0)
+    dealing = _Dealing(table, images.shape[1], aim, np.maximum(aim, 1.0) / weights)
+    restarts = 1 if single else _RESTARTS
+    tries = (
+        dealing.dealt(np.random.default_rng([seed, restart]), disorder=restart / restarts)
+        for restart in range(restarts)
+    )
+    best = min(tries, key=dealing.miss)
+    return best[counts.index.get_indexer(pd.Index(units))]
+
+
+@dataclass(frozen=True)
+class _Dealing:
+    """What is dealt out, and how it is judged.
+
+    Attributes:
+        counts: images of each class in each group, whether it has any, and its images in all.
+        classes: how many of the columns count images of a class: the first ones.
+        aim: of the columns in each part; a part without a share has zeros.
+        scale: by which squared misses are divided.
+    """
+
+    counts: Float64[np.ndarray, "groups columns"]
+    classes: int
+    aim: Float64[np.ndarray, "parts columns"]
+    scale: Float64[np.ndarray, "parts columns"]
+
+    def dealt(
+        self, generator: np.random.Generator, *, disorder: float
+    ) -> Int64[np.ndarray, " groups"]:
+        """Give each group, largest first, to the part that needs its classes most.
+
+        Args:
+            generator: of the order.
+            disorder: how far the order may stray from the largest first: standard deviation of
+                the logarithm of a factor on each group's size.
+        """
+        part = np.zeros(len(self.counts), np.int64)
+        filled = np.zeros_like(self.aim)
+        has = self.counts[:, : self.classes] > 0
+        to_come = has.sum(axis=0)
+        size = self.counts[:, -1] * np.exp(disorder * generator.standard_normal(len(self.counts)))
+        for group in np.lexsort([generator.random(len(self.counts)), -size]):
+            cost = self._cost(filled + self.counts[group]) - self._cost(filled)
+            # Where a class has no more groups to come than parts without it, none may be spent on
+            # a part that has it already.
+            lacks = self._lacks(filled)
+            scarce = has[group] & (to_come <= lacks.sum(axis=0))
+            cost += _ABSENT * (scarce & ~lacks).sum(axis=1)
+            part[group] = np.argmin(np.where(self.aim[:, -1] > 0, cost, np.inf))
+            filled[part[group]] += self.counts[group]
+            to_come -= has[group]
+        return part
+
+    def miss(self, part: Int64[np.ndarray, " groups"]) -> float:
+        """Return the squared miss of the counts relative to their aims."""
+        filled = np.zeros_like(self.aim)
+        np.add.at(filled, part, self.counts)
+        return float(self._cost(filled).sum() + _ABSENT * self._lacks(filled).sum())
+
+    def _cost(self, filled: Float64[np.ndarray, "parts columns"]) -> Float64[np.ndarray, " parts"]:
+        return np.asarray(((filled - self.aim) ** 2 / self.scale).sum(axis=1))
+
+    def _lacks(
+        self, filled: Float64[np.ndarray, "parts columns"]
+    ) -> Bool[np.ndarray, "parts classes"]:
+        return np.asarray((filled == 0) & (self.aim > 0))[:, : self.classes]

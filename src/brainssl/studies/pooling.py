@@ -1,0 +1,77 @@
+"""What the models of all folds say together: each image tested once, by one that never saw it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from brainssl.evaluation.predictions import Predictions
+from brainssl.evaluation.rows import result_rows
+from brainssl.foundation.errors import BrainsslError
+from brainssl.settings.sections import EvaluationSettings
+from brainssl.studies.grid import RANDOM_LABELS
+
+POOLED = "all"
+"""`fold` of a row whose predictions are those of all folds."""
+
+_CELL = ("method", "stage", "protocol", "label_fraction", "seed")
+_ADDED = ("seconds",)  # over the folds
+
+Row = Mapping[str, Any]
+
+
+def is_pooled_or_single(row: Row) -> bool:
+    """Tell whether a row speaks of all that is tested, and not of one fold among several."""
+    return row.get("fold") in (None, POOLED)
+
+
+def folds_of(rows: Sequence[Row]) -> Iterator[tuple[dict[str, Any], list[Row]]]:
+    """Yield method, stage, protocol, label fraction and seed, with the test row of each fold."""
+    cells: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        single = row.get("fold") not in (None, POOLED)
+        if single and row["split"] == "test" and row["method"] != RANDOM_LABELS:
+            cells.setdefault(tuple(row[name] for name in _CELL), []).append(row)
+    for cell, own in cells.items():
+        yield dict(zip(_CELL, cell, strict=True)), sorted(own, key=lambda row: int(row["fold"]))
+
+
+def pooled_rows(
+    out: Path, rows: Sequence[Row], folds: int | None, settings: EvaluationSettings
+) -> list[dict[str, Any]]:
+    """Pool the predictions of each model over its folds, keep and measure them.
+
+    A cell of the grid that lacks a fold has no pooled rows.
+
+    Args:
+        out: folder of the study.
+        rows: of the single folds.
+        folds: how many there are; None: nothing is to be pooled.
+        settings: of the bootstrap, which draws from the groups of all folds.
+
+    Returns:
+        Rows of results with `fold` "all", whose predictions lie under `pooled/`.
+    """
+    found: list[dict[str, Any]] = []
+    for facts, own in folds_of(rows):
+        if len(own) != folds:
+            continue
+        name = f"{facts['method']}-{facts['stage']}-{facts['protocol']}"
+        step = f"pooled/{name}-f{facts['label_fraction']}-s{facts['seed']}"
+        predictions = pool(
+            [Predictions.load(out / row["step"] / "predictions.parquet") for row in own]
+        )
+        (out / step).mkdir(parents=True, exist_ok=True)
+        predictions.save(out / step / "predictions.parquet")
+        facts |= {name: sum(row.get(name) or 0 for row in own) for name in _ADDED}
+        found += result_rows(predictions, facts | {"fold": POOLED, "step": step}, settings)
+    return found
+
+
+def pool(folds: Sequence[Predictions]) -> Predictions:
+    """Return the test predictions of all folds, and those of validation unless images repeat."""
+    tested = Predictions.joined([fold.of("test") for fold in folds])
+    try:
+        validated = Predictions.joined([fold.of("val") for fold in folds])
+    except BrainsslError:  # where a column is left out the validation sets overlap
+        return tested
+    return Predictions.joined([validated, tested])

@@ -131,7 +131,7 @@ def test_labels_apart_from_their_sequence_do_not_contradict(tmp_path: Path) -> N
 
 def manifest_of(pixels: str, patients: str, groups: list[int]) -> pd.DataFrame:
     people = [None if one == "-" else one for one in patients]
-    return pd.DataFrame({"pixels": list(pixels), "patient": people, "group": groups})
+    return pd.DataFrame({"pixels": list(pixels), "patient": people, "group": groups, "flags": ""})
 
 
 def test_what_a_test_image_has_in_training() -> None:
@@ -151,7 +151,7 @@ def test_the_leak_of_a_random_split_is_its_expected_value() -> None:
     count = 1000
     pixels = [str(number // 2) for number in range(count)]
     manifest = pd.DataFrame(
-        {"pixels": pixels, "patient": [None] * count, "group": np.arange(count) // 2}
+        {"pixels": pixels, "patient": None, "group": np.arange(count) // 2, "flags": ""}
     )
     leakage = Leakage.of(manifest, Pairs.none())
     found = random_split_leakage(

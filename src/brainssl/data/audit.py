@@ -13,6 +13,7 @@ from brainssl import __version__
 from brainssl.data.audit_findings import findings_of
 from brainssl.data.audit_page import write_page
 from brainssl.data.duplicates import NEAR, Pairs
+from brainssl.data.groups import blank_rows
 from brainssl.data.leakage import KINDS, Leakage, random_split_leakage
 from brainssl.data.scan import Scan, scan
 from brainssl.data.sequence import sequence_of
@@ -168,7 +169,7 @@ def _copies(digests: Sequence[str]) -> dict[str, int]:
 
 def _near(manifest: pd.DataFrame, near: Pairs) -> dict[str, Any]:
     """Count near-duplicates; images with an identical copy have one, too."""
-    involved = manifest["pixels"].duplicated(keep=False).to_numpy(copy=True)
+    involved = manifest["pixels"].duplicated(keep=False).to_numpy() & ~blank_rows(manifest)
     involved[near.left] = involved[near.right] = True
     patient = manifest["patient"].to_numpy()
     known = manifest["patient"].notna().to_numpy()
@@ -206,7 +207,7 @@ def _families(manifest: pd.DataFrame) -> pd.Series:
 
 
 def _conflicts(manifest: pd.DataFrame, near: Pairs) -> dict[str, int]:
-    labelled = manifest.dropna(subset=["label"])
+    labelled = manifest[manifest["label"].notna() & ~blank_rows(manifest)]
     labels = labelled.groupby("pixels")["label"].nunique()
     digests = labels.index[labels > 1]
     return {
@@ -285,9 +286,11 @@ def _worst_pairs(manifest: pd.DataFrame, near: Pairs) -> list[dict[str, Any]]:
 
 def _all_pairs(manifest: pd.DataFrame, near: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return near-duplicates and identical copies; a set of copies gives a chain of pairs."""
+    blank = blank_rows(manifest)
     copies = [
         pair
         for rows in manifest.groupby("pixels").indices.values()
+        if not blank[rows[0]]
         for pair in zip(np.sort(rows)[:-1], np.sort(rows)[1:], strict=True)
     ]
     ends = np.array(copies, np.int64).reshape(-1, 2)

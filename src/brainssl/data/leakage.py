@@ -8,6 +8,7 @@ from jaxtyping import Bool, Int64
 from scipy.sparse import coo_array, csr_array, eye_array
 
 from brainssl.data.duplicates import Pairs
+from brainssl.data.groups import blank_rows
 
 KINDS = ("identical", "near_duplicate", "patient", "group")
 """What a test image may have in training: a pixel-identical copy; that or a near-duplicate; an
@@ -32,8 +33,13 @@ class Leakage:
 
     @classmethod
     def of(cls, manifest: pd.DataFrame, pairs: Pairs) -> "Leakage":
-        """Prepare a manifest and the near-duplicate pairs of its rows."""
-        picture = pd.factorize(manifest["pixels"])[0].astype(np.int64)
+        """Prepare a manifest and the near-duplicate pairs of its rows.
+
+        A blank image is a copy of none: it could give nobody away.
+        """
+        rows = np.arange(len(manifest)).astype(str).astype(object)
+        pictures = np.where(blank_rows(manifest), rows, manifest["pixels"].to_numpy(object))
+        picture = pd.factorize(pictures)[0].astype(np.int64)
         count = int(picture.max()) + 1
         left, right = picture[pairs.left], picture[pairs.right]
         links = coo_array((np.ones(len(pairs), bool), (left, right)), shape=(count, count))

@@ -11,6 +11,7 @@ import torch
 
 from brainssl import __version__
 from brainssl.data.dataset import Data
+from brainssl.data.leakage import near_duplicates_left
 from brainssl.data.split import PARTS, Protocol
 from brainssl.hardware.device import device_of, precision_of
 from brainssl.settings import Settings
@@ -122,6 +123,7 @@ def where_time_went(out: Path) -> list[dict[str, Any]]:
 def _split_facts(data: Data) -> dict[str, Any]:
     manifest, split = data.store.manifest, data.split
     parts = {part: manifest.iloc[split.indices(manifest, part)] for part in PARTS}
+    near = data.store.near
     return {
         "file": f"splits/{split.protocol}.json",
         "digest": split.digest,
@@ -130,6 +132,7 @@ def _split_facts(data: Data) -> dict[str, Any]:
         "groups": {part: int(own["group"].nunique()) for part, own in parts.items()},
         "unlabelled": len(split.unlabelled),
         "left_out": len(split.left_out),
+        "near_duplicates": None if near is None else near_duplicates_left(manifest, near, split),
         "counts": {
             part: {label: int(n) for label, n in own["label"].value_counts().sort_index().items()}
             for part, own in parts.items()

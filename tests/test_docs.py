@@ -288,7 +288,7 @@ def test_manifest_columns_and_metrics_are_documented() -> None:
 
 
 def test_near_duplicate_figures_are_the_measured_ones() -> None:
-    text = (DOCS / "why/splits.md").read_text("utf-8")
+    text = (DOCS / "why/near-duplicates.md").read_text("utf-8")
     block = text.partition("<!-- near-duplicates:")[2].partition("<!-- near-duplicates: end -->")[0]
     measured = json.loads((ROOT / "results/near-duplicates-2cores.json").read_text("utf-8"))
     by_name = {
@@ -302,7 +302,7 @@ def test_near_duplicate_figures_are_the_measured_ones() -> None:
 
 
 def test_scaling_figures_are_the_measured_ones() -> None:
-    text = (DOCS / "why/splits.md").read_text("utf-8")
+    text = (DOCS / "why/near-duplicates.md").read_text("utf-8")
     block = text.partition("<!-- scaling:")[2].partition("<!-- scaling: end -->")[0]
     measured = json.loads((ROOT / "results/near-duplicates-2cores.json").read_text("utf-8"))
     assert tables(block)[1:] == [
@@ -315,6 +315,22 @@ def test_scaling_figures_are_the_measured_ones() -> None:
         ]
         for row in measured["scaling"]["rows"]
     ]
+
+
+def test_figures_of_changed_copies_are_the_measured_ones() -> None:
+    text = (DOCS / "why/near-duplicates.md").read_text("utf-8")
+    block = text.partition("<!-- turned:")[2].partition("<!-- turned: end -->")[0]
+    measured = json.loads((ROOT / "results/turned-copies-2cores.json").read_text("utf-8"))
+    sources = [{row["kind"]: row for row in one["kinds"]} for one in measured["sources"].values()]
+    for kind, *figures in tables(block)[1:]:
+        shares = [
+            rows[kind][how]["in_its_group"] for rows in sources for how in ("without", "with")
+        ]
+        assert figures == [f"{100 * share:.0f}" for share in shares], kind
+    assert all(
+        one["with"].get("near_duplicates_of_two_patients", 0) == 0
+        for one in measured["sources"].values()
+    )
 
 
 @pytest.mark.parametrize("name", sorted(brainssl.__all__))

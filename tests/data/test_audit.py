@@ -1,3 +1,4 @@
+import html
 import json
 import re
 from pathlib import Path
@@ -8,10 +9,17 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from brainssl.data.audit import audit, audit_scan
+from brainssl.data.audit import FOUND, audit, audit_scan
+from brainssl.data.audit_page import write_page
 from brainssl.data.duplicates import Pairs
-from brainssl.data.leakage import Leakage, random_split_leakage
+from brainssl.data.leakage import (
+    Leakage,
+    grouped_split_leakage,
+    near_duplicates_left,
+    random_split_leakage,
+)
 from brainssl.data.scan import scan
+from brainssl.data.split import make_split
 
 
 def texture(seed: int, size: int = 48) -> np.ndarray:
@@ -131,7 +139,7 @@ def test_labels_apart_from_their_sequence_do_not_contradict(tmp_path: Path) -> N
 
 def manifest_of(pixels: str, patients: str, groups: list[int]) -> pd.DataFrame:
     people = [None if one == "-" else one for one in patients]
-    return pd.DataFrame({"pixels": list(pixels), "patient": people, "group": groups})
+    return pd.DataFrame({"pixels": list(pixels), "patient": people, "group": groups, "flags": ""})
 
 
 def test_what_a_test_image_has_in_training() -> None:
@@ -146,12 +154,73 @@ def test_what_a_test_image_has_in_training() -> None:
     assert same.seen(np.array([0]), np.array([1, 2]))["patient"].tolist() == [True, False]
 
 
+def test_what_a_split_by_group_leaves_is_counted() -> None:
+    """Two patients who are near-duplicates stay two groups: the split parts them or does not."""
+    count = 40
+    manifest = pd.DataFrame(
+        {
+            "image_id": [str(number) for number in range(count)],
+            "pixels": [str(number) for number in range(count)],
+            "label": ["A", "B"] * (count // 2),
+            "patient": [f"p{number // 2}" for number in range(count)],
+            "group": np.arange(count) // 2,
+            "flags": "",
+            "given": None,
+        }
+    )
+    split = make_split(manifest, protocol="grouped", seed=0)
+    train, test = split.indices(manifest, "train"), split.indices(manifest, "test")
+    ends = [sorted((int(train[0]), int(row))) for row in test[:2]]
+    ends += [sorted((int(test[2]), int(test[3])))]
+    left, right = np.array(sorted(ends)).T
+    pairs = Pairs(left, right, np.full(3, 0.9, np.float32))
+    assert near_duplicates_left(manifest, pairs, split) == 2
+    found = grouped_split_leakage(manifest, pairs, seed=0)
+    assert found == {"seed": 0, "test": len(test), "near_duplicates": 2}
+    assert near_duplicates_left(manifest, Pairs.none(), split) == 0
+    assert grouped_split_leakage(manifest[:3], Pairs.none(), seed=0) is None
+
+
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        (0, "none of 1,200 test images was found to have a copy"),
+        (1, "1 of 1,200 test images (0.1 %) still has a copy"),
+        (12, "12 of 1,200 test images (1.0 %) still have a copy"),
+    ],
+)
+def test_the_page_says_what_is_left(source: Path, tmp_path: Path, left: int, told: str) -> None:
+    report = audit(source)
+    report["grouped_split"] = {"seed": 0, "test": 1200, "near_duplicates": left}
+    write_page(tmp_path / "page.html", report, [], source)
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert told in page
+    assert "leaks none" not in page
+    assert FOUND in html.unescape(page)
+    assert report["near_duplicates"]["found"] == FOUND
+
+
+def test_what_is_said_of_copies_is_what_was_measured() -> None:
+    file = Path(__file__).parents[2] / "results/turned-copies-2cores.json"
+    sources = json.loads(file.read_text("utf-8"))["sources"].values()
+    assert len(sources) == 2
+    found: dict[str, list[float]] = {}
+    for source in sources:
+        for row in source["kinds"]:
+            found.setdefault(row["kind"], []).append(row["with"]["in_its_group"])
+    table2, by_15 = found.pop("augmented by Table 2"), found.pop("turned by 15 degrees")
+    assert f"{100 * min(table2):.0f} to {100 * max(table2):.0f} %" in FOUND
+    assert f"{100 * min(by_15):.0f} % if turned by 15 degrees" in FOUND
+    assert max(found.pop("turned by 45 degrees")) < 0.01
+    assert min(min(shares) for shares in found.values()) >= 0.98
+
+
 def test_the_leak_of_a_random_split_is_its_expected_value() -> None:
     """Of n images in pairs, a test image's twin is in training with probability 0.8 n / (n - 1)."""
     count = 1000
     pixels = [str(number // 2) for number in range(count)]
     manifest = pd.DataFrame(
-        {"pixels": pixels, "patient": [None] * count, "group": np.arange(count) // 2}
+        {"pixels": pixels, "patient": None, "group": np.arange(count) // 2, "flags": ""}
     )
     leakage = Leakage.of(manifest, Pairs.none())
     found = random_split_leakage(

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from brainssl.data.balance import balance, copies_to_balance
+from brainssl.data.duplicates import Pairs
+from brainssl.data.leakage import Leakage
 from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore, write_store
 from brainssl.views.recipes import augment_table2
@@ -143,3 +145,17 @@ def test_progress_counts_every_image(uneven, tmp_path):
     )
     count = len(balanced.manifest)
     assert calls == [(number, count) for number in range(1, count + 1)]
+
+
+def test_a_copy_is_a_near_duplicate_of_what_its_original_resembles(uneven, tmp_path):
+    pairs = Pairs(np.array([0]), np.array([1]), np.array([0.9], np.float32))
+    manifest, size = uneven.manifest, uneven.size
+    near = write_store(
+        tmp_path / "n", manifest, iter(uneven.images), size=size, facts={}, near=pairs
+    )
+    balanced = balance(near, tmp_path / "balanced", augment=noisy)
+    assert (balanced.near.left.tolist(), balanced.near.right.tolist()) == ([0], [1])
+    pixels = balanced.manifest["pixels"]
+    copies = np.flatnonzero(pixels == pixels[0])
+    seen = Leakage.of(balanced.manifest, balanced.near).seen(copies, np.array([1]))
+    assert seen["near_duplicate"].tolist() == [True]

@@ -59,3 +59,16 @@ def test_frames_are_blurred_as_each_alone_by_a_gaussian():
 
 def test_a_blank_slice_has_no_contrast():
     assert not fingerprint(np.full((20, 30), 0.4, np.float32)).any()
+
+
+def test_what_shows_hardly_anything_has_no_contrast_and_a_small_head_has():
+    y, x = np.mgrid[:100, :100]
+    noise = np.random.default_rng(0).integers(0, 9, (100, 100)).astype(np.float32)
+    folds = 128 + 100 * gaussian_filter(np.random.default_rng(1).standard_normal((100, 100)), 1)
+    for side, shown in ((14, False), (15, True)):  # 1.96 and 2.25 pixels in 100
+        inside = (y < side) & (x < side)
+        for background in (0, noise):
+            levels = np.where(inside, folds, background)
+            pixels = (np.rint(levels) / np.float32(255)).astype(np.float32)
+            assert fingerprint(pixels).any() == shown
+            assert fingerprint(1 - pixels).any() == shown, "nor do white ones show anything"

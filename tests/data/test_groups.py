@@ -61,5 +61,15 @@ def test_an_image_without_patient_joins_its_likeliest_one_only() -> None:
     assert groups.group.tolist() == [0, 1, 1, 1]
 
 
+def test_blank_images_join_neither_by_pixels_nor_by_likeness_but_stay_with_their_patient() -> None:
+    blank = np.array([True, True, False, True, True])
+    pairs = made((0, 1, 1.0), (0, 2, 0.99), (3, 4, 0.99))
+    alone = group_slices([None] * 5, list("aabcd"), pairs, blank)
+    assert alone.group.tolist() == [0, 1, 2, 3, 4]
+    assert alone.notes == ["Images that show hardly anything join no group: 4."]
+    owned = group_slices(["p", "q", "p", "q", None], list("aabca"), pairs, blank)
+    assert owned.group.tolist() == [0, 1, 0, 1, 2]
+
+
 def test_nothing_gives_nothing() -> None:
     assert group_slices([], [], Pairs.none()).group.shape == (0,)

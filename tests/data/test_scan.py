@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from brainssl.data.leakage import Leakage
 from brainssl.data.read import read_slice
 from brainssl.data.scan import MANIFEST_COLUMNS, scan
 from brainssl.data.sequence import sequence_of
@@ -241,6 +242,37 @@ def test_identical_pixels_share_a_group_across_formats_and_merge_patients(tmp_pa
     assert found.file_digests[0] != found.file_digests[1]
     assert found.manifest["group"].nunique() == 1
     assert any("p1, p2" in note for note in found.notes)
+
+
+def put_levels(path: Path, levels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(levels.astype(np.uint8)).save(path)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_blank_slices_join_nobody(tmp_path: Path, known: bool) -> None:
+    """Black ends of two volumes, one with a letter in its corner, with noise, or nothing at all."""
+    lettered = np.zeros((40, 40))
+    lettered[1:5, 1:5] = 255
+    noise = np.random.default_rng(0).integers(0, 6, (40, 40))
+    for patient in "pq":
+        put(tmp_path / "A" / f"{patient}.png")
+        for number, levels in enumerate((np.zeros((40, 40)), lettered, noise)):
+            put_levels(tmp_path / "A" / f"{patient}{number}.png", levels)
+    rows = [f"A/{p}{n}.png,{p}" for p in "pq" for n in ("", 0, 1, 2)]
+    if known:
+        (tmp_path / "patients.csv").write_text("\n".join(["path,patient", *rows]) + "\n")
+    found = scan(tmp_path)
+    flags = column(found.manifest, "flags")
+    assert [flags[f"A/p{n}.png"] for n in ("", 0, 1, 2)] == ["", "blank", *["nearly blank"] * 2]
+    assert found.manifest["pixels"].nunique() == 5
+    assert found.manifest["group"].nunique() == (2 if known else 8)
+    assert not [note for note in found.notes if "p, q" in note]
+    assert "Images that show hardly anything join no group: 6." in " ".join(found.notes)
+    leakage = Leakage.of(found.manifest, found.pairs)
+    seen = leakage.seen(np.arange(4), np.arange(4, 8))
+    assert not seen["identical"].any()
+    assert not seen["near_duplicate"].any()
 
 
 def test_a_corrupt_file_is_listed_and_left_out(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from brainssl.data.duplicates import Pairs
 from brainssl.data.read import Slice, read_slice
 from brainssl.data.scan import Scan, scan
 from brainssl.data.store import ImageStore, is_store, letterbox, prepare, write_store
@@ -50,6 +51,21 @@ def test_every_slice_is_decoded_letterboxed_and_described(image_folder, tmp_path
         assert (kept.isna() == scanned.isna()).all()
         assert kept.dropna().tolist() == scanned.dropna().tolist()
     assert store.manifest["group"].dtype == np.int64
+
+
+def test_near_duplicates_are_kept_with_the_store(image_folder, tmp_path):
+    found = scan(image_folder)
+    found.pairs = Pairs(np.array([0, 3]), np.array([5, 4]), np.array([0.84, 0.91], np.float32))
+    store = prepare(found, tmp_path / "store", size=16)
+    near = ImageStore.open(store.path).near
+    assert (near.left.tolist(), near.right.tolist()) == ([3], [4])
+    assert near.similarity.tolist() == found.pairs.similarity[1:].tolist()
+    file = store.path / "near-duplicates.parquet"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(BrainsslError, match="prepare the store again"):
+        ImageStore.open(store.path).near  # noqa: B018
+    file.unlink()
+    assert ImageStore.open(store.path).near is None, "as in a store of before"
 
 
 def test_what_was_left_out_is_kept_with_the_store(image_folder, tmp_path):

@@ -1,10 +1,14 @@
 """The record: what is said of steps that machines computed differently."""
 
 from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 
 from brainssl.data.dataset import Data
+from brainssl.data.duplicates import Pairs
 from brainssl.data.split import make_split
-from brainssl.data.store import ImageStore
+from brainssl.data.store import ImageStore, write_store
 from brainssl.settings import load_settings
 from brainssl.studies.plan import Plan, differing, identity
 from brainssl.studies.record import describe
@@ -46,6 +50,21 @@ def test_different_precisions_are_said_with_their_steps(shared_store: ImageStore
     assert warnings(shared_store, new, {**new, "device": "GPU"}) == [
         "Steps ran on different machines or versions: see log/."
     ]
+
+
+def test_a_split_is_told_with_what_it_leaves(shared_store: ImageStore, tmp_path: Path) -> None:
+    def left(store: ImageStore) -> int | None:
+        told = describe(plan_of(store), {"grouped": Data(store, split)}, None, [], {})
+        return told["splits"]["grouped"]["near_duplicates"]
+
+    split = make_split(shared_store.manifest, protocol="grouped", seed=0)
+    ends = [split.indices(shared_store.manifest, part)[0] for part in ("train", "test")]
+    facts = {"manifest": shared_store.manifest, "pixels": iter(shared_store.images)}
+    near = Pairs(np.array([min(ends)]), np.array([max(ends)]), np.array([0.9], np.float32))
+    size = shared_store.size
+    assert left(write_store(tmp_path / "near", **facts, size=size, facts={}, near=near)) == 1
+    facts["pixels"] = iter(shared_store.images)
+    assert left(write_store(tmp_path / "before", **facts, size=size, facts={})) is None
 
 
 def test_how_exactly_a_machine_computes_is_no_part_of_a_study(shared_store: ImageStore) -> None:

@@ -176,7 +176,7 @@ def _files(report: dict[str, Any]) -> Iterator[Finding]:
             f"{_many(copies['images'], 'image')} are pixel-identical copies of one another "
             f"({copies['superfluous']:,} superfluous, "
             f"{report['byte_identical']['superfluous']:,} of them identical files).",
-            "Copies always share a group; delete them if they carry no meaning.",
+            "Copies share a group, unless blank; delete them if they carry no meaning.",
         )
 
 
@@ -188,9 +188,14 @@ def _pictures(report: dict[str, Any]) -> Iterator[Finding]:
             f"{_many(coloured, 'image')} hold colour, as drawn annotations do.",
             "Look for marks that give the label away, and remove such images.",
         )
-    blank = report["flags"].get("blank", 0)
+    blank = sum(report["flags"].get(flag, 0) for flag in ("blank", "nearly blank"))
     if blank:
-        yield Finding("caution", f"{_many(blank, 'image')} are blank.", "Delete them.")
+        yield Finding(
+            "caution",
+            f"{_many(blank, 'image')} {'is' if blank == 1 else 'are'} blank or nearly so; "
+            "blank slices of all people are alike, so they join no group by likeness.",
+            "Delete them.",
+        )
     if len(report["bit_depths"]) > 1:
         depths = ", ".join(report["bit_depths"])
         yield Finding(

@@ -54,7 +54,10 @@ def balance(
 
     facts = {"balanced_from": store.checksum, "seed": seed, "originals": len(originals)}
     facts["simulated"] = store.facts.get("simulated", False)
-    return write_store(out, manifest, pixels(), size=store.size, facts=facts, progress=progress)
+    # The originals come first, so that their pairs are those of the same rows.
+    return write_store(
+        out, manifest, pixels(), size=store.size, facts=facts, near=store.near, progress=progress
+    )
 
 
 def copies_to_balance(

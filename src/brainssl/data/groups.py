@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
+import pandas as pd
+from jaxtyping import Bool, Int64
 
 from brainssl.data.duplicates import Pairs, needed_similarity
 
@@ -27,23 +28,38 @@ class Groups:
     notes: list[str]
 
 
-def group_slices(patients: Sequence[str | None], pixels: Sequence[str], pairs: Pairs) -> Groups:
+def blank_rows(manifest: pd.DataFrame) -> Bool[np.ndarray, " n"]:
+    """Return which images of a manifest show nothing, or hardly anything, by their flags."""
+    return manifest["flags"].str.contains("blank").to_numpy(bool)
+
+
+def group_slices(
+    patients: Sequence[str | None],
+    pixels: Sequence[str],
+    pairs: Pairs,
+    blank: Bool[np.ndarray, " n"] | None = None,
+) -> Groups:
     """Group images that must not cross a split.
 
-    Pixel-identical images share a group. Where patients are known they are the groups; patients
-    that share a pixel-identical image are merged. Images without a patient are linked by
-    near-duplicate pairs, to each other or to one patient, never so as to merge two patients.
+    Pixel-identical images share a group, but for blank ones: those of all people are alike. Where
+    patients are known they are the groups; patients that share a pixel-identical image are merged.
+    Images without a patient are linked by near-duplicate pairs, to each other or to one patient,
+    never so as to merge two patients.
 
     Args:
         patients: patient of each image, None where unknown.
         pixels: digest of each image's pixels.
         pairs: of `near_pairs`, over the same images.
+        blank: which images show nothing that could link them to others; by default none.
 
     Returns:
-        The groups, and notes on patients that were merged.
+        The groups, and notes on patients that were merged and on blank images.
     """
-    images: dict[str, int] = {}
-    node = np.array([images.setdefault(digest, len(images)) for digest in pixels], np.int64)
+    nothing = np.zeros(len(pixels), bool) if blank is None else blank
+    pairs = pairs.where(~(nothing[pairs.left] | nothing[pairs.right]))
+    images: dict[str | int, int] = {}
+    pictures = [at if nothing[at] else digest for at, digest in enumerate(pixels)]
+    node = np.array([images.setdefault(picture, len(images)) for picture in pictures], np.int64)
     forest = _Forest(len(images))
     names: dict[str, int] = {}
     known = np.zeros(len(images), bool)
@@ -52,6 +68,8 @@ def group_slices(patients: Sequence[str | None], pixels: Sequence[str], pairs: P
             known[at] = True
             forest.join(int(at), names.setdefault(patient, int(at)))
     notes = _merged_patients(names, forest)
+    if nothing.any():
+        notes.append(f"Images that show hardly anything join no group: {int(nothing.sum()):,}.")
     forest.owned = {forest.root(int(at)) for at in np.flatnonzero(known)}
     order = np.lexsort((pairs.right, pairs.left, -pairs.similarity))
     ends = zip(node[pairs.left[order]], node[pairs.right[order]], strict=True)

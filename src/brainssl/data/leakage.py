@@ -8,6 +8,9 @@ from jaxtyping import Bool, Int64
 from scipy.sparse import coo_array, csr_array, eye_array
 
 from brainssl.data.duplicates import Pairs
+from brainssl.data.groups import blank_rows
+from brainssl.data.split import Split, make_split
+from brainssl.foundation.errors import BrainsslError
 
 KINDS = ("identical", "near_duplicate", "patient", "group")
 """What a test image may have in training: a pixel-identical copy; that or a near-duplicate; an
@@ -32,8 +35,13 @@ class Leakage:
 
     @classmethod
     def of(cls, manifest: pd.DataFrame, pairs: Pairs) -> "Leakage":
-        """Prepare a manifest and the near-duplicate pairs of its rows."""
-        picture = pd.factorize(manifest["pixels"])[0].astype(np.int64)
+        """Prepare a manifest and the near-duplicate pairs of its rows.
+
+        A blank image is a copy of none: it could give nobody away.
+        """
+        rows = np.arange(len(manifest)).astype(str).astype(object)
+        pictures = np.where(blank_rows(manifest), rows, manifest["pixels"].to_numpy(object))
+        picture = pd.factorize(pictures)[0].astype(np.int64)
         count = int(picture.max()) + 1
         left, right = picture[pairs.left], picture[pairs.right]
         links = coo_array((np.ones(len(pairs), bool), (left, right)), shape=(count, count))
@@ -60,6 +68,39 @@ class Leakage:
             "patient": np.isin(self.patient[test], patients[patients >= 0]),
             "group": np.isin(self.group[test], self.group[train]),
         }
+
+
+def near_duplicates_left(manifest: pd.DataFrame, pairs: Pairs, split: Split) -> int:
+    """Return how many test images have a copy or near-duplicate in a split's training set.
+
+    Grouping does not always prevent it: near-duplicates never merge two patients, and a link
+    between large groups must be stronger than a near-duplicate.
+
+    Args:
+        manifest: of the images.
+        pairs: near-duplicate pairs of its rows.
+        split: of the manifest.
+    """
+    train, test = (split.indices(manifest, part) for part in ("train", "test"))
+    return int(Leakage.of(manifest, pairs).seen(train, test)["near_duplicate"].sum())
+
+
+def grouped_split_leakage(
+    manifest: pd.DataFrame, pairs: Pairs, *, seed: int
+) -> dict[str, int] | None:
+    """Return what a split by group leaves: `test` images and the `near_duplicates` among them.
+
+    Returns:
+        None where the images cannot be split into three sets of groups.
+    """
+    try:
+        split = make_split(manifest, protocol="grouped", seed=seed)
+    except BrainsslError:
+        return None
+    if not split.test:
+        return None
+    left = near_duplicates_left(manifest, pairs, split)
+    return {"seed": seed, "test": len(split.test), "near_duplicates": left}
 
 
 def random_split_leakage(

@@ -19,7 +19,8 @@ class Seen:
         width: pixels, upright.
         height: pixels, upright.
         source_bits: bits a sample in the file.
-        flags: of `brainssl.data.read.Slice`, joined by ";".
+        flags: of `brainssl.data.read.Slice`, and "nearly blank" where the slice shows hardly
+            anything, joined by ";".
         file_digest: SHA-256 of the file.
         pixel_digest: SHA-256 of the decoded pixels and their shape.
         fingerprint: of `brainssl.data.fingerprint.fingerprint`.
@@ -44,12 +45,15 @@ def look(path: Path) -> Seen | UnreadableImage:
     height, width = image.pixels.shape
     digest = hashlib.sha256(f"{height}x{width}:".encode())
     digest.update(np.ascontiguousarray(image.pixels).data)
+    contrast, flags = fingerprint(image.pixels), list(image.flags)
+    if "blank" not in flags and not contrast.any():
+        flags.append("nearly blank")
     return Seen(
         width,
         height,
         image.source_bits,
-        ";".join(image.flags),
+        ";".join(flags),
         hashlib.sha256(data).hexdigest(),
         digest.hexdigest(),
-        fingerprint(image.pixels),
+        contrast,
     )

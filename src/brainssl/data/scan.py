@@ -14,7 +14,7 @@ import pandas as pd
 
 from brainssl.data.csv_tables import composed
 from brainssl.data.duplicates import Pairs, near_pairs
-from brainssl.data.groups import group_slices
+from brainssl.data.groups import blank_rows, group_slices
 from brainssl.data.layout import Layout, read_layout
 from brainssl.data.look import Seen, look
 from brainssl.data.pool import in_order
@@ -171,7 +171,8 @@ def _describe(layout: Layout, seen: dict[str, Seen]) -> Scan:
         if name not in MANIFEST_COLUMNS:
             manifest[name] = _optional([known.get(path) for path in paths])
     pairs = near_pairs(np.stack([image.fingerprint for image in images]))
-    groups = group_slices(manifest["patient"].tolist(), manifest["pixels"].tolist(), pairs)
+    patients, pixels = manifest["patient"].tolist(), manifest["pixels"].tolist()
+    groups = group_slices(patients, pixels, pairs, blank_rows(manifest))
     manifest["group"] = groups.group
     notes = layout.notes + groups.notes + _notes_on_sequences(manifest)
     digests = [image.file_digest for image in images]

@@ -15,6 +15,7 @@ from jaxtyping import Float32, Int64, UInt8
 from numpy.lib.format import open_memmap
 from PIL import Image
 
+from brainssl.data.duplicates import Pairs
 from brainssl.data.pool import in_order
 from brainssl.data.read import read_slice
 from brainssl.data.scan import Scan
@@ -23,6 +24,7 @@ from brainssl.foundation.plain_names import read_frame
 from brainssl.foundation.storage import read_json, whole_folder, write_json
 
 VERSION = 1
+_NEAR = "near-duplicates.parquet"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,18 @@ class ImageStore:
     manifest: pd.DataFrame
     checksum: str
     facts: dict[str, Any]
+
+    @cached_property
+    def near(self) -> Pairs | None:
+        """Near-duplicate pairs of the rows; None in stores of before."""
+        try:
+            table = pd.read_parquet(self.path / _NEAR)
+            return Pairs(*(table[name].to_numpy() for name in ("left", "right", "similarity")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError) as error:
+            file = self.path / _NEAR
+            raise BrainsslError(f"{file} is damaged ({error}): prepare the store again") from None
 
     @property
     def size(self) -> int:
@@ -125,7 +139,10 @@ def prepare(
         # A reader of any result must know that it is not about real patients.
         "simulated": (scan.root.parent / "phantom.json").is_file(),
     }
-    return write_store(out, scan.manifest, pixels, size=size, facts=facts, progress=progress)
+    near = scan.pairs.near()
+    return write_store(
+        out, scan.manifest, pixels, size=size, facts=facts, near=near, progress=progress
+    )
 
 
 def _letterboxed(path: Path, *, size: int) -> UInt8[np.ndarray, "size size"]:
@@ -139,6 +156,7 @@ def write_store(
     *,
     size: int,
     facts: dict[str, Any],
+    near: Pairs | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageStore:
     """Write images as they come, in the order of `manifest`, and open the finished store.
@@ -158,6 +176,9 @@ def write_store(
         images.flush()
         del images
         manifest.reset_index(drop=True).to_parquet(folder / "manifest.parquet")
+        if near is not None:
+            pairs = {"left": near.left, "right": near.right, "similarity": near.similarity}
+            pd.DataFrame(pairs).to_parquet(folder / _NEAR)
         described = {"format": "brainssl-store", "version": VERSION, "size": size}
         described |= {"images": len(manifest), **facts, "checksum": _checksum(folder)}
         write_json(folder / "store.json", described)

@@ -15,6 +15,7 @@ import torch
 from brainssl import __version__
 from brainssl.data.dataset import Data
 from brainssl.data.folds import Fold, split_name, values_of
+from brainssl.data.leakage import near_duplicates_left
 from brainssl.data.split import PARTS, Protocol
 from brainssl.data.store import ImageStore
 from brainssl.hardware.device import device_of, precision_of
@@ -157,11 +158,13 @@ def _splits(own: list[Data], plan: Plan) -> dict[str, Any]:
     joint = {
         name: facts[0][name] | {"test": whole[name]} for name in ("images", "groups", "counts")
     }
+    remaining = [one["near_duplicates"] for one in facts]
     warnings = dict.fromkeys(warning for one in facts for warning in one["warnings"])
     return {
         **facts[0],
         **joint,
         "digest": hashlib.sha256(digests.encode()).hexdigest(),
+        "near_duplicates": None if None in remaining else sum(map(int, remaining)),
         "warnings": list(warnings),
         "folds": [
             {name: one[name] for name in ("file", "digest", "images", "groups")} for one in facts
@@ -179,7 +182,7 @@ def _part_facts(own: pd.DataFrame) -> dict[str, Any]:
 
 
 def _split_facts(data: Data, fold: Fold | None) -> dict[str, Any]:
-    manifest, split = data.store.manifest, data.split
+    manifest, split, near = data.store.manifest, data.split, data.store.near
     parts = {part: _part_facts(manifest.iloc[split.indices(manifest, part)]) for part in PARTS}
     return {
         "file": f"splits/{split_name(split.protocol, fold)}.json",
@@ -189,6 +192,7 @@ def _split_facts(data: Data, fold: Fold | None) -> dict[str, Any]:
         "groups": {part: own["groups"] for part, own in parts.items()},
         "unlabelled": len(split.unlabelled),
         "left_out": len(split.left_out),
+        "near_duplicates": None if near is None else near_duplicates_left(manifest, near, split),
         "counts": {part: own["counts"] for part, own in parts.items()},
         "warnings": list(split.warnings),
     }

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from brainssl.reporting.findings.data_evidence import DATA_EVIDENCE, partition
+from brainssl.reporting.findings.data_evidence import DATA_EVIDENCE, partition, remainder
 from brainssl.reporting.study import Study
 
 SPLIT = {
@@ -52,6 +52,21 @@ def test_the_control_is_told_as_it_came_out(learnt: bool) -> None:
     )
     assert "accuracy 41.7 % under “image” where guessing gives 16.3 %" in told
     assert ("does not show" in told) != learnt
+
+
+def test_what_is_left_in_training_is_told_of_each_split() -> None:
+    def told(**left: int | None) -> str:
+        splits = {name: SPLIT | {"near_duplicates": n} for name, n in left.items()}
+        return remainder(study(protocols=list(splits), splits=splits))
+
+    assert told(grouped=0, image=690) == (
+        "Test images with a copy or near-duplicate in training: none found of 2\u202f000 under "
+        "“grouped” and 690 of 2\u202f000 under “image”."
+    )
+    assert told(grouped=None) == ""
+    assert remainder(study(protocols=["grouped"], splits={"grouped": SPLIT})) == ""
+    evidence = study(protocols=["grouped"], splits={"grouped": SPLIT | {"near_duplicates": 3}})
+    assert DATA_EVIDENCE["leakage"](evidence) == remainder(evidence)
 
 
 def test_nothing_is_said_of_a_study_without_facts() -> None:

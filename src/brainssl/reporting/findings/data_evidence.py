@@ -110,9 +110,22 @@ def _leakage(study: Study) -> str:
         "they were learnt"
         for c in study.analysis.get("random_labels") or ()
     ]
-    if not told:
+    control = f"Labels drawn at random for each group, as a control: accuracy {'; '.join(told)}."
+    return " ".join(filter(None, [remainder(study), control if told else ""]))
+
+
+def remainder(study: Study) -> str:
+    """Say how many test images of each split have a copy or near-duplicate in training."""
+    splits = {protocol: study.split(protocol) for protocol in study.protocols}
+    found = [
+        f"{count(split['near_duplicates']) if split['near_duplicates'] else 'none found'} of "
+        f"{count((split.get('images') or {}).get('test', 0))} under “{protocol}”"
+        for protocol, split in splits.items()
+        if split.get("near_duplicates") is not None
+    ]
+    if not found:
         return ""
-    return f"Labels drawn at random for each group, as a control: accuracy {'; '.join(told)}."
+    return f"Test images with a copy or near-duplicate in training: {join(found)}."
 
 
 def _balance(study: Study) -> str:

@@ -2,9 +2,11 @@
 
 from brainssl.reporting.blocks import (
     Block,
+    Prose,
     Strips,
 )
 from brainssl.reporting.figures.pictures import sample_strips, study_images
+from brainssl.reporting.findings.data_evidence import remainder
 from brainssl.reporting.study import Study
 from brainssl.reporting.tables import results as tables
 from brainssl.reporting.tables.balance import balance_table
@@ -19,6 +21,8 @@ def content(study: Study) -> tuple[Block, ...]:
         for protocol in study.protocols
         if study.split(protocol).get("counts")
     ]
+    if told := remainder(study):
+        blocks.append(Prose((told,)))
     if found := study_images(study.folder):
         images, manifest = found
         classes = study.classes or sorted(manifest["label"].dropna().unique())

@@ -1,0 +1,133 @@
+"""Mirrored, turned, shifted and zoomed copies, against pictures turned by SciPy."""
+
+import numpy as np
+import pytest
+from scipy.fft import dctn
+from scipy.ndimage import affine_transform, gaussian_filter, rotate
+
+from brainssl.data import turned
+from brainssl.data.duplicates import NEAR, fingerprint, near_pairs
+from brainssl.data.groups import group_slices
+from brainssl.data.turned import ORIENTATIONS, aligned, aligned_pairs, turn
+
+
+def head_of(patient: int, size: int = 96) -> np.ndarray:
+    """A made-up head in air: an outline and folds of its own, half of them alike left and right."""
+    generator = np.random.default_rng(patient)
+    even, odd = gaussian_filter(generator.standard_normal((2, size, size)), (0, 2.2, 2.2))
+    folds = even + even[:, ::-1] + odd
+    y, x = np.mgrid[:size, :size] / size - 0.5
+    long, broad = generator.uniform(0.28, 0.34), generator.uniform(0.22, 0.27)
+    angle, phase = np.arctan2(y, x), generator.uniform(0, 2 * np.pi, 3)
+    outline = 1 + 0.06 * sum(np.cos(n * angle + phase[n - 2]) for n in (2, 3, 4))
+    inside = np.hypot(y / long, x / broad) < outline
+    picture = np.where(inside, 0.5 + 0.2 * folds / folds.std(), 0.02)
+    return np.clip(gaussian_filter(picture, 0.7), 0, 1).astype(np.float32)
+
+
+def turned_by(pixels: np.ndarray, degrees: float) -> np.ndarray:
+    return rotate(pixels, degrees, reshape=False, order=1, cval=0.02)
+
+
+def zoomed_and_shifted(pixels: np.ndarray) -> np.ndarray:
+    """Turned by 8 degrees, a tenth larger, and moved to where a part of the head is cut."""
+    c, s = np.cos(np.deg2rad(8)) / 1.1, np.sin(np.deg2rad(8)) / 1.1
+    matrix, centre = np.array([[c, -s], [s, c]]), np.full(2, (len(pixels) - 1) / 2)
+    offset = centre - matrix @ centre + [9, -5]
+    return affine_transform(pixels, matrix, offset, order=1, mode="nearest")
+
+
+CHANGES = {
+    "mirrored": lambda p: p[:, ::-1],
+    "upside down": lambda p: p[::-1],
+    "a quarter turn": lambda p: np.rot90(p),
+    "three quarter turns": lambda p: np.rot90(p, 3),
+    "half a turn": lambda p: np.rot90(p, 2),
+    "mirrored and a quarter turn": lambda p: np.rot90(p[:, ::-1]),
+    "10 degrees": lambda p: turned_by(p, 10),
+    "-15 degrees": lambda p: turned_by(p, -15),
+    "mirrored, 7 degrees": lambda p: turned_by(p[:, ::-1], 7),
+    "turned, zoomed, shifted, cut": zoomed_and_shifted,
+}
+
+
+def prints_of(pictures: list[np.ndarray]) -> np.ndarray:
+    return np.stack([fingerprint(np.ascontiguousarray(p, np.float32)) for p in pictures])
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_copies_are_near_duplicates_and_join_the_group_of_their_original(change) -> None:
+    originals = [head_of(patient) for patient in range(12)]
+    prints = prints_of(originals + [CHANGES[change](picture) for picture in originals])
+    pairs = near_pairs(prints)
+    near = pairs.near()
+    linked = set(zip(near.left.tolist(), near.right.tolist(), strict=True))
+    assert linked == {(patient, 12 + patient) for patient in range(12)}
+    assert near.similarity.max() <= 1
+    groups = group_slices([None] * 24, [str(n) for n in range(24)], pairs).group
+    assert groups[12:].tolist() == groups[:12].tolist()
+
+
+def test_other_heads_stay_strangers_however_they_are_turned() -> None:
+    pictures = [head_of(patient) for patient in range(40)]
+    assert len(near_pairs(prints_of(pictures)).near()) == 0
+
+
+def test_a_head_of_zeros_is_like_no_other() -> None:
+    heads = prints_of([head_of(0), head_of(1)])[:, 0]
+    heads = np.concatenate([heads, np.zeros((3, 32, 32), np.float16)])
+    left, right, similarity = aligned_pairs(heads, np.empty(0, np.int64))
+    assert (right < 2).all()
+    assert (left < right).all()
+    assert np.isfinite(similarity).all()
+    for few in (heads[:0], heads[:1], heads[2:]):
+        assert len(aligned_pairs(few, np.empty(0, np.int64))[0]) == 0
+
+
+def test_known_pairs_are_not_aligned_again() -> None:
+    heads = prints_of([head_of(0), head_of(0)[:, ::-1]])[:, 0]
+    assert len(aligned_pairs(heads, np.empty(0, np.int64))[0]) == 1
+    assert len(aligned_pairs(heads, np.array([0 * 2 + 1]))[0]) == 0
+
+
+@pytest.mark.parametrize("angle", [0, 10, -20, 90, 180])
+def test_turning_is_what_scipy_does(angle: float) -> None:
+    smooth = gaussian_filter(np.random.default_rng(0).standard_normal((3, 32, 32)), (0, 3, 3))
+    y, x = np.mgrid[:32, :32] - 15.5
+    smooth = (smooth * (np.hypot(y, x) < 13)).astype(np.float32)
+    expected = rotate(smooth, -angle, axes=(1, 2), reshape=False, order=1)
+    np.testing.assert_allclose(turn(smooth, angle), expected, atol=1e-4)
+
+
+def test_probes_are_the_low_frequencies_of_turned_heads() -> None:
+    heads = prints_of([head_of(patient) for patient in range(5)])[:, 0].astype(np.float32)
+    u, v = np.mgrid[:32, :32]
+    inside = ((u**2 + v**2 < turned._BANDWIDTH**2) & (u + v > 0)).ravel()
+    for (angle, mirrored), probe in zip(ORIENTATIONS, turned._probes(), strict=True):
+        shown = turn(heads[..., ::-1] if mirrored else heads, angle)
+        expected = dctn(shown, axes=(1, 2), norm="ortho").reshape(5, -1)[:, inside]
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+        likeness = (turned._searched(heads.astype(np.float16), probe) * expected).sum(axis=1)
+        assert likeness.min() > 0.99
+
+
+def test_aligning_finds_a_turn_a_zoom_and_a_shift() -> None:
+    still = prints_of([head_of(patient) for patient in range(6)])[:, 0].astype(np.float32)
+    c, s = np.cos(0.08) * 1.06, np.sin(0.08) * 1.06
+    matrix, centre = np.array([[c, -s], [s, c]]), np.full(2, 15.5)
+    offset = centre - matrix @ centre + [1.1, -0.7]
+    moved = np.stack([affine_transform(one, matrix, offset, order=1) for one in still])
+    moved /= np.linalg.norm(moved, axis=(1, 2), keepdims=True)
+    as_they_lie = (still * moved).sum(axis=(1, 2))
+    found = aligned(still, moved, np.zeros(6, np.float32))
+    assert as_they_lie.max() < 0.75
+    assert found.min() > NEAR
+
+
+def test_a_batch_is_aligned_as_each_alone() -> None:
+    heads = prints_of([head_of(patient) for patient in range(8)])[:, 0].astype(np.float32)
+    moved = turn(heads[[0, 1, 2, 3, 4, 5, 7, 6]], 6)
+    angle = np.full(8, 10, np.float32)
+    together = aligned(heads, moved, angle)
+    alone = [aligned(heads[n : n + 1], moved[n : n + 1], angle[:1])[0] for n in range(8)]
+    np.testing.assert_allclose(together, alone, atol=1e-5)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -69,45 +70,109 @@ def test_an_epoch_of_few_labels_has_enough_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("losses", "smoothing", "patience", "best", "seen"),
+    ("losses", "patience", "best", "seen"),
     [
-        # A single lucky epoch (the third) is not chosen: its neighbours speak against it.
-        ([1.0, 0.9, 0.1, 0.9, 0.5, 0.4, 0.3, 0.9, 0.9, 0.9], 3, 10, 7, 10),
-        ([1.0, 0.8, 0.9, 1.0, 1.1, 1.2], 1, 2, 2, 4),
-        ([1.0, 0.5], 3, 10, 2, 2),
+        ([1.0, 1.0, 5.0, 3.0, 3.0, 3.0], 10, 1, 6),  # no epoch around which losses are bad
+        ([1.0, 0.8, 0.9, 1.0, 1.1, 1.2], 2, 2, 4),
+        ([1.0, 0.5], 10, 2, 2),
+        ([math.nan, 2.0, math.nan, 3.0], 2, 2, 4),
     ],
 )
-def test_choice_of_epoch(
-    losses: list[float], smoothing: int, patience: int, best: int, seen: int
+@pytest.mark.parametrize("smoothing", [1, 3])
+def test_the_epoch_with_the_lowest_loss_is_kept(
+    losses: list[float], patience: int, best: int, seen: int, smoothing: int
 ) -> None:
-    choice = SmoothedChoice(smoothing=smoothing, patience=patience, epochs=len(losses))
-    network = nn.Linear(1, 1)
+    """What a loss judges is the mean of the last epochs; own weights are back after it."""
+    choice = SmoothedChoice(smoothing=smoothing, patience=patience)
+    network = nn.BatchNorm1d(1)
     epochs = 0
     for epoch, loss in enumerate(losses, start=1):
-        nn.init.constant_(network.weight, epoch)
+        for tensor in network.state_dict().values():
+            tensor.fill_(epoch)
         trainer: Any = SimpleNamespace(callback_metrics={"val_loss": loss}, should_stop=False)
+        choice.on_validation_start(trainer, network)  # type: ignore[arg-type]
+        mean = np.mean(range(max(1, epoch - smoothing + 1), epoch + 1))
+        assert network.weight.item() == network.running_var.item() == pytest.approx(mean)
+        assert network.num_batches_tracked.item() == epoch
         choice.on_validation_end(trainer, network)  # type: ignore[arg-type]
+        assert {tensor.item() for tensor in network.state_dict().values()} == {epoch}
         epochs = epoch
         if trainer.should_stop:
             break
-    assert epochs == seen
-    assert choice.best_epoch == best
-    assert choice.best["weight"].item() == best
+    assert (epochs, choice.best_epoch) == (seen, best)
+    kept = np.mean(range(max(1, best - smoothing + 1), best + 1))
+    assert choice.best["weight"].item() == pytest.approx(kept)
 
 
-def test_weights_that_are_kept_are_those_of_the_chosen_epoch(
-    shared_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    choices: list[SmoothedChoice] = []
+@pytest.fixture
+def choices(monkeypatch: pytest.MonkeyPatch) -> list[SmoothedChoice]:
+    """The choices that trainings make."""
+    made: list[SmoothedChoice] = []
 
     class Remembered(SmoothedChoice):
         def __init__(self, **arguments: Any) -> None:
             super().__init__(**arguments)
-            choices.append(self)
+            made.append(self)
 
     monkeypatch.setattr(module, "SmoothedChoice", Remembered)
-    _, head = train(shared_store, tmp_path)
-    assert torch.equal(head.weight.detach(), choices[0].best["head.weight"])
+    return made
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal"])
+def test_what_is_kept_has_the_validation_loss_that_was_judged(
+    shared_store: ImageStore, tmp_path: Path, choices: list[SmoothedChoice], loss: str
+) -> None:
+    """Computed again, image by image, from the encoder and the head that came back."""
+    own = ("finetune.learning_rate=0.01", "run.precision=32-true", f"finetune.loss={loss}")
+    encoder, head = train(shared_store, tmp_path, *own)
+    val = labelled(shared_store)[1::2]
+    images = torch.from_numpy(shared_store.images[val]).float()[:, None] / 255
+    with torch.no_grad():
+        logits = torch.cat([head(encoder.eval()(image[None])) for image in images])
+    p = logits.double().softmax(1)[range(len(val)), torch.from_numpy(shared_store.labels[val])]
+    expected = (-((1 - p) ** (2 if loss == "focal" else 0)) * p.log()).mean().item()
+    assert choices[0].best_loss == pytest.approx(expected, abs=1e-5)
+    told = pd.read_csv(tmp_path / "history.csv")["val_loss"]
+    assert told.min() == pytest.approx(expected, abs=1e-5)
+    assert told.idxmin() + 1 == choices[0].best_epoch > 1, "no epoch was averaged"
+
+
+def test_what_is_kept_is_the_mean_of_the_last_epochs_weights(
+    shared_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And to look at the mean changes nothing of the training."""
+    ends: list[dict[str, Tensor]] = []
+
+    def remember(self: Finetuning) -> None:
+        ends.append({name: value.clone() for name, value in self.state_dict().items()})
+
+    monkeypatch.setattr(Finetuning, "on_train_epoch_end", remember)
+    trained, losses = [], []
+    for smoothing in (1, 2):
+        # The last epoch is best.
+        monkeypatch.setattr(Finetuning, "validation_step", _judge([4.0, 3.0, 2.0, 1.0]))
+        folder = tmp_path / str(smoothing)
+        encoder, head = train(shared_store, folder, f"finetune.smoothing={smoothing}")
+        both = {f"encoder.{k}": v for k, v in encoder.state_dict().items()}
+        trained.append(both | {f"head.{k}": v for k, v in head.state_dict().items()})
+        losses.append(pd.read_csv(folder / "history.csv")["train_loss"])
+    assert losses[0].tolist() == losses[1].tolist()
+    for name, own in ends[3].items():
+        assert torch.equal(own, ends[7][name]), name
+        assert torch.equal(own, trained[0][name]), name
+        mean = (own + ends[2][name]) / 2 if own.is_floating_point() else own
+        torch.testing.assert_close(trained[1][name], mean)
+    assert not torch.equal(trained[0]["head.weight"], trained[1]["head.weight"])
+
+
+def _judge(losses: list[float]) -> Any:
+    """Return a validation step that finds those losses, an epoch each."""
+
+    def judge(self: Finetuning, batch: Any, batch_idx: int) -> None:
+        loss = torch.tensor(losses[self.current_epoch])
+        self.log("val_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch[0]))
+
+    return judge
 
 
 @pytest.mark.parametrize("batch_size", [9, 27])
@@ -187,14 +252,9 @@ def test_resuming_gives_the_same_bits(
     shared_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: int
 ) -> None:
     """Killed after any epoch, also after the last one before an early stop."""
-
-    def judge(self: Finetuning, batch: Any, batch_idx: int) -> None:
-        loss = torch.tensor([1.0, 0.5, 0.6, 0.4, 0.3, 0.2][self.current_epoch])
-        self.log("val_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch[0]))
-
-    monkeypatch.setattr(Finetuning, "validation_step", judge)
-    choose = (f"finetune.patience={patience}", "finetune.smoothing=1", "finetune.epochs=6")
-    _, whole = train(shared_store, tmp_path / "whole", *choose)
+    monkeypatch.setattr(Finetuning, "validation_step", _judge([1.0, 0.5, 0.6, 0.4, 0.3, 0.2]))
+    choose = (f"finetune.patience={patience}", "finetune.smoothing=3", "finetune.epochs=6")
+    encoder, whole = train(shared_store, tmp_path / "whole", *choose)
     epochs = len((tmp_path / "whole" / "history.csv").read_text().splitlines()) - 1
     assert epochs == (3 if patience == 1 else 6)
 
@@ -216,8 +276,10 @@ def test_resuming_gives_the_same_bits(
             train(shared_store, folder, *choose)
         assert torch.load(folder / CHECKPOINT, weights_only=True)["epoch"] == last - 1
         monkeypatch.setattr(trainer_module.Checkpoint, "on_train_epoch_end", save)
-        _, resumed = train(shared_store, folder, *choose)
+        other, resumed = train(shared_store, folder, *choose)
         assert torch.equal(whole.weight, resumed.weight), last
+        for name, value in other.state_dict().items():
+            assert torch.equal(value, encoder.state_dict()[name]), (last, name)
         assert len((folder / "history.csv").read_text().splitlines()) - 1 == epochs, last
 
 

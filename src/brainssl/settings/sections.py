@@ -92,7 +92,7 @@ class ProbeSettings(Section):
     batch_size: Positive = 32
     learning_rate: Rate = 1e-3
     weight_decay: Amount = 1e-6
-    patience: Positive = 10  # epochs without a better smoothed validation loss
+    patience: Positive = 10  # epochs without a better validation loss
 
 
 class FinetuneSettings(Section):
@@ -107,8 +107,8 @@ class FinetuneSettings(Section):
     weight_decay: Amount = 1e-4
     warmup_epochs: Amount = 1.0
     clip_norm: OptionalRate = 1.0
-    patience: Positive = 10  # epochs without a better smoothed validation loss
-    smoothing: Positive = 3  # epochs over which the validation loss is averaged
+    patience: Positive = 10  # epochs without a better validation loss
+    smoothing: Positive = 3  # epochs at whose ends weights are averaged, before they are judged
     sampling: Literal["natural", "balanced"] = "natural"  # balanced: every class equally often
     loss: Literal["cross_entropy", "focal"] = "cross_entropy"
     focal_gamma: Amount = 2.0  # how much less an image counts that is classified well already

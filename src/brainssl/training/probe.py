@@ -21,7 +21,7 @@ from brainssl.training.trainer import without_decay
 # Inverse strengths of the L2 penalty on the mean loss, from strong to all but none.
 STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
 SMOOTHING = 3
-"""Epochs of `adamw` over which the validation loss is averaged, as fine-tuning does by default."""
+"""Epochs of `adamw` over which the head is averaged, as fine-tuning does by default."""
 
 _ITERATIONS = 1000
 _MANY = 2**24  # features, from where BLAS may use all threads
@@ -120,12 +120,12 @@ def _alone(size: int) -> AbstractContextManager[object]:
 def _fit_adamw(
     train: Labelled, val: Labelled, classes: int, settings: ProbeSettings, seed: int
 ) -> Probe:
-    """Gradient steps as in the study; the epoch has the lowest smoothed validation loss."""
+    """Gradient steps as in the study; the smoothed head with the lowest validation loss is kept."""
     head = _head(classes, train.features.shape[1], np.arange(classes))
     groups = without_decay(head, weight_decay=settings.weight_decay, lr=settings.learning_rate)
     optimizer = torch.optim.AdamW(groups)
     x, y = _tensor(train.features), torch.from_numpy(train.labels)
-    choice = SmoothedChoice(smoothing=SMOOTHING, patience=settings.patience, epochs=settings.epochs)
+    choice = SmoothedChoice(smoothing=SMOOTHING, patience=settings.patience)
     history = []
     for epoch in range(settings.epochs):
         order = torch.randperm(len(x), generator=seeded(seed, 2, epoch))
@@ -133,6 +133,7 @@ def _fit_adamw(
             _step(head, optimizer, x[rows], y[rows])
             for rows in torch.split(order, settings.batch_size)
         ]
+        choice.smooth(head)
         val_loss = _loss(head, val)
         history.append(
             {"epoch": epoch + 1, "train_loss": float(np.mean(losses)), "val_loss": val_loss}
@@ -143,11 +144,7 @@ def _fit_adamw(
     if not choice.best:
         raise BrainsslError("the linear probe diverged: lower probe.learning_rate")
     head.load_state_dict(choice.best)
-    chosen = (
-        f"epoch {choice.best_epoch}, by the validation NLL {choice.best_loss:.4f}, mean of "
-        f"{choice.smoothing} epochs"
-    )
-    return Probe(head, chosen, history)
+    return Probe(head, choice.told, history)
 
 
 def _head(classes: int, dim: int, present: Int64[np.ndarray, " present"]) -> nn.Linear:

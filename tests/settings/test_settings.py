@@ -154,6 +154,8 @@ def test_the_views_of_the_preset_paper_are_those_that_the_study_names(method):
         "finetune.warmup_epochs",
         "finetune.clip_norm",
         "finetune.smoothing",
+        "probe.standardise",
+        "probe.smoothing",
         "dino.momentum",
         "mocov3.momentum",
     ],

@@ -87,12 +87,14 @@ class ProbeSettings(Section):
     """Linear probe on features that are computed once."""
 
     solver: Literal["lbfgs", "adamw"] = "lbfgs"  # lbfgs finds the optimum and needs no rates: what
-    #                                              follows is for adamw, the study's
+    #                                              follows `standardise` is for adamw, the study's
+    standardise: bool = True  # every feature has mean 0 and deviation 1 over the training images
     epochs: Positive = 50
     batch_size: Positive = 32
     learning_rate: Rate = 1e-3
     weight_decay: Amount = 1e-6
     patience: Positive = 10  # epochs without a better validation loss
+    smoothing: Positive = 3  # epochs at whose ends the head is averaged, before it is judged
 
 
 class FinetuneSettings(Section):

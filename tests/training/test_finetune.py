@@ -19,12 +19,14 @@ from brainssl.settings import Settings, load_settings
 from brainssl.settings.sections import FinetuneSettings
 from brainssl.training import finetune as module
 from brainssl.training import trainer as trainer_module
+from brainssl.training.batches import training_batches
+from brainssl.training.choice import SmoothedChoice
 from brainssl.training.finetune import (
     Finetuning,
-    SmoothedChoice,
     finetune,
     focal_loss,
     passes,
+    supervised_epochs,
 )
 from brainssl.training.trainer import CHECKPOINT
 from brainssl.views.recipes import ViewRecipe
@@ -50,7 +52,7 @@ def train(shared_store: ImageStore, folder: Path, *overrides: str) -> tuple[Enco
     encoder = build_encoder("test_resnet", image_size=shared_store.size, seed=0)
     rows = labelled(shared_store)
     folder.mkdir(exist_ok=True)
-    head = finetune(
+    tuned = finetune(
         shared_store,
         rows[::2],
         rows[1::2],
@@ -58,7 +60,7 @@ def train(shared_store: ImageStore, folder: Path, *overrides: str) -> tuple[Enco
         encoder=encoder,
         settings=settings_for(shared_store, *overrides),
     )
-    return encoder, head
+    return encoder, tuned.head
 
 
 def test_an_epoch_of_few_labels_has_enough_steps() -> None:
@@ -69,39 +71,34 @@ def test_an_epoch_of_few_labels_has_enough_steps() -> None:
     assert passes(FinetuneSettings(min_epoch_steps=0), 3) == 1
 
 
-@pytest.mark.parametrize(
-    ("losses", "patience", "best", "seen"),
-    [
-        ([1.0, 1.0, 5.0, 3.0, 3.0, 3.0], 10, 1, 6),  # no epoch around which losses are bad
-        ([1.0, 0.8, 0.9, 1.0, 1.1, 1.2], 2, 2, 4),
-        ([1.0, 0.5], 10, 2, 2),
-        ([math.nan, 2.0, math.nan, 3.0], 2, 2, 4),
-    ],
-)
-@pytest.mark.parametrize("smoothing", [1, 3])
-def test_the_epoch_with_the_lowest_loss_is_kept(
-    losses: list[float], patience: int, best: int, seen: int, smoothing: int
+def test_the_baseline_has_the_steps_of_a_pretraining_too_if_it_is_to_have_them(
+    shared_store: ImageStore, tmp_path: Path
 ) -> None:
-    """What a loss judges is the mean of the last epochs; own weights are back after it."""
-    choice = SmoothedChoice(smoothing=smoothing, patience=patience)
-    network = nn.BatchNorm1d(1)
-    epochs = 0
-    for epoch, loss in enumerate(losses, start=1):
-        for tensor in network.state_dict().values():
-            tensor.fill_(epoch)
-        trainer: Any = SimpleNamespace(callback_metrics={"val_loss": loss}, should_stop=False)
-        choice.on_validation_start(trainer, network)  # type: ignore[arg-type]
-        mean = np.mean(range(max(1, epoch - smoothing + 1), epoch + 1))
-        assert network.weight.item() == network.running_var.item() == pytest.approx(mean)
-        assert network.num_batches_tracked.item() == epoch
-        choice.on_validation_end(trainer, network)  # type: ignore[arg-type]
-        assert {tensor.item() for tensor in network.state_dict().values()} == {epoch}
-        epochs = epoch
-        if trainer.should_stop:
-            break
-    assert (epochs, choice.best_epoch) == (seen, best)
-    kept = np.mean(range(max(1, best - smoothing + 1), best + 1))
-    assert choice.best["weight"].item() == pytest.approx(kept)
+    """Steps are counted as trainings count them; the last epoch of the baseline is whole."""
+    rows = labelled(shared_store)
+    own = ["pretrain.epochs=7", "pretrain.batch_size=10", "finetune.min_epoch_steps=5"]
+    equal = settings_for(shared_store, *own, "supervised.equal_steps=true")
+    before = 7 * len(training_batches(np.arange(58), 10, 0))
+    epoch = len(training_batches(rows[:20], 8, 0, passes=passes(equal.finetune, 20)))
+    epochs = supervised_epochs(equal, 20, 58)
+    assert (epochs - 1) * epoch < before + 4 * epoch <= epochs * epoch
+    assert supervised_epochs(settings_for(shared_store, *own), 20, 58) == 4
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal"])
+def test_the_losses_of_what_is_kept_and_of_the_uniform_answer_are_told(
+    shared_store: ImageStore, tmp_path: Path, choices: list[SmoothedChoice], loss: str
+) -> None:
+    rows = labelled(shared_store)
+    encoder = build_encoder("test_resnet", image_size=shared_store.size, seed=0)
+    settings = settings_for(shared_store, f"finetune.loss={loss}", "finetune.epochs=2")
+    tuned = finetune(
+        shared_store, rows[::2], rows[1::2], tmp_path, encoder=encoder, settings=settings
+    )
+    assert tuned.val_loss == choices[0].best_loss
+    assert tuned.chosen == choices[0].told
+    uniform = math.log(3) * ((2 / 3) ** 2 if loss == "focal" else 1)
+    assert tuned.uniform_loss == pytest.approx(uniform, rel=1e-6)
 
 
 @pytest.fixture
@@ -242,7 +239,7 @@ def test_images_outside_of_the_two_sets_cannot_matter(
         heads.append(
             finetune(
                 other, train_rows, val_rows, tmp_path / name, encoder=encoder, settings=settings
-            )
+            ).head
         )
     assert torch.equal(heads[0].weight, heads[1].weight)
 

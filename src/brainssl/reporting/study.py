@@ -34,7 +34,11 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Row:
-    """The scores of one model on one split, as `results.json` holds them."""
+    """The scores of one model on one split, as `results.json` holds them.
+
+    `epochs` (at most), `val_loss` of the epoch that was kept and `uniform_loss` are of trainings
+    with labels; older studies do not have them.
+    """
 
     method: str
     stage: str
@@ -47,6 +51,9 @@ class Row:
     intervals: Mapping[str, Interval | None]
     per_class: Mapping[str, Mapping[str, Any]]
     step: str
+    epochs: int | None = None
+    val_loss: float | None = None
+    uniform_loss: float | None = None
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> "Row":
@@ -63,6 +70,9 @@ class Row:
             intervals={n: interval(v) for n, v in (raw.get("intervals") or {}).items()},
             per_class=raw.get("per_class") or {},
             step=str(raw.get("step") or ""),
+            epochs=None if raw.get("epochs") is None else int(raw["epochs"]),
+            val_loss=finite(raw.get("val_loss")),
+            uniform_loss=finite(raw.get("uniform_loss")),
         )
 
 

@@ -98,7 +98,7 @@ class ProbeSettings(Section):
 
 
 class FinetuneSettings(Section):
-    """Fine-tuning, and the supervised baseline: the same budget for both."""
+    """Fine-tuning, and the supervised baseline where it has no value of its own."""
 
     epochs: Positive = 30
     min_epoch_steps: Count = 0  # an epoch goes through few labels as often as it takes to make

@@ -14,7 +14,7 @@ from brainssl.data.dataset import Data
 from brainssl.data.split import PARTS, Protocol
 from brainssl.hardware.device import device_of, precision_of
 from brainssl.settings import Settings
-from brainssl.studies.grid import RANDOM_LABELS
+from brainssl.studies.grid import RANDOM_LABELS, SUPERVISED
 from brainssl.studies.journal import read_around, read_log
 from brainssl.studies.plan import Plan
 
@@ -62,7 +62,7 @@ def describe(
         "protocols": list(plan.protocols),
         "label_fractions": list(plan.label_fractions),
         "classes": list(store.classes),
-        "settings": plan.settings.written(plan.methods),
+        "settings": plan.settings.written((*plan.methods, SUPERVISED)),
         "budget": plan.budget,
         "reasons": plan.reasons | _passes(rows),
         "splits": {protocol: _split_facts(data) for protocol, data in shared.items()},

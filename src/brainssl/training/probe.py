@@ -15,7 +15,7 @@ from torch.nn import functional
 from brainssl.foundation.errors import BrainsslError
 from brainssl.settings.sections import ProbeSettings
 from brainssl.training.batches import seeded
-from brainssl.training.finetune import SmoothedChoice
+from brainssl.training.choice import SmoothedChoice
 from brainssl.training.trainer import without_decay
 
 STRENGTHS = tuple(10.0**power for power in range(-4, 6))

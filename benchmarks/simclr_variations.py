@@ -230,7 +230,7 @@ def tuned(
     rows = data.rows(fraction, seed)
     options: dict[str, Any] = {"encoder": encoder, "settings": settings, "seed": seed}
     with tempfile.TemporaryDirectory() as folder:
-        head = finetune(data.store, rows["train"], rows["val"], Path(folder), **options)
+        head = finetune(data.store, rows["train"], rows["val"], Path(folder), **options).head
     return _classifier(encoder, head, data, settings)
 
 

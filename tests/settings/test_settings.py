@@ -17,6 +17,7 @@ from brainssl.foundation.errors import BadUseError
 from brainssl.methods import METHODS, build_method
 from brainssl.settings import Settings, flat, load_settings, preset_names
 from brainssl.settings.methods import STAGES, MethodSettings, MomentumSettings
+from brainssl.settings.settings import OWN_STAGES
 from brainssl.views.geometry import Geometry
 from brainssl.views.intensity import Intensity
 from brainssl.views.recipes import ViewRecipe
@@ -154,6 +155,8 @@ def test_the_views_of_the_preset_paper_are_those_that_the_study_names(method):
         "finetune.warmup_epochs",
         "finetune.clip_norm",
         "finetune.smoothing",
+        "probe.standardise",
+        "probe.smoothing",
         "dino.momentum",
         "mocov3.momentum",
     ],
@@ -239,7 +242,7 @@ def test_every_value_of_a_preset_holds_and_says_so(preset):
     assert written
     for key, default in defaults.items():
         method, _, rest = key.partition(".")
-        beneath = rest if method in METHODS and rest.count(".") else ""
+        beneath = rest if method in OWN_STAGES and rest.count(".") else ""
         expected = written.get(key, written.get(beneath, default))
         expected = tuple(expected) if isinstance(expected, list) else expected
         found = value(settings, key)
@@ -511,6 +514,33 @@ def test_settings_of_anything_else_are_those_of_all(name):
     assert settings.of(name) == settings
 
 
+def test_the_baseline_may_have_its_own_fine_tuning():
+    """Its own goes before that of all, in any order, and is nobody else's."""
+    own = ["supervised.finetune.learning_rate=0.5", "finetune.learning_rate=0.1"]
+    settings, reasons = load_settings("quick", [*own, "finetune.epochs=3"])
+    baseline = settings.of("supervised")
+    assert (baseline.finetune.learning_rate, baseline.finetune.epochs) == (0.5, 3)
+    assert baseline.model_copy(update={"finetune": settings.finetune}) == settings
+    for other in (*METHODS, "untrained"):
+        assert settings.of(other).finetune.learning_rate == 0.1
+    assert settings.written()["supervised"] == {
+        "equal_steps": False,
+        "finetune": {"learning_rate": 0.5},
+    }
+    assert "supervised" not in settings.written(["byol"])
+    assert settings.written(["supervised"])["supervised"] == settings.written()["supervised"]
+    assert reasons["supervised.finetune.learning_rate"] == "set by hand"
+    assert "did you mean supervised.finetune.epochs" in refused(["supervised.finetune.epoch=3"])
+    assert "supervised.probe" in refused(["supervised.probe.epochs=3"])
+
+
+def test_with_epochs_changes_those_of_fine_tuning_alone():
+    settings, _ = load_settings("quick")
+    other = settings.with_epochs(123)
+    assert other.finetune.epochs == 123
+    assert other.with_epochs(settings.finetune.epochs) == settings
+
+
 def test_with_image_size_changes_that_alone():
     settings, _ = load_settings("quick")
     other = settings.with_image_size(96)
@@ -535,7 +565,7 @@ def test_written_settings_hold_of_a_methods_stages_only_what_differs():
 def test_written_settings_hold_the_methods_that_are_asked_for():
     settings, _ = load_settings("paper")
     everything = settings.written()
-    shared = {name: tables for name, tables in everything.items() if name not in METHODS}
+    shared = {name: tables for name, tables in everything.items() if name not in OWN_STAGES}
     assert settings.written(()) == shared
     assert settings.written(["byol"]) == shared | {"byol": everything["byol"]}
 

@@ -1,6 +1,7 @@
 """The estimate: arithmetic by hand, finished steps first, and nothing written."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +92,18 @@ def test_the_work_of_each_stage(settings: Settings) -> None:
     for stage, method in (("finetune", "simclr"), ("supervised", "supervised")):
         tuned = work(Step(stage, method, "grouped", 0, 0.5), IMAGES, settings)  # type: ignore[arg-type]
         assert tuned == Work(0, 4 * 50, 4 * 30 + (50 + 30 + 60))
+
+
+def test_a_baseline_of_equal_steps_works_longer(settings: Settings) -> None:
+    own = settings.supervised.model_copy(update={"equal_steps": True})
+    longer = settings.model_copy(update={"supervised": own})
+    steps = 10 * (112 // settings.pretrain.batch_size)
+    each = 50 // settings.finetune.batch_size
+    epochs = 4 + math.ceil(steps / each)
+    tuned = work(Step("supervised", "supervised", "grouped", 0, 0.5), IMAGES, longer)
+    assert tuned == Work(0, epochs * 50, epochs * 30 + (50 + 30 + 60))
+    method = work(Step("finetune", "simclr", "grouped", 0, 0.5), IMAGES, longer)
+    assert method == Work(0, 4 * 50, 4 * 30 + (50 + 30 + 60))
 
 
 def test_a_method_costs_what_it_says(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

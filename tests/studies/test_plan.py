@@ -53,11 +53,23 @@ def test_what_differs_is_named(plan: Plan, out: Path) -> None:
         is_begun(out, identity(plan))
 
 
+def test_old_and_new_steps_do_not_stand_side_by_side(plan: Plan, out: Path) -> None:
+    """The untrained control and the choice of epochs were others before there were such rules."""
+    own = identity(plan)
+    older = {name: value for name, value in own.items() if name != "rules"}
+    assert differing(older, own) == ["rules"]
+    write_json(out / "study.json", older)
+    with pytest.raises(BrainsslError, match=r"another version of brainssl, .* choose"):
+        is_begun(out, own)
+    shutil.rmtree(out / "steps" / "pretrain")
+    assert not is_begun(out, own)
+
+
 def test_of_many_differences_a_few_are_named(plan: Plan, out: Path) -> None:
-    (out / "study.json").write_text("{}")
+    write_json(out / "study.json", {"rules": identity(plan)["rules"]})
     with pytest.raises(BrainsslError) as raised:
         is_begun(out, identity(plan))
-    differ = len(differing({}, identity(plan)))
+    differ = len(differing({}, identity(plan))) - 1
     assert "another source, seed" in str(raised.value)
     assert f" and {differ - 5} more: " in str(raised.value)
 

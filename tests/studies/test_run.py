@@ -16,6 +16,7 @@ from oracles.fork_server import command, fork_server
 from oracles.small_plan import small_plan
 from safetensors.torch import load_file
 
+from brainssl.data.dataset import Data
 from brainssl.data.split import Split
 from brainssl.data.store import ImageStore
 from brainssl.evaluation.metrics import METRICS
@@ -34,6 +35,7 @@ from brainssl.studies.journal import Journal, read_log
 from brainssl.studies.plan import Plan, finished_steps
 from brainssl.studies.preparation import prepared
 from brainssl.studies.run import Study
+from brainssl.training.untrained import untrained_encoder
 
 FAST = [
     "encoder.name=test_resnet",
@@ -143,6 +145,21 @@ def test_predictions_are_on_the_splits_images(finished: Path) -> None:
             assert ids < set(split.train)
         else:
             assert ids == set(split.ids(row["split"]))
+
+
+def test_the_controls_have_one_encoder_whose_statistics_are_those_of_images(
+    finished: Path, unbalanced: Path
+) -> None:
+    settings = plan_for(unbalanced).settings
+    for protocol, store in (("grouped", "store"), ("paper", "store-paper")):
+        split = Split.load(finished / "splits" / f"{protocol}.json")
+        data = Data(ImageStore.open(finished / store), split)
+        expected = untrained_encoder(data, settings, 0).state_dict()
+        for control, fraction in (("untrained", "0.5"), ("untrained", "1"), ("random_labels", "1")):
+            step = finished / "steps" / f"linear-{control}-{protocol}-f{fraction}-s0"
+            found = load_file(step / "classifier.safetensors")
+            for name, value in expected.items():
+                assert torch.equal(found[f"encoder.{name}"], value), (control, name)
 
 
 def test_the_record_says_what_was_run_on_what(finished: Path) -> None:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -18,12 +19,14 @@ from brainssl.settings import Settings, load_settings
 from brainssl.settings.sections import FinetuneSettings
 from brainssl.training import finetune as module
 from brainssl.training import trainer as trainer_module
+from brainssl.training.batches import training_batches
+from brainssl.training.choice import SmoothedChoice
 from brainssl.training.finetune import (
     Finetuning,
-    SmoothedChoice,
     finetune,
     focal_loss,
     passes,
+    supervised_epochs,
 )
 from brainssl.training.trainer import CHECKPOINT
 from brainssl.views.recipes import ViewRecipe
@@ -49,7 +52,7 @@ def train(shared_store: ImageStore, folder: Path, *overrides: str) -> tuple[Enco
     encoder = build_encoder("test_resnet", image_size=shared_store.size, seed=0)
     rows = labelled(shared_store)
     folder.mkdir(exist_ok=True)
-    head = finetune(
+    tuned = finetune(
         shared_store,
         rows[::2],
         rows[1::2],
@@ -57,7 +60,7 @@ def train(shared_store: ImageStore, folder: Path, *overrides: str) -> tuple[Enco
         encoder=encoder,
         settings=settings_for(shared_store, *overrides),
     )
-    return encoder, head
+    return encoder, tuned.head
 
 
 def test_an_epoch_of_few_labels_has_enough_steps() -> None:
@@ -68,46 +71,105 @@ def test_an_epoch_of_few_labels_has_enough_steps() -> None:
     assert passes(FinetuneSettings(min_epoch_steps=0), 3) == 1
 
 
-@pytest.mark.parametrize(
-    ("losses", "smoothing", "patience", "best", "seen"),
-    [
-        # A single lucky epoch (the third) is not chosen: its neighbours speak against it.
-        ([1.0, 0.9, 0.1, 0.9, 0.5, 0.4, 0.3, 0.9, 0.9, 0.9], 3, 10, 7, 10),
-        ([1.0, 0.8, 0.9, 1.0, 1.1, 1.2], 1, 2, 2, 4),
-        ([1.0, 0.5], 3, 10, 2, 2),
-    ],
-)
-def test_choice_of_epoch(
-    losses: list[float], smoothing: int, patience: int, best: int, seen: int
+def test_the_baseline_has_the_steps_of_a_pretraining_too_if_it_is_to_have_them(
+    shared_store: ImageStore, tmp_path: Path
 ) -> None:
-    choice = SmoothedChoice(smoothing=smoothing, patience=patience, epochs=len(losses))
-    network = nn.Linear(1, 1)
-    epochs = 0
-    for epoch, loss in enumerate(losses, start=1):
-        nn.init.constant_(network.weight, epoch)
-        trainer: Any = SimpleNamespace(callback_metrics={"val_loss": loss}, should_stop=False)
-        choice.on_validation_end(trainer, network)  # type: ignore[arg-type]
-        epochs = epoch
-        if trainer.should_stop:
-            break
-    assert epochs == seen
-    assert choice.best_epoch == best
-    assert choice.best["weight"].item() == best
+    """Steps are counted as trainings count them; the last epoch of the baseline is whole."""
+    rows = labelled(shared_store)
+    own = ["pretrain.epochs=7", "pretrain.batch_size=10", "finetune.min_epoch_steps=5"]
+    equal = settings_for(shared_store, *own, "supervised.equal_steps=true")
+    before = 7 * len(training_batches(np.arange(58), 10, 0))
+    epoch = len(training_batches(rows[:20], 8, 0, passes=passes(equal.finetune, 20)))
+    epochs = supervised_epochs(equal, 20, 58)
+    assert (epochs - 1) * epoch < before + 4 * epoch <= epochs * epoch
+    assert supervised_epochs(settings_for(shared_store, *own), 20, 58) == 4
 
 
-def test_weights_that_are_kept_are_those_of_the_chosen_epoch(
-    shared_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal"])
+def test_the_losses_of_what_is_kept_and_of_the_uniform_answer_are_told(
+    shared_store: ImageStore, tmp_path: Path, choices: list[SmoothedChoice], loss: str
 ) -> None:
-    choices: list[SmoothedChoice] = []
+    rows = labelled(shared_store)
+    encoder = build_encoder("test_resnet", image_size=shared_store.size, seed=0)
+    settings = settings_for(shared_store, f"finetune.loss={loss}", "finetune.epochs=2")
+    tuned = finetune(
+        shared_store, rows[::2], rows[1::2], tmp_path, encoder=encoder, settings=settings
+    )
+    assert tuned.val_loss == choices[0].best_loss
+    assert tuned.chosen == choices[0].told
+    uniform = math.log(3) * ((2 / 3) ** 2 if loss == "focal" else 1)
+    assert tuned.uniform_loss == pytest.approx(uniform, rel=1e-6)
+
+
+@pytest.fixture
+def choices(monkeypatch: pytest.MonkeyPatch) -> list[SmoothedChoice]:
+    """The choices that trainings make."""
+    made: list[SmoothedChoice] = []
 
     class Remembered(SmoothedChoice):
         def __init__(self, **arguments: Any) -> None:
             super().__init__(**arguments)
-            choices.append(self)
+            made.append(self)
 
     monkeypatch.setattr(module, "SmoothedChoice", Remembered)
-    _, head = train(shared_store, tmp_path)
-    assert torch.equal(head.weight.detach(), choices[0].best["head.weight"])
+    return made
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal"])
+def test_what_is_kept_has_the_validation_loss_that_was_judged(
+    shared_store: ImageStore, tmp_path: Path, choices: list[SmoothedChoice], loss: str
+) -> None:
+    """Computed again, image by image, from the encoder and the head that came back."""
+    own = ("finetune.learning_rate=0.01", "run.precision=32-true", f"finetune.loss={loss}")
+    encoder, head = train(shared_store, tmp_path, *own)
+    val = labelled(shared_store)[1::2]
+    images = torch.from_numpy(shared_store.images[val]).float()[:, None] / 255
+    with torch.no_grad():
+        logits = torch.cat([head(encoder.eval()(image[None])) for image in images])
+    p = logits.double().softmax(1)[range(len(val)), torch.from_numpy(shared_store.labels[val])]
+    expected = (-((1 - p) ** (2 if loss == "focal" else 0)) * p.log()).mean().item()
+    assert choices[0].best_loss == pytest.approx(expected, abs=1e-5)
+    told = pd.read_csv(tmp_path / "history.csv")["val_loss"]
+    assert told.min() == pytest.approx(expected, abs=1e-5)
+    assert told.idxmin() + 1 == choices[0].best_epoch > 1, "no epoch was averaged"
+
+
+def test_what_is_kept_is_the_mean_of_the_last_epochs_weights(
+    shared_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And to look at the mean changes nothing of the training."""
+    ends: list[dict[str, Tensor]] = []
+
+    def remember(self: Finetuning) -> None:
+        ends.append({name: value.clone() for name, value in self.state_dict().items()})
+
+    monkeypatch.setattr(Finetuning, "on_train_epoch_end", remember)
+    trained, losses = [], []
+    for smoothing in (1, 2):
+        # The last epoch is best.
+        monkeypatch.setattr(Finetuning, "validation_step", _judge([4.0, 3.0, 2.0, 1.0]))
+        folder = tmp_path / str(smoothing)
+        encoder, head = train(shared_store, folder, f"finetune.smoothing={smoothing}")
+        both = {f"encoder.{k}": v for k, v in encoder.state_dict().items()}
+        trained.append(both | {f"head.{k}": v for k, v in head.state_dict().items()})
+        losses.append(pd.read_csv(folder / "history.csv")["train_loss"])
+    assert losses[0].tolist() == losses[1].tolist()
+    for name, own in ends[3].items():
+        assert torch.equal(own, ends[7][name]), name
+        assert torch.equal(own, trained[0][name]), name
+        mean = (own + ends[2][name]) / 2 if own.is_floating_point() else own
+        torch.testing.assert_close(trained[1][name], mean)
+    assert not torch.equal(trained[0]["head.weight"], trained[1]["head.weight"])
+
+
+def _judge(losses: list[float]) -> Any:
+    """Return a validation step that finds those losses, an epoch each."""
+
+    def judge(self: Finetuning, batch: Any, batch_idx: int) -> None:
+        loss = torch.tensor(losses[self.current_epoch])
+        self.log("val_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch[0]))
+
+    return judge
 
 
 @pytest.mark.parametrize("batch_size", [9, 27])
@@ -177,7 +239,7 @@ def test_images_outside_of_the_two_sets_cannot_matter(
         heads.append(
             finetune(
                 other, train_rows, val_rows, tmp_path / name, encoder=encoder, settings=settings
-            )
+            ).head
         )
     assert torch.equal(heads[0].weight, heads[1].weight)
 
@@ -187,14 +249,9 @@ def test_resuming_gives_the_same_bits(
     shared_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: int
 ) -> None:
     """Killed after any epoch, also after the last one before an early stop."""
-
-    def judge(self: Finetuning, batch: Any, batch_idx: int) -> None:
-        loss = torch.tensor([1.0, 0.5, 0.6, 0.4, 0.3, 0.2][self.current_epoch])
-        self.log("val_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch[0]))
-
-    monkeypatch.setattr(Finetuning, "validation_step", judge)
-    choose = (f"finetune.patience={patience}", "finetune.smoothing=1", "finetune.epochs=6")
-    _, whole = train(shared_store, tmp_path / "whole", *choose)
+    monkeypatch.setattr(Finetuning, "validation_step", _judge([1.0, 0.5, 0.6, 0.4, 0.3, 0.2]))
+    choose = (f"finetune.patience={patience}", "finetune.smoothing=3", "finetune.epochs=6")
+    encoder, whole = train(shared_store, tmp_path / "whole", *choose)
     epochs = len((tmp_path / "whole" / "history.csv").read_text().splitlines()) - 1
     assert epochs == (3 if patience == 1 else 6)
 
@@ -216,8 +273,10 @@ def test_resuming_gives_the_same_bits(
             train(shared_store, folder, *choose)
         assert torch.load(folder / CHECKPOINT, weights_only=True)["epoch"] == last - 1
         monkeypatch.setattr(trainer_module.Checkpoint, "on_train_epoch_end", save)
-        _, resumed = train(shared_store, folder, *choose)
+        other, resumed = train(shared_store, folder, *choose)
         assert torch.equal(whole.weight, resumed.weight), last
+        for name, value in other.state_dict().items():
+            assert torch.equal(value, encoder.state_dict()[name]), (last, name)
         assert len((folder / "history.csv").read_text().splitlines()) - 1 == epochs, last
 
 

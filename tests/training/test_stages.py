@@ -95,6 +95,30 @@ def test_the_validation_set_does_matter(
     assert any(not torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.parametrize("stage", ["finetune", "supervised"])
+def test_only_the_baseline_has_equal_steps_and_its_rows_say_what_was_kept(
+    stage: str, data: Data, settings: Settings, tmp_path: Path
+) -> None:
+    own = settings.supervised.model_copy(update={"equal_steps": True})
+    before = settings.pretrain.model_copy(update={"epochs": 2, "batch_size": 16})
+    longer = settings.model_copy(update={"supervised": own, "pretrain": before})
+    encoder = build_encoder("test_resnet", image_size=data.store.size, seed=0)
+    facts = {"method": "byol", "stage": stage}
+    rows = finetune_stage(data, encoder, tmp_path / "out", facts=facts, settings=longer)
+    seen = len(data.split.pretraining(data.store.manifest))
+    labelled = len(data.rows(1.0, 0)["train"])
+    expected = 3 + -(-2 * (seen // 16) // (labelled // 8)) * (stage == "supervised")
+    history = (tmp_path / "out" / "history.csv").read_text().splitlines()
+    assert len(history) - 1 == expected
+    val = next(row for row in rows if row["split"] == "val")
+    assert val["epochs"] == expected
+    assert val["val_loss"] == pytest.approx(val["metrics"]["nll"], abs=1e-4)
+    assert val["uniform_loss"] == pytest.approx(np.log(len(data.store.classes)))
+    assert val["chosen"].endswith(f"by the validation loss {val['val_loss']:.4f}") or (
+        "mean weights" in val["chosen"]
+    )
+
+
 def test_a_classifier_is_measured_on_its_own_data_alone(
     data: Data, settings: Settings, tmp_path: Path
 ) -> None:

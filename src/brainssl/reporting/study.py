@@ -36,6 +36,8 @@ class Row:
     """The scores of one model on one split, as `results.json` holds them.
 
     `fold` is the number of a fold; None where there is one split, and where folds are pooled.
+    `epochs` (at most), `val_loss` of the epoch that was kept and `uniform_loss` are of trainings
+    with labels; older studies do not have them.
     """
 
     method: str
@@ -50,6 +52,9 @@ class Row:
     per_class: Mapping[str, Mapping[str, Any]]
     step: str
     fold: int | None = None
+    epochs: int | None = None
+    val_loss: float | None = None
+    uniform_loss: float | None = None
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> "Row":
@@ -67,6 +72,9 @@ class Row:
             per_class=raw.get("per_class") or {},
             step=str(raw.get("step") or ""),
             fold=raw["fold"] if isinstance(raw.get("fold"), int) else None,
+            epochs=None if raw.get("epochs") is None else int(raw["epochs"]),
+            val_loss=finite(raw.get("val_loss")),
+            uniform_loss=finite(raw.get("uniform_loss")),
         )
 
 

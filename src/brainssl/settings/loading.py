@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from brainssl.foundation.errors import BadUseError
 from brainssl.settings.methods import STAGES
-from brainssl.settings.settings import METHOD_NAMES, Settings, flat
+from brainssl.settings.settings import OWN_STAGES, Settings, flat
 
 BY_HAND = "set by hand"
 
@@ -45,15 +45,15 @@ def load_settings(
             _forget(tables, reasons, key)
         _put(tables, key, value)
         reasons[".".join(key)] = BY_HAND
-    for method in METHOD_NAMES:
+    for method, stages in OWN_STAGES.items():
         own = tables.setdefault(method, {})
-        for stage in STAGES:
+        for stage in stages:
             if isinstance(own.get(stage, {}), dict):
                 own[stage] = tables.get(stage, {}) | own.get(stage, {})
     try:
         settings = Settings.model_validate(tables)
     except ValidationError as error:
-        first = min(error.errors(), key=lambda one: one["loc"][0] in METHOD_NAMES)
+        first = min(error.errors(), key=lambda one: one["loc"][0] in OWN_STAGES)
         place = ".".join(str(part) for part in first["loc"][:3])
         by_hand = [key for key, reason in reasons.items() if reason == BY_HAND]
         if any(f"{place}.".startswith(f"{key}.") or key.startswith(f"{place}.") for key in by_hand):
@@ -117,7 +117,7 @@ def _put(tables: dict[str, Any], key: list[str], value: Any) -> None:
 def _forget(tables: dict[str, Any], reasons: dict[str, str], key: list[str]) -> None:
     """Take out what methods have of their own for a value that is set for all of them."""
     stage, name = key[0], key[-1]
-    for method in METHOD_NAMES:
+    for method in OWN_STAGES:
         own = tables.get(method, {}).get(stage)
         if isinstance(own, dict):
             own.pop(name, None)
@@ -138,4 +138,5 @@ def _explain(error: ErrorDetails) -> str:
 def _known_places() -> list[str]:
     dumped = Settings().model_dump()
     keys = [key for key, _ in flat(dumped)]
-    return [*dumped, *(f"{method}.{stage}" for method in METHOD_NAMES for stage in STAGES), *keys]
+    inner = (f"{name}.{stage}" for name, stages in OWN_STAGES.items() for stage in stages)
+    return [*dumped, *inner, *keys]

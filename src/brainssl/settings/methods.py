@@ -42,6 +42,13 @@ class MethodSettings(Section):
 STAGES = tuple(MethodSettings.model_fields)
 
 
+class SupervisedSettings(Section):
+    """The supervised baseline: what it changes in fine-tuning, so that both can be tuned."""
+
+    finetune: FinetuneSettings = FinetuneSettings()
+    equal_steps: bool = False  # as many optimiser steps more as a pretraining by [pretrain] takes
+
+
 # A teacher that forgets faster than this is hardly behind the student, and has nothing to teach: on
 # 584 phantom slices (9 steps an epoch) DINO learnt nothing for 15 epochs at a half-life of 9 steps,
 # and from the first at 45.

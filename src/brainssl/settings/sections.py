@@ -87,16 +87,18 @@ class ProbeSettings(Section):
     """Linear probe on features that are computed once."""
 
     solver: Literal["lbfgs", "adamw"] = "lbfgs"  # lbfgs finds the optimum and needs no rates: what
-    #                                              follows is for adamw, the study's
+    #                                              follows `standardise` is for adamw, the study's
+    standardise: bool = True  # every feature has mean 0 and deviation 1 over the training images
     epochs: Positive = 50
     batch_size: Positive = 32
     learning_rate: Rate = 1e-3
     weight_decay: Amount = 1e-6
-    patience: Positive = 10  # epochs without a better smoothed validation loss
+    patience: Positive = 10  # epochs without a better validation loss
+    smoothing: Positive = 3  # epochs at whose ends the head is averaged, before it is judged
 
 
 class FinetuneSettings(Section):
-    """Fine-tuning, and the supervised baseline: the same budget for both."""
+    """Fine-tuning, and the supervised baseline where it has no value of its own."""
 
     epochs: Positive = 30
     min_epoch_steps: Count = 0  # an epoch goes through few labels as often as it takes to make
@@ -107,8 +109,8 @@ class FinetuneSettings(Section):
     weight_decay: Amount = 1e-4
     warmup_epochs: Amount = 1.0
     clip_norm: OptionalRate = 1.0
-    patience: Positive = 10  # epochs without a better smoothed validation loss
-    smoothing: Positive = 3  # epochs over which the validation loss is averaged
+    patience: Positive = 10  # epochs without a better validation loss
+    smoothing: Positive = 3  # epochs at whose ends weights are averaged, before they are judged
     sampling: Literal["natural", "balanced"] = "natural"  # balanced: every class equally often
     loss: Literal["cross_entropy", "focal"] = "cross_entropy"
     focal_gamma: Amount = 2.0  # how much less an image counts that is classified well already

@@ -12,6 +12,7 @@ from brainssl.settings.methods import (
     MoCoV3Settings,
     NNCLRSettings,
     SimCLRSettings,
+    SupervisedSettings,
 )
 from brainssl.settings.sections import (
     EncoderSettings,
@@ -30,7 +31,7 @@ class Settings(Section):
     """All sections.
 
     That of a method has its heads, its loss and what it changes in the sections views, pretrain,
-    probe and finetune.
+    probe and finetune; that of the supervised baseline what it changes in finetune.
     """
 
     simclr: SimCLRSettings = SimCLRSettings()
@@ -39,6 +40,7 @@ class Settings(Section):
     mocov3: MoCoV3Settings = MoCoV3Settings()
     barlowtwins: BarlowTwinsSettings = BarlowTwinsSettings()
     nnclr: NNCLRSettings = NNCLRSettings()
+    supervised: SupervisedSettings = SupervisedSettings()
     encoder: EncoderSettings = EncoderSettings()
     split: SplitSettings = SplitSettings()
     views: ViewSettings = ViewSettings()
@@ -49,11 +51,12 @@ class Settings(Section):
     run: RunSettings = RunSettings()
 
     def of(self, method: str) -> "Settings":
-        """Return the settings as they hold for one method; for other names, these settings."""
-        if method not in METHOD_NAMES:
-            return self
-        own = self.section(method)
-        return self._with(**{stage: getattr(own, stage) for stage in STAGES})
+        """Return the settings as they hold for one method, or for `supervised`.
+
+        For other names, these settings.
+        """
+        own = getattr(self, method, None)
+        return self._with(**{stage: getattr(own, stage) for stage in OWN_STAGES.get(method, ())})
 
     def section(self, method: str) -> MethodSettings:
         """Return the section of a method."""
@@ -69,6 +72,10 @@ class Settings(Section):
         encoder = self.encoder.model_copy(update={"name": name, "image_size": image_size})
         return self._with(encoder=encoder)
 
+    def with_epochs(self, epochs: int) -> "Settings":
+        """Return the same settings with so many epochs of fine-tuning, at most."""
+        return self._with(finetune=self.finetune.model_copy(update={"epochs": epochs}))
+
     def _with(self, **sections: Section) -> "Settings":
         changed: Settings = self.model_copy(update=sections)
         return changed
@@ -77,12 +84,12 @@ class Settings(Section):
         """Return the settings for JSON: of a method's stages only what differs from the rest.
 
         Args:
-            methods: whose sections are wanted; None: of all.
+            methods: whose sections are wanted, `supervised` among them; None: of all.
         """
         dumped: dict[str, dict[str, Any]] = self.model_dump(mode="json")
-        for name in METHOD_NAMES:
+        for name, stages in OWN_STAGES.items():
             own = dumped.pop(name)
-            for stage in STAGES:
+            for stage in stages:
                 values = own.pop(stage)
                 changed = {k: v for k, v in values.items() if v != dumped[stage][k]}
                 own |= {stage: changed} if changed else {}
@@ -96,6 +103,12 @@ METHOD_NAMES = tuple(
     for name, field in Settings.model_fields.items()
     if isinstance(field.default, MethodSettings)
 )
+
+OWN_STAGES = {
+    **dict.fromkeys(METHOD_NAMES, STAGES),
+    "supervised": ("finetune",),
+}
+"""Sections that change stages: those of the methods and of the supervised baseline, and which."""
 
 
 def flat(tables: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

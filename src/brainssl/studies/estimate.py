@@ -20,11 +20,11 @@ from brainssl.methods import METHODS
 from brainssl.settings import Settings
 from brainssl.settings.sections import SplitSettings
 from brainssl.studies.explanations import MOST_ALIKE
-from brainssl.studies.grid import Step, grid
+from brainssl.studies.grid import SUPERVISED, Step, grid
 from brainssl.studies.journal import read_log
 from brainssl.studies.plan import Plan, finished_steps, identity, is_begun
 from brainssl.studies.projections import MOST_IMAGES
-from brainssl.training.finetune import passes
+from brainssl.training.finetune import passes, supervised_epochs
 
 Measure = Callable[[Settings, int], Speed]
 
@@ -252,6 +252,9 @@ def work(step: Step, images: Images, settings: Settings) -> Work:
         return Work(0.0, 0.0, measuring + every)
     trained = passes(own.finetune, int(labelled)) * labelled
     epochs = own.finetune.epochs
+    if step.stage == SUPERVISED:
+        seen = int(images.train + images.unlabelled)
+        epochs = supervised_epochs(own, int(labelled), seen)
     return Work(0.0, epochs * trained, measuring + epochs * images.val)
 
 

@@ -20,6 +20,12 @@ from brainssl.studies.journal import read_log
 
 IDENTITY = "study.json"
 _OWN = frozenset(MANIFEST_COLUMNS) - {"patient", "plane", "sequence"}
+RULES = 2
+"""Raised when the same settings give other steps than before: both must not stand in one study.
+
+2: untrained encoders have BatchNorm statistics of images, and the weights kept are those judged.
+"""
+
 _NAMED = 5  # differences in an error
 
 
@@ -124,6 +130,7 @@ def identity(plan: Plan) -> dict[str, Any]:
         "source": _digest_of_source(plan.source),
         "labels": _digest_of_labels(plan.labels),
         "seed": plan.seed,
+        "rules": RULES,
         "settings": {
             name: values for name, values in plan.settings.written().items() if name != "run"
         },
@@ -135,6 +142,7 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Name what differs between two identities, settings by their keys."""
     told = ("source", "labels", "classes_at", "seed")
     names = [name for name in told if one.get(name) != other.get(name)]
+    names += ["rules"] if one.get("rules", 1) != other.get("rules", 1) else []
     # Keys of both: what a method had of its own and has no more is missing from the other. What
     # an older version did not know yet was as it is by default.
     held, asked = (
@@ -184,6 +192,12 @@ def is_begun(out: Path, own: dict[str, Any]) -> bool:
             f"{file} is damaged: delete it, and the study goes on if its finished steps are of "
             "this one; or give a new folder"
         ) from None
+    if "rules" in names and finished:
+        raise BrainsslError(
+            f"{out} holds finished steps of another version of brainssl, which measured untrained "
+            "encoders or chose epochs in another way: choose another folder, or go on with that "
+            "version"
+        )
     if names and finished:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         raise BrainsslError(

@@ -16,11 +16,12 @@ from brainssl.foundation.progress import Report
 from brainssl.foundation.storage import digest_of_folder
 from brainssl.hardware.device import device_of
 from brainssl.models.classifier import Classifier, run_in_batches
-from brainssl.models.encoder import Encoder, build_encoder, load_encoder
+from brainssl.models.encoder import Encoder, load_encoder
 from brainssl.studies.grid import SUPERVISED, UNTRAINED, Step
 from brainssl.studies.plan import Plan
+from brainssl.training.untrained import untrained_encoder
 
-VERSION = 2
+VERSION = 3
 MOST_IMAGES = 1000  # more points hide each other, and cost the page as much again
 
 
@@ -128,13 +129,13 @@ def _mapped(plan: Plan, data: Data, rows: Indices, view: _View) -> pd.DataFrame:
 
 def _features(plan: Plan, data: Data, rows: Indices, view: _View) -> Float32[np.ndarray, "n dim"]:
     """Run one encoder, which is let go of before the next is loaded."""
-    encoder = _encoder(plan, view).eval().to(device_of(plan.settings.run))
+    encoder = _encoder(plan, data, view).eval().to(device_of(plan.settings.run))
     return run_in_batches(encoder, data.store.images, rows)
 
 
-def _encoder(plan: Plan, view: _View) -> Encoder:
+def _encoder(plan: Plan, data: Data, view: _View) -> Encoder:
     if view.step is None:
-        return build_encoder(**plan.settings.encoder.model_dump(), seed=plan.seed)
+        return untrained_encoder(data, plan.settings, plan.seed)
     if view.moment == "pretrained":
         return load_encoder(view.step)
     return Classifier.load(view.step).encoder

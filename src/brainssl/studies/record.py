@@ -20,7 +20,7 @@ from brainssl.data.split import PARTS, Protocol
 from brainssl.data.store import ImageStore
 from brainssl.hardware.device import device_of, precision_of
 from brainssl.settings import Settings
-from brainssl.studies.grid import RANDOM_LABELS
+from brainssl.studies.grid import RANDOM_LABELS, SUPERVISED
 from brainssl.studies.journal import read_around, read_log
 from brainssl.studies.plan import Plan
 from brainssl.studies.pooling import POOLED
@@ -71,7 +71,7 @@ def describe(
         "folds": _folds(plan, store),
         "label_fractions": list(plan.label_fractions),
         "classes": list(store.classes),
-        "settings": plan.settings.written(plan.methods),
+        "settings": plan.settings.written((*plan.methods, SUPERVISED)),
         "budget": plan.budget,
         "reasons": plan.reasons | _passes(rows),
         "splits": {

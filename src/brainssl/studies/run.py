@@ -30,6 +30,7 @@ from brainssl.studies.publication import publish
 from brainssl.studies.record import describe, environment
 from brainssl.training.pretrain import pretrain
 from brainssl.training.stages import Features, finetune_stage, probe_stage
+from brainssl.training.untrained import untrained_encoder
 
 _POLL_SECONDS = 1.0
 
@@ -194,7 +195,7 @@ class Study:
         else:
             finetune_stage(
                 data,
-                self._encoder(step),
+                self._encoder(step, data),
                 folder,
                 facts={"method": step.method, "stage": step.stage} | _fold(step),
                 settings=settings,
@@ -204,9 +205,12 @@ class Study:
                 loggers=self.plan.loggers,
             )
 
-    def _encoder(self, step: Step) -> Encoder:
+    def _encoder(self, step: Step, data: Data) -> Encoder:
         if step.pretraining:
             return load_encoder(self._folder(step.pretraining))
+        if step.stage == "linear":
+            return untrained_encoder(data, self.plan.settings, step.seed)
+        # A training makes its statistics itself.
         return build_encoder(**self.plan.settings.encoder.model_dump(), seed=step.seed)
 
     def _features_for(self, step: Step, data: Data) -> Features:
@@ -215,7 +219,7 @@ class Study:
         key = (step.protocol, step.fold, method, step.seed)
         if key not in self._features:
             device = device_of(self.plan.settings.run)
-            self._features = {key: Features(partial(self._encoder, step), data.store, device)}
+            self._features = {key: Features(partial(self._encoder, step, data), data.store, device)}
         return self._features[key]
 
     def _collect(self, ground: Prepared) -> list[dict[str, Any]]:

@@ -1,14 +1,19 @@
-"""BatchNorm over the joint batch of several processes."""
+"""BatchNorm: over the joint batch of several processes, and statistics without learning."""
 
 from functools import partial
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from timm.layers.norm_act import BatchNormAct2d, convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from brainssl.data.split import Indices
 from brainssl.methods.gathering import gather, ranks
+from brainssl.views.recipes import to_unit
+
+_BATCH = 128
 
 
 def synchronise(network: nn.Module, *, cuda: bool) -> None:
@@ -65,3 +70,38 @@ def _track(norm: _BatchNorm, mean: Tensor, var: Tensor, count: int) -> None:
     rate = 1 / int(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
     norm.running_mean.lerp_(mean, rate)
     norm.running_var.lerp_(var * count / (count - 1), rate)
+
+
+def estimate_statistics(
+    network: nn.Module, images: UInt8[np.ndarray, "n size size"], rows: Indices
+) -> None:
+    """Set the running statistics of every BatchNorm from images, without learning.
+
+    Mean and unbiased variance are those of batches of about 128 images, each normalised by itself
+    as in training, in the mean over the batches. The order of the images is drawn, always the
+    same: in that of a store a batch would be of one class.
+
+    Args:
+        network: changed in place; everything else about it stays.
+        images: grey values 0..255, seen whole and as they are.
+        rows: which of them; two at least.
+    """
+    norms = [norm for norm in network.modules() if isinstance(norm, _BatchNorm)]
+    if not norms:
+        return
+    device = next(network.parameters()).device
+    order = np.random.default_rng(0).permutation(rows)
+    modes = {module: module.training for module in network.modules()}
+    momenta = [norm.momentum for norm in norms]
+    network.eval()  # dropout and the like
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+        norm.train()
+    with torch.no_grad():
+        for batch in np.array_split(order, -(-len(order) // _BATCH)):
+            network(to_unit(torch.from_numpy(images[batch]).to(device)))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    for module, mode in modes.items():
+        module.training = mode

@@ -1,15 +1,13 @@
-"""Fine-tuning; from fresh weights it is the supervised baseline, with the same budget."""
+"""Fine-tuning; from fresh weights it is the supervised baseline."""
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,6 +19,7 @@ from brainssl.models.encoder import Encoder
 from brainssl.settings import Settings
 from brainssl.settings.sections import FinetuneSettings
 from brainssl.training.batches import plain_batches, refuse_alone, seeded, training_batches
+from brainssl.training.choice import SmoothedChoice
 from brainssl.training.loggers import MakeLoggers
 from brainssl.training.single_pixels import refuse_single_pixels
 from brainssl.training.trainer import Training, adamw, fit, without_decay
@@ -66,10 +65,16 @@ class Finetuning(Training):
 
     def _loss(self, batch: tuple[Tensor, Tensor], name: str) -> Float[Tensor, ""]:
         images, labels = batch
-        gamma = self.settings.focal_gamma if self.settings.loss == "focal" else 0.0
-        loss = focal_loss(self.head(self.encoder(images)).float(), labels, gamma)
+        loss = self.loss_of(self.head(self.encoder(images)).float(), labels)
         self.log(name, loss, on_step=False, on_epoch=True, batch_size=len(images))
         return loss
+
+    def loss_of(
+        self, logits: Float[Tensor, "n classes"], labels: Int64[Tensor, " n"]
+    ) -> Float[Tensor, ""]:
+        """Return the loss that the settings ask for."""
+        gamma = self.settings.focal_gamma if self.settings.loss == "focal" else 0.0
+        return focal_loss(logits, labels, gamma)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with warm-up and cosine, the head faster than the encoder."""
@@ -96,59 +101,6 @@ def focal_loss(
     return loss.mean()
 
 
-class SmoothedChoice(Callback):
-    """Keeps the weights of the epoch with the best smoothed validation loss, and stops after it.
-
-    The loss is that of the whole validation set, averaged over the last `smoothing` epochs: one
-    lucky epoch among noisy ones is not chosen. Fewer epochs than that are never chosen either,
-    unless the whole training is shorter.
-    """
-
-    def __init__(self, *, smoothing: int, patience: int, epochs: int) -> None:
-        self.smoothing, self.patience = min(smoothing, epochs), patience
-        self.losses: list[float] = []
-        self.best: dict[str, Tensor] = {}
-        self.best_loss, self.best_epoch = math.inf, 0
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stay stopped where a resumed training had stopped already."""
-        self._stop_if_spent(trainer)
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Judge the epoch that ends."""
-        self.judge(float(trainer.callback_metrics["val_loss"]), pl_module)
-        self._stop_if_spent(trainer)
-
-    def judge(self, loss: float, network: nn.Module) -> None:
-        """Take in the validation loss of one more epoch, and keep the weights if they are best."""
-        self.losses.append(loss)
-        if len(self.losses) < self.smoothing:
-            return
-        smoothed = float(np.mean(self.losses[-self.smoothing :]))
-        if smoothed < self.best_loss:
-            self.best_loss, self.best_epoch = smoothed, len(self.losses)
-            self.best = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
-
-    @property
-    def spent(self) -> bool:
-        """Whether there were `patience` epochs without a better one."""
-        return self.best_epoch > 0 and len(self.losses) - self.best_epoch >= self.patience
-
-    def _stop_if_spent(self, trainer: Trainer) -> None:
-        if self.spent:
-            trainer.should_stop = True
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the judgement so far, for the checkpoint."""
-        names = ("losses", "best", "best_loss", "best_epoch")
-        return {name: getattr(self, name) for name in names}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the judgement of a checkpoint."""
-        for name, value in state_dict.items():
-            setattr(self, name, value)
-
-
 def passes(settings: FinetuneSettings, images: int) -> int:
     """Return how often an epoch goes through the labelled images.
 
@@ -157,6 +109,44 @@ def passes(settings: FinetuneSettings, images: int) -> int:
     """
     steps = max(1, images // settings.batch_size)
     return max(1, math.ceil(settings.min_epoch_steps / steps))
+
+
+def supervised_epochs(settings: Settings, labelled: int, unlabelled: int) -> int:
+    """Return how many epochs the supervised baseline has, at most.
+
+    With `supervised.equal_steps` it has the optimiser steps of a pretraining on top of its own, as
+    a pretrained encoder has had both when it is fine-tuned.
+
+    Args:
+        settings: as they hold for the baseline; the pretraining is that of their `pretrain`.
+        labelled: images that the baseline learns from.
+        unlabelled: images that a pretraining learns from.
+    """
+    own, before = settings.finetune, settings.pretrain
+    if not settings.supervised.equal_steps:
+        return own.epochs
+    labelled, unlabelled = max(1, labelled), max(1, unlabelled)
+    steps = before.epochs * (unlabelled // min(before.batch_size, unlabelled))
+    each = passes(own, labelled) * labelled // min(own.batch_size, labelled)
+    return own.epochs + math.ceil(steps / each)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A head that was trained with its encoder, why it is that of this epoch, and how good.
+
+    Attributes:
+        head: takes the encoder's features.
+        chosen: in words.
+        val_loss: the validation loss of what was kept, in nats.
+        uniform_loss: the same of an answer that gives every class the same probability; what is
+            not below it has learnt less than nothing.
+    """
+
+    head: nn.Linear
+    chosen: str
+    val_loss: float
+    uniform_loss: float
 
 
 def finetune(
@@ -170,7 +160,7 @@ def finetune(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     loggers: MakeLoggers = list,
-) -> nn.Linear:
+) -> Tuned:
     """Train `encoder` in place, together with a new head that is returned.
 
     Args:
@@ -199,7 +189,7 @@ def finetune(
     refuse_single_pixels(encoder, [store.size], settings.run)
     epochs = settings.finetune.epochs
     choice = SmoothedChoice(
-        smoothing=settings.finetune.smoothing, patience=settings.finetune.patience, epochs=epochs
+        smoothing=settings.finetune.smoothing, patience=settings.finetune.patience
     )
     pixels = torch.from_numpy(store.images)
     training = Finetuning(encoder, head, pixels, labels, settings.finetune, seed=seed)
@@ -227,4 +217,5 @@ def finetune(
             f"{settings.finetune.learning_rate:g})"
         )
     training.load_state_dict(choice.best)
-    return head
+    same = torch.zeros(1, len(store.classes)), torch.zeros(1, dtype=torch.int64)
+    return Tuned(head, choice.told, choice.best_loss, training.loss_of(*same).item())

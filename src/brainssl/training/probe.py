@@ -15,13 +15,14 @@ from torch.nn import functional
 from brainssl.foundation.errors import BrainsslError
 from brainssl.settings.sections import ProbeSettings
 from brainssl.training.batches import seeded
-from brainssl.training.finetune import SmoothedChoice
+from brainssl.training.choice import SmoothedChoice
 from brainssl.training.trainer import without_decay
 
-# Inverse strengths of the L2 penalty on the mean loss, from strong to all but none.
-STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
-SMOOTHING = 3
-"""Epochs of `adamw` over which the validation loss is averaged, as fine-tuning does by default."""
+STRENGTHS = tuple(10.0**power for power in range(-4, 6))
+"""Inverse strengths of the L2 penalty on the mean loss, from all but constant to all but none."""
+
+ENOUGH = 2
+"""Strengths in a row that are worse than the best, after which weaker ones are not tried."""
 
 _ITERATIONS = 1000
 _MANY = 2**24  # features, from where BLAS may use all threads
@@ -50,8 +51,8 @@ def fit_probe(
 ) -> Probe:
     """Fit a linear classifier on frozen features.
 
-    Features are standardised with the training set's mean and deviation; the returned head has
-    the standardisation folded in and takes raw features.
+    With `settings.standardise`, features are standardised with the training set's mean and
+    deviation; the returned head has that folded in and takes raw features all the same.
 
     Args:
         train: images whose labels may be used.
@@ -65,8 +66,10 @@ def fit_probe(
     """
     if not np.isfinite(train.features).all():
         raise BrainsslError("the encoder's features are not finite: its training has diverged")
-    mean, scale = _standardisation(train.features)
     fit = _fit_lbfgs if settings.solver == "lbfgs" else _fit_adamw
+    if not settings.standardise:
+        return fit(train, val, classes, settings, seed)
+    mean, scale = _standardisation(train.features)
     inner, outer = (Labelled((part.features - mean) / scale, part.labels) for part in (train, val))
     probe = fit(inner, outer, classes, settings, seed)
     return dataclasses.replace(probe, head=_fold(probe.head, mean, scale))
@@ -75,15 +78,19 @@ def fit_probe(
 def _fit_lbfgs(
     train: Labelled, val: Labelled, classes: int, settings: ProbeSettings, seed: int
 ) -> Probe:
-    """L2 logistic regression at its optimum; the penalty has the lowest validation NLL."""
+    """L2 logistic regression at its optimum; the penalty has the lowest validation NLL.
+
+    From strong to weak: an optimum without much penalty takes longest to find, and is no longer
+    sought where validation has turned against weaker ones.
+    """
     del settings, seed  # an optimum knows neither rates nor an order
     present = np.unique(train.labels)
     if len(present) == 1:
         return Probe(_head(classes, train.features.shape[1], present), "a single class", [])
-    best, best_loss, chosen = None, math.inf, 0.0
+    best, best_loss, place = None, math.inf, 0
     # Each optimum is sought from the one before: that is nearer than zero.
     model = LogisticRegression(max_iter=_ITERATIONS, warm_start=True)
-    for strength in STRENGTHS:
+    for tried, strength in enumerate(STRENGTHS):
         model.C = strength / len(train.labels)  # scikit-learn weighs the summed loss by it
         with _alone(train.features.size):
             model.fit(train.features, train.labels)
@@ -98,10 +105,14 @@ def _fit_lbfgs(
             head.bias[present] = _tensor(intercept)
         loss = _loss(head, val)
         if loss < best_loss:
-            best, best_loss, chosen = head, loss, strength
+            best, best_loss, place = head, loss, tried
+        elif tried - place >= ENOUGH:
+            break
     if best is None:
         raise BrainsslError("the linear probe has no finite validation loss: its features overflow")
-    return Probe(best, f"penalty 1/{chosen:g}, by the validation NLL {best_loss:.4f}", [])
+    edges = {0: " (the strongest of all)", len(STRENGTHS) - 1: " (the weakest of all)"}
+    told = f"penalty 1/{STRENGTHS[place]:g}{edges.get(place, '')}"
+    return Probe(best, f"{told}, by the validation NLL {best_loss:.4f}", [])
 
 
 def _alone(size: int) -> AbstractContextManager[object]:
@@ -120,12 +131,12 @@ def _alone(size: int) -> AbstractContextManager[object]:
 def _fit_adamw(
     train: Labelled, val: Labelled, classes: int, settings: ProbeSettings, seed: int
 ) -> Probe:
-    """Gradient steps as in the study; the epoch has the lowest smoothed validation loss."""
+    """Gradient steps as in the study; the smoothed head with the lowest validation loss is kept."""
     head = _head(classes, train.features.shape[1], np.arange(classes))
     groups = without_decay(head, weight_decay=settings.weight_decay, lr=settings.learning_rate)
     optimizer = torch.optim.AdamW(groups)
     x, y = _tensor(train.features), torch.from_numpy(train.labels)
-    choice = SmoothedChoice(smoothing=SMOOTHING, patience=settings.patience, epochs=settings.epochs)
+    choice = SmoothedChoice(smoothing=settings.smoothing, patience=settings.patience)
     history = []
     for epoch in range(settings.epochs):
         order = torch.randperm(len(x), generator=seeded(seed, 2, epoch))
@@ -133,6 +144,7 @@ def _fit_adamw(
             _step(head, optimizer, x[rows], y[rows])
             for rows in torch.split(order, settings.batch_size)
         ]
+        choice.smooth(head)
         val_loss = _loss(head, val)
         history.append(
             {"epoch": epoch + 1, "train_loss": float(np.mean(losses)), "val_loss": val_loss}
@@ -143,11 +155,7 @@ def _fit_adamw(
     if not choice.best:
         raise BrainsslError("the linear probe diverged: lower probe.learning_rate")
     head.load_state_dict(choice.best)
-    chosen = (
-        f"epoch {choice.best_epoch}, by the validation NLL {choice.best_loss:.4f}, mean of "
-        f"{choice.smoothing} epochs"
-    )
-    return Probe(head, chosen, history)
+    return Probe(head, choice.told, history)
 
 
 def _head(classes: int, dim: int, present: Int64[np.ndarray, " present"]) -> nn.Linear:

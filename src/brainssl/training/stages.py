@@ -25,7 +25,7 @@ from brainssl.hardware.device import device_of, precision_of
 from brainssl.models.classifier import Classifier, run_in_batches
 from brainssl.models.encoder import Encoder
 from brainssl.settings import Settings
-from brainssl.training.finetune import finetune, passes
+from brainssl.training.finetune import finetune, passes, supervised_epochs
 from brainssl.training.loggers import build_loggers
 from brainssl.training.probe import Labelled, fit_probe
 from brainssl.training.trainer import CHECKPOINT
@@ -125,7 +125,8 @@ def finetune_stage(
         data: store and split.
         encoder: pretrained, or fresh for the supervised baseline.
         out: folder to make; a killed training goes on from its last checkpoint.
-        facts: at least `method` and `stage`; kept with the classifier and in the rows.
+        facts: at least `method` and `stage`, of which `supervised` is the baseline; kept with the
+            classifier and in the rows.
         settings: of fine-tuning and evaluation.
         label_fraction: share of the training labels that are used.
         seed: of the choice of labels, the head, the order and the augmentation.
@@ -134,11 +135,14 @@ def finetune_stage(
     """
     started = time.perf_counter()
     rows = data.rows(label_fraction, seed)
+    if facts["stage"] == "supervised":
+        seen = len(data.split.pretraining(data.store.manifest))
+        settings = settings.with_epochs(supervised_epochs(settings, len(rows["train"]), seen))
     request = {**facts, **data.facts(), "label_fraction": label_fraction, "seed": seed}
     request |= {"start": _digest(encoder), "settings": settings.written(())}
     request["precision"] = precision_of(settings.run).name
     with whole_folder(out, resume=True, request=request) as folder:
-        head = finetune(
+        tuned = finetune(
             data.store,
             rows["train"],
             rows["val"],
@@ -151,7 +155,10 @@ def finetune_stage(
         )
         told = facts | {"label_fraction": label_fraction, "seed": seed}
         told["passes"] = passes(settings.finetune, len(rows["train"]))
-        classifier = Classifier(encoder, head, data.store.classes, told | data.facts())
+        told["epochs"] = settings.finetune.epochs
+        told["chosen"] = tuned.chosen
+        told |= {"val_loss": tuned.val_loss, "uniform_loss": tuned.uniform_loss}
+        classifier = Classifier(encoder, tuned.head, data.store.classes, told | data.facts())
         results = _finish(classifier, data, rows, folder, settings, started)
         (folder / CHECKPOINT).unlink(missing_ok=True)
         return results

@@ -159,6 +159,41 @@ def test_few_draws_of_the_bootstrap_are_told(
     assert _with(changed, "1 draw of") == found * (draws == 1)
 
 
+def _trained(folder: Path, **facts: Any) -> Path:
+    """Add facts to the rows of the supervised baseline, in which it is one step a seed."""
+    path = folder / "results.json"
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    for row in raw["rows"]:
+        if row["method"] == "supervised":
+            row |= facts
+        elif row["stage"] == "finetune":
+            row |= {"val_loss": 0.5, "uniform_loss": 0.69}
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(("loss", "warned"), [(0.75, True), (0.69, False), (0.2, False)])
+def test_a_training_that_is_worse_than_the_uniform_answer_is_an_alarm(
+    make_study: Callable[..., Path], loss: float, warned: bool
+) -> None:
+    folder = make_study(classes=["a", "b"], seeds=2, fractions=[0.1])
+    assert not _with(folder, "same probability")
+    found = _with(_trained(folder, val_loss=loss, uniform_loss=0.69), "same probability")
+    assert [caution.severity for caution in found] == ["serious"] * warned
+    if warned:
+        assert "validation loss of 2 of 4 trainings" in found[0].text
+        first = "Supervised baseline, 10\u00a0% of labels, “grouped”, seed 0 (0.75 against 0.69)"
+        assert f": {first}, Supervised" in found[0].text
+
+
+def test_a_longer_baseline_is_asked_for_its_own_epochs(make_study: Callable[..., Path]) -> None:
+    folder = make_study(classes=["a", "b"], seeds=1, fractions=[1.0])
+    settings = json.loads((folder / "results.json").read_text("utf-8"))["study"]["settings"]
+    _changed(folder, settings=settings | {"finetune": {"epochs": 20}})
+    (found,) = _with(_trained(folder, epochs=31), "Patience")
+    assert "seed 0 (20 of 31 epochs)." in found.text
+
+
 def test_trainings_that_patience_ended_are_named(make_study: Callable[..., Path]) -> None:
     """All were trained for 20 epochs; SimCLR was to be fine-tuned for 23."""
     folder = make_study(classes=["a", "b"], seeds=1, fractions=[1.0])

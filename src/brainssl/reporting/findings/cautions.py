@@ -6,7 +6,15 @@ from typing import Literal
 
 from brainssl.reporting.study import BASELINE, Study, arm_title
 from brainssl.reporting.trainings import histories, watches
-from brainssl.reporting.wording import PROTOCOLS, count, counted, join, percent, some
+from brainssl.reporting.wording import (
+    PROTOCOLS,
+    count,
+    counted,
+    fraction_title,
+    join,
+    percent,
+    some,
+)
 
 SMALL_CLASS = 10
 ENOUGH_SEEDS = 3
@@ -37,6 +45,7 @@ def cautions(study: Study) -> list[Caution]:
         *_from_patients(study),
         *_from_groups(study),
         *_from_pretraining(study),
+        *_from_losses(study),
         *_from_patience(study),
         *_from_audit(study),
         *_from_run(study),
@@ -116,13 +125,39 @@ def _from_pretraining(study: Study) -> Iterator[Caution]:
             )
 
 
+def _from_losses(study: Study) -> Iterator[Caution]:
+    worse, trained = [], set()
+    for row in study.rows:
+        if row.val_loss is None or row.uniform_loss is None or row.step in trained:
+            continue
+        trained.add(row.step)
+        if row.val_loss > row.uniform_loss:
+            share = f"{fraction_title(row.label_fraction)} of labels"
+            losses = f"{row.val_loss:.2f} against {row.uniform_loss:.2f}"
+            title = arm_title(row.method, row.stage)
+            worse.append(f"{title}, {share}, “{row.protocol}”, seed {row.seed} ({losses})")
+    if worse:
+        yield Caution(
+            "serious",
+            f"The best validation loss of {count(len(worse))} of {count(len(trained))} trainings "
+            "with labels is above that of an answer that gives every class the same probability, "
+            f"so what is ahead of them is ahead of a training that failed: {some(worse)}.",
+        )
+
+
 def _from_patience(study: Study) -> Iterator[Caution]:
     settings = study.facts.get("settings") or {}
+    most = {row.step: row.epochs for row in study.rows}
     tuned = [h for h in histories(study) if h.training.stage in ("finetune", BASELINE)]
     early = []
     for history in tuned:
         own = (settings.get(history.training.method) or {}).get("finetune") or {}
-        asked = own.get("epochs") or (settings.get("finetune") or {}).get("epochs") or 0
+        asked = (
+            most.get(f"steps/{history.training.folder.name}")
+            or own.get("epochs")
+            or (settings.get("finetune") or {}).get("epochs")
+            or 0
+        )
         done = max(history.epochs)
         if done < asked:
             early.append(f"{history.training.title} ({done} of {asked} epochs)")

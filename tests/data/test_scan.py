@@ -243,6 +243,30 @@ def test_identical_pixels_share_a_group_across_formats_and_merge_patients(tmp_pa
     assert any("p1, p2" in note for note in found.notes)
 
 
+def test_the_same_slice_in_8_and_in_16_bits_is_one_picture(tmp_path: Path) -> None:
+    shallow = np.random.default_rng(0).integers(0, 200, (24, 24), dtype=np.uint8)
+    for name, samples in (("a", shallow), ("b", shallow.astype(np.uint16) * 257)):
+        Image.fromarray(samples).save(tmp_path / f"{name}.png")
+    manifest = scan(tmp_path).manifest
+    assert manifest["pixels"].nunique() == manifest["group"].nunique() == 1
+    assert scan(tmp_path, reader=1).manifest["pixels"].nunique() == 2
+
+
+def test_blank_images_do_not_make_patients_one(tmp_path: Path) -> None:
+    for name in "abc":
+        put(tmp_path / "images" / name / "brain.png")
+        for level in (0, 7):
+            Image.new("L", (24, 24), level).save(tmp_path / "images" / name / f"{level}.png")
+    rows = [f"{name}/{file}.png,{name}" for name in "ab" for file in ("brain", "0", "7")]
+    (tmp_path / "patients.csv").write_text("\n".join(["path,patient", *rows]))
+    found = scan(tmp_path)
+    groups = column(found.manifest, "group")
+    assert groups["a/brain.png"] == groups["a/0.png"] == groups["a/7.png"]
+    assert groups["a/0.png"] != groups["b/0.png"] == groups["b/7.png"]
+    assert groups["c/0.png"] == groups["c/7.png"] not in {groups["a/0.png"], groups["b/0.png"]}
+    assert not any("share" in note for note in found.notes)
+
+
 def test_a_corrupt_file_is_listed_and_left_out(tmp_path: Path) -> None:
     put(tmp_path / "A" / "good.png")
     whole = put(tmp_path / "A" / "cut.png").read_bytes()

@@ -1,6 +1,7 @@
 """Another collection: labels are mapped, probabilities summed, the drop is of the same labels."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from brainssl.data.store import ImageStore, write_store
+from brainssl.data.read import read_slice
+from brainssl.data.store import ImageStore, letterbox, write_store
 from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
 from brainssl.inference.external import evaluate_external
@@ -142,8 +144,34 @@ def test_labels_that_do_not_fit_are_refused(trained: Path, elsewhere: Path, tmp_
     assert "no labelled image" in refused(trained, elsewhere, tmp_path, none)
 
 
-def test_a_store_of_another_size_is_refused(trained: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("size", "facts", "told"),
+    [
+        (16, {}, "holds images of 16 px"),
+        (32, {"reader": 2}, "read by version 2 of the reader, .*with --reader 1"),
+    ],
+)
+def test_a_store_of_other_images_is_refused(
+    trained: Path, size: int, facts: dict[str, int], told: str, tmp_path: Path
+) -> None:
     manifest = pd.DataFrame({"image_id": ["a"], "label": ["Glioma T1"], "group": [0]})
-    images: Any = np.zeros((1, 16, 16), np.uint8)
-    store = write_store(tmp_path / "store", manifest, iter(images), size=16, facts={})
-    assert "holds images of 16 px" in refused(trained, store.path, tmp_path)
+    images: Any = np.zeros((1, size, size), np.uint8)
+    store = write_store(tmp_path / "store", manifest, iter(images), size=size, facts=facts)
+    assert re.search(told, refused(trained, store.path, tmp_path))
+
+
+def test_files_are_read_as_those_of_the_training(
+    trained: Path, elsewhere: Path, tmp_path: Path
+) -> None:
+    labels = table(tmp_path, gl="Glioma T1", no="Normal T1", odd="")
+    for reader in (1, 2):
+        classifier = Classifier.load(trained)
+        assert classifier.reader == 1
+        classifier.facts["reader"] = reader
+        path = tmp_path / f"{reader}.safetensors"
+        classifier.save(path)
+        evaluate_external(path, elsewhere, tmp_path / f"{reader}", labels=labels)
+        store = ImageStore.open(tmp_path / f"{reader}" / "store")
+        assert store.reader == reader
+        files = [read_slice(elsewhere / file, reader=reader) for file in store.manifest["path"]]
+        assert (store.images == [letterbox(file.pixels, 32) for file in files]).all()

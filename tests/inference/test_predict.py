@@ -19,22 +19,27 @@ from brainssl.models.classifier import Classifier
 from brainssl.models.encoder import build_encoder
 
 
-@pytest.fixture
-def saved(tmp_path: Path) -> Path:
+def made(folder: Path, **facts: int) -> Path:
     encoder = build_encoder("test_resnet", image_size=32, seed=0)
     torch.manual_seed(0)
-    folder = tmp_path / "classifier"
-    Classifier(encoder, nn.Linear(encoder.dim, 2), ("a", "b"), {"seed": 0}).save(
+    Classifier(encoder, nn.Linear(encoder.dim, 2), ("a", "b"), {"seed": 0, **facts}).save(
         folder / "classifier.safetensors"
     )
     return folder
 
 
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    return made(tmp_path / "classifier", reader=2)
+
+
+@pytest.mark.parametrize("facts", [{}, {"reader": 1}, {"reader": 2}])
 def test_a_file_is_seen_as_the_store_saw_it(
-    image_folder: Path, saved: Path, tmp_path: Path
+    image_folder: Path, facts: dict[str, int], tmp_path: Path
 ) -> None:
     """One reader for training and serving: the same pixels, so the same logits."""
-    found = scan(image_folder)
+    saved = made(tmp_path / "classifier", **facts)
+    found = scan(image_folder, reader=facts.get("reader", 1))
     store = prepare(found, tmp_path / "store", size=32)
     files = [found.root / path for path in store.manifest["path"]]
     logits = Classifier.load(saved).logits(store.images).astype(np.float64)
@@ -43,6 +48,7 @@ def test_a_file_is_seen_as_the_store_saw_it(
     got = np.array([[row["probabilities"][name] for name in ("a", "b")] for row in rows])
     np.testing.assert_allclose(got, expected, atol=1e-6)
     assert [row["label"] for row in rows] == ["ab"[i] for i in expected.argmax(axis=1)]
+    assert (saliency_map(saved, files[3]).image == store.images[3]).all()
 
 
 def test_an_unreadable_file_is_listed_and_the_others_go_on(saved: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float16
 
 from brainssl.data.fingerprint import fingerprint
+from brainssl.data.normalisation import READER
 from brainssl.data.read import UnreadableImage, file_bytes, read_bytes
 
 
@@ -34,11 +35,11 @@ class Seen:
     fingerprint: Float16[np.ndarray, "2 side side"]
 
 
-def look(path: Path) -> Seen | UnreadableImage:
-    """Decode an image and describe it, or return why it cannot be read."""
+def look(path: Path, *, reader: int = READER) -> Seen | UnreadableImage:
+    """Decode an image by a version of the reader and describe it, or return why it cannot be."""
     try:
         data = file_bytes(path)
-        image = read_bytes(data, str(path))
+        image = read_bytes(data, str(path), reader=reader)
     except UnreadableImage as error:
         return error
     height, width = image.pixels.shape

@@ -44,6 +44,11 @@ class ImageStore:
         return int(self.images.shape[1])
 
     @property
+    def reader(self) -> int:
+        """Version of the normalisation by which the images were read."""
+        return int(self.facts.get("reader", 1))
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The labels that occur, sorted."""
         return tuple(sorted(self.manifest["label"].dropna().unique()))
@@ -60,6 +65,15 @@ class ImageStore:
             raise BrainsslError(
                 f"{self.path} holds images of {self.size} px, encoder.image_size is {size}: set it "
                 f"to {self.size}, or prepare a store with --size {size}"
+            )
+
+    def require_reader(self, reader: int) -> None:
+        """Raise BrainsslError unless the images were read by this version, that of a model."""
+        if self.reader != reader:
+            raise BrainsslError(
+                f"{self.path} was read by version {self.reader} of the reader, the model's images "
+                f"by version {reader}, which makes other grey levels of the same files: prepare a "
+                f"store with --reader {reader}"
             )
 
     @classmethod
@@ -117,8 +131,10 @@ def prepare(
         BrainsslError: `out` exists, or a file cannot be read as it could when it was scanned.
     """
     paths = [scan.root / path for path in scan.manifest["path"]]
-    pixels = in_order(partial(_letterboxed, size=size), paths, workers=workers)
+    read = partial(_letterboxed, size=size, reader=scan.reader)
+    pixels = in_order(read, paths, workers=workers)
     facts = {
+        "reader": scan.reader,
         "unreadable": [list(pair) for pair in scan.unreadable],
         "notes": list(scan.notes),
         # A reader of any result must know that it is not about real patients.
@@ -127,8 +143,8 @@ def prepare(
     return write_store(out, scan.manifest, pixels, size=size, facts=facts, progress=progress)
 
 
-def _letterboxed(path: Path, *, size: int) -> UInt8[np.ndarray, "size size"]:
-    return letterbox(read_slice(path).pixels, size)
+def _letterboxed(path: Path, *, size: int, reader: int) -> UInt8[np.ndarray, "size size"]:
+    return letterbox(read_slice(path, reader=reader).pixels, size)
 
 
 def write_store(

@@ -72,12 +72,12 @@ def evaluate_external(
 
     Raises:
         BrainsslError: labels that are neither classes nor families, no labelled image, images of
-            another size, or `out` exists.
+            another size or read by another version, or `out` exists.
     """
     classifier = Classifier.load(path).to(device_of(RunSettings()))
     chosen = settings or EvaluationSettings()
     with whole_folder(out) as folder:
-        store, losses = _open(source, labels, classes_at, folder, classifier.image_size, progress)
+        store, losses = _open(source, labels, classes_at, folder, classifier, progress)
         manifest = store.manifest
         rows = np.flatnonzero(manifest["label"].notna()).astype(np.int64)
         if len(rows) == 0:
@@ -116,7 +116,7 @@ def _open(
     labels: Path | None,
     classes_at: int | None,
     folder: Path,
-    size: int,
+    classifier: Classifier,
     progress: Progress | None,
 ) -> tuple[ImageStore, list[str]]:
     """Return a store, and what was left out of it."""
@@ -125,10 +125,12 @@ def _open(
             option = "--labels" if labels else "--classes-at"
             raise BrainsslError(f"{source} is a prepared store and has its labels: omit {option}")
         store = ImageStore.open(source)
-        store.require_size(size)
+        store.require_size(classifier.image_size)
+        store.require_reader(classifier.reader)
         return store, []
-    found = scan(source, labels=labels, classes_at=classes_at)
+    found = scan(source, labels=labels, classes_at=classes_at, reader=classifier.reader)
     found.refuse_questions()
+    size = classifier.image_size
     return prepare(found, folder / "store", size=size, progress=progress), found.losses
 
 

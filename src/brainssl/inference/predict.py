@@ -34,7 +34,7 @@ def predict_files(classifier: Path, files: Sequence[Path]) -> dict[str, Any]:
 
 def _predict(classifier: Classifier, file: Path) -> dict[str, Any]:
     try:
-        image = read_slice(file)
+        image = read_slice(file, reader=classifier.reader)
     except UnreadableImage as error:
         return {"file": str(file), "error": str(error)}
     logits = classifier.logits(letterbox(image.pixels, classifier.image_size)[None])[0]

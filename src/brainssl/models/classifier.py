@@ -43,6 +43,11 @@ class Classifier(nn.Module):
         """Side of the slices that it takes, in pixels."""
         return self.encoder.image_size
 
+    @property
+    def reader(self) -> int:
+        """Version of the normalisation of its training images: files are read by the same."""
+        return int(self.facts.get("reader", 1))
+
     def forward(self, images: Float[Tensor, "n 1 size size"]) -> Float[Tensor, "n classes"]:
         """Return logits of slices in [0, 1]."""
         logits: Tensor = self.head(self.encoder(images))

@@ -135,6 +135,7 @@ def pretrain(
         "protocol": split.protocol,
         "split_digest": split.digest,
         "store": store.checksum,
+        "reader": store.reader,
     }
     precision = precision_of(settings.run)
     request = facts | {"settings": settings.written([method]), "precision": precision.name}

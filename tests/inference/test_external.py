@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 from torch import nn
 
+from brainssl.api.inference import _external_text
+from brainssl.data.marks import marks
 from brainssl.data.read import read_slice
 from brainssl.data.store import ImageStore, letterbox, write_store
 from brainssl.evaluation.predictions import Predictions
@@ -142,6 +144,49 @@ def test_labels_that_do_not_fit_are_refused(trained: Path, elsewhere: Path, tmp_
     assert "(nearest: 'Glioma')" in refused(trained, elsewhere, tmp_path, misspelt)
     none = table(tmp_path, gl="", no="", odd="")
     assert "no labelled image" in refused(trained, elsewhere, tmp_path, none)
+
+
+def learning(trained: Path, images: np.ndarray) -> None:
+    """Let the classifier have marks of these images."""
+    classifier = Classifier.load(trained)
+    classifier.learnt = marks(images)
+    classifier.save(trained / "classifier.safetensors")
+
+
+def test_images_that_it_learnt_are_left_out_with_their_groups(
+    trained: Path, elsewhere: Path, tmp_path: Path
+) -> None:
+    rows = [f"gl/{i}.png,Glioma T1,p{i // 2}" for i in range(10)]
+    rows += [f"no/{i}.png,Normal T1,q{i}" for i in range(10)]
+    labels = tmp_path / "table.csv"
+    labels.write_text("\n".join(["path,label,patient", *rows]))
+    before = evaluate_external(trained, elsewhere, tmp_path / "before", labels=labels)
+    assert before["learnt"] is None
+    assert "cannot be told" in _external_text(before, tmp_path)
+    store = ImageStore.open(tmp_path / "before" / "store")
+    paths = store.manifest["path"]
+    seen = paths.isin(["gl/0.png", "gl/4.png", "gl/5.png", "no/3.png", "odd/1.png"]).to_numpy()
+    learning(trained, store.images[seen])
+    told = evaluate_external(trained, elsewhere, tmp_path / "after", labels=labels)
+    assert told["learnt"] == {"images": 4, "left_out": 5}
+    assert "trained on 4 of the images: they are left out, with all of their groups 5" in (
+        _external_text(told, tmp_path)
+    )
+    assert (told["images"], told["groups"], told["unlabelled"]) == (15, 12, 10)
+    kept = set(Predictions.load(tmp_path / "after" / "predictions.parquet").frame["image_id"])
+    out = paths.isin(["gl/0.png", "gl/1.png", "gl/4.png", "gl/5.png", "no/3.png"])
+    labelled = store.manifest["label"].notna()
+    assert kept == set(store.manifest["image_id"][labelled & ~out])
+
+
+def test_its_own_collection_is_no_other(trained: Path, elsewhere: Path, tmp_path: Path) -> None:
+    labels = table(tmp_path, gl="Glioma T1", no="Normal T1", odd="")
+    evaluate_external(trained, elsewhere, tmp_path / "before", labels=labels)
+    store = ImageStore.open(tmp_path / "before" / "store")
+    learning(trained, store.images[:14])  # and not its test set
+    told = refused(trained, elsewhere, tmp_path, labels)
+    assert "14 of 20 labelled images are among those that the classifier was trained on" in told
+    assert "14 of 20" in refused(trained, store.path, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -264,5 +264,16 @@ def _external_text(told: dict[str, Any], out: Path) -> str:
             f"On its own test images of the same {what} it has {drop['own']:.3f}: a drop of "
             f"{drop['difference']:.3f} [{low:.3f}, {high:.3f}]"
         )
+    learnt = told["learnt"]
+    if learnt is None:
+        lines.append(
+            "Whether it was trained on some of these images cannot be told: it has no marks of its "
+            "training images, as classifiers of earlier versions"
+        )
+    elif learnt["images"]:
+        lines.append(
+            f"It was trained on {learnt['images']} of the images: they are left out, with all of "
+            f"their groups {learnt['left_out']}"
+        )
     left_out = [f"Left out: {loss}" for loss in told["left_out"]]
     return "\n".join([*lines, *left_out, f"Predictions and figures are in {out}"])

@@ -30,7 +30,7 @@ def fingerprint(pixels: Float32[np.ndarray, "h w"]) -> Float16[np.ndarray, "2 si
         Two pictures with mean 0 and norm 1, or zeros where the slice is blank.
     """
     frames = (_shrunk(_squared(_head(pixels))), _shrunk(pixels))
-    return _local_contrast(np.stack(frames))
+    return local_contrast(np.stack(frames))
 
 
 def _head(pixels: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "a b"]:
@@ -75,9 +75,9 @@ def _shrunk(pixels: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "side sid
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR), np.float32)
 
 
-def _local_contrast(
-    frames: Float32[np.ndarray, "2 side side"],
-) -> Float16[np.ndarray, "2 side side"]:
+def local_contrast(
+    frames: Float32[np.ndarray, "n side side"],
+) -> Float16[np.ndarray, "n side side"]:
     """Subtract the local mean, divide by the local spread, normalise to mean 0 and norm 1."""
     details = frames - _blurred(frames)
     spreads = np.sqrt(np.maximum(_blurred(details**2), 0))
@@ -91,7 +91,7 @@ def _local_contrast(
     return contrast
 
 
-def _blurred(frames: Float32[np.ndarray, "2 side side"]) -> Float32[np.ndarray, "2 side side"]:
+def _blurred(frames: Float32[np.ndarray, "n side side"]) -> Float32[np.ndarray, "n side side"]:
     """Return what `scipy.ndimage.gaussian_filter` does to each frame, in half its time."""
     columns = correlate1d(frames, _BELL, axis=1, mode="nearest")
     return np.asarray(correlate1d(columns, _BELL, axis=2, mode="nearest"), np.float32)

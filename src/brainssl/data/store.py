@@ -15,6 +15,7 @@ from jaxtyping import Float32, Int64, UInt8
 from numpy.lib.format import open_memmap
 from PIL import Image
 
+from brainssl.data.marks import marks
 from brainssl.data.pool import in_order
 from brainssl.data.read import read_slice
 from brainssl.data.scan import Scan
@@ -58,6 +59,11 @@ class ImageStore:
         """Index of each image's label in `classes`; −1 without label."""
         places = {label: index for index, label in enumerate(self.classes)}
         return self.manifest["label"].map(places).fillna(-1).to_numpy(np.int64, copy=True)
+
+    @cached_property
+    def marks(self) -> UInt8[np.ndarray, "n 32"]:
+        """The mark of each image, see `brainssl.data.marks`; made when first asked for."""
+        return marks(self.images)
 
     def require_size(self, size: int) -> None:
         """Raise BrainsslError unless the images have this side, in pixels."""

@@ -225,6 +225,10 @@ def _finish(
     settings: Settings,
     started: float,
 ) -> list[dict[str, Any]]:
+    learnt = [rows["train"], rows["val"]]
+    if classifier.encoder.facts.get("split_digest") == data.split.digest:
+        learnt.append(data.split.pretraining(data.store.manifest))
+    classifier.learnt = np.unique(data.store.marks[np.concatenate(learnt)], axis=0)
     classifier.eval().save(folder / "classifier.safetensors")
     data.split.save(folder / "split.json")
     write_json(folder / "settings.json", settings.written(()))

@@ -12,6 +12,7 @@ from brainssl.data.audit import audit, audit_scan
 from brainssl.data.duplicates import Pairs
 from brainssl.data.leakage import Leakage, random_split_leakage
 from brainssl.data.scan import scan
+from brainssl.foundation.content_policy import CONTENT_POLICY
 
 
 def texture(seed: int, size: int = 48) -> np.ndarray:
@@ -86,6 +87,7 @@ def test_the_page_is_self_contained_and_escapes_names(source: Path, tmp_path: Pa
     assert "bad &lt;i&gt;.png" in page
     assert "<i>.png" not in page
     assert "<script" not in page
+    assert f'http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}"' in page
     addresses = re.findall(r'(?:src|href)="([^"]{0,30})', page)
     assert addresses
     assert all(address.startswith("data:image/jpeg;base64,") for address in addresses)

@@ -20,7 +20,8 @@ from brainssl.data.store import ImageStore
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
 from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
-from brainssl.foundation.storage import whole_folder, write_json
+from brainssl.foundation.spreadsheet import csv_of
+from brainssl.foundation.storage import whole_folder, write_json, write_text
 from brainssl.hardware.device import device_of, precision_of
 from brainssl.models.classifier import Classifier, run_in_batches
 from brainssl.models.encoder import Encoder
@@ -98,7 +99,7 @@ def probe_stage(
             seed=seed,
         )
         if probe.history:
-            pd.DataFrame(probe.history).to_csv(folder / "history.csv", index=False)
+            write_text(folder / "history.csv", csv_of(pd.DataFrame(probe.history)))
         told = facts | {"stage": "linear", "label_fraction": label_fraction, "seed": seed}
         told["chosen"] = probe.chosen
         classifier = Classifier(

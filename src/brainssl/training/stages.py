@@ -29,6 +29,7 @@ from brainssl.settings import Settings
 from brainssl.training.finetune import finetune, passes
 from brainssl.training.loggers import build_loggers
 from brainssl.training.probe import Labelled, fit_probe
+from brainssl.training.requests import as_before
 from brainssl.training.trainer import CHECKPOINT
 
 Progress = Callable[[int, int], None]
@@ -138,7 +139,8 @@ def finetune_stage(
     request = {**facts, **data.facts(), "label_fraction": label_fraction, "seed": seed}
     request |= {"start": _digest(encoder), "settings": settings.written(())}
     request["precision"] = precision_of(settings.run).name
-    with whole_folder(out, resume=True, request=request) as folder:
+    before = as_before(str(facts["method"]), ())
+    with whole_folder(out, resume=True, request=request, defaults=before) as folder:
         head = finetune(
             data.store,
             rows["train"],

@@ -48,9 +48,7 @@ def test_names_in_every_place_of_a_table_are_escaped() -> None:
     table = Table("a_b}", HOSTILE, (HOSTILE,), (HOSTILE, "x"), lines)
     text = latex_of(table, frame_of(table))
     assert "\\input" not in text
-    assert (
-        text.count(escaped(HOSTILE)) == 6
-    )  # also in caption and heads
+    assert text.count(escaped(HOSTILE)) == 6  # also in caption and heads
     assert r"\label{tab:a_b-}" in text
     assert " & $-$1 & " in text
     assert len(re.findall(r"(?<!\\)&", text)) == 2 * 3

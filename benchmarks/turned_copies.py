@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,10 @@ Prints = Float16[np.ndarray, "n 2 s s"]
 def turned_by(pixels: Picture, degrees: float) -> Picture:
     """Turn a slice and fill its corners with air."""
     air = float(np.percentile(pixels, 5))
-    return np.asarray(rotate(pixels, degrees, reshape=False, order=1, cval=air), np.float32)
+    result: Picture = np.asarray(
+        rotate(pixels, degrees, reshape=False, order=1, cval=air), np.float32
+    )
+    return result
 
 
 def table2(pixels: Picture, generator: np.random.Generator) -> Picture:
@@ -67,11 +71,8 @@ KINDS: dict[str, Callable[[Picture, np.random.Generator], Picture]] = {
 def without_aligning() -> Iterator[None]:
     """Search for near-duplicates as they lie only."""
     nothing = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-    kept, duplicates.aligned_pairs = duplicates.aligned_pairs, lambda *_: nothing
-    try:
+    with mock.patch.object(duplicates, "aligned_pairs", return_value=nothing):
         yield
-    finally:
-        duplicates.aligned_pairs = kept
 
 
 def grouped(prints: Prints) -> tuple[Pairs, Int64[np.ndarray, " n"], float]:
@@ -143,7 +144,8 @@ def measured(source: Path) -> dict[str, Any]:
         patient, name = None, "a real collection, every second image"
     generator = np.random.default_rng(0)
     chosen = set(generator.choice(len(files), min(COPIES, len(files)), replace=False).tolist())
-    prints, changed = [], {kind: [] for kind in KINDS}
+    prints = []
+    changed: dict[str, list[Any]] = {kind: [] for kind in KINDS}
     for row, file in enumerate(files):
         pixels = read_slice(file).pixels
         prints.append(fingerprint(pixels))

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import brainssl
 from brainssl.api.answers import Answer, Rows
 from brainssl.cli import app
-from brainssl.data.store import ImageStore
+from brainssl.data.store import ImageStore, write_store
 from brainssl.foundation.errors import BadUseError, BrainsslError
 
 COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
@@ -294,7 +294,14 @@ def test_a_model_is_used(folder: Path, tuned: Path, tmp_path: Path) -> None:
     exported = brainssl.export(tuned, str(tmp_path / "model.onnx"), quiet=True)
     assert exported["kind"] == "classifier"
     assert Path(exported["onnx"]).is_file()
-    other = brainssl.external(tuned, folder / "store", tmp_path / "other", quiet=True)
+    with pytest.raises(BrainsslError, match="of 24 labelled images are among those"):
+        brainssl.external(tuned, folder / "store", tmp_path / "other", quiet=True)
+    own = opened[0]
+    facts = {"reader": own.reader}
+    write_store(
+        tmp_path / "mirrored", own.manifest, iter(own.images[:, :, ::-1]), size=32, facts=facts
+    )
+    other = brainssl.external(tuned, tmp_path / "mirrored", tmp_path / "other", quiet=True)
     assert other["images"] == 24
     assert "24 images of 24 groups, classes: accuracy" in other.text
 

@@ -20,6 +20,7 @@ from brainssl.data.leakage import (
 )
 from brainssl.data.scan import scan
 from brainssl.data.split import make_split
+from brainssl.foundation.content_policy import CONTENT_POLICY
 
 
 def texture(seed: int, size: int = 48) -> np.ndarray:
@@ -94,6 +95,7 @@ def test_the_page_is_self_contained_and_escapes_names(source: Path, tmp_path: Pa
     assert "bad &lt;i&gt;.png" in page
     assert "<i>.png" not in page
     assert "<script" not in page
+    assert f'http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}"' in page
     addresses = re.findall(r'(?:src|href)="([^"]{0,30})', page)
     assert addresses
     assert all(address.startswith("data:image/jpeg;base64,") for address in addresses)

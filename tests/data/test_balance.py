@@ -1,5 +1,7 @@
 """Balancing as the study did it: by augmented copies, before any split."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -41,6 +43,12 @@ def test_every_class_reaches_the_largest(uneven, tmp_path):
     assert (after == before.max()).all()
     assert balanced.classes == uneven.classes
     assert len(balanced.images) == len(balanced.manifest)
+
+
+@pytest.mark.parametrize("reader", [1, 2])
+def test_copies_are_of_the_version_of_their_originals(uneven, tmp_path, reader):
+    told = replace(uneven, facts=uneven.facts | {"reader": reader})
+    assert balance(told, tmp_path / "out", augment=noisy).reader == reader
 
 
 def test_originals_come_first_and_unchanged(uneven, tmp_path):

@@ -1,5 +1,7 @@
 """A store and its split: rows of a part from all groups in turn."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +22,13 @@ def test_some_rows_of_a_part_come_from_all_its_groups(shared_store: ImageStore) 
     assert len(set(groups[rows])) == min(6, len(set(groups[everyone])))
     assert list(rows) == list(data.sample("test", 6, 0))
     assert set(data.sample("test", 1000, 0)) == set(everyone)
+
+
+def test_facts_say_by_which_version_the_images_were_read(shared_store: ImageStore) -> None:
+    split = make_split(shared_store.manifest)
+    assert Data(shared_store, split).facts()["reader"] == 1
+    newer = replace(shared_store, facts=shared_store.facts | {"reader": 2})
+    assert Data(newer, split).facts()["reader"] == 2
 
 
 @given(st.lists(st.integers(0, 6), max_size=60), st.integers(1, 40))

@@ -3,6 +3,7 @@ import os
 import struct
 import tracemalloc
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from brainssl.data.grey import CHANNEL_TOLERANCE, WINDOW
+from brainssl.data.grey import CHANNEL_TOLERANCE
+from brainssl.data.normalisation import WINDOW
 from brainssl.data.read import FORMATS, UnreadableImage, file_bytes, read_bytes, read_slice
 
 LEVELS = np.arange(256, dtype=np.uint8).reshape(8, 32)
+
+levels_of = partial(read_bytes, reader=1)
+"""Version 1 leaves 8 bits as they are in the file, by which one tells what was decoded."""
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -45,7 +50,7 @@ def windowed(samples: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
 def test_eight_bit_grey_is_the_level_over_255(kind: str) -> None:
-    read = read_bytes(encoded(Image.fromarray(LEVELS), kind), "a")
+    read = levels_of(encoded(Image.fromarray(LEVELS), kind), "a")
     np.testing.assert_array_equal(read.pixels, LEVELS.astype(np.float32) / np.float32(255))
     assert read.pixels.dtype == np.float32
     assert read.source_bits == 8
@@ -57,7 +62,7 @@ def test_jpeg_is_close_and_the_same_from_disk_and_memory(tmp_path: Path) -> None
     smooth = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)
     data = encoded(Image.fromarray(smooth), "JPEG", quality=95)
     (tmp_path / "a.jpg").write_bytes(data)
-    from_disk, from_memory = read_slice(tmp_path / "a.jpg"), read_bytes(data, "upload")
+    from_disk, from_memory = read_slice(tmp_path / "a.jpg", reader=1), levels_of(data, "upload")
     np.testing.assert_array_equal(from_disk.pixels, from_memory.pixels)
     assert np.abs(from_disk.pixels * 255 - smooth).max() <= 4
 
@@ -65,7 +70,7 @@ def test_jpeg_is_close_and_the_same_from_disk_and_memory(tmp_path: Path) -> None
 def test_sixteen_bit_png_keeps_its_contrast() -> None:
     samples = np.linspace(0, 60_000, 32 * 32).astype(np.uint16).reshape(32, 32)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
-    read = read_bytes(png(32, 32, 16, 0, rows), "deep.png")
+    read = levels_of(png(32, 32, 16, 0, rows), "deep.png")
     np.testing.assert_allclose(read.pixels, windowed(samples), atol=1e-6)
     assert len(np.unique(read.pixels)) > 900, "a clipped image would be white"
     assert read.source_bits == 16
@@ -76,7 +81,7 @@ def test_sixteen_bit_png_keeps_its_contrast() -> None:
 def test_deep_tiff_is_scaled_by_its_foreground(dtype: type) -> None:
     samples = np.zeros((40, 40), dtype)
     samples[10:30, 10:30] = np.random.default_rng(0).uniform(100, 900, (20, 20)).astype(dtype)
-    read = read_bytes(encoded(Image.fromarray(samples), "TIFF"), "deep.tif")
+    read = levels_of(encoded(Image.fromarray(samples), "TIFF"), "deep.tif")
     np.testing.assert_allclose(read.pixels, windowed(samples), atol=1e-6)
     assert read.source_bits == np.dtype(dtype).itemsize * 8
     assert (read.pixels[:5] == 0).all()
@@ -88,7 +93,7 @@ def test_sixteen_bit_tiff_with_white_as_zero_is_inverted() -> None:
     black = encoded(Image.fromarray((4000 - samples).astype(np.uint16)), "TIFF")
     white = encoded(Image.fromarray(samples), "TIFF", tiffinfo={262: 0})
     np.testing.assert_allclose(
-        read_bytes(white, "w").pixels, read_bytes(black, "b").pixels, atol=1e-6
+        levels_of(white, "w").pixels, levels_of(black, "b").pixels, atol=1e-6
     )
 
 
@@ -104,7 +109,7 @@ def test_values_that_are_not_finite_are_background() -> None:
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
 def test_one_bit(kind: str) -> None:
     mask = np.random.default_rng(3).random((9, 13)) > 0.5
-    read = read_bytes(encoded(Image.fromarray(mask), kind), "m")
+    read = levels_of(encoded(Image.fromarray(mask), kind), "m")
     np.testing.assert_array_equal(read.pixels, mask.astype(np.float32))
     if kind != "BMP":
         assert read.source_bits == 1
@@ -112,7 +117,7 @@ def test_one_bit(kind: str) -> None:
 
 def test_four_bit_png_spans_black_to_white() -> None:
     rows = b"\0" + bytes([0x0F, 0x5A])
-    read = read_bytes(png(4, 1, 4, 0, rows), "g.png")
+    read = levels_of(png(4, 1, 4, 0, rows), "g.png")
     np.testing.assert_allclose(read.pixels, np.array([[0, 15, 5, 10]]) / 15, atol=1e-7)
     assert read.source_bits == 4
 
@@ -133,19 +138,19 @@ def test_grey_rgb_jpeg_is_not_called_coloured() -> None:
 def test_coloured_annotation_is_flagged_and_becomes_luminance() -> None:
     rgb = np.full((50, 50, 3), 100, np.uint8)
     rgb[10:14, 10:14] = (255, 0, 0)
-    read = read_bytes(encoded(Image.fromarray(rgb)), "a")
+    read = levels_of(encoded(Image.fromarray(rgb)), "a")
     assert read.flags == ("coloured annotation",)
     assert read.pixels[11, 11] == pytest.approx(0.299, abs=1e-6)
     assert read.pixels[0, 0] == pytest.approx(100 / 255, abs=1e-6)
     tinted = np.full((50, 50, 3), (120, 60, 10), np.uint8)
-    assert "coloured" in read_bytes(encoded(Image.fromarray(tinted)), "b").flags
+    assert "coloured" in levels_of(encoded(Image.fromarray(tinted)), "b").flags
 
 
 def test_palette_is_looked_up() -> None:
     image = Image.new("P", (3, 1))
     image.putpalette([10, 10, 10, 200, 200, 200, 0, 0, 255])
     image.putdata([0, 1, 1])
-    read = read_bytes(encoded(image), "p.png")
+    read = levels_of(encoded(image), "p.png")
     np.testing.assert_allclose(read.pixels, np.array([[10, 200, 200]]) / 255, atol=1e-6)
     assert read.flags == ("palette",)
 
@@ -156,7 +161,7 @@ def test_alpha_lies_on_black() -> None:
     expected = 200 / 255 * alpha / 255
     for planes, mode in ((2, "LA"), (4, "RGBA")):
         stack = np.stack([grey] * (planes - 1) + [alpha], 2)
-        read = read_bytes(encoded(Image.fromarray(stack)), mode)
+        read = levels_of(encoded(Image.fromarray(stack)), mode)
         np.testing.assert_allclose(read.pixels, expected, atol=1e-6)
         assert read.flags == ("alpha",)
 
@@ -164,14 +169,14 @@ def test_alpha_lies_on_black() -> None:
 @pytest.mark.parametrize("kind", [kind for kind in ("WEBP", "GIF", "AVIF") if kind in FORMATS])
 def test_pictures_of_the_web_are_read_whatever_they_are_called(kind: str) -> None:
     own = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100}, "GIF": {}}[kind]
-    read = read_bytes(encoded(Image.fromarray(LEVELS), kind, **own), "slice.jpg")
+    read = levels_of(encoded(Image.fromarray(LEVELS), kind, **own), "slice.jpg")
     np.testing.assert_allclose(read.pixels, LEVELS / np.float32(255), atol=3 / 255)
     assert "suffix differs" in read.flags
 
 
 def test_an_alpha_channel_that_hides_everything_is_ignored() -> None:
     stack = np.stack([LEVELS, np.zeros_like(LEVELS)], 2)
-    read = read_bytes(encoded(Image.fromarray(stack)), "a")
+    read = levels_of(encoded(Image.fromarray(stack)), "a")
     np.testing.assert_array_equal(read.pixels, LEVELS / np.float32(255))
     assert read.flags == ("alpha ignored",)
     assert "alpha channel that hides everything ignored" in read.provenance
@@ -179,7 +184,7 @@ def test_an_alpha_channel_that_hides_everything_is_ignored() -> None:
 
 def test_opaque_alpha_changes_nothing() -> None:
     stack = np.stack([LEVELS, np.full_like(LEVELS, 255)], 2)
-    read = read_bytes(encoded(Image.fromarray(stack)), "a")
+    read = levels_of(encoded(Image.fromarray(stack)), "a")
     np.testing.assert_array_equal(read.pixels, LEVELS / np.float32(255))
     assert read.flags == ()
 
@@ -212,7 +217,7 @@ def test_exif_orientation_is_applied_once(kind: str, orientation: int) -> None:
     image = Image.fromarray(levels.astype(np.uint8))
     exif = Image.Exif()
     exif[274] = orientation
-    read = read_bytes(encoded(image, kind, exif=exif), "a")
+    read = levels_of(encoded(image, kind, exif=exif), "a")
     np.testing.assert_allclose(read.pixels * 255, ORIENTED[orientation](levels), atol=3)
     assert ("exif rotated" in read.flags) == (orientation != 1)
 
@@ -220,7 +225,7 @@ def test_exif_orientation_is_applied_once(kind: str, orientation: int) -> None:
 def test_content_decides_and_a_lying_suffix_is_flagged(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(encoded(Image.fromarray(LEVELS), "PNG"))
-    read = read_slice(path)
+    read = read_slice(path, reader=1)
     np.testing.assert_array_equal(read.pixels, LEVELS / np.float32(255))
     assert read.flags == ("suffix differs",)
 
@@ -302,7 +307,7 @@ def test_missing_empty_folder_and_pipe_are_told(tmp_path: Path) -> None:
 
 def test_first_page_is_read_and_told() -> None:
     pages = [Image.fromarray(LEVELS), Image.fromarray(LEVELS[::-1].copy())]
-    read = read_bytes(encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:]), "a.tif")
+    read = levels_of(encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:]), "a.tif")
     np.testing.assert_array_equal(read.pixels, LEVELS / np.float32(255))
     assert read.flags == ("several pages",)
 
@@ -340,7 +345,7 @@ def test_sixteen_bit_colour_is_laid_on_black_and_weighed() -> None:
     generator = np.random.default_rng(0)
     stack = generator.integers(0, 4096, (5, 7, 4)).astype(np.uint16)
     stack[..., 3] = generator.integers(0, 65536, (5, 7))
-    read = read_bytes(deep_png(stack, 6), "c.png")
+    read = levels_of(deep_png(stack, 6), "c.png")
     light = stack[..., :3] @ np.array([0.299, 0.587, 0.114]) * stack[..., 3] / 65535
     low, high = np.percentile(light[light > light.min()], WINDOW)
     np.testing.assert_allclose(read.pixels, np.clip((light - low) / (high - low), 0, 1), atol=1e-5)
@@ -353,7 +358,7 @@ SHAPES = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24)
 @settings(max_examples=60, deadline=None)
 @given(arrays(np.uint8, SHAPES), st.sampled_from(["PNG", "TIFF", "BMP"]))
 def test_any_grey_image_survives_losslessly(levels: np.ndarray, kind: str) -> None:
-    read = read_bytes(encoded(Image.fromarray(levels), kind), "a")
+    read = levels_of(encoded(Image.fromarray(levels), kind), "a")
     np.testing.assert_array_equal(read.pixels, levels.astype(np.float32) / np.float32(255))
 
 
@@ -389,7 +394,7 @@ def test_any_float_image_gives_finite_pixels_in_range(samples: np.ndarray) -> No
 )
 def test_channels_collapse_only_within_the_tolerance(rgb: np.ndarray, spread: int) -> None:
     near = (rgb[..., :1] // 2 + np.array([0, spread // 2, spread])).astype(np.uint8)
-    collapsed = read_bytes(encoded(Image.fromarray(near)), "a")
+    collapsed = levels_of(encoded(Image.fromarray(near)), "a")
     assert not set(collapsed.flags) & {"coloured", "coloured annotation"}
     np.testing.assert_allclose(collapsed.pixels * 255, near.mean(axis=2), atol=1e-4)
 

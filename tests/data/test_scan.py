@@ -275,6 +275,15 @@ def test_blank_slices_join_nobody(tmp_path: Path, known: bool) -> None:
     assert not seen["near_duplicate"].any()
 
 
+def test_the_same_slice_in_8_and_in_16_bits_is_one_picture(tmp_path: Path) -> None:
+    shallow = np.random.default_rng(0).integers(0, 200, (24, 24), dtype=np.uint8)
+    for name, samples in (("a", shallow), ("b", shallow.astype(np.uint16) * 257)):
+        Image.fromarray(samples).save(tmp_path / f"{name}.png")
+    manifest = scan(tmp_path).manifest
+    assert manifest["pixels"].nunique() == manifest["group"].nunique() == 1
+    assert scan(tmp_path, reader=1).manifest["pixels"].nunique() == 2
+
+
 def test_a_corrupt_file_is_listed_and_left_out(tmp_path: Path) -> None:
     put(tmp_path / "A" / "good.png")
     whole = put(tmp_path / "A" / "cut.png").read_bytes()

@@ -68,6 +68,23 @@ def test_near_duplicates_are_kept_with_the_store(image_folder, tmp_path):
     assert ImageStore.open(store.path).near is None, "as in a store of before"
 
 
+@pytest.mark.parametrize("reader", [1, 2])
+def test_a_store_says_by_which_version_it_was_read(image_folder, tmp_path, reader):
+    made = prepare(scan(image_folder, reader=reader), tmp_path / "store", size=32)
+    assert ImageStore.open(made.path).reader == reader
+    first = image_folder / made.manifest["path"][0]
+    expected = letterbox(read_slice(first, reader=reader).pixels, 32)
+    np.testing.assert_array_equal(made.images[0], expected)
+    made.require_reader(reader)
+    with pytest.raises(BrainsslError, match=f"prepare a store with --reader {3 - reader}"):
+        made.require_reader(3 - reader)
+
+
+def test_a_store_of_before_is_of_version_1(store):
+    """Its facts say nothing of it."""
+    assert store.reader == 1
+
+
 def test_what_was_left_out_is_kept_with_the_store(image_folder, tmp_path):
     (image_folder / "Normal T1" / "broken.png").write_bytes(b"no image")
     found = scan(image_folder)
@@ -119,7 +136,7 @@ def test_memory_does_not_grow_with_the_number_of_images(image_folder, tmp_path, 
     found = scan(image_folder)
     monkeypatch.setattr(
         "brainssl.data.store.read_slice",
-        lambda _: Slice(np.zeros((50, 50), np.float32), (), 8, ()),
+        lambda _, reader: Slice(np.zeros((50, 50), np.float32), (), 8, ()),
     )
     peaks = []
     for count in (64, 256, 2560):

@@ -229,6 +229,28 @@ def test_resume_goes_on_in_the_working_folder(tmp_path):
     assert not working_folder(out).exists()
 
 
+@pytest.mark.parametrize(
+    ("begun", "goes_on"),
+    [
+        ({"seed": 1, "settings": {"a": 1, "b": [1, 2], "c": {"d": 3}}}, True),
+        ({"seed": 1, "settings": {"a": 1, "c": {}}}, True),
+        ({"seed": 1}, False),  # settings.a is not what it is by default
+        ({"seed": 1, "settings": {"a": 1, "gone": 0}}, False),
+        ({"settings": {"a": 1}}, False),  # of the seed there is no default
+        ([], False),
+    ],
+)
+def test_what_an_older_version_did_not_ask_for_was_as_by_default(tmp_path, begun, goes_on):
+    out = tmp_path / "out"
+    request = {"seed": 1, "settings": {"a": 1, "b": [1, 2], "c": {"d": 3}}}
+    defaults = {"settings": {"a": 0, "b": [1, 2], "c": {"d": 3, "e": 4}}}
+    with pytest.raises(Interrupted), whole_folder(out, request=begun) as working:
+        (working / "last.ckpt").touch()
+        raise Interrupted
+    with whole_folder(out, resume=True, request=request, defaults=defaults) as working:
+        assert (working / "last.ckpt").exists() == goes_on
+
+
 @pytest.mark.parametrize("resume", [False, True])
 def test_what_exists_is_never_overwritten(tmp_path, resume):
     out = tmp_path / "out"

@@ -46,6 +46,18 @@ def test_features_are_those_of_the_encoder_in_the_order_of_the_manifest(
     assert told[-1] == (60, 60)
 
 
+def test_images_read_by_another_version_are_refused(
+    shared_store: ImageStore, encoder: Encoder, tmp_path: Path
+) -> None:
+    newer = replace(shared_store, facts=shared_store.facts | {"reader": 2})
+    with pytest.raises(BrainsslError, match="prepare a store with --reader 1"):
+        embed(newer, encoder, tmp_path / "f.parquet")
+    encoder.facts["reader"] = 2
+    embed(newer, encoder, tmp_path / "f.parquet")
+    encoder.facts = {}  # never pretrained
+    embed(shared_store, encoder, tmp_path / "g.parquet")
+
+
 def test_the_file_says_whence_it_comes(
     shared_store: ImageStore, encoder: Encoder, tmp_path: Path
 ) -> None:

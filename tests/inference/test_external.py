@@ -1,6 +1,7 @@
 """Another collection: labels are mapped, probabilities summed, the drop is of the same labels."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from brainssl.data.store import ImageStore, write_store
+from brainssl.api.inference import _external_text
+from brainssl.data.marks import marks
+from brainssl.data.read import read_slice
+from brainssl.data.store import ImageStore, letterbox, write_store
 from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
 from brainssl.inference.external import evaluate_external
@@ -142,8 +146,77 @@ def test_labels_that_do_not_fit_are_refused(trained: Path, elsewhere: Path, tmp_
     assert "no labelled image" in refused(trained, elsewhere, tmp_path, none)
 
 
-def test_a_store_of_another_size_is_refused(trained: Path, tmp_path: Path) -> None:
+def learning(trained: Path, images: np.ndarray) -> None:
+    """Let the classifier have marks of these images."""
+    classifier = Classifier.load(trained)
+    classifier.learnt = marks(images)
+    classifier.save(trained / "classifier.safetensors")
+
+
+def test_images_that_it_learnt_are_left_out_with_their_groups(
+    trained: Path, elsewhere: Path, tmp_path: Path
+) -> None:
+    rows = [f"gl/{i}.png,Glioma T1,p{i // 2}" for i in range(10)]
+    rows += [f"no/{i}.png,Normal T1,q{i}" for i in range(10)]
+    labels = tmp_path / "table.csv"
+    labels.write_text("\n".join(["path,label,patient", *rows]))
+    before = evaluate_external(trained, elsewhere, tmp_path / "before", labels=labels)
+    assert before["learnt"] is None
+    assert "cannot be told" in _external_text(before, tmp_path)
+    store = ImageStore.open(tmp_path / "before" / "store")
+    paths = store.manifest["path"]
+    seen = paths.isin(["gl/0.png", "gl/4.png", "gl/5.png", "no/3.png", "odd/1.png"]).to_numpy()
+    learning(trained, store.images[seen])
+    told = evaluate_external(trained, elsewhere, tmp_path / "after", labels=labels)
+    assert told["learnt"] == {"images": 4, "left_out": 5}
+    assert "trained on 4 of the images: they are left out, with all of their groups 5" in (
+        _external_text(told, tmp_path)
+    )
+    assert (told["images"], told["groups"], told["unlabelled"]) == (15, 12, 10)
+    kept = set(Predictions.load(tmp_path / "after" / "predictions.parquet").frame["image_id"])
+    out = paths.isin(["gl/0.png", "gl/1.png", "gl/4.png", "gl/5.png", "no/3.png"])
+    labelled = store.manifest["label"].notna()
+    assert kept == set(store.manifest["image_id"][labelled & ~out])
+
+
+def test_its_own_collection_is_no_other(trained: Path, elsewhere: Path, tmp_path: Path) -> None:
+    labels = table(tmp_path, gl="Glioma T1", no="Normal T1", odd="")
+    evaluate_external(trained, elsewhere, tmp_path / "before", labels=labels)
+    store = ImageStore.open(tmp_path / "before" / "store")
+    learning(trained, store.images[:14])  # and not its test set
+    told = refused(trained, elsewhere, tmp_path, labels)
+    assert "14 of 20 labelled images are among those that the classifier was trained on" in told
+    assert "14 of 20" in refused(trained, store.path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("size", "facts", "told"),
+    [
+        (16, {}, "holds images of 16 px"),
+        (32, {"reader": 2}, "read by version 2 of the reader, .*with --reader 1"),
+    ],
+)
+def test_a_store_of_other_images_is_refused(
+    trained: Path, size: int, facts: dict[str, int], told: str, tmp_path: Path
+) -> None:
     manifest = pd.DataFrame({"image_id": ["a"], "label": ["Glioma T1"], "group": [0]})
-    images: Any = np.zeros((1, 16, 16), np.uint8)
-    store = write_store(tmp_path / "store", manifest, iter(images), size=16, facts={})
-    assert "holds images of 16 px" in refused(trained, store.path, tmp_path)
+    images: Any = np.zeros((1, size, size), np.uint8)
+    store = write_store(tmp_path / "store", manifest, iter(images), size=size, facts=facts)
+    assert re.search(told, refused(trained, store.path, tmp_path))
+
+
+def test_files_are_read_as_those_of_the_training(
+    trained: Path, elsewhere: Path, tmp_path: Path
+) -> None:
+    labels = table(tmp_path, gl="Glioma T1", no="Normal T1", odd="")
+    for reader in (1, 2):
+        classifier = Classifier.load(trained)
+        assert classifier.reader == 1
+        classifier.facts["reader"] = reader
+        path = tmp_path / f"{reader}.safetensors"
+        classifier.save(path)
+        evaluate_external(path, elsewhere, tmp_path / f"{reader}", labels=labels)
+        store = ImageStore.open(tmp_path / f"{reader}" / "store")
+        assert store.reader == reader
+        files = [read_slice(elsewhere / file, reader=reader) for file in store.manifest["path"]]
+        assert (store.images == [letterbox(file.pixels, 32) for file in files]).all()

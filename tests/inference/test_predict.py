@@ -4,37 +4,45 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
+import brainssl
 from brainssl.data.scan import scan
 from brainssl.data.store import prepare
 from brainssl.explanation.cam import MAPS
 from brainssl.foundation.errors import BadUseError, BrainsslError
-from brainssl.inference.predict import predict_files
+from brainssl.foundation.spreadsheet import csv_of
+from brainssl.inference.predict import predict_files, predictions_table
 from brainssl.inference.saliency import saliency_map
 from brainssl.models.classifier import Classifier
 from brainssl.models.encoder import build_encoder
 
 
-@pytest.fixture
-def saved(tmp_path: Path) -> Path:
+def made(folder: Path, **facts: int) -> Path:
     encoder = build_encoder("test_resnet", image_size=32, seed=0)
     torch.manual_seed(0)
-    folder = tmp_path / "classifier"
-    Classifier(encoder, nn.Linear(encoder.dim, 2), ("a", "b"), {"seed": 0}).save(
+    Classifier(encoder, nn.Linear(encoder.dim, 2), ("a", "b"), {"seed": 0, **facts}).save(
         folder / "classifier.safetensors"
     )
     return folder
 
 
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    return made(tmp_path / "classifier", reader=2)
+
+
+@pytest.mark.parametrize("facts", [{}, {"reader": 1}, {"reader": 2}])
 def test_a_file_is_seen_as_the_store_saw_it(
-    image_folder: Path, saved: Path, tmp_path: Path
+    image_folder: Path, facts: dict[str, int], tmp_path: Path
 ) -> None:
     """One reader for training and serving: the same pixels, so the same logits."""
-    found = scan(image_folder)
+    saved = made(tmp_path / "classifier", **facts)
+    found = scan(image_folder, reader=facts.get("reader", 1))
     store = prepare(found, tmp_path / "store", size=32)
     files = [found.root / path for path in store.manifest["path"]]
     logits = Classifier.load(saved).logits(store.images).astype(np.float64)
@@ -43,6 +51,7 @@ def test_a_file_is_seen_as_the_store_saw_it(
     got = np.array([[row["probabilities"][name] for name in ("a", "b")] for row in rows])
     np.testing.assert_allclose(got, expected, atol=1e-6)
     assert [row["label"] for row in rows] == ["ab"[i] for i in expected.argmax(axis=1)]
+    assert (saliency_map(saved, files[3]).image == store.images[3]).all()
 
 
 def test_an_unreadable_file_is_listed_and_the_others_go_on(saved: Path, tmp_path: Path) -> None:
@@ -54,6 +63,24 @@ def test_an_unreadable_file_is_listed_and_the_others_go_on(saved: Path, tmp_path
     assert "label" not in rows[0]
     assert rows[1]["probability"] == max(rows[1]["probabilities"].values())
     assert sum(rows[1]["probabilities"].values()) == pytest.approx(1)
+
+
+def test_a_table_of_predictions_holds_what_was_answered(saved: Path, tmp_path: Path) -> None:
+    good, bad = tmp_path / "=1+1.png", tmp_path / "bad.png"
+    Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(good)
+    bad.write_bytes(b"no picture")
+    answer = brainssl.predict(saved, [good, bad], out=tmp_path / "said.csv")
+    answer = dict(answer)
+    table = pd.read_csv(tmp_path / "said.csv")
+    first, second = answer["predictions"]
+    assert table["file"].tolist() == [str(good), str(bad)]
+    assert table["label"][0] == first["label"]
+    for name in ("a", "b"):
+        assert table[f"probability:{name}"][0] == pytest.approx(first["probabilities"][name])
+    assert table["error"][1] == second["error"]
+    assert table.drop(columns=["file", "error", "flags"]).loc[1].isna().all()
+    answer["predictions"] = [first | {"file": "=1+1.png"}]
+    assert csv_of(predictions_table(answer)).splitlines()[1].startswith("'=1+1.png,")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from brainssl.foundation.errors import BrainsslError
@@ -30,6 +31,37 @@ def test_saved_classifier_gives_the_same_bits(classifier: Classifier, tmp_path: 
     assert again.classes == classifier.classes
     assert again.facts == classifier.facts
     np.testing.assert_array_equal(again.logits(pictures(5)), classifier.logits(pictures(5)))
+
+
+def test_marks_of_the_training_images_go_along_or_are_left_out(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    file = tmp_path / "classifier.safetensors"
+    classifier.save(file)
+    assert version_of(file) == "1"
+    assert Classifier.load(file).learnt is None
+    classifier.learnt = np.arange(96, dtype=np.uint8).reshape(3, 32)
+    classifier.save(file)
+    assert version_of(file) == "2"
+    again = Classifier.load(file)
+    np.testing.assert_array_equal(again.learnt, classifier.learnt)
+    np.testing.assert_array_equal(again.logits(pictures(2)), classifier.logits(pictures(2)))
+    again.learnt = None
+    again.save(file)
+    assert Classifier.load(file).learnt is None
+
+
+def version_of(file: Path) -> str:
+    with safe_open(file, framework="pt") as opened:
+        return str(opened.metadata()["version"])
+
+
+@pytest.mark.parametrize(("facts", "reader"), [({}, 1), ({"reader": 2}, 2)])
+def test_what_says_nothing_of_its_reader_is_of_the_first(
+    classifier: Classifier, facts: dict[str, int], reader: int
+) -> None:
+    classifier.facts, classifier.encoder.facts = facts, facts
+    assert classifier.reader == classifier.encoder.reader == reader
 
 
 def test_a_batch_is_the_same_images_one_by_one(classifier: Classifier) -> None:

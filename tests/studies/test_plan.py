@@ -124,6 +124,31 @@ def test_a_deleted_identity_is_known_again_by_the_notes(plan: Plan, out: Path) -
         is_begun(out, identity(plan))
 
 
+@pytest.mark.parametrize("name", ["patients.csv", "table.csv"])
+def test_a_table_rewritten_in_the_same_size_makes_another_study(
+    name: str, image_folder: Path, tmp_path: Path
+) -> None:
+    table = image_folder / name
+    table.write_text("path,label,patient\nGlioma T1/slice 0.png,Glioma T1,p1\n")
+    plan = small_plan(image_folder)
+    own, out = identity(plan), tmp_path / "out"
+    write_json(out / "study.json", own)
+    (out / "steps" / "pretrain").mkdir(parents=True)
+    assert is_begun(out, identity(plan))
+    table.write_text(table.read_text().replace("p1", "p2"))
+    with pytest.raises(BrainsslError, match="another tables"):
+        is_begun(out, identity(plan))
+
+
+def test_a_study_of_before_tables_were_looked_into_goes_on(plan: Plan, out: Path) -> None:
+    older = {key: value for key, value in identity(plan).items() if key != "tables"}
+    write_json(out / "study.json", older)
+    assert is_begun(out, identity(plan))
+    (out / "study.json").unlink()
+    Journal(out, digest_of(older), 0.0).finish("pretrain", 1.0, {})
+    assert is_begun(out, identity(plan))
+
+
 def test_litter_in_a_source_makes_it_no_other_source(plan: Plan) -> None:
     before = identity(plan)
     for name in (".DS_Store", "Thumbs.db", "@eaDir/a.png"):

@@ -208,6 +208,29 @@ def test_without_resume_a_killed_run_is_forgotten(shared_store: ImageStore, tmp_
     assert (out / "encoder.safetensors").is_file()
 
 
+@pytest.mark.parametrize(("asked", "goes_on"), [(0.02, True), (0.05, False)])
+def test_a_run_goes_on_after_an_upgrade_that_adds_a_setting(
+    asked: float, goes_on: bool, shared_store: ImageStore, tmp_path: Path
+) -> None:
+    """What an older version did not know was as it is by default: views.noise is 0.02."""
+    out = tmp_path / "run"
+    chosen = ("pretrain.epochs=2", "pretrain.batch_size=20", f"views.noise={asked}")
+    settings, after = small_settings(*chosen), Killer(-1)
+    with pytest.raises(KeyboardInterrupt):
+        train(shared_store, out, settings=settings, progress=Killer(STEPS + 1))
+    file = working_folder(out) / "request.json"
+    request = json.loads(file.read_text())
+    del request["settings"]["views"]["noise"], request["settings"]["simclr"]["projector_norm"]
+    del request["reader"]
+    file.write_text(json.dumps(request))
+    if goes_on:
+        train(shared_store, out, settings=settings, resume=True, progress=after)
+        assert after.seen[0] > STEPS, "it began anew"
+    else:
+        with pytest.raises(BrainsslError, match="other settings or data"):
+            train(shared_store, out, settings=settings, resume=True)
+
+
 def test_another_run_is_not_resumed(shared_store: ImageStore, tmp_path: Path) -> None:
     """Going on with other settings would give neither the one run nor the other."""
     out, settings = tmp_path / "run", small_settings("pretrain.epochs=1")

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from brainssl.data.dataset import Data
+from brainssl.data.marks import known
 from brainssl.data.split import Split, make_split
 from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BrainsslError
@@ -117,6 +118,27 @@ def test_only_the_baseline_has_equal_steps_and_its_rows_say_what_was_kept(
     assert val["chosen"].endswith(f"by the validation loss {val['val_loss']:.4f}") or (
         "mean weights" in val["chosen"]
     )
+
+
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_a_classifier_knows_the_images_that_shaped_it(
+    pretrained: bool, data: Data, settings: Settings, tmp_path: Path
+) -> None:
+    encoder = build_encoder("test_resnet", image_size=data.store.size, seed=0)
+    encoder.facts = data.facts() if pretrained else {}
+    features = Features(lambda: encoder, data.store, torch.device("cpu"))
+    facts = {"method": "simclr" if pretrained else "untrained"}
+    out = tmp_path / "out"
+    probe_stage(data, features, out, facts=facts, settings=settings, label_fraction=0.5)
+    classifier = Classifier.load(out)
+    parts = data.rows(0.5, 0)
+    rows = [*parts["train"], *parts["val"]]
+    if pretrained:
+        rows += [*data.split.pretraining(data.store.manifest)]
+    assert {bytes(mark) for mark in classifier.learnt} == {
+        bytes(mark) for mark in data.store.marks[rows]
+    }
+    assert not known(data.store.marks[parts["test"]], classifier.learnt).any()
 
 
 def test_a_classifier_is_measured_on_its_own_data_alone(

@@ -106,6 +106,7 @@ def prepare(
     classes_at: int | None = None,
     columns: Names | None = None,
     size: int = 224,
+    reader: int = 2,
     seed: int = 0,
     quiet: bool = False,
 ) -> Answer:
@@ -119,6 +120,8 @@ def prepare(
         columns: further columns of the tables to keep, such as `site`, by which a study can leave
             out one after the other.
         size: side of the square images in pixels, 16 to 1024; slices are letterboxed into it.
+        reader: version of the normalisation, 1 for models of an earlier brainssl; a scan has its
+            own.
         seed: accepted everywhere; nothing is drawn here.
         quiet: show no progress.
 
@@ -127,15 +130,17 @@ def prepare(
         `checksum` of the store. `brainssl.ImageStore.open` opens it.
 
     Raises:
-        BadUseError: `size` is out of its range, or a scan comes with labels.
+        BadUseError: `size` or `reader` is out of its range, or a scan comes with labels.
         BrainsslError: as for `audit`, or `store` exists.
     """
+    from brainssl.data.normalisation import READER
     from brainssl.data.scan import Scan, scan
     from brainssl.data.store import prepare as run
     from brainssl.foundation.storage import refuse_existing
 
     store, terminal = Path(store), Terminal(quiet=quiet)
     within("--size", size, 16, 1024)
+    within("--reader", reader, 1, READER)
     seed_of(seed)
     level_of(classes_at)
     if isinstance(source, Scan):
@@ -155,6 +160,7 @@ def prepare(
                 classes_at=classes_at,
                 columns=listed(columns) if columns else (),
                 progress=progress,
+                reader=reader,
             )
     found.refuse_questions()
     for loss in found.lost_in_words:

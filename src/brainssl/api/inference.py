@@ -148,7 +148,7 @@ def predict(
     Args:
         classifier: its file, or the folder that holds it.
         files: images, or one.
-        out: JSON file to write what is returned.
+        out: file to write: what is returned as JSON, or where its name ends in `.csv` a table.
         seed: accepted everywhere; nothing is drawn here.
 
     Returns:
@@ -158,13 +158,16 @@ def predict(
     Raises:
         BrainsslError: there is no such classifier.
     """
-    from brainssl.foundation.storage import write_json
-    from brainssl.inference.predict import predict_files
+    from brainssl.foundation.spreadsheet import csv_of
+    from brainssl.foundation.storage import write_json, write_text
+    from brainssl.inference.predict import predict_files, predictions_table
 
     seed_of(seed)
     names = [files] if isinstance(files, str | Path) else files
     answer = predict_files(Path(classifier), [Path(name) for name in names])
-    if out:
+    if out and Path(out).suffix.lower() == ".csv":
+        write_text(Path(out), csv_of(predictions_table(answer)))
+    elif out:
         write_json(Path(out), answer)
     return Answer(answer, "\n".join(map(_prediction_text, answer["predictions"])))
 
@@ -263,6 +266,17 @@ def _external_text(told: dict[str, Any], out: Path) -> str:
         lines.append(
             f"On its own test images of the same {what} it has {drop['own']:.3f}: a drop of "
             f"{drop['difference']:.3f} [{low:.3f}, {high:.3f}]"
+        )
+    learnt = told["learnt"]
+    if learnt is None:
+        lines.append(
+            "Whether it was trained on some of these images cannot be told: it has no marks of its "
+            "training images, as classifiers of earlier versions"
+        )
+    elif learnt["images"]:
+        lines.append(
+            f"It was trained on {learnt['images']} of the images: they are left out, with all of "
+            f"their groups {learnt['left_out']}"
         )
     left_out = [f"Left out: {loss}" for loss in told["left_out"]]
     return "\n".join([*lines, *left_out, f"Predictions and figures are in {out}"])

@@ -50,6 +50,9 @@ def prepare(
         str | None, typer.Option(help="Comma-separated: further columns to keep, e.g. site.")
     ] = None,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side in pixels.")] = 224,
+    reader: Annotated[
+        int, typer.Option(min=1, max=2, help="Version of the reader; 1 for earlier models.")
+    ] = 2,
     seed: NoSeed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -57,15 +60,14 @@ def prepare(
 
     Example: brainssl prepare data/mri stores/mri --size 96
     """
-    tell(
-        api.prepare(
-            source,
-            store,
-            labels=labels,
-            classes_at=classes_at,
-            columns=columns,
-            size=size,
-            seed=seed,
-        ),
-        as_json,
+    answer = api.prepare(
+        source,
+        store,
+        labels=labels,
+        classes_at=classes_at,
+        columns=columns,
+        size=size,
+        reader=reader,
+        seed=seed,
     )
+    tell(answer, as_json)

@@ -80,7 +80,9 @@ def explain(
 def predict(
     classifier: Annotated[Path, typer.Argument(help="Classifier, or the folder that holds it.")],
     files: Annotated[list[Path], typer.Argument(help="Images.")],
-    out: Annotated[Path | None, typer.Option(help="JSON file to write; default: print.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON or .csv file to write; default: print.")
+    ] = None,
     seed: NoSeed = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the JSON, with --out as well.")

@@ -200,7 +200,7 @@ def _pictures(report: dict[str, Any]) -> Iterator[Finding]:
         depths = ", ".join(report["bit_depths"])
         yield Finding(
             "caution",
-            f"Bit depths are mixed ({depths}): deeper images are scaled by percentiles, 8-bit ones "
-            "are not.",
+            f"Bit depths are mixed ({depths}): such images come from several sources. All are "
+            "scaled alike, but shallow ones may have been clipped before.",
             "Check that depth does not go with the label.",
         )

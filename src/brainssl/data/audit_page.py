@@ -13,6 +13,7 @@ from PIL import Image
 
 from brainssl.data.audit_findings import Finding
 from brainssl.data.read import UnreadableImage, read_slice
+from brainssl.foundation.content_policy import CONTENT_POLICY
 from brainssl.foundation.storage import write_text
 
 PICTURE = 208
@@ -48,6 +49,7 @@ def write_page(file: Path, report: dict[str, Any], findings: Sequence[Finding], 
         picture=picture,
         group_bins=_group_bins(report["groups"]["sizes"]),
         name=_title(root),
+        policy=CONTENT_POLICY,
     )
     write_text(file, page)
 

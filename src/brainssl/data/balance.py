@@ -53,7 +53,7 @@ def balance(
             yield from augment(store.images[copies[start : start + _BATCH]], generator)
 
     facts = {"balanced_from": store.checksum, "seed": seed, "originals": len(originals)}
-    facts["simulated"] = store.facts.get("simulated", False)
+    facts |= {"simulated": store.facts.get("simulated", False), "reader": store.reader}
     # The originals come first, so that their pairs are those of the same rows.
     return write_store(
         out, manifest, pixels(), size=store.size, facts=facts, near=store.near, progress=progress

@@ -56,6 +56,7 @@ class Data:
             "protocol": self.split.protocol,
             "split_digest": self.split.digest,
             "store": self.store.checksum,
+            "reader": self.store.reader,
         }
 
     def refuse_seen(self, facts: dict[str, Any]) -> None:

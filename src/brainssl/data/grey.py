@@ -1,10 +1,10 @@
-"""From decoded samples to grey levels in [0, 1]: depth, colours and transparency."""
+"""From decoded samples to grey ones: depth, colours and transparency."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float, Float64, Shaped
 from PIL import Image
 
 CHANNEL_TOLERANCE = 12
@@ -12,9 +12,6 @@ CHANNEL_TOLERANCE = 12
 
 ANNOTATION_SHARE = 0.1
 """Up to this share of coloured pixels is called an annotation; above it the image is coloured."""
-
-WINDOW = (0.5, 99.5)
-"""Percentiles of the foreground that become 0 and 1 in images deeper than 8 bits."""
 
 HIDING = "alpha ignored"
 """Flag of an image whose alpha channel would hide all of it."""
@@ -80,46 +77,28 @@ def deep_colours(data: bytes, kind: str, bits: int, notes: Notes) -> Float64[np.
     return np.asarray(_on_black(_collapse(levels, tolerance, notes), alpha, notes))
 
 
-def scaled(samples: Float64[np.ndarray, "h w"], notes: Notes) -> Float32[np.ndarray, "h w"]:
-    """Map the foreground's percentiles to [0, 1]: MRI has no absolute scale.
+def shallow_grey(image: Image.Image, notes: Notes) -> Shaped[np.ndarray, "h w"]:
+    """Return the grey levels, 0 to 255, of an image of at most 8 bits a sample.
 
-    Background is the image's minimum: air, or the padding around a rotated or masked slice. It
-    often fills half the picture, and would otherwise pull the lower percentile onto itself.
+    They are uint8 where they are whole numbers by nature, else float32.
     """
-    minimum = samples.min()
-    foreground = samples[samples > minimum]
-    if not foreground.size:
-        notes.provenance.append("constant, set to 0")
-        return np.zeros(samples.shape, np.float32)
-    low, high = np.percentile(foreground, WINDOW)
-    if high <= low:
-        low = minimum
-    notes.provenance.append(
-        f"foreground percentiles {WINDOW[0]} and {WINDOW[1]} ({low:.6g}, {high:.6g}) to 0 and 1"
-    )
-    # Divided before the difference: doubles near their limits would overflow otherwise.
-    scaled = (samples / 2 - low / 2) / (high / 2 - low / 2)
-    return np.asarray(np.clip(scaled, 0.0, 1.0), np.float32)
-
-
-def shallow_grey(image: Image.Image, notes: Notes) -> Float32[np.ndarray, "h w"]:
-    """Bring an image of at most 8 bits a sample to grey levels / 255."""
     if image.mode in ("P", "PA"):
         notes.flags.append("palette")
         notes.provenance.append("palette looked up")
     grey_only = image.mode in ("1", "L", "LA", "La")
     transparent = image.has_transparency_data
     mode = ("LA" if transparent else "L") if grey_only else ("RGBA" if transparent else "RGB")
-    converted = image if image.mode == mode else image.convert(mode)
-    levels: Float32[np.ndarray, "h w *c"] = np.asarray(converted).astype(np.float32)
-    alpha = None
-    if transparent:
-        alpha, levels = levels[..., -1] / np.float32(255), levels[..., :-1]
-        levels = levels[..., 0] if grey_only else levels
-    grey = levels if levels.ndim == 2 else _collapse(levels, CHANNEL_TOLERANCE, notes)
-    grey = _on_black(grey, alpha, notes)
-    notes.provenance.append("levels divided by 255")
-    return np.asarray(grey / np.float32(255), np.float32)
+    samples = np.asarray(image if image.mode == mode else image.convert(mode))
+    alpha = samples[..., -1] / np.float32(255) if transparent else None
+    if mode == "L":
+        return samples
+    if mode == "LA":
+        return _on_black(samples[..., 0], alpha, notes)
+    colours = samples[..., :3]
+    if (colours[..., :1] == colours[..., 1:]).all():
+        notes.provenance.append("three agreeing channels averaged")
+        return _on_black(colours[..., 0], alpha, notes)
+    return _on_black(_collapse(colours.astype(np.float32), CHANNEL_TOLERANCE, notes), alpha, notes)
 
 
 def _collapse(
@@ -140,8 +119,8 @@ def _collapse(
 
 
 def _on_black(
-    grey: Float[np.ndarray, "h w"], alpha: Float[np.ndarray, "h w"] | None, notes: Notes
-) -> Float[np.ndarray, "h w"]:
+    grey: Shaped[np.ndarray, "h w"], alpha: Float[np.ndarray, "h w"] | None, notes: Notes
+) -> Shaped[np.ndarray, "h w"]:
     """Lay an image on black; a channel that somebody filled with zeros would leave nothing."""
     if alpha is None or (alpha == 1).all():
         return grey

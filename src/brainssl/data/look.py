@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float16
 
 from brainssl.data.fingerprint import fingerprint
+from brainssl.data.normalisation import READER
 from brainssl.data.read import UnreadableImage, file_bytes, read_bytes
 
 
@@ -35,18 +36,20 @@ class Seen:
     fingerprint: Float16[np.ndarray, "2 side side"]
 
 
-def look(path: Path) -> Seen | UnreadableImage:
-    """Decode an image and describe it, or return why it cannot be read."""
+def look(path: Path, *, reader: int = READER) -> Seen | UnreadableImage:
+    """Decode an image by a version of the reader and describe it, or return why it cannot be."""
     try:
         data = file_bytes(path)
-        image = read_bytes(data, str(path))
+        image = read_bytes(data, str(path), reader=reader)
     except UnreadableImage as error:
         return error
     height, width = image.pixels.shape
     digest = hashlib.sha256(f"{height}x{width}:".encode())
     digest.update(np.ascontiguousarray(image.pixels).data)
     contrast, flags = fingerprint(image.pixels), list(image.flags)
-    if "blank" not in flags and not contrast.any():
+    if any("blank" in flag for flag in flags):
+        contrast = np.zeros_like(contrast)  # what it shows is noise
+    elif not contrast.any():
         flags.append("nearly blank")
     return Seen(
         width,

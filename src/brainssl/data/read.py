@@ -12,17 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Shaped
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from brainssl.data.grey import (
-    SAMPLE_FORMAT,
-    Notes,
-    deep_colours,
-    deep_samples,
-    scaled,
-    shallow_grey,
-)
+from brainssl.data.grey import SAMPLE_FORMAT, Notes, deep_colours, deep_samples, shallow_grey
+from brainssl.data.normalisation import READER, normalised
 from brainssl.foundation.errors import BrainsslError
 
 Image.init()
@@ -59,6 +53,8 @@ _SIGNS = {
 
 MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 64 * 10**6
+
+_FAINT = 8  # levels of 255; a slice that has fewer shows noise, however it is scaled
 
 _ORIENTATION, _BITS_PER_SAMPLE = 274, 258
 
@@ -99,20 +95,26 @@ class Slice:
     flags: tuple[str, ...]
 
 
-def read_slice(path: Path, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Slice:
+def read_slice(
+    path: Path,
+    *,
+    reader: int = READER,
+    max_bytes: int = MAX_BYTES,
+    max_pixels: int = MAX_PIXELS,
+) -> Slice:
     """Read one file of `FORMATS`, told by its content.
 
     Args:
         path: the file.
+        reader: version of the normalisation, see `brainssl.data.normalisation`; of a classifier
+            the one that it was trained with.
         max_bytes: a larger file is refused before it is read.
         max_pixels: an image with more pixels is refused before it is decoded.
 
     Returns:
-        The slice. 8-bit samples v become v / 255. Deeper samples are mapped so that the 0.5th and
-        99.5th percentile of the foreground (everything above the image's minimum) become 0 and 1.
-        Channels that agree are collapsed; a coloured image becomes its Rec. 601 luminance and is
-        flagged. Transparency lies on black, unless it hides everything. EXIF orientation is
-        applied.
+        The slice. Samples of any depth are mapped to [0, 1] by percentiles. Channels that agree
+        are collapsed; a coloured image becomes its Rec. 601 luminance and is flagged. Transparency
+        lies on black, unless it hides everything. EXIF orientation is applied.
 
     Raises:
         UnreadableImage: not a regular file, too large, truncated, corrupt, or of another format.
@@ -120,6 +122,7 @@ def read_slice(path: Path, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_
     return read_bytes(
         file_bytes(path, max_bytes=max_bytes),
         str(path),
+        reader=reader,
         max_bytes=max_bytes,
         max_pixels=max_pixels,
     )
@@ -158,13 +161,19 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def read_bytes(
-    data: bytes, name: str, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+    data: bytes,
+    name: str,
+    *,
+    reader: int = READER,
+    max_bytes: int = MAX_BYTES,
+    max_pixels: int = MAX_PIXELS,
 ) -> Slice:
     """Decode the bytes of one image; the same code and pixels as `read_slice`.
 
     Args:
         data: the file's content.
         name: what to call it in errors; its suffix, if any, is compared with the content.
+        reader: version of the normalisation.
         max_bytes: more is refused.
         max_pixels: an image with more pixels is refused before it is decoded.
 
@@ -186,7 +195,7 @@ def read_bytes(
             )
         if image.format == "PNG":
             _verify_png(data)
-        return _decode(image, data, Path(name).suffix.lower())
+        return _decode(image, data, Path(name).suffix.lower(), reader)
 
 
 @contextmanager
@@ -219,7 +228,7 @@ def _verify_png(data: bytes) -> None:
         image.verify()
 
 
-def _decode(image: Image.Image, data: bytes, suffix: str) -> Slice:
+def _decode(image: Image.Image, data: bytes, suffix: str, reader: int) -> Slice:
     """Decode an opened image and bring it to grey."""
     kind = "JPEG" if image.format == "MPO" else str(image.format)
     notes = Notes([f"decoded {kind} ({image.mode})"])
@@ -232,16 +241,21 @@ def _decode(image: Image.Image, data: bytes, suffix: str) -> Slice:
     bits = _bits(image, kind, data)
     tags = dict(getattr(image, "tag_v2", {}))
     upright = _upright(image, notes)
-    if upright.mode.startswith(("I", "F")):
-        pixels = scaled(deep_samples(upright, tags, notes), notes)
+    deep = upright.mode.startswith(("I", "F"))
+    samples: Shaped[np.ndarray, "h w"]
+    if deep:
+        samples = deep_samples(upright, tags, notes)
     elif bits > 8 and image.mode not in ("P", "PA"):
-        pixels = scaled(deep_colours(data, kind, bits, notes), notes)
+        deep, samples = True, deep_colours(data, kind, bits, notes)
     else:
         if bits == 8 and tags.get(SAMPLE_FORMAT, (1,))[0] == 2:
             raise ValueError("signed 8-bit samples are not supported")
-        pixels = shallow_grey(upright, notes)
-    if pixels.min() == pixels.max():
+        samples = shallow_grey(upright, notes)
+    if samples.min() == samples.max():
         notes.flags.append("blank")
+    elif not deep and samples.max() - samples.min() < _FAINT:
+        notes.flags.append("nearly blank")
+    pixels = normalised(samples, notes, deep=deep, reader=reader)
     return Slice(pixels, tuple(notes.provenance), bits, tuple(notes.flags))
 
 

@@ -7,6 +7,7 @@ Preparing a store decodes it again: the pixels of a whole collection need not fi
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from brainssl.data.duplicates import Pairs, near_pairs
 from brainssl.data.groups import blank_rows, group_slices
 from brainssl.data.layout import Layout, read_layout
 from brainssl.data.look import Seen, look
+from brainssl.data.normalisation import READER
 from brainssl.data.pool import in_order
 from brainssl.data.read import NAMED
 from brainssl.data.sequence import sequence_of
@@ -56,6 +58,7 @@ class Scan:
         pairs: near-duplicate pairs of manifest rows.
         questions: what only the user can answer; until then no study can be believed.
         lost: classes of which no file could be read.
+        reader: version of the normalisation by which the files were read.
     """
 
     root: Path
@@ -66,6 +69,7 @@ class Scan:
     pairs: Pairs = field(default_factory=Pairs.none)
     questions: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    reader: int = READER
 
     @property
     def lost_in_words(self) -> list[str]:
@@ -95,6 +99,7 @@ def scan(
     columns: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
+    reader: int = READER,
 ) -> Scan:
     """Decode every image of a source once and describe it.
 
@@ -106,6 +111,7 @@ def scan(
         columns: further columns of the tables that the manifest is to have, such as `site`.
         progress: is told (images done, images in all).
         workers: how many images are read at once; by default one a core. The result is the same.
+        reader: version of the normalisation; that of the model that the images are for.
 
     Returns:
         The manifest, with the files that were left out and why.
@@ -115,7 +121,9 @@ def scan(
     """
     layout = read_layout(source, labels, classes_at, columns)
     seen: dict[str, Seen] = {}
-    results = in_order(look, [layout.root / path for path in layout.paths], workers=workers)
+    results = in_order(
+        partial(look, reader=reader), [layout.root / path for path in layout.paths], workers=workers
+    )
     for done, (path, result) in enumerate(zip(layout.paths, results, strict=True), start=1):
         if isinstance(result, Seen):
             seen[path] = result
@@ -126,7 +134,7 @@ def scan(
     layout.unreadable.sort()
     if not seen:
         raise BrainsslError(_nothing_found(source, layout))
-    return _describe(layout, seen)
+    return _describe(layout, seen, reader)
 
 
 def _nothing_found(source: Path, layout: Layout) -> str:
@@ -139,7 +147,7 @@ def _nothing_found(source: Path, layout: Layout) -> str:
     )
 
 
-def _describe(layout: Layout, seen: dict[str, Seen]) -> Scan:
+def _describe(layout: Layout, seen: dict[str, Seen], reader: int) -> Scan:
     """Build the manifest and its groups."""
     paths = list(seen)
     labels = [layout.labels[path] for path in paths]
@@ -179,7 +187,15 @@ def _describe(layout: Layout, seen: dict[str, Seen]) -> Scan:
     wanted = {layout.labels.get(path) for path, _ in layout.unreadable} - {None}
     lost = sorted(str(name) for name in wanted - set(labels))
     return Scan(
-        layout.root, manifest, layout.unreadable, notes, digests, pairs, layout.questions, lost
+        layout.root,
+        manifest,
+        layout.unreadable,
+        notes,
+        digests,
+        pairs,
+        layout.questions,
+        lost,
+        reader,
     )
 
 

@@ -16,6 +16,7 @@ from numpy.lib.format import open_memmap
 from PIL import Image
 
 from brainssl.data.duplicates import Pairs
+from brainssl.data.marks import marks
 from brainssl.data.pool import in_order
 from brainssl.data.read import read_slice
 from brainssl.data.scan import Scan
@@ -59,6 +60,11 @@ class ImageStore:
         return int(self.images.shape[1])
 
     @property
+    def reader(self) -> int:
+        """Version of the normalisation by which the images were read."""
+        return int(self.facts.get("reader", 1))
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The labels that occur, sorted."""
         return tuple(sorted(self.manifest["label"].dropna().unique()))
@@ -69,12 +75,26 @@ class ImageStore:
         places = {label: index for index, label in enumerate(self.classes)}
         return self.manifest["label"].map(places).fillna(-1).to_numpy(np.int64, copy=True)
 
+    @cached_property
+    def marks(self) -> UInt8[np.ndarray, "n 32"]:
+        """The mark of each image, see `brainssl.data.marks`; made when first asked for."""
+        return marks(self.images)
+
     def require_size(self, size: int) -> None:
         """Raise BrainsslError unless the images have this side, in pixels."""
         if self.size != size:
             raise BrainsslError(
                 f"{self.path} holds images of {self.size} px, encoder.image_size is {size}: set it "
                 f"to {self.size}, or prepare a store with --size {size}"
+            )
+
+    def require_reader(self, reader: int) -> None:
+        """Raise BrainsslError unless the images were read by this version, that of a model."""
+        if self.reader != reader:
+            raise BrainsslError(
+                f"{self.path} was read by version {self.reader} of the reader, the model's images "
+                f"by version {reader}, which makes other grey levels of the same files: prepare a "
+                f"store with --reader {reader}"
             )
 
     @classmethod
@@ -132,8 +152,10 @@ def prepare(
         BrainsslError: `out` exists, or a file cannot be read as it could when it was scanned.
     """
     paths = [scan.root / path for path in scan.manifest["path"]]
-    pixels = in_order(partial(_letterboxed, size=size), paths, workers=workers)
+    read = partial(_letterboxed, size=size, reader=scan.reader)
+    pixels = in_order(read, paths, workers=workers)
     facts = {
+        "reader": scan.reader,
         "unreadable": [list(pair) for pair in scan.unreadable],
         "notes": list(scan.notes),
         # A reader of any result must know that it is not about real patients.
@@ -145,8 +167,8 @@ def prepare(
     )
 
 
-def _letterboxed(path: Path, *, size: int) -> UInt8[np.ndarray, "size size"]:
-    return letterbox(read_slice(path).pixels, size)
+def _letterboxed(path: Path, *, size: int, reader: int) -> UInt8[np.ndarray, "size size"]:
+    return letterbox(read_slice(path, reader=reader).pixels, size)
 
 
 def write_store(

@@ -82,7 +82,9 @@ def read_json(path: Path, what: str) -> Any:
 
 
 @contextmanager
-def whole_folder(folder: Path, *, resume: bool = False, request: Any = None) -> Iterator[Path]:
+def whole_folder(
+    folder: Path, *, resume: bool = False, request: Any = None, defaults: Any = None
+) -> Iterator[Path]:
     """Yield a working folder beside `folder` that takes its name when the block succeeds.
 
     After a failure or a kill the working folder stays, hidden. A later call with `resume=True`
@@ -93,6 +95,7 @@ def whole_folder(folder: Path, *, resume: bool = False, request: Any = None) -> 
         folder: to make.
         resume: whether what a killed call left may be used.
         request: what the folder is for, JSON-serialisable: work begun for another is no use.
+        defaults: as for `begun_for`.
 
     Raises:
         BrainsslError: `folder` exists already and is not empty.
@@ -103,7 +106,7 @@ def whole_folder(folder: Path, *, resume: bool = False, request: Any = None) -> 
     working = working_folder(folder)
     with locked(working / _LOCK):
         _refuse_just_made(folder)
-        if not resume or begun_for(folder) != request:
+        if not resume or begun_for(folder, request, defaults) != request:
             _empty(working)
         if request is not None:
             write_json(working / _REQUEST, request)
@@ -128,10 +131,28 @@ def whole_folder(folder: Path, *, resume: bool = False, request: Any = None) -> 
         (folder / _LOCK).unlink()
 
 
-def begun_for(folder: Path) -> Any:
-    """Return the request of the unfinished work on `folder`; None where there is none."""
+def begun_for(folder: Path, request: Any = None, defaults: Any = None) -> Any:
+    """Return the request of the unfinished work on `folder`; None where there is none.
+
+    Args:
+        folder: to make.
+        request: what it is to be for now.
+        defaults: what keys of it stand for where an older version had not written them yet.
+    """
     file = working_folder(folder) / _REQUEST
-    return read_json(file, "what an unfinished folder is for") if file.is_file() else None
+    if not file.is_file():
+        return None
+    return _completed(read_json(file, "what an unfinished folder is for"), request, defaults)
+
+
+def _completed(begun: Any, request: Any, defaults: Any) -> Any:
+    """Give what was begun the keys that it lacks of the request, each with its default."""
+    if not all(isinstance(part, dict) for part in (begun, request, defaults)):
+        return begun
+    whole = dict(begun)
+    for key in request.keys() & defaults.keys():
+        whole[key] = _completed(begun.get(key, defaults[key]), request[key], defaults[key])
+    return whole
 
 
 def working_folder(folder: Path) -> Path:

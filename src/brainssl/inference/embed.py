@@ -44,11 +44,14 @@ def embed(
         the model, `store` (its checksum) and `images`.
 
     Raises:
-        BrainsslError: `out` exists, the images have another size, or a feature is not finite.
+        BrainsslError: `out` exists, the images have another size or were read by another version
+            than the model's, or a feature is not finite.
     """
     refuse_existing(out)
     encoder = model.encoder if isinstance(model, Classifier) else model
     store.require_size(encoder.image_size)
+    if model.facts:  # a fresh one has seen no images yet
+        store.require_reader(model.reader)
     features = run_in_batches(encoder, store.images, progress=progress)
     if not np.isfinite(features).all():
         raise BrainsslError(

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from brainssl.data.marks import known
 from brainssl.data.scan import scan
+from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore, is_store, prepare
 from brainssl.evaluation.factors import by_factor, factors
 from brainssl.evaluation.optimism import optimism
@@ -23,6 +25,8 @@ from brainssl.settings.sections import EvaluationSettings, RunSettings
 Progress = Callable[[int, int], None]
 
 PROTOCOL = "external"
+
+_OWN = 0.5  # share of images known from the training above which a collection is no other
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ def evaluate_external(
     The labels there are the classifier's classes, or families (or sequences) of them; then the
     probabilities of all classes of a family are summed. The drop is the accuracy on the
     classifier's own test images of the same classes or families, minus the accuracy here, with the
-    interval of two independent samples of groups. Images without label are left out.
+    interval of two independent samples of groups. Images without label are left out, and so are
+    images that shaped the classifier, with their groups.
 
     Args:
         path: of the classifier, or the folder that holds it with its `predictions.parquet`.
@@ -66,22 +71,26 @@ def evaluate_external(
 
     Returns:
         What `external.json` holds: `classifier` (facts of its training), `source`, `labels` (what
-        they are about), `images`, `groups`, `unlabelled`, `left_out` (sentences), `row` (as in
+        they are about), `images`, `groups`, `unlabelled`, `left_out` (sentences), `learnt`
+        (`images` that shaped the classifier, and how many were `left_out` with their groups; None
+        where the classifier has no marks of its training images), `row` (as in
         results.json), and `drop`: `own`, `here`, `difference`, `interval` and `images` of the own
         test set, or None where the classifier's predictions do not lie beside it.
 
     Raises:
-        BrainsslError: labels that are neither classes nor families, no labelled image, images of
-            another size, or `out` exists.
+        BrainsslError: labels that are neither classes nor families, no labelled image, images that
+            are mostly those of the training, images of
+            another size or read by another version, or `out` exists.
     """
     classifier = Classifier.load(path).to(device_of(RunSettings()))
     chosen = settings or EvaluationSettings()
     with whole_folder(out) as folder:
-        store, losses = _open(source, labels, classes_at, folder, classifier.image_size, progress)
+        store, losses = _open(source, labels, classes_at, folder, classifier, progress)
         manifest = store.manifest
         rows = np.flatnonzero(manifest["label"].notna()).astype(np.int64)
         if len(rows) == 0:
             raise BrainsslError(f"{source} has no labelled image: give --labels")
+        rows, learnt = _others(store, rows, classifier, source)
         own = manifest.iloc[rows]
         target = _target(sorted(own["label"].unique()), classifier.classes, source)
         said = Predictions.build(
@@ -104,6 +113,7 @@ def evaluate_external(
             "groups": int(own["group"].nunique()),
             "unlabelled": int(manifest["label"].isna().sum()),
             "left_out": losses,
+            "learnt": learnt,
             "row": row,
             "drop": _drop(path, here, target, chosen),
         }
@@ -116,7 +126,7 @@ def _open(
     labels: Path | None,
     classes_at: int | None,
     folder: Path,
-    size: int,
+    classifier: Classifier,
     progress: Progress | None,
 ) -> tuple[ImageStore, list[str]]:
     """Return a store, and what was left out of it."""
@@ -125,11 +135,36 @@ def _open(
             option = "--labels" if labels else "--classes-at"
             raise BrainsslError(f"{source} is a prepared store and has its labels: omit {option}")
         store = ImageStore.open(source)
-        store.require_size(size)
+        store.require_size(classifier.image_size)
+        store.require_reader(classifier.reader)
         return store, []
-    found = scan(source, labels=labels, classes_at=classes_at)
+    found = scan(source, labels=labels, classes_at=classes_at, reader=classifier.reader)
     found.refuse_questions()
+    size = classifier.image_size
     return prepare(found, folder / "store", size=size, progress=progress), found.losses
+
+
+def _others(
+    store: ImageStore, rows: Indices, classifier: Classifier, source: Path
+) -> tuple[Indices, dict[str, int] | None]:
+    """Leave out the images that shaped the classifier, with their groups, and count them."""
+    if classifier.learnt is None:
+        return rows, None
+    seen = known(store.marks[rows], classifier.learnt)
+    if seen.mean() > _OWN:
+        raise BrainsslError(
+            f"{source}: {seen.sum():,} of {len(rows):,} labelled images are among those that the "
+            "classifier was trained on, so it is no other collection: give one from elsewhere, or "
+            "measure the classifier on its own test set with brainssl evaluate"
+        )
+    groups = store.manifest["group"].to_numpy()[rows]
+    out = np.isin(groups, groups[seen])
+    if out.all():
+        raise BrainsslError(
+            f"{source}: every group of images holds some that the classifier was trained on: give "
+            "a collection of other patients"
+        )
+    return rows[~out], {"images": int(seen.sum()), "left_out": int(out.sum())}
 
 
 def _target(names: Sequence[str], classes: tuple[str, ...], source: Path) -> Target:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.special import softmax
 
 from brainssl.data.read import UnreadableImage, read_slice
@@ -32,9 +33,24 @@ def predict_files(classifier: Path, files: Sequence[Path]) -> dict[str, Any]:
     return {"classifier": loaded.facts, "classes": list(loaded.classes), "predictions": rows}
 
 
+def predictions_table(answer: dict[str, Any]) -> pd.DataFrame:
+    """Return what `predict_files` does as a table, one row a file.
+
+    Its columns are `file`, `label`, `probability`, `probability:<class>` for each class, `flags`,
+    joined by ";", and `error`.
+    """
+    rows = []
+    for said in answer["predictions"]:
+        shares = said.get("probabilities", {})
+        row = {name: said.get(name) for name in ("file", "label", "probability")}
+        row |= {f"probability:{name}": shares.get(name) for name in answer["classes"]}
+        rows.append(row | {"flags": ";".join(said.get("flags", ())), "error": said.get("error")})
+    return pd.DataFrame(rows)
+
+
 def _predict(classifier: Classifier, file: Path) -> dict[str, Any]:
     try:
-        image = read_slice(file)
+        image = read_slice(file, reader=classifier.reader)
     except UnreadableImage as error:
         return {"file": str(file), "error": str(error)}
     logits = classifier.logits(letterbox(image.pixels, classifier.image_size)[None])[0]

@@ -85,7 +85,8 @@ def saliency_map(
         classifier = Classifier.load(Path(classifier))
     if label is not None and label not in classifier.classes:
         raise BadUseError(f"{label!r} is none of {', '.join(classifier.classes)}")
-    image = letterbox(read_slice(Path(file)).pixels, classifier.image_size)
+    pixels = read_slice(Path(file), reader=classifier.reader).pixels
+    image = letterbox(pixels, classifier.image_size)
     device = next(classifier.parameters()).device
     batch = to_unit(torch.from_numpy(image[None]).to(device))
     asked = None if label is None else torch.tensor([classifier.classes.index(label)])

@@ -16,8 +16,10 @@ from brainssl.foundation.plain_names import plainly
 from brainssl.models.encoder import Encoder, load_encoder, read_tensors, write_tensors
 from brainssl.views.recipes import to_unit
 
-VERSION = 1
+VERSION = 2
+"""Version 2 holds marks of the training images; without them a file is of version 1."""
 _BATCH = 128
+_LEARNT = "learnt"
 
 
 class Classifier(nn.Module):
@@ -28,7 +30,10 @@ class Classifier(nn.Module):
         head: one linear layer from features to a logit a class.
         classes: names, in the order of the logits.
         facts: how it came to be: method, stage, protocol, split digest, seed ...
+        learnt: marks of the images that shaped it, see `brainssl.data.marks`; None if not known.
     """
+
+    learnt: UInt8[np.ndarray, "n 32"] | None = None
 
     def __init__(
         self, encoder: Encoder, head: nn.Linear, classes: tuple[str, ...], facts: dict[str, Any]
@@ -43,6 +48,11 @@ class Classifier(nn.Module):
     def image_size(self) -> int:
         """Side of the slices that it takes, in pixels."""
         return self.encoder.image_size
+
+    @property
+    def reader(self) -> int:
+        """Version of the normalisation of its training images: files are read by the same."""
+        return int(self.facts.get("reader", 1))
 
     def forward(self, images: Float[Tensor, "n 1 size size"]) -> Float[Tensor, "n classes"]:
         """Return logits of slices in [0, 1]."""
@@ -68,7 +78,10 @@ class Classifier(nn.Module):
             "classes": list(self.classes),
             "facts": self.facts,
         }
-        write_tensors(path, self.state_dict(), "brainssl-classifier", VERSION, described)
+        tensors, version = self.state_dict(), 1
+        if self.learnt is not None:
+            tensors, version = {**tensors, _LEARNT: torch.from_numpy(self.learnt)}, VERSION
+        write_tensors(path, tensors, "brainssl-classifier", version, described)
 
     @classmethod
     def load(cls, path: Path) -> "Classifier":
@@ -86,6 +99,8 @@ class Classifier(nn.Module):
         encoder = Encoder(described["encoder"], image_size=described["image_size"])
         head = nn.Linear(encoder.dim, len(described["classes"]))
         classifier = cls(encoder, head, tuple(described["classes"]), described["facts"])
+        learnt = tensors.pop(_LEARNT, None)
+        classifier.learnt = None if learnt is None else learnt.numpy()
         classifier.load_state_dict(tensors)
         return classifier.eval()
 

@@ -84,6 +84,11 @@ class Encoder(nn.Module):
             raise BrainsslError(f"encoder.name: {self.name} gives no feature vector: choose a CNN")
         return int(features.shape[1])
 
+    @property
+    def reader(self) -> int:
+        """Version of the normalisation of the images that it was pretrained on."""
+        return int(self.facts.get("reader", 1))
+
     def forward(self, images: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n dim"]:
         """Return pooled features of float slices in [0, 1]."""
         features: Tensor = self.network((images - MEAN) / STD)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,7 @@ def identity(plan: Plan) -> dict[str, Any]:
         )
     return {
         "source": _digest_of_source(plan.source),
+        "tables": _digest_of_tables(plan.source),
         "labels": _digest_of_labels(plan.labels),
         "seed": plan.seed,
         "rules": RULES,
@@ -143,6 +145,9 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     told = ("source", "labels", "classes_at", "seed")
     names = [name for name in told if one.get(name) != other.get(name)]
     names += ["rules"] if one.get("rules", 1) != other.get("rules", 1) else []
+    # An older version did not look into the tables beside the images.
+    if "tables" in one and one["tables"] != other.get("tables"):
+        names.append("tables")
     # Keys of both: what a method had of its own and has no more is missing from the other. What
     # an older version did not know yet was as it is by default.
     held, asked = (
@@ -211,7 +216,9 @@ def is_begun(out: Path, own: dict[str, Any]) -> bool:
 def _is_begun_by_log(out: Path, own: dict[str, Any], held: set[str], finished: set[str]) -> bool:
     """Tell by the notes on finished steps, where the identity was deleted."""
     log = read_log(out)
-    known = {name for name in finished if name in log and log[name]["study"] == digest_of(own)}
+    older = {key: value for key, value in own.items() if key != "tables"}
+    ours = {digest_of(own), digest_of(older)}
+    known = {name for name in finished if name in log and log[name]["study"] in ours}
     if finished and known == finished:
         return True
     beginnings = {name for name in held if name.endswith(".lock") or name.startswith(".study.")}
@@ -226,12 +233,31 @@ def _digest_of_source(source: Path) -> str:
         return str(read_json(source / "store.json", "the facts of an ImageStore")["checksum"])
     if not source.is_dir():
         raise BrainsslError(f"{source} is no folder: give one that holds images, or a store")
-    files = sorted(
+    return _digest_of_lines(
+        f"{file.relative_to(source).as_posix()} {file.stat().st_size}" for file in _files(source)
+    )
+
+
+def _digest_of_tables(source: Path) -> str | None:
+    """Digest the content of a folder's tables: labels and patients may be rewritten in one size."""
+    if is_store(source):
+        return None
+    return _digest_of_lines(
+        f"{file.relative_to(source).as_posix()} {_digest_of_labels(file)}"
+        for file in _files(source)
+        if file.suffix.lower() == ".csv"
+    )
+
+
+def _files(source: Path) -> list[Path]:
+    return sorted(
         file
         for file in source.rglob("*")
         if not any(map(is_litter, file.relative_to(source).parts)) and file.is_file()
     )
-    lines = [f"{file.relative_to(source).as_posix()} {file.stat().st_size}" for file in files]
+
+
+def _digest_of_lines(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from brainssl.foundation.storage import write_atomically
+from brainssl.foundation.spreadsheet import csv_of
+from brainssl.foundation.storage import write_atomically, write_text
 
 Progress = Callable[[int, int], None]
 
@@ -41,8 +42,7 @@ class History(Callback):
         )
         if not trainer.is_global_zero:
             return
-        frame = pd.DataFrame(self.rows)
-        write_atomically(self.path, lambda beside: frame.to_csv(beside, index=False))
+        write_text(self.path, csv_of(pd.DataFrame(self.rows)))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows so far, for the checkpoint."""

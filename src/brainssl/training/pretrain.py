@@ -21,6 +21,7 @@ from brainssl.models.encoder import Encoder, build_encoder, save_encoder
 from brainssl.settings import Settings
 from brainssl.training.batches import refuse_alone, seeded, training_batches
 from brainssl.training.loggers import build_loggers
+from brainssl.training.requests import as_before
 from brainssl.training.sentinel import COLLAPSE, Sentinel, Watched
 from brainssl.training.single_pixels import refuse_single_pixels
 from brainssl.training.trainer import CHECKPOINT, Training, adamw, fit, without_decay
@@ -135,10 +136,12 @@ def pretrain(
         "protocol": split.protocol,
         "split_digest": split.digest,
         "store": store.checksum,
+        "reader": store.reader,
     }
     precision = precision_of(settings.run)
     request = facts | {"settings": settings.written([method]), "precision": precision.name}
-    begun = begun_for(out) if resume else None
+    before = as_before(method, [method])
+    begun = begun_for(out, request, before) if resume else None
     if begun is not None and begun | {"precision": precision.name} != request:
         raise BrainsslError(
             f"the unfinished run at {working_folder(out)} has other settings or data: give it "
@@ -160,7 +163,7 @@ def pretrain(
     pixels, crops = torch.from_numpy(store.images), learner.crops(chosen)
     refuse_single_pixels(encoder, [crop.side(store.size) for crop in crops], settings.run)
     training = Pretraining(learner, crops, pixels, settings, seed=seed)
-    with whole_folder(out, resume=resume, request=request) as folder:
+    with whole_folder(out, resume=resume, request=request, defaults=before) as folder:
         watched = Watched.of(store, split, images=settings.pretrain.watch_images, seed=seed)
         sentinel = Sentinel(
             folder / COLLAPSE,

@@ -20,7 +20,8 @@ from brainssl.data.store import ImageStore
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
 from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
-from brainssl.foundation.storage import whole_folder, write_json
+from brainssl.foundation.spreadsheet import csv_of
+from brainssl.foundation.storage import whole_folder, write_json, write_text
 from brainssl.hardware.device import device_of, precision_of
 from brainssl.models.classifier import Classifier, run_in_batches
 from brainssl.models.encoder import Encoder
@@ -28,6 +29,7 @@ from brainssl.settings import Settings
 from brainssl.training.finetune import finetune, passes, supervised_epochs
 from brainssl.training.loggers import build_loggers
 from brainssl.training.probe import Labelled, fit_probe
+from brainssl.training.requests import as_before
 from brainssl.training.trainer import CHECKPOINT
 
 Progress = Callable[[int, int], None]
@@ -98,7 +100,7 @@ def probe_stage(
             seed=seed,
         )
         if probe.history:
-            pd.DataFrame(probe.history).to_csv(folder / "history.csv", index=False)
+            write_text(folder / "history.csv", csv_of(pd.DataFrame(probe.history)))
         told = facts | {"stage": "linear", "label_fraction": label_fraction, "seed": seed}
         told["chosen"] = probe.chosen
         classifier = Classifier(
@@ -141,7 +143,8 @@ def finetune_stage(
     request = {**facts, **data.facts(), "label_fraction": label_fraction, "seed": seed}
     request |= {"start": _digest(encoder), "settings": settings.written(())}
     request["precision"] = precision_of(settings.run).name
-    with whole_folder(out, resume=True, request=request) as folder:
+    before = as_before(str(facts["method"]), ())
+    with whole_folder(out, resume=True, request=request, defaults=before) as folder:
         tuned = finetune(
             data.store,
             rows["train"],
@@ -232,6 +235,10 @@ def _finish(
     settings: Settings,
     started: float,
 ) -> list[dict[str, Any]]:
+    learnt = [rows["train"], rows["val"]]
+    if classifier.encoder.facts.get("split_digest") == data.split.digest:
+        learnt.append(data.split.pretraining(data.store.manifest))
+    classifier.learnt = np.unique(data.store.marks[np.concatenate(learnt)], axis=0)
     classifier.eval().save(folder / "classifier.safetensors")
     data.split.save(folder / "split.json")
     write_json(folder / "settings.json", settings.written(()))
@@ -251,7 +258,7 @@ def _measure(
     said = predict_unlabelled(classifier, data)
     if len(said.image_ids):
         said.save(folder / UNLABELLED)
-    hidden = ("store", "split_digest")
+    hidden = ("store", "split_digest", "reader")
     facts = {name: value for name, value in classifier.facts.items() if name not in hidden}
     facts["seconds"] = round(time.perf_counter() - started, 2)
     results = result_rows(predictions, facts, settings.evaluation)

@@ -14,7 +14,8 @@ from PIL import Image
 
 from brainssl.reporting.assembly import sections
 from brainssl.reporting.blocks import Strips
-from brainssl.reporting.documents.exports import export, frame_of, latex_of
+from brainssl.reporting.documents.exports import export, frame_of
+from brainssl.reporting.documents.latex import latex_of
 from brainssl.reporting.study import read_study
 from brainssl.reporting.tables.results import main_table
 from brainssl.reporting.tables.table import Cell, Line, Table

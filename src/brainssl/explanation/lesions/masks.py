@@ -17,7 +17,8 @@ def read_mask(file: Path, picture: Picture) -> Mask:
     """Return what is not black; in a format that loses, what is brighter than half."""
     try:
         data = file_bytes(file)
-        read = read_bytes(data, str(file))
+        # By version 1 of the normalisation: percentiles would take away a label of few pixels.
+        read = read_bytes(data, str(file), reader=1)
     except UnreadableImage as error:
         raise BrainsslError(f"{error}; save the mask as PNG") from None
     levels: Shaped[np.ndarray, "h w"] = read.pixels

@@ -1,16 +1,16 @@
 """Tables and figures of a report as files for papers: CSV, LaTeX, SVG, PNG, JPEG."""
 
 import base64
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from brainssl.foundation.spreadsheet import csv_of
 from brainssl.foundation.storage import write_atomically, write_text
 from brainssl.reporting.blocks import Block, Choice, Columns, Fold, Multiples, Section, Strips
 from brainssl.reporting.documents.drawing import draw, draw_matrix
+from brainssl.reporting.documents.latex import latex_of
 from brainssl.reporting.figures.figure import Figure
 from brainssl.reporting.figures.pictures import Picture
 from brainssl.reporting.tables.table import Table
@@ -40,9 +40,8 @@ def export(folder: Path, sections: Sequence[Section]) -> None:
             name = f"{section.name}-{number:02d}"
             _write_picture(folder / "figures", name, picture)
             captions[name] = f"{picture.caption}. {caption}".strip()
-    text = io.StringIO()
-    csv.writer(text).writerows([("figure", "caption"), *captions.items()])
-    _write(folder / "figures" / "captions.csv", text.getvalue())
+    told = pd.DataFrame(list(captions.items()), columns=["figure", "caption"])
+    _write(folder / "figures" / "captions.csv", csv_of(told))
 
 
 def frame_of(table: Table) -> pd.DataFrame:
@@ -56,20 +55,6 @@ def frame_of(table: Table) -> pd.DataFrame:
         if any(cell.detail for cell in cells):
             columns[_free(f"{head}: range", columns)] = [cell.detail for cell in cells]
     return pd.DataFrame(columns)
-
-
-def latex_of(table: Table, frame: pd.DataFrame) -> str:
-    """Return a `table` environment; it needs the package booktabs."""
-    stub = len(table.stub)
-    text: str = frame.map(_typeset).to_latex(
-        index=False,
-        escape=True,
-        caption=_escaped(table.caption),
-        label=f"tab:{table.name}",
-        column_format="l" * stub + "r" * (frame.shape[1] - stub),
-        position="htbp",
-    )
-    return text.replace("−", "$-$")
 
 
 def _draw(folder: Path, block: Block) -> dict[str, str]:
@@ -104,17 +89,9 @@ def _free(head: str, taken: dict[str, list[str]]) -> str:
     return head
 
 
-def _typeset(text: str) -> str:
-    return text.replace("\u00a0", " ").replace("\u202f", " ")
-
-
-def _escaped(text: str) -> str:
-    return "".join(f"\\{c}" if c in "%&_#$" else c for c in _typeset(text))
-
-
 def _write_table(folder: Path, table: Table) -> None:
     frame = frame_of(table)
-    _write(folder / "tables" / f"{table.name}.csv", frame.to_csv(index=False))
+    _write(folder / "tables" / f"{table.name}.csv", csv_of(frame))
     _write(folder / "tables" / f"{table.name}.tex", latex_of(table, frame))
 
 

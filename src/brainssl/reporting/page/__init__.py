@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from brainssl.foundation.content_policy import CONTENT_POLICY
 from brainssl.reporting.blocks import Section
 
 _TEMPLATE = "page.html.jinja"
@@ -41,7 +42,8 @@ def render_page(page: Page, *, audit: str | None = None) -> str:
         lstrip_blocks=True,
     )
     template = environment.get_template(_TEMPLATE)
-    plain = template.render(page=page, audit=audit, plotly="")
+    given = {"page": page, "audit": audit, "policy": CONTENT_POLICY}
+    plain = template.render(**given, plotly="")
     if _CANVAS not in plain:
         return plain
-    return template.render(page=page, audit=audit, plotly=get_plotlyjs())
+    return template.render(**given, plotly=get_plotlyjs())

@@ -39,6 +39,7 @@ class Plan:
         lesions: where they are; `masks/` beside `images/` where that is a source's layout.
         budget: what a budget of time chose, see `brainssl.studies.budget.Choice`.
         classes_at: level of the classes among the folders, from 1; None: it is found.
+        classical: whether there are classical baselines beside the networks.
     """
 
     source: Path
@@ -57,6 +58,7 @@ class Plan:
     lesions: Path | None = None
     budget: dict[str, Any] | None = None
     classes_at: int | None = None
+    classical: bool = True
 
 
 def identity(plan: Plan) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from brainssl.settings import Settings
 from brainssl.studies.grid import RANDOM_LABELS
 from brainssl.studies.journal import read_around, read_log
 from brainssl.studies.plan import Plan
+from brainssl.training.classical import FAMILIES
 
 _DEVICES = {"cpu": "CPU", "mps": "Apple GPU"}
 _TRAINING = {
@@ -24,6 +25,7 @@ _TRAINING = {
     "linear-": "linear probes",
     "finetune-": "fine-tuning",
     "supervised-": "supervised training",
+    "classical-": "classical baselines",
 }
 
 
@@ -162,11 +164,13 @@ def _passes(rows: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _best(rows: list[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
-    """Name the classifier with the best validation macro F1: the test set must not choose."""
+    """Name the network with the best validation macro F1: the test set must not choose."""
+    no_classifier = (RANDOM_LABELS, *FAMILIES)  # a classical baseline has no file to hand over
     candidates = [
         row
         for row in rows
-        if (row["split"], row["protocol"]) == ("val", protocol) and row["method"] != RANDOM_LABELS
+        if (row["split"], row["protocol"]) == ("val", protocol)
+        and row["method"] not in no_classifier
     ]
     if not candidates:
         return {}

@@ -51,7 +51,8 @@ def turned_by(pixels: Picture, degrees: float) -> Picture:
 def table2(pixels: Picture, generator: np.random.Generator) -> Picture:
     """Draw a version as in the study's Table 2, of 128 px."""
     stored = letterbox(pixels, 128)[None]
-    return augment_table2(stored, generator)[0].astype(np.float32) / 255
+    drawn: Picture = augment_table2(stored, generator)[0].astype(np.float32) / 255
+    return drawn
 
 
 KINDS: dict[str, Callable[[Picture, np.random.Generator], Picture]] = {

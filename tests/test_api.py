@@ -208,6 +208,7 @@ def studied(folder: Path) -> Answer:
         label_fractions=[1],
         seeds=1,
         explained=2,
+        classical=False,
         overrides=SMALL,
         quiet=True,
     )
@@ -332,6 +333,7 @@ def test_a_study_returns_its_results_and_shows_its_report(folder: Path, studied:
         "simclr",
     ]
     assert words.count("--set") == len(SMALL)
+    assert "--no-classical" in words
     again = said(*words[1:])
     assert again == {"report": studied["report"], "results": studied["results"], "failed": []}
 

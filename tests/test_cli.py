@@ -268,6 +268,7 @@ def study_words(source: Path, out: Path) -> list[object]:
         "1",
         "--seeds",
         "1",
+        "--no-classical",
         *FAST,
     ]
 

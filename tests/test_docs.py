@@ -26,6 +26,7 @@ from brainssl.data.store import ImageStore
 from brainssl.evaluation.metrics import METRICS
 from brainssl.methods import METHODS, build_method
 from brainssl.models.encoder import build_encoder
+from brainssl.reporting.study import CLASSICAL
 from brainssl.settings import Settings, flat, load_settings, preset_names
 from brainssl.studies.estimate import duration
 from brainssl.training.collapse import PATIENCE, SETTLED, Health, verdict
@@ -253,7 +254,7 @@ def test_documented_options_are_those_of_the_command(name: str) -> None:
     text = documented_commands()[f"brainssl {name}"]
     documented = {row[0].strip("`"): row[1].strip("`") for row in tables(text)[1:]}
     options = [p for p in COMMANDS[name].params if p.param_type_name == "option"]
-    words = {"None": "none", "False": "off"}
+    words = {"None": "none", "False": "off", "True": "on"}
     assert documented == {p.opts[0]: words.get(str(p.default), str(p.default)) for p in options}
     for parameter in COMMANDS[name].params:
         if parameter.param_type_name == "argument":
@@ -628,6 +629,43 @@ def test_patient_aware_batches_are_told_as_measured() -> None:
         cell = f"{100 * found['difference']:+.1f} ({low} to {high})"
         assert f"{found['test_images']} test images" in page
         assert f"| {means} | {cell} |" in page
+
+
+def test_classical_baselines_are_told_as_measured() -> None:
+    found = json.loads((ROOT / "results" / "classical-mri44.json").read_text("utf-8"))
+    page = (DOCS / "why" / "the-study.md").read_text("utf-8")
+    text = " ".join(page.split())
+    few, everything = (found["fractions"][share] for share in ("0.1", "1"))
+    assert set(few) == set(everything) == set(CLASSICAL)
+    for family, title in CLASSICAL.items():
+        cells = [
+            measured(own[family][name], own[family]["intervals"][name])
+            for own in (few, everything)
+            for name in ("accuracy", "f1_macro")
+        ]
+        seconds = f"{everything[family]['processor_seconds']:.0f}"
+        assert f"| {' | '.join([title, *cells, seconds])} |" in page
+    digest, cost = found["split"]["digest"], found["features"]
+    assert f"digest `{digest[:12]}`, {found['images']['test']} test slices" in text
+    assert f"at {found['image_size']} px" in text
+    took = 1000 * cost["processor_seconds"] / cost["images"]
+    assert f"The features took {took:.0f} ms of a processor an image" in text
+    study = json.loads((ROOT / "results" / "mri44-methods.json").read_text("utf-8"))
+    assert study["study"]["splits"]["grouped"]["digest"] == digest
+    told = []
+    for fraction in (0.1, 1.0):
+        for method, stage in (("supervised", "supervised"), ("simclr", "linear")):
+            place = (method, stage, fraction, "test")
+            told += [
+                f"{100 * row['metrics']['accuracy']:.1f}"
+                for row in study["rows"]
+                if (row["method"], row["stage"], row["label_fraction"], row["split"]) == place
+            ]
+    assert (
+        "had {} and {} % and SimCLR's probe {} and {}; with all labels {} and {}, and {} and "
+        "{}.".format(*told)
+        in text
+    )
 
 
 def test_the_cost_of_maps_is_told_as_measured() -> None:

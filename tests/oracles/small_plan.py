@@ -1,4 +1,4 @@
-"""A small plan of a study: SimCLR, all labels, one seed."""
+"""A small plan of a study: SimCLR, all labels, one seed, no classical baselines."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -24,5 +24,6 @@ def small_plan(source: Path, overrides: Iterable[str] = (), **changes: Any) -> P
         settings=settings,
         reasons=reasons,
         command="brainssl study",
+        classical=False,
     )
     return replace(plan, **changes)

@@ -8,7 +8,15 @@ import pytest
 
 from brainssl.foundation.errors import BrainsslError
 from brainssl.methods import METHODS
-from brainssl.reporting.study import arm_title, finite, interval, method_title, read_study
+from brainssl.reporting.study import (
+    CLASSICAL,
+    arm_title,
+    finite,
+    interval,
+    method_title,
+    read_study,
+)
+from brainssl.training.classical import FAMILIES
 
 
 def test_an_arm_has_the_rows_of_its_seeds_and_their_mean_and_sd(study: Path) -> None:
@@ -37,6 +45,23 @@ def test_arms_come_by_label_fraction_controls_first_and_baseline_last(study: Pat
         "Supervised baseline",
     ]
     assert [arm.self_supervised for arm in arms[:4]] == [False, True, True, False]
+
+
+def test_classical_baselines_come_after_the_control(tmp_path: Path) -> None:
+    assert tuple(CLASSICAL) == FAMILIES
+    order = [("untrained", "linear"), *((name, "supervised") for name in CLASSICAL)]
+    order += [("simclr", "finetune"), ("supervised", "supervised")]
+    place = {"protocol": "grouped", "label_fraction": 1.0, "seed": 0, "split": "test", "n": 9}
+    rows = [
+        {"method": method, "stage": stage, **place, "metrics": {"accuracy": 0.5}}
+        for method, stage in reversed(order)
+    ]
+    text = json.dumps({"study": {"methods": ["simclr"]}, "rows": rows})
+    (tmp_path / "results.json").write_text(text, encoding="utf-8")
+    arms = read_study(tmp_path).arms("grouped")
+    assert [(arm.method, arm.stage) for arm in arms] == order
+    assert [arm.method for arm in arms if arm.self_supervised] == ["simclr"]
+    assert arms[1].title == "Decision tree"
 
 
 def test_predictions_are_those_of_the_rows_split(study: Path) -> None:

@@ -15,6 +15,7 @@ from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
 from brainssl.settings.sections import EvaluationSettings
 from brainssl.studies.analysis import MEMBERS, analyse
+from brainssl.training.classical import FAMILIES
 
 CLASSES = ("Glioma T1", "Glioma T2", "Normal T1", "Normal T2")
 FEW = EvaluationSettings(draws=100)
@@ -174,6 +175,36 @@ def test_single_models_are_those_of_the_most_labels(
     assert set(about["factors"]) == {"family", "sequence"}
     assert about["factors"]["family"]["n"] == N["test"]
     assert "novelty" not in about
+
+
+def test_of_classical_baselines_the_best_on_validation_is_compared(
+    study: tuple[Path, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    """And none of them is part of an ensemble, however good it is."""
+    rows = [r for r in study[1] if r["protocol"] == "grouped" and r["label_fraction"] == 1]
+    for family, skill in (("lda", 0.9), ("svm", 0.95), ("knn", 0.2)):
+        for seed in (0, 1):
+            model, step = predictions(seed, "grouped", skill), f"steps/{family}-{seed}"
+            (tmp_path / step).mkdir(parents=True)
+            model.save(tmp_path / step / "predictions.parquet")
+            place = {"protocol": "grouped", "label_fraction": 1.0, "seed": seed, "step": step}
+            for split in N:
+                part = model.of(split)
+                metrics = evaluate(part.labels, part.probabilities())
+                # On validation, which chooses, LDA is ahead; on test it is the SVM.
+                metrics["f1_macro"] += 0.2 * (split == "val" and family == "lda")
+                row = {"method": family, "stage": "supervised", **place, "split": split}
+                rows.append({**row, "metrics": metrics})
+    for step in {row["step"] for row in rows} - {
+        f"steps/{f}-{s}" for f in FAMILIES for s in (0, 1)
+    }:
+        shutil.copytree(study[0] / step, tmp_path / step)
+    found = analyse(tmp_path, rows, FEW)
+    compared = {p[side]["method"] for p in found["comparisons"] for side in ("first", "second")}
+    assert compared == {"untrained", "simclr", "supervised", "lda", "ensemble"}
+    members = {member["method"] for row in found["ensembles"] for member in row["members"]}
+    assert members == {"simclr", "supervised"}
+    assert not [step for step in found["models"] if step.startswith(("steps/lda", "steps/svm"))]
 
 
 def test_planes_are_those_of_the_studys_store(

@@ -20,6 +20,7 @@ from brainssl.studies.estimate import Images, Work, duration, estimate, work
 from brainssl.studies.grid import Step, grid
 from brainssl.studies.journal import Journal
 from brainssl.studies.plan import Plan, digest_of, identity
+from brainssl.training.classical.stage import MOST_IMAGES
 
 STEP = 1.5  # of whatever step, in seconds
 SPEED = Speed(pretraining=0.5, finetuning=0.6, forward=0.1)  # seconds of an image
@@ -104,6 +105,36 @@ def test_a_baseline_of_equal_steps_works_longer(settings: Settings) -> None:
     assert tuned == Work(0, epochs * 50, epochs * 30 + (50 + 30 + 60))
     method = work(Step("finetune", "simclr", "grouped", 0, 0.5), IMAGES, longer)
     assert method == Work(0, 4 * 50, 4 * 30 + (50 + 30 + 60))
+
+
+def test_classical_baselines_run_no_network(plan: Plan, settings: Settings, tmp_path: Path) -> None:
+    few = work(Step("classical", "svm", "grouped", 0, 0.5), IMAGES, settings)
+    all_labels = work(Step("classical", "svm", "grouped", 0, 1.0), IMAGES, settings)
+    assert few == Work(0, 0, 0, few.other)
+    assert all_labels.other == pytest.approx(2 * few.other)
+    many = replace(IMAGES, train=1e6)
+    most = work(Step("classical", "svm", "grouped", 0, 1.0), many, settings)
+    assert most.other == pytest.approx(all_labels.other / 100 * MOST_IMAGES)
+
+    with_them, without = (
+        estimate(replace(plan, classical=classical), tmp_path / "out", measure=fixed)
+        for classical in (True, False)
+    )
+    own = [one.seconds for one in with_them.steps if one.step.stage == "classical"]
+    assert len(own) == 4 * 2 * 2
+    assert min(own) > STEP
+    assert with_them.around["hand-made features"] > 0
+    assert with_them.seconds > without.seconds + sum(own)
+
+
+def test_a_finished_classical_baseline_speaks_for_its_like_alone(
+    plan: Plan, tmp_path: Path
+) -> None:
+    out, classical = tmp_path / "out", replace(plan, classical=True)
+    finish(classical, out, {"classical-svm-grouped-f1-s0": 50.0})
+    found = {one.step.name: one.seconds for one in estimate(classical, out, measure=fixed).steps}
+    assert found["classical-svm-grouped-f1-s1"] == 50.0
+    assert found["classical-knn-grouped-f1-s0"] < 2 * STEP
 
 
 def test_a_method_costs_what_it_says(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

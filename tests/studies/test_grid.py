@@ -8,6 +8,7 @@ from oracles.small_plan import small_plan
 
 from brainssl.studies.grid import Step, grid
 from brainssl.studies.plan import Plan
+from brainssl.training.classical import FAMILIES
 
 
 @pytest.fixture
@@ -46,6 +47,17 @@ def test_there_is_one_step_for_each_cell(plan: Plan) -> None:
     }
     assert {(s.stage, s.method, s.protocol, s.seed, s.label_fraction) for s in steps} == expected
     assert len(steps) == len(expected) == len({step.name for step in steps})
+
+
+def test_classical_baselines_come_last_and_need_no_encoder(plan: Plan) -> None:
+    with_them = grid(replace(plan, classical=True, protocols=("grouped",), seeds=1))
+    own = [step for step in with_them if step.stage == "classical"]
+    assert with_them[-len(own) :] == own
+    assert {(step.method, step.label_fraction) for step in own} == {
+        (family, fraction) for family in FAMILIES for fraction in (0.1, 1.0)
+    }
+    assert own[-1].name == "classical-knn-grouped-f1-s5"
+    assert all(step.measured and step.pretraining is None for step in own)
 
 
 def test_a_pretraining_comes_before_those_that_need_it(plan: Plan) -> None:

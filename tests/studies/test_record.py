@@ -67,6 +67,24 @@ def test_a_split_is_told_with_what_it_leaves(shared_store: ImageStore, tmp_path:
     assert left(write_store(tmp_path / "before", **facts, size=size, facts={})) is None
 
 
+def test_the_classifier_that_is_handed_over_is_a_network(shared_store: ImageStore) -> None:
+    """A classical baseline has no file, and may be the best all the same."""
+    data = Data(shared_store, make_split(shared_store.manifest, protocol="grouped", seed=0))
+    scores = {"random_labels": 0.9, "svm": 0.8, "decision_tree": 0.7, "simclr": 0.5, "byol": 0.4}
+    rows = [
+        {
+            "method": method,
+            "split": "val",
+            "protocol": "grouped",
+            "metrics": {"f1_macro": score},
+            "step": f"steps/{method}",
+        }
+        for method, score in scores.items()
+    ]
+    best = describe(plan_of(shared_store), {"grouped": data}, None, rows, {})["best"]
+    assert best["step"] == "steps/simclr"
+
+
 def test_how_exactly_a_machine_computes_is_no_part_of_a_study(shared_store: ImageStore) -> None:
     plan = plan_of(shared_store)
     for override in ("run.precision=32-true", "run.accelerator=cpu", "run.devices=2"):

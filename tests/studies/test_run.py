@@ -35,6 +35,7 @@ from brainssl.studies.journal import Journal, read_log
 from brainssl.studies.plan import Plan, finished_steps
 from brainssl.studies.preparation import prepared
 from brainssl.studies.run import Study
+from brainssl.training.classical import FAMILIES
 from brainssl.training.untrained import untrained_encoder
 
 FAST = [
@@ -303,6 +304,41 @@ def test_a_failed_step_is_reported_and_the_others_go_on(
         "simclr",
         "supervised",
     }
+
+
+def test_classical_baselines_stand_beside_the_networks(
+    shared_store: ImageStore, tmp_path: Path
+) -> None:
+    plan = plan_for(
+        shared_store.path,
+        protocols=("grouped",),
+        label_fractions=(1.0,),
+        methods=(),
+        classical=True,
+    )
+    out = tmp_path / "out"
+    page = Study(plan, out, Terminal(quiet=True)).run()
+    content = results(out)
+    assert content["study"]["failed"] == []
+    own = [row for row in content["rows"] if row["method"] in FAMILIES]
+    assert len(own) == len(FAMILIES) * 3
+    assert {row["stage"] for row in own} == {"supervised"}
+    assert all(row["chosen"] for row in own)
+    for row in own:
+        assert row["step"] == f"steps/classical-{row['method']}-grouped-f1-s0"
+        assert (out / row["step"] / "predictions.parquet").is_file()
+    best = content["study"]["best"]["classifier"]
+    assert (out / best).is_file()
+    # The squares of the shared store are easier for edges than for a network of one epoch.
+    said = page.read_text("utf-8")
+    assert "on hand-made features: " in said
+    assert "the best network" in said
+    assert "Nearest neighbours" in said
+    assert "best network" in (out / "model-card.md").read_text("utf-8")
+    spent = {one["what"]: one["steps"] for one in content["study"]["time"]}
+    assert spent["classical baselines"] == len(FAMILIES)
+    Study(replace(plan, classical=False), out, Terminal(quiet=True)).run()
+    assert not [row for row in results(out)["rows"] if row["method"] in FAMILIES]
 
 
 def test_a_prepared_store_is_a_source(finished: Path, tmp_path: Path) -> None:

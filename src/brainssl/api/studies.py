@@ -52,6 +52,7 @@ def study(
     explained: int | None = None,
     lesions: Where | None = None,
     logger: Names | None = None,
+    classical: bool = True,
     quiet: bool = False,
 ) -> Answer:
     """Compare methods with supervised training on your data, and write the report.
@@ -79,6 +80,8 @@ def study(
         explained: test slices that show where each classifier looks, 0: none; 40 without a budget.
         lesions: folder of masks, COCO JSON, or folder of YOLO text.
         logger: tensorboard, mlflow, wandb, beside `history.csv`.
+        classical: whether a decision tree, LDA, SVM and nearest neighbours on hand-made features
+            stand beside the networks.
         quiet: show no progress.
 
     Returns:
@@ -141,6 +144,7 @@ def study(
         classes_at=level_of(classes_at),
         folds=folds,
         leave_out=leave_out,
+        classical=classical,
     )
     terminal = Terminal(quiet=quiet)
     settle_threads(settings if budget is None else settings.with_encoder(*SMALLEST), terminal.say)
@@ -256,8 +260,8 @@ def _command(function: Callable[..., Answer], asked: Mapping[str, Any]) -> str:
         elif name == "overrides":
             words += [word for one in settings_listed(value) for word in (f"--{option}", one)]
         elif option and value != parameter.default:
-            words.append(f"--{option}")
-            if value is not True:
+            words.append(f"--no-{option}" if value is False else f"--{option}")
+            if not isinstance(value, bool):
                 listing = isinstance(value, Sequence) and not isinstance(value, str)
                 words.append(",".join(map(str, value)) if listing else str(value))
     return shlex.join(words)

@@ -74,6 +74,13 @@ def study(
     ] = None,
     lesions: Lesions = None,
     logger: LoggerNames = None,
+    classical: Annotated[
+        bool,
+        typer.Option(
+            "--classical/--no-classical",
+            help="Decision tree, LDA, SVM and nearest neighbours on hand-made features, too.",
+        ),
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Compare methods with supervised training on your data, and write the report.
@@ -100,6 +107,7 @@ def study(
         explained=explained,
         lesions=lesions,
         logger=logger,
+        classical=classical,
     )
     tell(answer if dry_run else _files(answer), as_json)
     if answer.get("failed"):

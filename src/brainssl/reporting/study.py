@@ -16,6 +16,13 @@ BASELINE = "supervised"
 RANDOM_LABELS = "random_labels"
 CONTROLS = frozenset({"untrained"})
 ENSEMBLE = "ensemble"
+CLASSICAL = {
+    "decision_tree": "Decision tree",
+    "lda": "LDA",
+    "svm": "SVM",
+    "knn": "Nearest neighbours",
+}
+"""Titles of the classifiers on hand-made features, which are no networks."""
 
 _STAGES = ("linear", "finetune", "supervised")
 METHOD_TITLES = {
@@ -97,7 +104,7 @@ class Arm:
     @property
     def self_supervised(self) -> bool:
         """Whether the encoder was pretrained by a self-supervised method."""
-        return self.method != BASELINE and self.method not in CONTROLS and self.stage != ENSEMBLE
+        return is_self_supervised(self.method) and self.stage != ENSEMBLE
 
     def values(self, metric: str) -> list[float]:
         """Return the metric of each seed that has one."""
@@ -187,8 +194,8 @@ class Study:
         return found if isinstance(found, Mapping) else {}
 
     def arms(self, protocol: str, split: str = "test") -> list[Arm]:
-        """Return the arms, by label fraction, then controls, methods and the baseline."""
-        methods = ["untrained", *map(str, self.facts.get("methods") or ())]
+        """Return the arms, by label fraction, then controls, classical ones, methods, baseline."""
+        methods = ["untrained", *CLASSICAL, *map(str, self.facts.get("methods") or ())]
         grouped: dict[tuple[float, str, str], list[Row]] = {}
         for row in self.rows:
             if (row.protocol, row.split) == (protocol, split):
@@ -267,6 +274,8 @@ def arm_title(method: str, stage: str) -> str:
     """Return method and stage in words: "SimCLR, fine-tuned", "Supervised baseline"."""
     if method == BASELINE:
         return "Supervised baseline"
+    if method in CLASSICAL:
+        return CLASSICAL[method]
     if stage == ENSEMBLE:
         return "Ensemble"
     return f"{method_title(method)}, {_STAGE_TITLES.get(stage, stage)}"
@@ -276,7 +285,14 @@ def method_title(method: str) -> str:
     """Return a method's name as its authors write it."""
     if method in CONTROLS:
         return "Untrained encoder"
-    return "Supervised baseline" if method == BASELINE else METHOD_TITLES.get(method, method)
+    if method == BASELINE:
+        return "Supervised baseline"
+    return (CLASSICAL | METHOD_TITLES).get(method, method)
+
+
+def is_self_supervised(method: str) -> bool:
+    """Tell whether a method's encoder learns without labels first."""
+    return method != BASELINE and method not in CONTROLS and method not in CLASSICAL
 
 
 def finite(value: Any) -> float | None:

@@ -23,6 +23,7 @@ from brainssl.foundation.plain_names import read_frame
 from brainssl.settings.sections import EvaluationSettings
 from brainssl.studies.grid import RANDOM_LABELS, UNTRAINED
 from brainssl.studies.pooling import POOLED, is_pooled_or_single, pool
+from brainssl.training.classical import FAMILIES
 
 COMPARED = ("accuracy", "f1_macro")
 CHOOSING = "f1_macro"
@@ -84,12 +85,14 @@ def analyse(
 ) -> dict[str, Any]:
     """Return what `results.json` holds under `analysis`.
 
-    - `comparisons`: every pair of models of a protocol and label fraction, on the same test images.
+    - `comparisons`: every pair of models of a protocol and label fraction, on the same test images;
+      of classical baselines the best on validation alone, lest the correction for many pairs cost
+      the others.
     - `optimism`: accuracy under each other protocol minus that under `grouped`.
     - `random_labels`: for each protocol, what was made of labels that mean nothing.
-    - `ensembles`: rows of results, as of single models, for the mean of the best three arms at the
-      largest label fraction, chosen by macro F1 on validation; one a seed.
-    - `models`: by step, for the models of the largest label fraction: `calibration` before and
+    - `ensembles`: rows of results, as of single models, for the mean of the best three networks at
+      the largest label fraction, chosen by macro F1 on validation; one a seed.
+    - `models`: by step, for the networks of the largest label fraction: `calibration` before and
       after temperature scaling, `conformal` sets, `selective` prediction, `factors`: rows of
       results for the tumour family alone and the sequence alone, `planes`: accuracy by plane where
       the study's store knows it, and `novelty`: how well it tells test images from those without
@@ -107,9 +110,10 @@ def analyse(
     arms = _arms_and_folds(folder, rows)
     trained = [arm for arm in arms if arm.method != RANDOM_LABELS]
     fullest = _with_most_labels(trained)
-    combined = _ensembles(fullest)
+    networks = [arm for arm in fullest if arm.method not in FAMILIES]
+    combined = _ensembles(networks)
     parts: dict[str, Callable[[], Any]] = {
-        "comparisons": partial(_comparisons, [*trained, *combined], settings),
+        "comparisons": partial(_comparisons, [*_with_best_classical(trained), *combined], settings),
         "optimism": partial(_optimism, trained, settings),
         "random_labels": partial(
             _random_labels, [arm for arm in arms if arm.method == RANDOM_LABELS], settings
@@ -118,7 +122,7 @@ def analyse(
         "models": partial(
             _single,
             folder,
-            [arm for arm in [*fullest, *combined] if arm.method != UNTRAINED],
+            [arm for arm in [*networks, *combined] if arm.method != UNTRAINED],
             settings,
         ),
         "explanations": partial(read_explanations, folder, settings),
@@ -186,6 +190,20 @@ def _with_most_labels(arms: Sequence[Arm]) -> list[Arm]:
     return [arm for arm in arms if arm.label_fraction == most[arm.protocol]]
 
 
+def _with_best_classical(arms: Sequence[Arm]) -> list[Arm]:
+    """Leave out classical baselines but the best on validation in each cell."""
+    best: dict[tuple[str, float], Arm] = {}
+    for arm in arms:
+        cell = (arm.protocol, arm.label_fraction)
+        if arm.method in FAMILIES and (cell not in best or _mean(arm) > _mean(best[cell])):
+            best[cell] = arm
+    return [arm for arm in arms if arm.method not in FAMILIES or arm in best.values()]
+
+
+def _mean(arm: Arm) -> float:
+    return sum(arm.validated) / len(arm.validated)
+
+
 def _comparisons(arms: Sequence[Arm], settings: EvaluationSettings) -> list[dict[str, Any]]:
     cells: dict[tuple[str, float], dict[str, Arm]] = {}
     for arm in arms:
@@ -235,7 +253,7 @@ def _ensembles(arms: Sequence[Arm]) -> list[Arm]:
     found = []
     for protocol in dict.fromkeys(arm.protocol for arm in arms):
         own = [arm for arm in arms if arm.protocol == protocol and arm.method != UNTRAINED]
-        best = sorted(own, key=lambda arm: -sum(arm.validated) / len(arm.validated))[:MEMBERS]
+        best = sorted(own, key=lambda arm: -_mean(arm))[:MEMBERS]
         seeds = sorted(set.intersection(*(set(arm.seeds) for arm in best))) if best else []
         if len(best) < 2 or not seeds:
             continue

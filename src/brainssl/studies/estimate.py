@@ -20,10 +20,11 @@ from brainssl.methods import METHODS
 from brainssl.settings import Settings
 from brainssl.settings.sections import SplitSettings
 from brainssl.studies.explanations import MOST_ALIKE
-from brainssl.studies.grid import SUPERVISED, Step, grid
+from brainssl.studies.grid import CLASSICAL, SUPERVISED, Step, grid
 from brainssl.studies.journal import read_log
 from brainssl.studies.plan import Plan, finished_steps, identity, is_begun
 from brainssl.studies.projections import MOST_IMAGES
+from brainssl.training.classical.stage import MOST_IMAGES as MOST_FITTED
 from brainssl.training.finetune import passes, supervised_epochs
 
 Measure = Callable[[Settings, int], Speed]
@@ -33,6 +34,8 @@ _STEP = 1.5  # a step begins, is measured and saved
 _MODEL = 0.8  # a model is analysed and has its panel in the report
 _REPORT = 4.0  # everything else in it
 _MAP_OF_AN_IMAGE = 0.003  # t-SNE
+_HAND_MADE = 0.008  # the hand-made features of an image
+_CLASSICAL = 0.003  # a classical baseline is fitted, all candidates, for a training image
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,13 @@ class Work:
         pretraining: forward and backward, in batches of pretraining.
         finetuning: forward and backward, in batches of fine-tuning.
         forward: once, without gradients.
+        other: seconds of what no network does, on an ordinary core.
     """
 
     pretraining: float
     finetuning: float
     forward: float
+    other: float = 0.0
 
     def seconds(self, speed: Speed) -> float:
         """Return how long that takes."""
@@ -104,6 +109,7 @@ class Work:
             self.pretraining * speed.pretraining
             + self.finetuning * speed.finetuning
             + self.forward * speed.forward
+            + self.other
         )
 
 
@@ -246,6 +252,8 @@ def work(step: Step, images: Images, settings: Settings) -> Work:
         epochs = own.pretrain.epochs
         return Work(seen * epochs * cost, 0.0, watched * (epochs + 1))
     labelled = (step.label_fraction or 1.0) * images.train
+    if step.stage == CLASSICAL:
+        return Work(0.0, 0.0, 0.0, _CLASSICAL * min(labelled, MOST_FITTED))
     measuring = labelled + images.val + images.test
     if step.stage == "linear":
         every = images.train + images.val + images.test + images.unlabelled
@@ -280,6 +288,9 @@ def _around(plan: Plan, source: Source, images: Images, forward: float) -> dict[
         # Each is decoded twice: for the audit, and into the store.
         each = 1.5 * seconds_to_read(source.files)
         found["reading"] = each * len(source.files) / (os.cpu_count() or 1)
+    if plan.classical:
+        labelled = images.train + images.val + images.test
+        found["hand-made features"] = _HAND_MADE * labelled / (os.cpu_count() or 1)
     mapped = (models + 1) * min(images.test, MOST_IMAGES)
     found["maps of features"] = mapped * (forward + _MAP_OF_AN_IMAGE)
     if plan.explained:
@@ -297,7 +308,8 @@ def _seconds(
         return noted[step]
     if twins := [took for other, took in noted.items() if _twin(other, step)]:
         return fmean(twins)
-    if alike := [other for other in noted if other.stage == step.stage]:
+    alike = [other for other in noted if other.stage == step.stage]
+    if alike and step.stage != CLASSICAL:  # most of a classical step is its measuring
         seconds = sum(noted[other] for other in alike)
         return seconds * _amount(amounts[step]) / sum(_amount(amounts[other]) for other in alike)
     return _STEP + amounts[step].seconds(speed())

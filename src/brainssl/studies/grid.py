@@ -7,12 +7,14 @@ from typing import Literal
 from brainssl.data.folds import Fold
 from brainssl.data.split import Protocol
 from brainssl.studies.plan import Plan
+from brainssl.training.classical import FAMILIES
 
 UNTRAINED = "untrained"
 SUPERVISED = "supervised"
 RANDOM_LABELS = "random_labels"
+CLASSICAL = "classical"
 
-Stage = Literal["pretrain", "linear", "finetune", "supervised"]
+Stage = Literal["pretrain", "linear", "finetune", "supervised", "classical"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Step:
     Attributes:
         stage: what is done.
         method: of self-supervision, or UNTRAINED, RANDOM_LABELS (an untrained encoder too) or
-            SUPERVISED.
+            SUPERVISED; of a classical baseline, its family.
         protocol: how the data are split.
         seed: of the training.
         label_fraction: share of the training labels; None for a pretraining, which uses none.
@@ -54,6 +56,8 @@ class Step:
         """Name of the step that makes its encoder; None where the encoder is a fresh one."""
         if not self.measured or self.method in (UNTRAINED, RANDOM_LABELS, SUPERVISED):
             return None
+        if self.stage == CLASSICAL:
+            return None
         return Step("pretrain", self.method, self.protocol, self.seed, fold=self.fold).name
 
 
@@ -81,3 +85,5 @@ def _steps_of_seed(plan: Plan, protocol: Protocol, seed: int, fold: Fold | None)
         yield from measured("linear", method)
         yield from measured("finetune", method)
     yield from measured("supervised", SUPERVISED)
+    for family in FAMILIES if plan.classical else ():
+        yield from measured("classical", family)

@@ -53,6 +53,7 @@ class Plan:
         classes_at: level of the classes among the folders, from 1; None: it is found.
         folds: how many splits there are, whose test sets are pooled; None: one split.
         leave_out: column each of whose values is tested in turn, in so many folds as it has values.
+        classical: whether there are classical baselines beside the networks.
     """
 
     source: Path
@@ -73,6 +74,7 @@ class Plan:
     classes_at: int | None = None
     folds: int | None = None
     leave_out: str | None = None
+    classical: bool = True
 
     @property
     def divisions(self) -> tuple[Fold | None, ...]:

@@ -24,6 +24,7 @@ from brainssl.studies.grid import RANDOM_LABELS, SUPERVISED
 from brainssl.studies.journal import read_around, read_log
 from brainssl.studies.plan import Plan
 from brainssl.studies.pooling import POOLED
+from brainssl.training.classical import FAMILIES
 
 _DEVICES = {"cpu": "CPU", "mps": "Apple GPU"}
 _TRAINING = {
@@ -31,6 +32,7 @@ _TRAINING = {
     "linear-": "linear probes",
     "finetune-": "fine-tuning",
     "supervised-": "supervised training",
+    "classical-": "classical baselines",
 }
 
 
@@ -222,15 +224,16 @@ def _passes(rows: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _best(rows: list[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
-    """Name the classifier with the best validation macro F1: the test set must not choose.
+    """Name the network with the best validation macro F1: the test set must not choose.
 
     Of folds, the model with the best mean over them, and of that the best fold.
     """
+    no_classifier = (RANDOM_LABELS, *FAMILIES)  # a classical baseline has no file to hand over
     candidates = [
         row
         for row in rows
         if (row["split"], row["protocol"]) == ("val", protocol)
-        and row["method"] != RANDOM_LABELS
+        and row["method"] not in no_classifier
         and row.get("fold") != POOLED
     ]
     if not candidates:

@@ -20,7 +20,7 @@ from brainssl.hardware.device import announce, device_of
 from brainssl.models.encoder import Encoder, build_encoder, load_encoder
 from brainssl.studies.budget import keep
 from brainssl.studies.explanations import explain_models, request_of
-from brainssl.studies.grid import RANDOM_LABELS, UNTRAINED, Step, grid
+from brainssl.studies.grid import CLASSICAL, RANDOM_LABELS, UNTRAINED, Step, grid
 from brainssl.studies.journal import noting, read_log
 from brainssl.studies.plan import Plan
 from brainssl.studies.pooling import pooled_rows
@@ -28,6 +28,8 @@ from brainssl.studies.preparation import Prepared, prepared
 from brainssl.studies.projections import make_projections
 from brainssl.studies.publication import publish
 from brainssl.studies.record import describe, environment
+from brainssl.training.classical.features import HandMade
+from brainssl.training.classical.stage import classical_stage
 from brainssl.training.pretrain import pretrain
 from brainssl.training.stages import Features, finetune_stage, probe_stage
 from brainssl.training.untrained import untrained_encoder
@@ -49,6 +51,7 @@ class Study:
     _features: dict[tuple[str, Fold | None, str, int], Features] = field(
         default_factory=dict, init=False
     )
+    _hand_made: dict[str, HandMade] = field(default_factory=dict, init=False)
 
     def run(self, beside: AbstractContextManager[object] | None = None) -> Path:
         """Run the grid and return the path of the report.
@@ -187,6 +190,18 @@ class Study:
                 features,
                 folder,
                 facts={"method": step.method} | _fold(step),
+                settings=settings,
+                label_fraction=step.label_fraction,
+                seed=step.seed,
+                progress=progress,
+            )
+        elif step.stage == CLASSICAL:
+            store = data.store
+            classical_stage(
+                data,
+                self._hand_made.setdefault(store.checksum, HandMade(store)),
+                folder,
+                family=step.method,
                 settings=settings,
                 label_fraction=step.label_fraction,
                 seed=step.seed,

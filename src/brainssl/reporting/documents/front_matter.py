@@ -6,7 +6,7 @@ from typing import Any
 
 from brainssl.reporting.findings.about import About
 from brainssl.reporting.findings.protocols import HONEST
-from brainssl.reporting.study import BASELINE, CONTROLS, Row, Study, arm_title
+from brainssl.reporting.study import Row, Study, arm_title, is_self_supervised
 from brainssl.reporting.wording import METRIC
 
 # Names by which hubs know the metrics that stand in the front matter.
@@ -65,7 +65,7 @@ def front_matter(study: Study, row: Row | None, about: About) -> dict[str, Any]:
 
 def is_pretrained(row: Row) -> bool:
     """Tell whether the encoder of a single model learnt without labels first."""
-    return row.method != BASELINE and row.method not in CONTROLS
+    return is_self_supervised(row.method)
 
 
 def title(study: Study, row: Row) -> str:

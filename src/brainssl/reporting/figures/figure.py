@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from brainssl.reporting.study import BASELINE, CONTROLS, METHOD_TITLES, Study, method_title
+from brainssl.reporting.study import (
+    BASELINE,
+    CLASSICAL,
+    CONTROLS,
+    METHOD_TITLES,
+    Study,
+    method_title,
+)
 
 # Mid tones, legible on white and on near-black alike; the first is the page's accent. The first
 # six, one a method, stay apart for the colour-blind, and each method has a symbol besides.
@@ -87,7 +94,8 @@ def method_keys(study: Study) -> dict[str, Key]:
     """Return how each method is drawn, the same in every report; controls and baseline last."""
     named = {str(method) for method in study.facts.get("methods") or ()}
     named |= {row.method for row in study.rows} - {BASELINE}
-    known = [*METHOD_TITLES, *sorted(named - CONTROLS - set(METHOD_TITLES))]
+    apart = CONTROLS | set(METHOD_TITLES) | set(CLASSICAL)
+    known = [*METHOD_TITLES, *sorted(named - apart)]
     keys = {
         method: Key(method_title(method), COLOURS[i % len(COLOURS)], SYMBOLS[i % len(SYMBOLS)])
         for i, method in enumerate(known)
@@ -95,6 +103,8 @@ def method_keys(study: Study) -> dict[str, Key]:
     }
     for control in sorted(CONTROLS & named):
         keys[control] = Key(method_title(control), CONTROL_COLOUR, "circle", "dot")
+    for family in (family for family in CLASSICAL if family in named):
+        keys[family] = Key(method_title(family), CONTROL_COLOUR, "diamond", "dash")
     return keys | {BASELINE: Key(method_title(BASELINE), BASELINE_COLOUR, "circle")}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from brainssl.reporting.findings.classical import challenges
 from brainssl.reporting.study import BASELINE, Study, arm_title
 from brainssl.reporting.trainings import histories, watches
 from brainssl.reporting.wording import (
@@ -42,6 +43,7 @@ def cautions(study: Study) -> list[Caution]:
     """Return what to be careful about, the serious first, each said once."""
     everything = [
         *_from_protocols(study),
+        *_from_classical(study),
         *_from_patients(study),
         *_from_groups(study),
         *_from_pretraining(study),
@@ -80,6 +82,13 @@ def _from_protocols(study: Study) -> Iterator[Caution]:
             "The images are simulated. The scores say how the methods compare on this simulation, "
             "and nothing about patients.",
         )
+
+
+def _from_classical(study: Study) -> Iterator[Caution]:
+    """A network that does not beat a decision tree should have to say so."""
+    for challenge in challenges(study):
+        if challenge.verdict != "above":
+            yield Caution("serious" if challenge.verdict == "below" else "note", challenge.text)
 
 
 def _from_patients(study: Study) -> Iterator[Caution]:

@@ -101,8 +101,8 @@ def outcomes(study: Study) -> list[Outcome]:
         baseline = next((arm for arm in here if arm.method == BASELINE), None)
         verdict, difference = None, None
         if rival is not None and baseline is not None:
-            difference = _paired(study, rival, baseline)
-            verdict = _of_interval(difference[1]) if difference else compare(rival, baseline)
+            difference = paired(study, rival, baseline)
+            verdict = of_interval(difference[1]) if difference else compare(rival, baseline)
         best = max(here, key=lambda arm: arm.mean(HEADLINE.name) or 0.0)
         found.append(Outcome(fraction, best, rival, len(tuned), baseline, verdict, difference))
     return found
@@ -127,7 +127,7 @@ def compare(arm: Arm, baseline: Arm) -> Verdict:
     return "undecided"
 
 
-def _paired(study: Study, arm: Arm, baseline: Arm) -> tuple[float, Interval] | None:
+def paired(study: Study, arm: Arm, baseline: Arm) -> tuple[float, Interval] | None:
     """Return arm − baseline on the same test images, if the study has compared the two."""
     for pair in study.analysis.get("comparisons") or ():
         place = (pair["protocol"], pair["label_fraction"], pair["metric"])
@@ -143,7 +143,7 @@ def _paired(study: Study, arm: Arm, baseline: Arm) -> tuple[float, Interval] | N
     return None
 
 
-def _of_interval(limits: Interval) -> Verdict:
+def of_interval(limits: Interval) -> Verdict:
     """Judge by whether an interval of a difference leaves out 0."""
     if limits[0] > 0:
         return "above"

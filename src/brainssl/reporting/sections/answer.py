@@ -5,12 +5,15 @@ from brainssl.reporting.blocks import (
     Facts,
     Prose,
 )
+from brainssl.reporting.findings.classical import challenges
 from brainssl.reporting.findings.outcomes import answer, outcomes
 from brainssl.reporting.findings.protocols import protocol_finding
 from brainssl.reporting.study import Study
 from brainssl.reporting.wording import (
     fraction_title,
 )
+
+_BEST = "Best is who has the highest macro F1 on validation."
 
 
 def content(study: Study) -> tuple[Block, ...]:
@@ -19,6 +22,8 @@ def content(study: Study) -> tuple[Block, ...]:
     blocks: list[Block] = [Prose((answer(study),), lead=True)]
     if finding := protocol_finding(study):
         blocks.append(Prose((finding,)))
+    if challenged := challenges(study):
+        blocks.append(Prose((" ".join(one.text for one in challenged) + f" {_BEST}",)))
     if found:
         pairs = tuple((f"{fraction_title(o.label_fraction)} of labels", o.text) for o in found)
         blocks += [Facts(pairs), Prose((_what_intervals_say(study),))]

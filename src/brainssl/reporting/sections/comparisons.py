@@ -10,6 +10,7 @@ from brainssl.reporting.wording import HEADLINE, counted, fraction_title, join, 
 
 LEVEL = 0.05
 _MOST_SENTENCES = 6
+_PLAIN = ("untrained", "supervised", "decision_tree", "knn")  # titles that are no proper names
 
 _HOW = (
     "Two models are compared on the same test images: groups are drawn again and again, the same "
@@ -136,5 +137,5 @@ def _title(model: Mapping[str, Any]) -> str:
 def within(model: Mapping[str, Any]) -> str:
     """Return the title as it stands inside a sentence."""
     title = _title(model)
-    plain = model["method"] in ("untrained", "supervised") or model["stage"] == "ensemble"
+    plain = model["method"] in _PLAIN or model["stage"] == "ensemble"
     return f"the {title[0].lower()}{title[1:]}" if plain else title

@@ -7,7 +7,8 @@ from typing import Any
 
 from brainssl.reporting.blocks import Block, Multiples, Prose
 from brainssl.reporting.figures.figure import FAINT, Key, escape, method_keys, panel
-from brainssl.reporting.study import BASELINE, CONTROLS, Arm, Row, Study
+from brainssl.reporting.findings.classical import strongest
+from brainssl.reporting.study import BASELINE, CLASSICAL, CONTROLS, Arm, Row, Study
 from brainssl.reporting.wording import HEADLINE, fraction_title
 
 # In the order in which they are shown; without a method there are controls and baseline alone.
@@ -37,10 +38,14 @@ def content(study: Study) -> tuple[Block, ...]:
 def _stage(study: Study, protocol: str, stage: str, arms: Sequence[Arm]) -> Multiples:
     keys = method_keys(study)
     own = _by_method(arm for arm in arms if arm.self_supervised and arm.stage == stage)
+    most = [arm for arm in arms if arm.label_fraction == arms[-1].label_fraction]
+    classical = strongest(study, [arm for arm in most if arm.method in CLASSICAL])
     beside = _by_method(
         arm
         for arm in arms
-        if arm.method == BASELINE or (arm.method in CONTROLS and stage in ("", arm.stage))
+        if arm.method == BASELINE
+        or (arm.method in CONTROLS and stage in ("", arm.stage))
+        or (classical is not None and arm.method == classical.method)
     )
     layout = _axes([arm for group in (*own.values(), *beside.values()) for arm in group])
     figures = []

@@ -6,7 +6,7 @@ from brainssl.evaluation.metrics import confusion
 from brainssl.reporting.blocks import Block, Choice, Columns, Panel, Prose
 from brainssl.reporting.figures import curves
 from brainssl.reporting.findings.outcomes import chosen_step
-from brainssl.reporting.study import Row, Study, arm_title
+from brainssl.reporting.study import CLASSICAL, Row, Study, arm_title
 from brainssl.reporting.tables import results as tables
 from brainssl.reporting.wording import counted, fraction_title
 
@@ -36,12 +36,12 @@ def _models(study: Study) -> list[Row]:
     """Return the model chosen on validation and the first seed of every other arm, on test.
 
     Where not all can be shown it is those of the first protocol, and of the other protocols, in
-    turn, those that learnt from the most labels.
+    turn, those that learnt from the most labels; classical baselines come last.
     """
     chosen = chosen_step(study)
     best, others = [], []
     first, *rest = [
-        sorted(study.arms(protocol), key=lambda arm: -arm.label_fraction)
+        sorted(study.arms(protocol), key=lambda arm: (arm.method in CLASSICAL, -arm.label_fraction))
         for protocol in study.protocols
     ] or [[]]
     in_turn = chain.from_iterable(zip_longest(*rest))

@@ -6,7 +6,7 @@ from brainssl.reporting.blocks import (
     Fold,
     Prose,
 )
-from brainssl.reporting.study import Study, arm_title
+from brainssl.reporting.study import CLASSICAL, Study, arm_title
 from brainssl.reporting.tables import results as tables
 from brainssl.reporting.wording import (
     HEADLINE,
@@ -16,6 +16,12 @@ from brainssl.reporting.wording import (
 )
 
 _MOST_LINES = 60  # of a table that nobody asked for
+
+_CLASSICAL = (
+    f"{join(list(CLASSICAL.values()))} are no networks: they know hand-made features alone "
+    "(grey-level co-occurrence, local binary patterns, HOG). Their features and settings were "
+    "chosen on validation; `chosen` in results.json tells."
+)
 
 
 def content(study: Study) -> tuple[Block, ...]:
@@ -38,6 +44,8 @@ def content(study: Study) -> tuple[Block, ...]:
             for split in ("test", "val", "train")
             if study.arms(protocol, split)
         ]
+    if any(row.method in CLASSICAL for row in study.rows):
+        blocks.append(Prose((_CLASSICAL,)))
     if combined := _ensembles(study):
         blocks.append(Prose((combined,)))
     if blocks:

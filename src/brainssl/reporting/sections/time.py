@@ -12,6 +12,7 @@ _TITLES = {
     "linear probes": "Linear probes",
     "fine-tuning": "Fine-tuning",
     "supervised training": "Supervised training",
+    "classical baselines": "Classical baselines",
     "reading": "Reading, fingerprints and near-duplicates",
     "audit": "Audit",
     "images": "Images decoded into the store",

@@ -252,13 +252,13 @@ def test_the_table_has_a_line_for_each_stage_and_method(plan: Plan, tmp_path: Pa
     found = estimate(plan, tmp_path / "out", measure=fixed)
     lines = found.text().splitlines()
     cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines[1:7]]
-    assert [row[:7] for row in cells] == [
-        ["linear", "untrained", "grouped", "0.5, 1", "0, 1", "4", "0"],
-        ["linear", "random_labels", "grouped", "1", "0, 1", "2", "0"],
-        ["pretrain", "simclr", "grouped", "0, 1", "2", "1", "1 h 57 min"],
-        ["linear", "simclr", "grouped", "0.5, 1", "0, 1", "4", "0"],
-        ["finetune", "simclr", "grouped", "0.5, 1", "0, 1", "4", "0"],
-        ["supervised", "supervised", "grouped", "0.5, 1", "0, 1", "4", "0"],
+    assert [row[:8] for row in cells] == [
+        ["linear", "untrained", "grouped", "0.5, 1", "0, 1", "1", "4", "0"],
+        ["linear", "random_labels", "grouped", "1", "0, 1", "1", "2", "0"],
+        ["pretrain", "simclr", "grouped", "0, 1", "1", "2", "1", "1 h 57 min"],
+        ["linear", "simclr", "grouped", "0.5, 1", "0, 1", "1", "4", "0"],
+        ["finetune", "simclr", "grouped", "0.5, 1", "0, 1", "1", "4", "0"],
+        ["supervised", "supervised", "grouped", "0.5, 1", "0, 1", "1", "4", "0"],
     ]
     assert "20 steps, 1 finished, on 60 images." in lines
     assert "estimate" in found.text()

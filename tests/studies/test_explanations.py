@@ -86,7 +86,7 @@ def study(plan: Plan, finished: Path, tmp_path: Path) -> tuple[Path, Data]:
     """A copy that may be changed, and its images."""
     out = Path(shutil.copytree(finished, tmp_path / "out"))
     with prepared(plan, out, Terminal(quiet=True)) as ground:
-        return out, ground.data["grouped"]
+        return out, ground.data["grouped", None]
 
 
 def test_every_classifier_is_explained_on_the_same_slices(

@@ -59,7 +59,7 @@ def test_who_comes_second_waits_and_makes_nothing_again(
     first, second = grounds
     assert first.audit == second.audit
     for protocol in plan.protocols:
-        one, two = first.data[protocol], second.data[protocol]
+        one, two = first.data[protocol, None], second.data[protocol, None]
         assert (one.store.checksum, one.split) == (two.store.checksum, two.split)
 
 
@@ -86,14 +86,14 @@ def test_a_study_under_way_is_not_taken_away(plan: Plan, tmp_path: Path) -> None
     """It has no finished step yet, so its folder would be free if nobody was at work."""
     out, other = tmp_path / "out", replace(plan, seed=1)
     with prepared(plan, out, QUIET) as ground:
-        seen = ground.data["grouped"].store.path / "images.npy"
+        seen = ground.data["grouped", None].store.path / "images.npy"
         with pytest.raises(BusyError, match="another process"), prepared(other, out, QUIET):
             pass
         assert seen.is_file()
         with prepared(plan, out, QUIET):
             pass
     with prepared(other, out, QUIET) as ground:
-        assert ground.data["grouped"].split.seed == 1
+        assert ground.data["grouped", None].split.seed == 1
 
 
 def test_a_killed_preparation_is_no_obstacle(plan: Plan, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def study(plan: Plan, finished: Path, tmp_path: Path) -> tuple[Path, Data]:
     """A copy that may be changed, and its images."""
     out = Path(shutil.copytree(finished, tmp_path / "out"))
     with prepared(plan, out, Terminal(quiet=True)) as ground:
-        return out, ground.data["grouped"]
+        return out, ground.data["grouped", None]
 
 
 def test_a_study_maps_its_encoders_before_and_after_training(plan: Plan, finished: Path) -> None:

@@ -37,7 +37,7 @@ def warnings(store: ImageStore, *places: dict[str, object]) -> list[str]:
     log = {
         f"step {number}": {"where": place, "seconds": 1.0} for number, place in enumerate(places)
     }
-    told = describe(plan_of(store), {"grouped": data}, None, [], log)["warnings"]
+    told = describe(plan_of(store), {("grouped", None): data}, None, [], log)["warnings"]
     return [warning for warning in told if "log/" in warning]
 
 
@@ -54,7 +54,7 @@ def test_different_precisions_are_said_with_their_steps(shared_store: ImageStore
 
 def test_a_split_is_told_with_what_it_leaves(shared_store: ImageStore, tmp_path: Path) -> None:
     def left(store: ImageStore) -> int | None:
-        told = describe(plan_of(store), {"grouped": Data(store, split)}, None, [], {})
+        told = describe(plan_of(store), {("grouped", None): Data(store, split)}, None, [], {})
         return told["splits"]["grouped"]["near_duplicates"]
 
     split = make_split(shared_store.manifest, protocol="grouped", seed=0)
@@ -81,7 +81,7 @@ def test_the_classifier_that_is_handed_over_is_a_network(shared_store: ImageStor
         }
         for method, score in scores.items()
     ]
-    best = describe(plan_of(shared_store), {"grouped": data}, None, rows, {})["best"]
+    best = describe(plan_of(shared_store), {("grouped", None): data}, None, rows, {})["best"]
     assert best["step"] == "steps/simclr"
 
 

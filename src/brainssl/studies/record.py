@@ -240,12 +240,12 @@ def _best(rows: list[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
         return {}
     frame = pd.DataFrame(
         [
-            {name: row[name] for name in ("method", "stage", "label_fraction", "seed", "step")}
+            {name: row.get(name) for name in ("method", "stage", "label_fraction", "seed", "step")}
             | {"score": row["metrics"]["f1_macro"] or 0.0}
             for row in candidates
         ]
     ).astype({"label_fraction": str})
-    cell = frame.groupby(["method", "stage", "label_fraction", "seed"], sort=False)["score"]
+    cell = frame.groupby(["method", "stage", "label_fraction", "seed"], dropna=False)["score"]
     frame["mean"] = cell.transform("mean")
     step = frame.sort_values(["mean", "score"], ascending=False, kind="stable")["step"].iloc[0]
     file = f"{step}/classifier.safetensors"

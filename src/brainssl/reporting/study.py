@@ -47,6 +47,8 @@ class Row:
     intervals: Mapping[str, Interval | None]
     per_class: Mapping[str, Mapping[str, Any]]
     step: str
+    labelled: int | None = None
+    label_share: float | None = None
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> "Row":
@@ -63,6 +65,8 @@ class Row:
             intervals={n: interval(v) for n, v in (raw.get("intervals") or {}).items()},
             per_class=raw.get("per_class") or {},
             step=str(raw.get("step") or ""),
+            labelled=raw.get("labelled"),
+            label_share=finite(raw.get("label_share")),
         )
 
 

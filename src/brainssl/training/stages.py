@@ -100,6 +100,7 @@ def probe_stage(
         if probe.history:
             pd.DataFrame(probe.history).to_csv(folder / "history.csv", index=False)
         told = facts | {"stage": "linear", "label_fraction": label_fraction, "seed": seed}
+        told |= data.labelled(label_fraction, train).facts()
         told["chosen"] = probe.chosen
         classifier = Classifier(
             features.encoder, probe.head, data.store.classes, told | data.facts()
@@ -150,6 +151,7 @@ def finetune_stage(
             loggers=partial(build_loggers, loggers, folder, out.name),
         )
         told = facts | {"label_fraction": label_fraction, "seed": seed}
+        told |= data.labelled(label_fraction, rows["train"]).facts()
         told["passes"] = passes(settings.finetune, len(rows["train"]))
         classifier = Classifier(encoder, head, data.store.classes, told | data.facts())
         results = _finish(classifier, data, rows, folder, settings, started)

@@ -334,6 +334,17 @@ def test_figures_of_changed_copies_are_the_measured_ones() -> None:
     )
 
 
+def test_the_coverage_of_intervals_is_the_measured_one() -> None:
+    text = (DOCS / "reference/metrics.md").read_text("utf-8")
+    block = text.partition("<!-- coverage:")[2].partition("<!-- coverage: end -->")[0]
+    measured = json.loads((ROOT / "results/coverage.json").read_text("utf-8"))
+    targets = ("accuracy", "f1_macro", "difference_accuracy", "difference_f1_macro")
+    assert tables(block)[1:] == [
+        [name, *(" / ".join(f"{100 * way[t]:.0f}" for way in found.values()) for t in targets)]
+        for name, found in measured["settings"].items()
+    ]
+
+
 @pytest.mark.parametrize("name", sorted(brainssl.__all__))
 def test_public_names_can_be_imported_and_are_documented(name: str) -> None:
     assert getattr(brainssl, name) is not None

@@ -41,3 +41,12 @@ def test_groups_give_in_turn(groups: list[int], most: int) -> None:
     fullest = taken.max(initial=0)
     # Whoever gave less than another by more than one has nothing left.
     assert all(t >= fullest - 1 or t == n for t, n in zip(taken, there, strict=True))
+
+
+def test_what_a_label_fraction_came_to_is_counted(shared_store: ImageStore) -> None:
+    data = Data(shared_store, make_split(shared_store.manifest))
+    train = data.rows(0.3, 0)["train"]
+    share = data.labelled(0.3, train)
+    assert (share.asked, share.images) == (0.3, len(train))
+    assert share.share == len(train) / len(data.split.train)
+    assert share.groups == len(set(shared_store.manifest["group"].iloc[train]))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 
 from brainssl.evaluation.conformal import class_thresholds, conformal, threshold
+from brainssl.evaluation.draws import group_weights, strata_of
 from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
 
@@ -209,21 +210,26 @@ def test_the_interval_covers_and_knows_that_copies_are_no_patients():
 
 
 def test_the_interval_of_a_class_is_that_of_its_images_in_the_draws_that_have_them():
-    """Drawn one by one: groups with replacement, each with all of its images."""
+    """Draw by draw, the weighted share of the class's images whose set holds it."""
     val = simulated(np.random.default_rng(0), 60, "val")
-    test = simulated(np.random.default_rng(1), 25, "test", each=2)
+    # Only one group has nothing but common images. It is drawn with the two that hold rare ones.
+    labels = np.tile([0, 2, 0, 2, 0, 1, 0, 1, 0, 1, 0, 0], 2)
+    logits = np.random.default_rng(1).normal(size=(24, 3))
+    test = build(labels, logits, "test", np.tile(np.arange(12) // 2, 2))
     found = conformal(val, test, alpha=0.3, draws=300, seed=5)
     right = test.probabilities()[np.arange(len(test)), test.labels] >= threshold(val, 0.3)
-    rng, names = np.random.default_rng(5), np.unique(test.groups)
-    shares = {name: [] for name in test.classes}
-    for _ in range(300):
-        chosen = names[rng.integers(len(names), size=len(names))]
-        rows = np.concatenate([np.flatnonzero(test.groups == group) for group in chosen])
-        for c, name in enumerate(test.classes):
-            own = rows[test.labels[rows] == c]
-            if len(own):
-                shares[name].append(right[own].mean())
-    assert min(map(len, shares.values())) < 300, "every draw has every class"
+    of = np.unique(test.groups, return_inverse=True)[1]
+    ((_, weights),) = group_weights(strata_of(test.labels, of), 300, 5, 300)
+    shares = {
+        name: [
+            np.average(right[own], weights=drawn[of][own])
+            for drawn in weights
+            if drawn[of][own].any()
+        ]
+        for name in test.classes
+        for own in [(test.frame["label"] == name).to_numpy()]
+    }
+    assert len(shares["rare"]) < 300, "every draw has every class"
     for name, told in found["per_class"].items():
         assert told["interval"] == pytest.approx(list(np.quantile(shares[name], [0.025, 0.975])))
 

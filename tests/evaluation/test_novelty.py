@@ -10,7 +10,8 @@ from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from brainssl.evaluation import novelty as module
-from brainssl.evaluation.intervals import multiplicities, percentile_intervals
+from brainssl.evaluation.draws import group_weights
+from brainssl.evaluation.intervals import percentile_intervals
 from brainssl.evaluation.novelty import energy, msp, novelty
 from brainssl.foundation.errors import BrainsslError
 
@@ -92,7 +93,9 @@ def test_every_draw_is_what_the_repeated_images_give(monkeypatch):
     sides = []
     for groups, own in ((known_groups, seed), (novel_groups, seed + 1)):
         names = np.unique(groups)
-        ((_, counts),) = multiplicities(len(names), draws, own, rows=draws)
+        ((_, weights),) = group_weights(np.zeros(len(names), np.int64), draws, own, rows=draws)
+        # All weigh alike: how often each is drawn says the same.
+        counts = np.rint(weights * (len(names) - 1) / len(names)).astype(int)
         sides.append(counts[:, np.searchsorted(names, groups)])
     for times, other_times in zip(*sides, strict=True):
         ours, others = np.repeat(known, times, axis=0), np.repeat(novel, other_times, axis=0)

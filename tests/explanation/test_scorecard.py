@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainssl.evaluation.intervals import multiplicities
+from brainssl.evaluation.draws import group_weights
 from brainssl.explanation.scorecard import mean_of, scorecard
 
 
@@ -58,8 +58,8 @@ def test_the_interval_is_that_of_drawing_groups_by_hand() -> None:
     values = frame[frame["map"] == "gradcam"].set_index(["group", "image_id"])["pointing"]
     mean, interval = mean_of(values, 300, 3)
     means = []
-    for _, counts in multiplicities(6, 300, 3, 64):
-        for drawn in counts:
+    for _, weights in group_weights(np.zeros(6, np.int64), 300, 3, 64):
+        for drawn in np.rint(weights * 5 / 6).astype(int):
             chosen = [values.loc[g].to_numpy() for g in range(6) for _ in range(drawn[g])]
             means.append(np.concatenate(chosen).mean())
     assert mean == pytest.approx(values.mean())

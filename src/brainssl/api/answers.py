@@ -60,6 +60,8 @@ def inline(page: Path) -> str:
 
 def _table(rows: list[dict[str, Any]], out: Path) -> str:
     """Return rows of results as a few lines of text."""
+    from brainssl.data.label_fractions import LabelShare
+
     lines = [f"{'split':6} {'n':>6}  accuracy  [95 % interval]   macro F1"]
     for row in rows:
         low, high = row["intervals"]["accuracy"] or (float("nan"),) * 2
@@ -67,4 +69,6 @@ def _table(rows: list[dict[str, Any]], out: Path) -> str:
             f"{row['split']:6} {row['n']:>6}  {row['metrics']['accuracy']:8.3f}  "
             f"[{low:.3f}, {high:.3f}]  {row['metrics']['f1_macro']:8.3f}"
         )
+    if rows and (labels := LabelShare.of_row(rows[0])) and labels.share < 1:
+        lines.append(str(labels))
     return "\n".join([*lines, f"Classifier, predictions and history are in {out}"])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64
 
-from brainssl.data.label_fractions import label_subset
+from brainssl.data.label_fractions import LabelShare, label_subset
 from brainssl.data.split import PARTS, Indices, Split, check_groups
 from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BrainsslError
@@ -42,6 +42,11 @@ class Data:
         rows = {part: self.split.indices(self.store.manifest, part) for part in PARTS}
         rows["train"] = label_subset(self.store.manifest, self.split, fraction, seed=seed)
         return rows
+
+    def labelled(self, fraction: float, train: Indices) -> LabelShare:
+        """Say what a label fraction came to, whose rows of the training set are `train`."""
+        groups = self.store.manifest["group"].iloc[train].nunique()
+        return LabelShare(fraction, len(train) / len(self.split.train), len(train), groups)
 
     def sample(self, part: str, most: int, seed: int) -> Indices:
         """Return ascending rows of at most so many images of a part, from all groups in turn."""

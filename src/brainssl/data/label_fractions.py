@@ -1,5 +1,10 @@
 """Which labels of the training set a fraction allows: nested, stratified, groups whole."""
 
+from bisect import insort
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float64, Int64
@@ -7,7 +12,51 @@ from jaxtyping import Float64, Int64
 from brainssl.data.split import Indices, Split
 from brainssl.foundation.errors import BrainsslError
 
-_CANDIDATES = 32
+_CANDIDATES = 64
+# A group that is larger than most must not be more than this share of all before it: beginnings of
+# nearly any length can then be had.
+_LARGEST = 0.1
+
+
+@dataclass(frozen=True)
+class LabelShare:
+    """What a label fraction came to.
+
+    Attributes:
+        asked: share of the training images.
+        share: of the training images whose labels are used.
+        images: so many they are.
+        groups: that they come from.
+    """
+
+    asked: float
+    share: float
+    images: int
+    groups: int
+
+    def __str__(self) -> str:
+        return (
+            f"Asked {100 * self.asked:g} % of the labels, got {100 * self.share:.1f} % "
+            f"({self.images:,} of {round(self.images / self.share):,} images, "
+            f"{self.groups:,} groups)"
+        )
+
+    def facts(self) -> dict[str, float | int]:
+        """Return what a row of results holds of it, beside the fraction that was asked for."""
+        return {
+            "label_share": self.share,
+            "labelled": self.images,
+            "labelled_groups": self.groups,
+        }
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> "LabelShare | None":
+        """Read it from a row of results; None where the row is of an earlier version."""
+        if "label_share" not in row:
+            return None
+        return cls(
+            row["label_fraction"], row["label_share"], row["labelled"], row["labelled_groups"]
+        )
 
 
 def label_subset(
@@ -15,10 +64,12 @@ def label_subset(
 ) -> Indices:
     """Choose the training images whose labels may be used: nested, stratified, groups whole.
 
-    The groups of the training set are put in one order for a seed, in which every beginning has
-    the classes in nearly their true proportions; a fraction is a beginning of that order. Hence a
-    smaller fraction lies within a larger one. The first group of each class in that order is always
-    chosen, so that no class goes untaught, even where this takes a little more than the fraction.
+    The training set is put in one order for a seed, and a fraction is the beginning of that order
+    that comes nearest to it. Hence a smaller fraction lies within a larger one. An image of every
+    class comes first, from the smallest group that holds it, so that none goes untaught. Then
+    groups follow whole, so that every beginning has the classes in nearly their true proportions,
+    large groups late. Only the groups that came first go on image by image, as far as their class
+    has its share: the one large group of a class would outweigh all others at a small fraction.
     Under `image` and `paper` each image is its own group.
 
     Args:
@@ -37,42 +88,105 @@ def label_subset(
         return rows
     train = manifest.iloc[rows]
     units = train["group"].to_numpy() if split.protocol == "grouped" else np.arange(len(train))
-    counts = pd.crosstab(units, train["label"].to_numpy())
-    order = _balanced_order(counts.to_numpy(np.float64), np.random.default_rng([seed, 1]))
-    ordered = counts.to_numpy()[order]
+    order, ends = _order(
+        pd.factorize(units)[0],
+        pd.factorize(train["label"], sort=True)[0],
+        np.random.default_rng([seed, 1]),
+    )
     # 0.07 of 100 is 7.000000000000001 in floating point: still seven images.
-    enough = ordered.sum(axis=1).cumsum() >= fraction * len(train) - 1e-6
-    first_of_class = (ordered > 0).argmax(axis=0)
-    places = np.union1d(np.arange(int(np.argmax(enough)) + 1), first_of_class)
-    chosen = counts.index[order[places]]
-    return np.asarray(rows[np.isin(units, chosen)], np.int64)
+    nearest = ends[np.argmin(np.abs(ends - fraction * len(train)).round(6))]
+    return np.sort(rows[order[:nearest]])
 
 
-def _balanced_order(
-    counts: Float64[np.ndarray, "groups classes"], generator: np.random.Generator
-) -> Int64[np.ndarray, " groups"]:
-    """Order groups so that every beginning has nearly the class proportions of the whole."""
-    if (counts.sum(axis=1) == 1).all():
-        return _interleaved(counts.argmax(axis=1), generator)
-    share = counts.sum(axis=0) / counts.sum()
-    left = list(generator.permutation(len(counts)))
-    filled = np.zeros(counts.shape[1])
-    order = []
-    while left:
-        candidates = counts[left[:_CANDIDATES]]
-        total = filled + candidates
-        aim = total.sum(axis=1, keepdims=True) * share
-        best = int(np.argmin(((total - aim) ** 2 / aim).sum(axis=1)))
-        order.append(left.pop(best))
-        filled += counts[order[-1]]
-    return np.array(order, np.int64)
-
-
-def _interleaved(
-    classes: Int64[np.ndarray, " images"], generator: np.random.Generator
-) -> Int64[np.ndarray, " images"]:
-    """Order single images so that each class is spread evenly over the whole order."""
+def _order(
+    group_of: Int64[np.ndarray, " n"],
+    classes: Int64[np.ndarray, " n"],
+    generator: np.random.Generator,
+) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " ends"]]:
+    """Order images, and say how many of them a beginning may have."""
+    counts = pd.crosstab(group_of, classes).to_numpy(np.float64)
     shuffled = generator.permutation(len(classes))
-    of_class = pd.Series(classes[shuffled]).groupby(classes[shuffled])
-    place = (of_class.cumcount() + 0.5) / of_class.transform("size")
-    return shuffled[np.argsort(place.to_numpy(), kind="stable")]
+    leading = _of_every_class(counts, generator)
+    # Images of the leading groups, each when its class may have so many, the first of a class now.
+    early = shuffled[np.isin(group_of[shuffled], leading)]
+    due = _place(classes[early], counts.sum(axis=0))
+    due[np.unique(classes[early], return_index=True)[1]] = 0
+    early, due = early[np.argsort(due, kind="stable")], np.sort(due)
+    if len(counts) == len(classes):
+        rest = shuffled[~np.isin(shuffled, early)]
+        place = _place(classes[np.concatenate([early, rest])], counts.sum(axis=0))
+        order = np.concatenate([early, rest[np.argsort(place[len(early) :], kind="stable")]])
+        return order, np.arange(counts.shape[1], len(order) + 1)
+    followers = _Followers(counts, leading, generator)
+    members = np.split(np.argsort(group_of, kind="stable"), counts.sum(axis=1).cumsum().astype(int))
+    parts: list[Int64[np.ndarray, " images"]] = []
+    ends: list[int] = []
+    taken = 0
+    filled = np.zeros(counts.shape[1])
+    while taken < len(early) or followers:
+        reached = filled.sum() / len(classes)
+        if taken < len(early) and (due[taken] <= reached or not followers):
+            unit = early[taken : taken + 1]
+            taken += 1
+        else:
+            unit = members[followers.next(filled)]
+        parts.append(unit)
+        filled += np.bincount(classes[unit], minlength=len(filled))
+        if due[min(taken, len(due) - 1)] > 0 or taken == len(early):
+            ends.append(int(filled.sum()))
+    return np.concatenate(parts), np.array(ends)
+
+
+def _of_every_class(
+    counts: Float64[np.ndarray, "groups classes"], generator: np.random.Generator
+) -> list[int]:
+    """Return the smallest groups that hold a class, class by class, the rarest first."""
+    by_size = np.lexsort([generator.random(len(counts)), counts.sum(axis=1)])
+    found: list[int] = []
+    for c in np.argsort((counts > 0).sum(axis=0), kind="stable"):
+        if not counts[found, c].any():
+            found.append(int(by_size[np.argmax(counts[by_size, c] > 0)]))
+    return found
+
+
+def _place(
+    classes: Int64[np.ndarray, " n"], sizes: Float64[np.ndarray, " classes"]
+) -> Float64[np.ndarray, " n"]:
+    """Return where in its class each image stands, from 0 to 1, if they come in this order."""
+    before = pd.Series(classes).groupby(classes).cumcount().to_numpy()
+    return np.asarray((before + 0.5) / sizes[classes], np.float64)
+
+
+class _Followers:
+    """Groups that are still to come: those that keep the proportions of the classes come next."""
+
+    def __init__(
+        self,
+        counts: Float64[np.ndarray, "groups classes"],
+        leading: list[int],
+        generator: np.random.Generator,
+    ) -> None:
+        others = np.setdiff1d(np.arange(len(counts)), leading)
+        self.counts = counts[others]
+        self.names = others
+        self.share = counts.sum(axis=0) / counts.sum()
+        self.rank = generator.permutation(len(others))
+        self.size = self.counts.sum(axis=1)
+        self.usual = float(np.median(counts.sum(axis=1)))
+        self.large = sorted(range(len(others)), key=lambda i: (-self.size[i], self.rank[i]))
+        self.ready: list[tuple[int, int]] = []  # rank and place, in the order of ranks
+
+    def __bool__(self) -> bool:
+        return bool(self.ready or self.large)
+
+    def next(self, filled: Float64[np.ndarray, " classes"]) -> int:
+        """Take out the group that best keeps the proportions beside what there is."""
+        bound = max(self.usual, _LARGEST * filled.sum())
+        while self.large and (self.size[self.large[-1]] <= bound or not self.ready):
+            place = self.large.pop()
+            insort(self.ready, (int(self.rank[place]), place))
+        places = [place for _, place in self.ready[:_CANDIDATES]]
+        total = filled + self.counts[places]
+        aim = total.sum(axis=1, keepdims=True) * self.share
+        best = int(np.argmin(((total - aim) ** 2 / aim).sum(axis=1)))
+        return int(self.names[self.ready.pop(best)[1]])

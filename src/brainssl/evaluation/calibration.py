@@ -13,7 +13,8 @@ from jaxtyping import Float, Float64, Int, Int64
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from brainssl.evaluation.intervals import drawn_means, percentile_intervals
+from brainssl.evaluation.draws import drawn_means
+from brainssl.evaluation.intervals import percentile_intervals
 from brainssl.evaluation.metrics import ECE_BINS, Scorer, evaluate
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json
@@ -189,7 +190,8 @@ def _measured(test: Predictions, temperature: float, draws: int, seed: int) -> d
     labels, probabilities = test.labels, test.probabilities(temperature)
     metrics = evaluate(labels, probabilities)
     losses = Scorer.of(labels, probabilities).losses.T
-    limits = percentile_intervals(drawn_means(losses, test.groups, draws, seed), 0.95)
+    drawn = drawn_means(losses, test.groups, draws, seed, labels)
+    limits = percentile_intervals(drawn, 0.95)
     return {
         **{name: metrics[name] for name in ("nll", "brier", "ece")},
         "classwise_ece": classwise_ece(labels, probabilities),

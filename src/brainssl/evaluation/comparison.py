@@ -1,15 +1,16 @@
 """Which of two models is better: compared in pairs, on the same test images."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int32, Int64
+from jaxtyping import Float64, Int64
 
-from brainssl.evaluation.intervals import Interval, multiplicities, percentile_intervals
+from brainssl.evaluation.draws import Weights, group_weights, strata_of
+from brainssl.evaluation.intervals import Interval, percentile_intervals
 from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
 
@@ -62,10 +63,11 @@ def compare_all(
 ) -> list[Comparison]:
     """Compare every pair of models by the paired cluster bootstrap.
 
-    Groups are drawn with replacement, the same ones for all models, and what scatters is the
-    difference of two models: whatever makes a draw easy is easy for both (Davison and Hinkley
-    1997, section 3.8). The p value is twice the smaller share of draws on one side of 0, and Holm's
-    correction (1979) keeps the chance of any false finding among all pairs of a metric below it.
+    Groups are drawn with replacement, class by class and the same ones for all models, and what
+    scatters is the difference of two models: whatever makes a draw easy is easy for both (Davison
+    and Hinkley 1997, section 3.8; `brainssl.evaluation.draws`). The p value is twice the smaller
+    share of draws on one side of 0, and Holm's correction (1979) keeps the chance of any false
+    finding among all pairs of a metric below it.
 
     Not held by interval and p value: what further training seeds or another split would change.
 
@@ -85,12 +87,7 @@ def compare_all(
     pairs = list(combinations(models, 2))
     if not pairs:
         return []
-    groups = next(iter(models.values()))[0].groups
-    drawn = _drawn(groups, enough_draws(draws, len(pairs)), seed)
-    measured = {
-        name: np.mean([_scores(model, drawn) for model in own], axis=0)
-        for name, own in models.items()
-    }
+    measured = _scores(models, enough_draws(draws, len(pairs)), seed)
     found = []
     for metric in metrics:
         if metric not in _METRICS:
@@ -132,33 +129,44 @@ def enough_draws(draws: int, pairs: int) -> int:
 _METRICS = ("accuracy", "balanced_accuracy", "f1_macro")
 
 
-def _drawn(
-    groups: Int64[np.ndarray, " n"], draws: int, seed: int
-) -> Int32[np.ndarray, "draws groups"]:
-    """Return how often each group is in each draw; no draws with fewer than two groups."""
-    count = len(np.unique(groups))
-    if count < 2:
-        return np.empty((0, count), np.int32)
-    ((_, drawn),) = multiplicities(count, draws, seed, draws)
-    return drawn.astype(np.int32)
-
-
 def _scores(
-    model: Predictions, drawn: Int32[np.ndarray, "draws groups"]
-) -> Float64[np.ndarray, "1+draws metrics"]:
-    """Return `_METRICS` of the sample and of each draw.
+    models: Mapping[str, Sequence[Predictions]], draws: int, seed: int
+) -> dict[str, Float64[np.ndarray, "1+draws metrics"]]:
+    """Return `_METRICS` of each model, the mean over its seeds: of the sample, then of each draw.
 
-    All three are functions of the confusion matrix, and that of a draw is a sum over groups.
+    All three are functions of the confusion matrix, and that of a draw is a sum over groups. With
+    fewer than two groups there are no draws.
     """
+    first = next(iter(models.values()))[0]
+    _, of = np.unique(first.groups, return_inverse=True)
+    tables = {name: [_by_group(model, of) for model in own] for name, own in models.items()}
+    k = len(first.classes)
+    scores: dict[str, list[Float64[np.ndarray, "draws metrics"]]] = {name: [] for name in models}
+    for drawn in _sample_and_draws(first.labels, of, draws, seed):
+        for name, own in tables.items():
+            each = [_of_confusion((drawn @ table).reshape(-1, k, k)) for table in own]
+            scores[name].append(np.mean(each, axis=0))
+    return {name: np.concatenate(own) for name, own in scores.items()}
+
+
+def _sample_and_draws(
+    labels: Int64[np.ndarray, " n"], group_of: Int64[np.ndarray, " n"], draws: int, seed: int
+) -> Iterator[Weights]:
+    count = group_of.max() + 1
+    yield np.ones((1, count))
+    if count > 1:
+        for _, drawn in group_weights(strata_of(labels, group_of), draws, seed, _ROWS):
+            yield drawn
+
+
+def _by_group(
+    model: Predictions, group_of: Int64[np.ndarray, " n"]
+) -> Float64[np.ndarray, "groups cells"]:
+    """Count the images of each group by true and predicted class."""
     k = len(model.classes)
-    names, of = np.unique(model.groups, return_inverse=True)
-    cells = (of * k + model.labels) * k + model.predicted
-    by_group = np.bincount(cells, minlength=len(names) * k * k).reshape(len(names), k * k)
-    scores = [_of_confusion(by_group.sum(0).reshape(1, k, k))]
-    for start in range(0, len(drawn), _ROWS):
-        counts = drawn[start : start + _ROWS].astype(np.float64) @ by_group
-        scores.append(_of_confusion(counts.reshape(-1, k, k)))
-    return np.concatenate(scores)
+    cells = (group_of * k + model.labels) * k + model.predicted
+    size = (group_of.max() + 1) * k * k
+    return np.bincount(cells, minlength=size).reshape(-1, k * k).astype(np.float64)
 
 
 def _of_confusion(

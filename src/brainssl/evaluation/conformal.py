@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from brainssl.evaluation.calibration import check_same_classes
-from brainssl.evaluation.intervals import drawn_means, percentile_intervals
+from brainssl.evaluation.draws import drawn_means
+from brainssl.evaluation.intervals import percentile_intervals
 from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
 
@@ -106,7 +107,7 @@ def conformal_of_folds(
     test = Predictions.joined([test for _, test in parts])
     kinds = [np.concatenate(sets) for sets in zip(*made, strict=True)]
     covered = np.stack([sets[np.arange(len(test)), test.labels] for sets in kinds], 1)
-    intervals = _intervals(covered, test.groups, draws, seed)
+    intervals = _intervals(covered, test, draws, seed)
     counts = [np.bincount(val.labels, minlength=len(val.classes)) for val, _ in parts]
     support = np.min(counts, axis=0)
     figures = [
@@ -218,7 +219,7 @@ def _class_intervals(
     """Return each class's interval over the draws in which it occurs; None within one group."""
     k = of_class.shape[1]
     held = (covered[:, None] & of_class).astype(np.float64)
-    drawn = drawn_means(np.hstack([held, of_class]), groups, draws, seed)
+    drawn = drawn_means(np.hstack([held, of_class]), groups, draws, seed, of_class.argmax(axis=1))
     seen = np.where(drawn[:, k:] > 0, drawn[:, k:], np.nan)
     limits = percentile_intervals(drawn[:, :k] / seen, 0.95)
     several = [len(np.unique(groups[own])) > 1 for own in of_class.T]
@@ -226,10 +227,10 @@ def _class_intervals(
 
 
 def _intervals(
-    covered: Bool[np.ndarray, "n kinds"], groups: Int64[np.ndarray, " n"], draws: int, seed: int
+    covered: Bool[np.ndarray, "n kinds"], test: Predictions, draws: int, seed: int
 ) -> list[list[float] | None]:
     """Return the 95 % cluster-bootstrap interval of each column's mean, drawing groups."""
-    if len(np.unique(groups)) < 2:
+    if len(np.unique(test.groups)) < 2:
         return [None] * covered.shape[1]
-    drawn = drawn_means(covered.astype(np.float64), groups, draws, seed)
+    drawn = drawn_means(covered.astype(np.float64), test.groups, draws, seed, test.labels)
     return [list(pair) for pair in percentile_intervals(drawn, 0.95)]

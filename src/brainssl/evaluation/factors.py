@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from brainssl.evaluation.draws import drawn_means
 from brainssl.evaluation.ensemble import from_probabilities
-from brainssl.evaluation.intervals import drawn_means, percentile_intervals
+from brainssl.evaluation.intervals import percentile_intervals
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json
 
@@ -64,7 +65,8 @@ def by_plane(
     found = {}
     for plane in of.value_counts().index:
         rows = (of == plane).to_numpy()
-        drawn = drawn_means(hits[rows][:, None], model.groups[rows], draws, 0)
+        own = model.groups[rows]
+        drawn = drawn_means(hits[rows][:, None], own, draws, 0, model.labels[rows])
         (interval,) = percentile_intervals(drawn, 0.95)
         told = {"n": int(rows.sum()), "accuracy": float(hits[rows].mean()), "interval": interval}
         found[str(plane)] = for_json(told)

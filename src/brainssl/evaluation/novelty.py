@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 from scipy.special import logsumexp, softmax
 
-from brainssl.evaluation.intervals import multiplicities, percentile_intervals
+from brainssl.evaluation.draws import group_weights
+from brainssl.evaluation.intervals import percentile_intervals
 from brainssl.foundation.errors import BrainsslError
 
 ACCEPTED = 0.95  # of the known images, at the threshold of `fpr95`
@@ -134,10 +135,14 @@ def _drawn(
         return None
     rows = max(1, _CHUNK // (len(known_groups) + len(novel_groups)))
     # With one seed, two sides of equally many groups would be drawn alike.
-    sides = [multiplicities(len(g), draws, seed + i, rows) for i, g in enumerate(names)]
+    # A novel image has no class; the known ones are drawn as it is.
+    sides = [
+        group_weights(np.zeros(len(g), np.int64), draws, seed + i, rows)
+        for i, g in enumerate(names)
+    ]
     found = []
     for (_, known), (_, novel) in zip(*sides, strict=True):
-        weights = known[:, of[0]].astype(np.float64), novel[:, of[1]].astype(np.float64)
+        weights = known[:, of[0]], novel[:, of[1]]
         found.append(np.stack([s.measure(*weights) for s in separations], axis=1))
     return np.concatenate(found)
 

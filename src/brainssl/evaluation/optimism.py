@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from brainssl.evaluation.intervals import Interval, drawn_means, percentile_intervals
+from brainssl.evaluation.draws import drawn_means
+from brainssl.evaluation.intervals import Interval, percentile_intervals
 from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
 
@@ -74,7 +75,7 @@ def optimism(
     """
     ours, theirs = _hits(flattered), _hits(honest)
     drawn = [
-        drawn_means(values[:, None], side[0].groups, draws, seed)
+        drawn_means(values[:, None], side[0].groups, draws, seed, side[0].labels)
         for seed, (values, side) in enumerate(((ours, flattered), (theirs, honest)))
     ]
     difference = float(ours.mean() - theirs.mean())
@@ -92,7 +93,8 @@ def beyond_chance(
     them. The most frequent class would be too high a bar: who recognises a fifth of the images and
     answers the others as often as each class occurs may still be right less often than it.
 
-    Frequencies are those of the training labels, whose groups are drawn like those of the test set.
+    Frequencies are those of the training labels, whose groups are drawn like those of the test set:
+    any for any, as their labels are what was drawn.
 
     Args:
         models: predictions on training and test set, one a seed, each with labels of its own draw.

@@ -3,7 +3,9 @@
 import math
 from typing import Any
 
-from brainssl.evaluation.intervals import resample
+import numpy as np
+
+from brainssl.evaluation.intervals import Resamples, resample
 from brainssl.evaluation.metrics import evaluate, per_class
 from brainssl.evaluation.predictions import SPLITS, Predictions
 from brainssl.settings.sections import EvaluationSettings
@@ -21,8 +23,8 @@ def result_rows(
             compared on the same resampled groups.
 
     Returns:
-        Dictionaries ready for JSON: `facts`, then `split n metrics intervals per_class`. What
-        cannot be computed (a class without cases, one group) is None.
+        Dictionaries ready for JSON: `facts`, then `split n metrics intervals classes_held
+        per_class`. What cannot be computed (a class without cases, one group) is None.
     """
     rows = []
     for split in SPLITS:
@@ -37,10 +39,19 @@ def result_rows(
         measured = {
             "metrics": evaluate(labels, probabilities),
             "intervals": drawn.intervals(),
+            "classes_held": _classes_held(drawn, len(np.unique(labels))),
             "per_class": by_class,
         }
         rows.append({**facts, "split": split, "n": len(part), **for_json(measured)})
     return rows
+
+
+def _classes_held(drawn: Resamples, classes: int) -> dict[str, float] | None:
+    """Return over how many classes macro averages of draws go, and how many go over all of them."""
+    held = drawn.classes_held
+    if not held.any():
+        return None
+    return {"mean": float(held.mean()), "all": float((held == classes).mean())}
 
 
 def for_json(value: Any) -> Any:

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from brainssl.evaluation.intervals import Interval, multiplicities, percentile_intervals
+from brainssl.evaluation.draws import group_weights
+from brainssl.evaluation.intervals import Interval, percentile_intervals
 
 RANDOM, CENTRE = "random", "centre"
 LOCALISATION = ("pointing", "energy_inside", "iou_best", "iou_half")
@@ -93,6 +94,6 @@ def resampled_means(values: pd.Series, draws: int, seed: int) -> Float64[np.ndar
     return np.concatenate(
         [
             (drawn @ sums) / (drawn @ counts)
-            for _, drawn in multiplicities(len(groups), draws, seed, _ROWS)
+            for _, drawn in group_weights(np.zeros(len(groups), np.int64), draws, seed, _ROWS)
         ]
     )

@@ -62,6 +62,8 @@ class Row:
     epochs: int | None = None
     val_loss: float | None = None
     uniform_loss: float | None = None
+    labelled: int | None = None
+    label_share: float | None = None
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> "Row":
@@ -82,6 +84,8 @@ class Row:
             epochs=None if raw.get("epochs") is None else int(raw["epochs"]),
             val_loss=finite(raw.get("val_loss")),
             uniform_loss=finite(raw.get("uniform_loss")),
+            labelled=raw.get("labelled"),
+            label_share=finite(raw.get("label_share")),
         )
 
 

@@ -102,6 +102,7 @@ def probe_stage(
         if probe.history:
             write_text(folder / "history.csv", csv_of(pd.DataFrame(probe.history)))
         told = facts | {"stage": "linear", "label_fraction": label_fraction, "seed": seed}
+        told |= data.labelled(label_fraction, train).facts()
         told["chosen"] = probe.chosen
         classifier = Classifier(
             features.encoder, probe.head, data.store.classes, told | data.facts()
@@ -157,6 +158,7 @@ def finetune_stage(
             loggers=partial(build_loggers, loggers, folder, out.name),
         )
         told = facts | {"label_fraction": label_fraction, "seed": seed}
+        told |= data.labelled(label_fraction, rows["train"]).facts()
         told["passes"] = passes(settings.finetune, len(rows["train"]))
         told["epochs"] = settings.finetune.epochs
         told["chosen"] = tuned.chosen

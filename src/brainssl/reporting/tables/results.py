@@ -44,6 +44,7 @@ def main_table(study: Study, protocol: str, split: str = "test") -> Table:
             "Two different things stand beside the scores: on a line “mean ± sd”, how far runs "
             "that differ in their seed alone scatter; on the line of a seed, the 95 % interval of "
             "that one model for the choice of test groups (cluster bootstrap)."
+            f"{_labels_used(study, protocol, split)}"
         ),
         stub=("Labels", "Model", "Seed"),
         columns=tuple(metric.heading for metric in MAIN_METRICS),
@@ -233,6 +234,28 @@ def _images(study: Study, protocol: str, split: str) -> str:
     if images is None:
         return ""
     return f" ({counted(images, 'image')}" + (f" of {counted(groups, 'group')})" if groups else ")")
+
+
+def _labels_used(study: Study, protocol: str, split: str) -> str:
+    """Say what each label fraction came to, as groups are taken whole."""
+    found: dict[float, set[tuple[int, float]]] = {}
+    for arm in study.arms(protocol, split):
+        for row in arm.rows:
+            if row.labelled is not None and row.label_share is not None and row.label_share < 1:
+                used = row.labelled, round(100 * row.label_share, 1)
+                found.setdefault(arm.label_fraction, set()).add(used)
+    told = []
+    for fraction, used_by_seeds in found.items():
+        images, shares = zip(*used_by_seeds, strict=True)
+        told.append(
+            f"{fraction_title(fraction)} are {_range(images)} images ({_range(shares)}\u00a0%)"
+        )
+    return f" Labels used: {'; '.join(told)}." if told else ""
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:,g}" if low == high else f"{low:,g} to {high:,g}"
 
 
 def _headers(arm: Arm, seed: str) -> tuple[str, str, str]:

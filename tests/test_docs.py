@@ -242,7 +242,8 @@ def test_what_the_sentinel_says_is_documented_with_its_limits() -> None:
 
 
 def documented_commands() -> dict[str, str]:
-    return sections("reference/commands.md") | sections("reference/commands-for-models.md")
+    pages = ("commands", "commands-for-studies", "commands-for-models")
+    return {k: v for page in pages for k, v in sections(f"reference/{page}.md").items()}
 
 
 def test_every_command_is_documented_and_no_other() -> None:

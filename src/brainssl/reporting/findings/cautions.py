@@ -256,6 +256,14 @@ def _from_size(study: Study) -> Iterator[Caution]:
                 f"{count(len(small))} of {count(len(counts))} classes: {some(small)}. Their own "
                 "scores, and every macro average, rest on few cases.",
             )
+    if study.folds:
+        yield Caution(
+            "note",
+            f"Test scores pool {study.folds} models of each kind, each on the images of its own "
+            "fold; what is said of training, validation, explanations and maps of features is "
+            "of the first fold. AUROC and average precision rank images across these models, which "
+            "may cost them a little.",
+        )
     own = {arm_title(r.method, r.stage) for r in study.rows if r.method != BASELINE}
     if len(own) > 2:
         yield Caution(

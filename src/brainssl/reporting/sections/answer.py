@@ -31,10 +31,11 @@ def content(study: Study) -> tuple[Block, ...]:
 
 
 def _what_intervals_say(study: Study) -> str:
+    where = "the collection" if study.folds else "the test split"
     drawn = (
-        "patients happen to be in the test split."
+        f"patients happen to be in {where}."
         if study.patients
-        else "groups happen to be in the test split. Patients are not known: groups are clusters "
+        else f"groups happen to be in {where}. Patients are not known: groups are clusters "
         "of near-duplicates, which do not catch all slices of a patient, so the intervals are too "
         "narrow and some leakage may remain."
     )

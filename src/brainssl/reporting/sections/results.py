@@ -8,6 +8,7 @@ from brainssl.reporting.blocks import (
 )
 from brainssl.reporting.study import CLASSICAL, Study, arm_title
 from brainssl.reporting.tables import results as tables
+from brainssl.reporting.tables.folds import folds_table
 from brainssl.reporting.wording import (
     HEADLINE,
     METRIC,
@@ -36,6 +37,9 @@ def content(study: Study) -> tuple[Block, ...]:
         main = tables.main_table(study, protocol)
         title = f"Every model with its interval, protocol “{protocol}”"
         blocks.append(main if len(main.lines) <= _MOST_LINES else Fold(title, (main,)))
+        if study.folds:
+            title = f"Every fold by itself, protocol “{protocol}”"
+            blocks.append(Fold(title, (folds_table(study, protocol),)))
         blocks += [
             Fold(
                 f"All metrics, {tables.split_title(split).lower()}, protocol “{protocol}”",

@@ -51,6 +51,7 @@ def _run_facts(study: Study) -> tuple[tuple[str, str], ...]:
         "Methods": join(methods) if methods else "",
         "Label fractions": join(fractions) if fractions else "",
         "Seeds": _seeds(facts),
+        "Folds": _folds(study),
         "brainssl": str(facts.get("brainssl") or ""),
         "Finished": moment(str(facts.get("created") or "")),
         "Classifier": _classifier(facts),
@@ -87,6 +88,16 @@ def _seeds(facts: Mapping[str, Any]) -> str:
     if number is None:
         return ""
     return f"{number}, counted from {first}" if first is not None else f"{number}"
+
+
+def _folds(study: Study) -> str:
+    """Return "5, pooled", or which column is left out; nothing where there is one split."""
+    if not study.folds:
+        return ""
+    facts = study.facts["folds"]
+    if not facts.get("column"):
+        return f"{study.folds}, pooled"
+    return f"{study.folds}, pooled: each of {facts['column']} in turn ({join(facts['values'])})"
 
 
 def _split_facts(study: Study, protocol: str) -> tuple[tuple[str, str], ...]:

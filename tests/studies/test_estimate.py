@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from oracles.small_plan import small_plan
 
+from brainssl.data.shots import Shots
 from brainssl.data.store import ImageStore
 from brainssl.explanation.measure import BRIEF
 from brainssl.foundation.errors import BrainsslError
@@ -78,7 +79,7 @@ def test_images_are_divided_as_the_shares_say() -> None:
     )
 
 
-IMAGES = Images(train=100, val=30, test=60, unlabelled=12)
+IMAGES = Images(train=100, val=30, test=60, unlabelled=12, classes=5)
 
 
 def test_the_work_of_each_stage(settings: Settings) -> None:
@@ -91,6 +92,9 @@ def test_the_work_of_each_stage(settings: Settings) -> None:
     for stage, method in (("finetune", "simclr"), ("supervised", "supervised")):
         tuned = work(Step(stage, method, "grouped", 0, 0.5), IMAGES, settings)  # type: ignore[arg-type]
         assert tuned == Work(0, 4 * 50, 4 * 30 + (50 + 30 + 60))
+    for each, labelled in ((8, 40), (50, 100)):
+        few = work(Step("linear", "simclr", "grouped", 0, Shots(each)), IMAGES, settings)
+        assert few == Work(0, 0, 202 + (labelled + 30 + 60))
 
 
 def test_a_method_costs_what_it_says(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from oracles.small_plan import small_plan
 
+from brainssl.data.shots import Shots
 from brainssl.studies.grid import Step, grid
 from brainssl.studies.plan import Plan
 
@@ -46,6 +47,14 @@ def test_there_is_one_step_for_each_cell(plan: Plan) -> None:
     }
     assert {(s.stage, s.method, s.protocol, s.seed, s.label_fraction) for s in steps} == expected
     assert len(steps) == len(expected) == len({step.name for step in steps})
+
+
+def test_shots_are_steps_like_shares(plan: Plan) -> None:
+    steps = grid(replace(plan, label_fractions=(Shots(8), 0.1)))
+    names = {step.name for step in steps}
+    assert {"finetune-byol-image-f8-shot-s5", "supervised-grouped-f0.1-s6"} <= names
+    assert "linear-random_labels-grouped-f0.1-s5" in names
+    assert len(names) == len(steps)
 
 
 def test_a_pretraining_comes_before_those_that_need_it(plan: Plan) -> None:

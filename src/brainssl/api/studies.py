@@ -40,7 +40,7 @@ def study(
     preset: Where = "quick",
     methods: Names = "simclr,byol,dino,mocov3",
     protocols: Names = "grouped",
-    label_fractions: str | float | Sequence[float] | None = None,
+    label_fractions: str | float | Sequence[float | str] | None = None,
     seeds: int | None = None,
     seed: int = 0,
     overrides: Names | None = None,
@@ -62,7 +62,8 @@ def study(
         preset: quick, paper, reference, or the path of a TOML file.
         methods: names of `brainssl.methods.METHODS`; the supervised baseline is always there.
         protocols: grouped, image, paper; the report leads with the first.
-        label_fractions: shares of the training labels, 0.0001 to 1; 0.1,1.0 without a budget.
+        label_fractions: shares of the training labels, 0.0001 to 1, or so many images of each
+            class: 8-shot,0.1,1.0; 0.1,1.0 without a budget.
         seeds: how many trainings of everything; 2 without a budget.
         seed: of the split; trainings have the seeds seed, seed + 1, ...
         overrides: `section.key=value` of settings, such as `["pretrain.epochs=10"]`.

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from brainssl.data.shots import LabelFraction, label_fraction
 from brainssl.evaluation.calibration import calibration
 from brainssl.evaluation.comparison import compare_all
 from brainssl.evaluation.conformal import conformal
@@ -52,7 +53,7 @@ class Arm:
     method: str
     stage: str
     protocol: str
-    label_fraction: float
+    label_fraction: LabelFraction
     seeds: tuple[int, ...]
     steps: tuple[str, ...]
     models: tuple[Predictions, ...]
@@ -131,10 +132,11 @@ def analyse(
 
 def _arms(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Arm]:
     validated = {row["step"]: row["metrics"][CHOOSING] for row in rows if row["split"] == "val"}
-    found: dict[tuple[str, str, str, float], list[Mapping[str, Any]]] = {}
+    found: dict[tuple[str, str, str, LabelFraction], list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["split"] == "test":
-            key = (row["method"], row["stage"], row["protocol"], row["label_fraction"])
+            fraction = label_fraction(row["label_fraction"])
+            key = (row["method"], row["stage"], row["protocol"], fraction)
             found.setdefault(key, []).append(row)
     arms = []
     for key, own in found.items():
@@ -161,14 +163,14 @@ def _read(step: Path) -> Predictions | None:
 
 
 def _with_most_labels(arms: Sequence[Arm]) -> list[Arm]:
-    most: dict[str, float] = {}
+    most: dict[str, LabelFraction] = {}
     for arm in arms:
-        most[arm.protocol] = max(arm.label_fraction, most.get(arm.protocol, 0.0))
+        most[arm.protocol] = max(arm.label_fraction, most.get(arm.protocol, arm.label_fraction))
     return [arm for arm in arms if arm.label_fraction == most[arm.protocol]]
 
 
 def _comparisons(arms: Sequence[Arm], settings: EvaluationSettings) -> list[dict[str, Any]]:
-    cells: dict[tuple[str, float], dict[str, Arm]] = {}
+    cells: dict[tuple[str, LabelFraction], dict[str, Arm]] = {}
     for arm in arms:
         cells.setdefault((arm.protocol, arm.label_fraction), {})[arm.name] = arm
     found = []

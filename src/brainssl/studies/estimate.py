@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from brainssl.data.layout import read_layout
+from brainssl.data.shots import LabelFraction, Shots
 from brainssl.data.split import Protocol
 from brainssl.data.store import is_store
 from brainssl.explanation.measure import BRIEF
@@ -62,6 +63,7 @@ class Images:
     val: float
     test: float
     unlabelled: float
+    classes: int = 1
 
     @classmethod
     def of(
@@ -74,7 +76,7 @@ class Images:
         if protocol == "paper":
             labelled = len(counts) * max(counts.values(), default=0)
         val, test = labelled * shares.val_fraction, labelled * shares.test_fraction
-        return cls(labelled - val - test, val, test, unlabelled)
+        return cls(labelled - val - test, val, test, unlabelled, len(counts))
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,7 @@ def work(step: Step, images: Images, settings: Settings) -> Work:
         )
         epochs = own.pretrain.epochs
         return Work(seen * epochs * cost, 0.0, watched * (epochs + 1))
-    labelled = (step.label_fraction or 1.0) * images.train
+    labelled = _labelled(step.label_fraction, images)
     measuring = labelled + images.val + images.test
     if step.stage == "linear":
         every = images.train + images.val + images.test + images.unlabelled
@@ -246,6 +248,12 @@ def work(step: Step, images: Images, settings: Settings) -> Work:
     trained = passes(own.finetune, int(labelled)) * labelled
     epochs = own.finetune.epochs
     return Work(0.0, epochs * trained, measuring + epochs * images.val)
+
+
+def _labelled(fraction: LabelFraction | None, images: Images) -> float:
+    if isinstance(fraction, Shots):
+        return min(images.train, float(fraction.each * images.classes))
+    return (1.0 if fraction is None else fraction) * images.train
 
 
 def look_at(plan: Plan, begun: Path | None = None) -> Source:

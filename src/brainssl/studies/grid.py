@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from brainssl.data.shots import LabelFraction
 from brainssl.data.split import Protocol
 from brainssl.studies.plan import Plan
 
@@ -24,14 +25,15 @@ class Step:
             SUPERVISED.
         protocol: how the data are split.
         seed: of the training.
-        label_fraction: share of the training labels; None for a pretraining, which uses none.
+        label_fraction: share of the training labels, or shots; None for a pretraining, which uses
+            none.
     """
 
     stage: Stage
     method: str
     protocol: Protocol
     seed: int
-    label_fraction: float | None = None
+    label_fraction: LabelFraction | None = None
 
     @property
     def name(self) -> str:

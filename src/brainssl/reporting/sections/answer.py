@@ -9,7 +9,7 @@ from brainssl.reporting.findings.outcomes import answer, outcomes
 from brainssl.reporting.findings.protocols import protocol_finding
 from brainssl.reporting.study import Study
 from brainssl.reporting.wording import (
-    fraction_title,
+    labels_title,
 )
 
 
@@ -20,7 +20,7 @@ def content(study: Study) -> tuple[Block, ...]:
     if finding := protocol_finding(study):
         blocks.append(Prose((finding,)))
     if found:
-        pairs = tuple((f"{fraction_title(o.label_fraction)} of labels", o.text) for o in found)
+        pairs = tuple((labels_title(o.label_fraction), o.text) for o in found)
         blocks += [Facts(pairs), Prose((_what_intervals_say(study),))]
     return tuple(blocks)
 

@@ -134,6 +134,7 @@ def test_ranges_are_those_of_the_command(
         ("finetune", ["store", "out"], {"logger": "neptune"}),
         ("finetune", ["store", "out"], {"overrides": ["encoder.image_size=64"]}),
         ("finetune", ["store", "out"], {"label_fraction": 2.0, "overrides": SMALL}),
+        ("finetune", ["store", "out"], {"label_fraction": "few", "overrides": SMALL}),
         ("evaluate", ["store", "gone", "out"], {}),
         ("explain", ["store", "gone", "out"], {"maps": "scorecam"}),
         ("predict", ["gone", "slice.png"], {}),
@@ -359,6 +360,7 @@ def test_a_study_is_foreseen_reported_and_compared(folder: Path, studied: Answer
         ({"seeds": "2"}, "--seeds: '2' is no whole number"),
         ({"seeds": 1.5}, r"--seeds: 1\.5 is no whole number"),
         ({"label_fractions": [None]}, "are no shares"),
+        ({"label_fractions": "8-shots"}, "are no shares or shots"),
         ({"methods": "simlcr"}, "did you mean simclr"),
     ],
 )
@@ -371,10 +373,12 @@ def test_values_of_another_type_are_told_before_anything_is_measured(
 
 def test_methods_may_be_written_as_they_are_called(shared_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    asked = {"methods": "SimCLR,MoCoV3", "label_fractions": 0.5, "seeds": 1, "overrides": SMALL}
+    asked = {"methods": "SimCLR,MoCoV3", "label_fractions": "0.5,2-shot", "seeds": 1}
+    asked["overrides"] = SMALL
     foreseen = brainssl.study(shared_folder, out, dry_run=True, quiet=True, **asked)
     names = [one["step"] for one in foreseen["steps"]]
     assert "finetune-simclr-grouped-f0.5-s0" in names
+    assert "finetune-simclr-grouped-f2-shot-s0" in names
     assert "pretrain-mocov3-grouped-s0" in names
     out.write_text("a file")
     with pytest.raises(brainssl.BrainsslError, match="out is a file"):

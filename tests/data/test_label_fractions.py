@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from oracles.manifests import build, manifests
 
 from brainssl.data.label_fractions import LabelShare, label_subset
+from brainssl.data.shots import Shots
 from brainssl.data.split import Split, make_split
 from brainssl.foundation.errors import BrainsslError
 
@@ -89,11 +90,43 @@ def test_whole_groups_are_taken_where_their_class_has_room_for_them():
     assert chosen[chosen.index >= 80].max() == 60
 
 
+@settings(max_examples=25, deadline=None)
+@given(manifests(givens=GIVEN), st.integers(0, 9), st.sampled_from(["grouped", "image"]))
+def test_shots_are_so_many_of_each_class_from_as_many_groups_as_there_are(manifest, seed, protocol):
+    split = make_split(manifest, protocol=protocol)
+    assume(split.train)
+    train = manifest.iloc[split.indices(manifest, "train")]
+    subsets = [set(label_subset(manifest, split, f"{k}-shot", seed=seed)) for k in (1, 2, 5, 100)]
+    for few, more in pairwise(subsets):
+        assert few <= more
+    assert subsets[-1] == set(split.indices(manifest, "train"))
+    for k, rows in zip((1, 2, 5), subsets, strict=False):
+        chosen = manifest.iloc[sorted(rows)]
+        there = train.groupby("label").size()
+        assert chosen.groupby("label").size().to_dict() == there.clip(upper=k).to_dict()
+        if protocol == "grouped":
+            groups = train.groupby("label")["group"].nunique().clip(upper=k)
+            assert chosen.groupby("label")["group"].nunique().to_dict() == groups.to_dict()
+
+
+def test_shots_differ_by_seed_and_take_no_group_twice_before_another():
+    groups = np.repeat(np.arange(20), 10)
+    manifest = build(np.array(["a", "b"])[groups % 2], groups)
+    split = Split("grouped", 0, tuple(manifest["image_id"]), (), ())
+    first, again, other = (label_subset(manifest, split, "15-shot", seed=s) for s in (0, 0, 1))
+    assert (first == again).all()
+    assert set(first) != set(other)
+    assert np.bincount(groups[first]).tolist().count(2) == 10, "15 of 10 groups: 5 give a second"
+
+
 def test_what_a_fraction_came_to_is_told_in_words_and_for_rows():
     share = LabelShare(asked=0.05, share=131 / 2520, images=131, groups=43)
     assert str(share) == "Asked 5 % of the labels, got 5.2 % (131 of 2,520 images, 43 groups)"
     assert LabelShare.of_row({"label_fraction": 0.05, **share.facts()}) == share
     assert LabelShare.of_row({"label_fraction": 0.05}) is None
+    few = LabelShare(asked=Shots(8), share=0.05, images=136, groups=120)
+    assert str(few).startswith("Asked 8 labels of each class, got 5.0 % (136 of 2,720 images")
+    assert LabelShare.of_row({"label_fraction": "8-shot", **few.facts()}) == few
 
 
 def test_label_subsets_differ_by_seed_alone():
@@ -111,7 +144,7 @@ def test_a_fraction_of_hundred_images_is_its_percents(fraction, count):
     assert len(label_subset(build(["a", "b"] * 50, range(100)), split, fraction)) == count
 
 
-@pytest.mark.parametrize("fraction", [0.0, -0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("fraction", [0.0, -0.1, 1.1, float("nan"), "half", "0-shot"])
 def test_a_fraction_outside_of_its_range_is_refused(store, fraction):
     with pytest.raises(BrainsslError, match="above 0 and at most 1"):
         label_subset(store.manifest, make_split(store.manifest), fraction)

@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 from brainssl.data.audit import audit_scan
 from brainssl.data.scan import scan
+from brainssl.data.shots import LabelFraction
 from brainssl.evaluation.metrics import evaluate, per_class
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.projection import PROJECTIONS, Projections
@@ -57,7 +58,7 @@ def fabricate(
     classes: Sequence[str] = CLASSES,
     methods: Sequence[str] = ("simclr",),
     protocols: Sequence[str] = ("grouped",),
-    fractions: Sequence[float] = (0.1, 1.0),
+    fractions: Sequence[LabelFraction] = (0.1, 1.0),
     seeds: int = 2,
     source: str = "mri44",
     patients: bool = False,
@@ -82,13 +83,18 @@ def fabricate(
     control = [("random_labels", "linear")] * analysed
     for protocol in protocols:
         for fraction in fractions:
+            labelled = round(SIZES["train"] * fraction) if isinstance(fraction, float) else 8
             for method, stage in (
                 arms + others + control * (analysed and fraction == max(fractions))
             ):
                 for seed in range(seeds):
                     name = method if method == stage else f"{stage}-{method}"
                     step = f"{name}-{protocol}-f{fraction:g}-s{seed}"
-                    skill = 1.2 + 1.6 * fraction**0.5 + (0.6 if stage == "finetune" else 0.0)
+                    skill = (
+                        1.2
+                        + 1.6 * (labelled / SIZES["train"]) ** 0.5
+                        + (0.6 if stage == "finetune" else 0.0)
+                    )
                     skill *= 0.3 if method == "untrained" else 1.0
                     skill *= 0.0 if method == "random_labels" else 1.0
                     skill += 0.8 if protocol != "grouped" else 0.0
@@ -104,6 +110,8 @@ def fabricate(
                         "stage": stage,
                         "protocol": protocol,
                         "label_fraction": fraction,
+                        "label_share": labelled / SIZES["train"],
+                        "labelled": labelled,
                         "seed": seed,
                         "seconds": 12.5,
                         "step": f"steps/{step}",
@@ -389,7 +397,7 @@ def _facts(
     classes: Sequence[str],
     methods: Sequence[str],
     protocols: Sequence[str],
-    fractions: Sequence[float],
+    fractions: Sequence[LabelFraction],
     seeds: int,
     source: str,
     truth: dict[str, np.ndarray],

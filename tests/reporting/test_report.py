@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from plotly.offline import get_plotlyjs
 
+from brainssl.data.shots import Shots
 from brainssl.foundation.errors import BrainsslError
 from brainssl.reporting import render_report
 
@@ -170,6 +171,20 @@ def test_a_study_of_all_methods_makes_a_page(grid: Path) -> None:
     samples = [a for tag, a in page.elements if tag == "svg"]
     assert samples
     assert all(attributes["aria-hidden"] == "true" for attributes in samples)
+
+
+def test_a_study_of_shots_makes_a_page(make_study: Callable[..., Path]) -> None:
+    fractions = [Shots(2), Shots(4), 0.1]
+    folder = make_study(
+        classes=["a", "b"], seeds=1, fractions=fractions, protocols=("grouped", "image")
+    )
+    text = " ".join(piece.strip() for piece in Page(render_report(folder).read_text("utf-8")).text)
+    assert "2 and 4 labels a class and 10\u00a0% of the training labels" in text
+    assert "2 labels a class, seed 0" in text
+    assert "of the labels a class" not in text
+    assert "-shot of" not in text
+    for shots in fractions[:2]:
+        assert text.count(f"{shots.each} a class") > 5
 
 
 def test_a_study_that_holds_next_to_nothing_makes_a_page(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from brainssl.data.shots import Shots
 from brainssl.reporting.study import read_study
 from brainssl.reporting.trainings import histories, resolved, trainings, watches
 
@@ -17,6 +18,18 @@ def test_the_baselines_step_names_no_method(make_study: Callable[..., Path]) -> 
     assert (history.training.stage, history.training.method) == ("supervised", "supervised")
     assert history.training.title == "Supervised baseline, 10\u00a0% of labels, seed 0"
     assert (history.train_loss, history.val_loss) == ([0.5], [None])
+
+
+def test_steps_of_shots_are_read_by_their_names(make_study: Callable[..., Path]) -> None:
+    folder = make_study(classes=["a", "b"], fractions=[Shots(2), Shots(8), 0.5, 1.0], seeds=1)
+    found = [
+        (t.stage, t.method, t.protocol, t.label_fraction) for t in trainings(read_study(folder))
+    ]
+    for stage, method in (("finetune", "simclr"), ("supervised", "supervised")):
+        read = [fraction for *step, fraction in found if step == [stage, method, "grouped"]]
+        assert read == ["2-shot", "8-shot", 0.5, 1.0]
+    titles = {training.title for training in trainings(read_study(folder))}
+    assert "Supervised baseline, 8 labels a class, seed 0" in titles
 
 
 def test_histories_read_every_loss_and_leave_empty_ones_none(study: Path) -> None:

@@ -13,11 +13,24 @@ from brainssl.reporting.wording import (
     duration,
     fraction_title,
     join,
+    labels_title,
     moment,
     percent,
     shorten,
     some,
 )
+
+
+def test_label_fractions_are_told_as_shares_and_as_shots() -> None:
+    assert [fraction_title(one) for one in (0.1, "8-shot", 1.0)] == [
+        "10\u00a0%",
+        "8 a class",
+        "100\u00a0%",
+    ]
+    assert labels_title(0.05) == "5\u00a0% of labels"
+    assert labels_title("1-shot") == "1 label a class"
+    told = labels_title(1.0, "8-shot", 0.1, "2-shot", of="the labels")
+    assert told == "2 and 8 labels a class and 10\u00a0% and 100\u00a0% of the labels"
 
 
 def test_every_metric_that_is_measured_has_a_wording() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from oracles.small_plan import small_plan
 
+from brainssl.data.shots import Shots
 from brainssl.data.store import ImageStore
 from brainssl.explanation.measure import BRIEF
 from brainssl.foundation.errors import BrainsslError
@@ -80,7 +81,7 @@ def test_images_are_divided_as_the_shares_say() -> None:
     )
 
 
-IMAGES = Images(train=100, val=30, test=60, unlabelled=12)
+IMAGES = Images(train=100, val=30, test=60, unlabelled=12, classes=5)
 
 
 def test_the_work_of_each_stage(settings: Settings) -> None:
@@ -93,6 +94,9 @@ def test_the_work_of_each_stage(settings: Settings) -> None:
     for stage, method in (("finetune", "simclr"), ("supervised", "supervised")):
         tuned = work(Step(stage, method, "grouped", 0, 0.5), IMAGES, settings)  # type: ignore[arg-type]
         assert tuned == Work(0, 4 * 50, 4 * 30 + (50 + 30 + 60))
+    for each, labelled in ((8, 40), (50, 100)):
+        few = work(Step("linear", "simclr", "grouped", 0, Shots(each)), IMAGES, settings)
+        assert few == Work(0, 0, 202 + (labelled + 30 + 60))
 
 
 def test_a_baseline_of_equal_steps_works_longer(settings: Settings) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from oracles.small_plan import small_plan
 
+from brainssl.data.shots import Shots
 from brainssl.studies.grid import Step, grid
 from brainssl.studies.plan import Plan
 from brainssl.training.classical import FAMILIES
@@ -58,6 +59,14 @@ def test_classical_baselines_come_last_and_need_no_encoder(plan: Plan) -> None:
     }
     assert own[-1].name == "classical-knn-grouped-f1-s5"
     assert all(step.measured and step.pretraining is None for step in own)
+
+
+def test_shots_are_steps_like_shares(plan: Plan) -> None:
+    steps = grid(replace(plan, label_fractions=(Shots(8), 0.1)))
+    names = {step.name for step in steps}
+    assert {"finetune-byol-image-f8-shot-s5", "supervised-grouped-f0.1-s6"} <= names
+    assert "linear-random_labels-grouped-f0.1-s5" in names
+    assert len(names) == len(steps)
 
 
 def test_a_pretraining_comes_before_those_that_need_it(plan: Plan) -> None:

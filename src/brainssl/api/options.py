@@ -10,6 +10,7 @@ from brainssl.foundation.progress import Terminal
 
 if TYPE_CHECKING:
     from brainssl.data.dataset import Data
+    from brainssl.data.shots import LabelFraction
     from brainssl.models.encoder import Encoder
     from brainssl.settings import Settings
 
@@ -101,20 +102,38 @@ def logger_names(asked: Names | None) -> tuple[str, ...]:
     return names
 
 
-def fractions(asked: str | float | Sequence[float]) -> tuple[float, ...]:
-    """Read label fractions: one number, several, or comma-separated in a text."""
+def fractions(asked: str | float | Sequence[float | str]) -> "tuple[LabelFraction, ...]":
+    """Read label fractions: one, several, or comma-separated in a text; shots come first."""
+    from brainssl.data.shots import label_fraction
+
     parts = asked.split(",") if isinstance(asked, str) else asked
     try:
         every = [parts] if isinstance(parts, float | int) else parts
-        return tuple(sorted({fraction(float(part)) for part in every}))
+        return tuple(sorted({_in_range(label_fraction(part)) for part in every}))
     except (TypeError, ValueError):
-        raise BadUseError(f"--label-fractions: {asked!r} are no shares such as 0.1,1.0") from None
+        raise BadUseError(
+            f"--label-fractions: {asked!r} are no shares or shots such as 8-shot,0.1,1.0"
+        ) from None
 
 
-def fraction(value: float) -> float:
+def fraction(value: float | str) -> "LabelFraction":
+    """Read a label fraction: a share, or K-shot."""
+    from brainssl.data.shots import label_fraction
+
+    try:
+        return _in_range(label_fraction(value))
+    except (TypeError, ValueError):
+        raise BadUseError(
+            f"--label-fraction: {value!r} is no share or shots such as 0.1 or 8-shot"
+        ) from None
+
+
+def _in_range(value: "LabelFraction") -> "LabelFraction":
     """Check a label fraction; four digits are enough, and name the folders of steps."""
+    if isinstance(value, str):
+        return value
     if not 0.0001 <= value <= 1:
-        raise BadUseError(f"a label fraction is from 0.0001 to 1, not {value:g}")
+        raise BadUseError(f"a label fraction is from 0.0001 to 1, or 8-shot, not {value:g}")
     return round(value, 4)
 
 

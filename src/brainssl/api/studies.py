@@ -42,7 +42,7 @@ def study(
     protocols: Names = "grouped",
     folds: int | None = None,
     leave_out: str | None = None,
-    label_fractions: str | float | Sequence[float] | None = None,
+    label_fractions: str | float | Sequence[float | str] | None = None,
     seeds: int | None = None,
     seed: int = 0,
     overrides: Names | None = None,
@@ -69,7 +69,8 @@ def study(
             predictions are pooled. By default there is one split.
         leave_out: column of `patients.csv` or of the label table, such as `site`: each of its
             values is tested by models that saw none of its images.
-        label_fractions: shares of the training labels, 0.0001 to 1; 0.1,1.0 without a budget.
+        label_fractions: shares of the training labels, 0.0001 to 1, or so many images of each
+            class: 8-shot,0.1,1.0; 0.1,1.0 without a budget.
         seeds: how many trainings of everything; 2 without a budget.
         seed: of the split; trainings have the seeds seed, seed + 1, ...
         overrides: `section.key=value` of settings, such as `["pretrain.epochs=10"]`.

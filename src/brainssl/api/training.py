@@ -94,7 +94,7 @@ def probe(
     encoder: Where,
     out: Where,
     *,
-    label_fraction: float = 1.0,
+    label_fraction: float | str = 1.0,
     preset: Where = "quick",
     overrides: Names | None = None,
     protocol: str = "grouped",
@@ -108,7 +108,8 @@ def probe(
         store: made by `prepare`.
         encoder: its file, or the folder of a pretraining.
         out: folder to make; must not exist.
-        label_fraction: share of the training labels to use, 0.0001 to 1.
+        label_fraction: share of the training labels to use, 0.0001 to 1, or so many images of
+            each class: 8-shot.
         preset: as for `pretrain`.
         overrides: as for `pretrain`.
         protocol: grouped or image; an encoder brings the split of its pretraining.
@@ -162,7 +163,7 @@ def finetune(
     out: Where,
     *,
     encoder: Where | None = None,
-    label_fraction: float = 1.0,
+    label_fraction: float | str = 1.0,
     preset: Where = "quick",
     overrides: Names | None = None,
     protocol: str = "grouped",

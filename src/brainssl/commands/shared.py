@@ -47,7 +47,10 @@ NoSeed = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Fraction = Annotated[
-    float, typer.Option("--label-fraction", help="Share of the training labels to use.")
+    str,
+    typer.Option(
+        "--label-fraction", help="Share of the training labels to use, or 8-shot: of each class."
+    ),
 ]
 ProtocolOption = Annotated[
     str,

@@ -46,7 +46,10 @@ def study(
     ] = None,
     label_fractions: Annotated[
         str | None,
-        typer.Option(help="Comma-separated shares of the labels; 0.1,1.0 without a budget."),
+        typer.Option(
+            help="Comma-separated shares of the labels, or 8-shot: of each class; 0.1,1.0 without "
+            "a budget."
+        ),
     ] = None,
     seeds: Annotated[
         int | None,

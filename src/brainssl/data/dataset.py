@@ -9,6 +9,7 @@ import pandas as pd
 from jaxtyping import Int64
 
 from brainssl.data.label_fractions import LabelShare, label_subset
+from brainssl.data.shots import label_fraction
 from brainssl.data.split import PARTS, Indices, Split, check_groups
 from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BrainsslError
@@ -37,16 +38,17 @@ class Data:
                 )
         check_groups(self.store.manifest, self.split)
 
-    def rows(self, fraction: float, seed: int) -> dict[str, Indices]:
+    def rows(self, fraction: float | str, seed: int) -> dict[str, Indices]:
         """Return the rows of each part; of the training set those whose labels may be used."""
         rows = {part: self.split.indices(self.store.manifest, part) for part in PARTS}
         rows["train"] = label_subset(self.store.manifest, self.split, fraction, seed=seed)
         return rows
 
-    def labelled(self, fraction: float, train: Indices) -> LabelShare:
+    def labelled(self, fraction: float | str, train: Indices) -> LabelShare:
         """Say what a label fraction came to, whose rows of the training set are `train`."""
         groups = self.store.manifest["group"].iloc[train].nunique()
-        return LabelShare(fraction, len(train) / len(self.split.train), len(train), groups)
+        share = len(train) / len(self.split.train)
+        return LabelShare(label_fraction(fraction), share, len(train), groups)
 
     def sample(self, part: str, most: int, seed: int) -> Indices:
         """Return ascending rows of at most so many images of a part, from all groups in turn."""

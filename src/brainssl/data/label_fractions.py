@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64, Int64
 
+from brainssl.data.shots import LabelFraction, Shots, label_fraction
 from brainssl.data.split import Indices, Split
 from brainssl.foundation.errors import BrainsslError
 
@@ -23,20 +24,25 @@ class LabelShare:
     """What a label fraction came to.
 
     Attributes:
-        asked: share of the training images.
+        asked: share of the training images, or images of each class.
         share: of the training images whose labels are used.
         images: so many they are.
         groups: that they come from.
     """
 
-    asked: float
+    asked: LabelFraction
     share: float
     images: int
     groups: int
 
     def __str__(self) -> str:
+        asked = (
+            f"{self.asked.each} labels of each class"
+            if isinstance(self.asked, Shots)
+            else f"{100 * self.asked:g} % of the labels"
+        )
         return (
-            f"Asked {100 * self.asked:g} % of the labels, got {100 * self.share:.1f} % "
+            f"Asked {asked}, got {100 * self.share:.1f} % "
             f"({self.images:,} of {round(self.images / self.share):,} images, "
             f"{self.groups:,} groups)"
         )
@@ -54,13 +60,12 @@ class LabelShare:
         """Read it from a row of results; None where the row is of an earlier version."""
         if "label_share" not in row:
             return None
-        return cls(
-            row["label_fraction"], row["label_share"], row["labelled"], row["labelled_groups"]
-        )
+        asked = label_fraction(row["label_fraction"])
+        return cls(asked, row["label_share"], row["labelled"], row["labelled_groups"])
 
 
 def label_subset(
-    manifest: pd.DataFrame, split: Split, fraction: float, *, seed: int = 0
+    manifest: pd.DataFrame, split: Split, fraction: float | str, *, seed: int = 0
 ) -> Indices:
     """Choose the training images whose labels may be used: nested, stratified, groups whole.
 
@@ -72,30 +77,60 @@ def label_subset(
     has its share: the one large group of a class would outweigh all others at a small fraction.
     Under `image` and `paper` each image is its own group.
 
+    Of shots ("8-shot") it is so many images of each class, or all that there are, from as many
+    different groups as there are: one of each group before a second of any. The rest of a group is
+    not used. Fewer shots lie within more.
+
     Args:
         manifest: of the store.
         split: whose training set is reduced.
-        fraction: of training images, in (0, 1].
+        fraction: of training images, in (0, 1], or K-shot.
         seed: of the order.
 
     Returns:
         Rows of `manifest`, ascending.
     """
-    if not 0 < fraction <= 1:
-        raise BrainsslError(f"a label fraction is above 0 and at most 1, not {fraction}")
+    asked = _checked(fraction)
     rows = split.indices(manifest, "train")
-    if fraction == 1:
+    if asked == 1:
         return rows
     train = manifest.iloc[rows]
     units = train["group"].to_numpy() if split.protocol == "grouped" else np.arange(len(train))
-    order, ends = _order(
-        pd.factorize(units)[0],
-        pd.factorize(train["label"], sort=True)[0],
-        np.random.default_rng([seed, 1]),
-    )
+    group_of, classes = pd.factorize(units)[0], pd.factorize(train["label"], sort=True)[0]
+    generator = np.random.default_rng([seed, 1])
+    if isinstance(asked, Shots):
+        return np.sort(rows[_of_each(asked.each, group_of, classes, generator)])
+    order, ends = _order(group_of, classes, generator)
     # 0.07 of 100 is 7.000000000000001 in floating point: still seven images.
-    nearest = ends[np.argmin(np.abs(ends - fraction * len(train)).round(6))]
+    nearest = ends[np.argmin(np.abs(ends - asked * len(train)).round(6))]
     return np.sort(rows[order[:nearest]])
+
+
+def _checked(fraction: float | str) -> LabelFraction:
+    try:
+        asked = label_fraction(fraction)
+    except (TypeError, ValueError):
+        asked = np.nan
+    if not isinstance(asked, Shots) and not 0 < asked <= 1:
+        raise BrainsslError(
+            f"a label fraction is above 0 and at most 1, or 8-shot and the like, not {fraction}"
+        )
+    return asked
+
+
+def _of_each(
+    most: int,
+    group_of: Int64[np.ndarray, " n"],
+    classes: Int64[np.ndarray, " n"],
+    generator: np.random.Generator,
+) -> Int64[np.ndarray, " kept"]:
+    """Return at most so many images of each class, one of each group before a second of any."""
+    shuffled = pd.DataFrame({"group": group_of, "label": classes}).iloc[
+        generator.permutation(len(classes))
+    ]
+    turn = shuffled.groupby(["label", "group"]).cumcount()
+    by_turn = shuffled.iloc[np.argsort(turn.to_numpy(), kind="stable")]
+    return by_turn.groupby("label").head(most).index.to_numpy(np.int64)
 
 
 def _order(

@@ -143,7 +143,7 @@ def make_explanation(
     """Choose slices, explain them, and find the training slices that are most alike."""
     rows, cases = choose_slices(data, request)
     found = explain(classifier, cases, request.how, progress=progress)
-    training = data.rows(float(classifier.facts["label_fraction"]), int(classifier.facts["seed"]))
+    training = data.rows(classifier.facts["label_fraction"], int(classifier.facts["seed"]))
     known, encode = training["train"], classifier.encoder
     groups = data.store.manifest["group"].to_numpy(np.int64)
     if request.among is not None:

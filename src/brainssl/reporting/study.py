@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from brainssl.data.shots import LabelFraction, label_fraction
 from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
@@ -50,7 +51,7 @@ class Row:
     method: str
     stage: str
     protocol: str
-    label_fraction: float
+    label_fraction: LabelFraction
     seed: int
     split: str
     n: int
@@ -72,7 +73,7 @@ class Row:
             method=str(raw["method"]),
             stage=str(raw["stage"]),
             protocol=str(raw["protocol"]),
-            label_fraction=float(raw["label_fraction"]),
+            label_fraction=label_fraction(raw["label_fraction"]),
             seed=int(raw["seed"]),
             split=str(raw["split"]),
             n=int(raw["n"]),
@@ -96,7 +97,7 @@ class Arm:
     method: str
     stage: str
     protocol: str
-    label_fraction: float
+    label_fraction: LabelFraction
     split: str
     rows: tuple[Row, ...]
 
@@ -200,12 +201,14 @@ class Study:
     def arms(self, protocol: str, split: str = "test") -> list[Arm]:
         """Return the arms, by label fraction, then controls, classical ones, methods, baseline."""
         methods = ["untrained", *CLASSICAL, *map(str, self.facts.get("methods") or ())]
-        grouped: dict[tuple[float, str, str], list[Row]] = {}
+        grouped: dict[tuple[LabelFraction, str, str], list[Row]] = {}
         for row in self.rows:
             if (row.protocol, row.split) == (protocol, split):
                 grouped.setdefault((row.label_fraction, row.method, row.stage), []).append(row)
 
-        def order(key: tuple[float, str, str]) -> tuple[float, bool, int, str, int, str]:
+        def order(
+            key: tuple[LabelFraction, str, str],
+        ) -> tuple[LabelFraction, bool, int, str, int, str]:
             fraction, method, stage = key
             place = methods.index(method) if method in methods else len(methods)
             step = _STAGES.index(stage) if stage in _STAGES else len(_STAGES)

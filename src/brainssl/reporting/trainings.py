@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from brainssl.data.shots import LabelFraction, label_fraction
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import read_json
 from brainssl.reporting.study import BASELINE, Study, finite, method_title
-from brainssl.reporting.wording import fraction_title
+from brainssl.reporting.wording import labels_title
 
 _STEP_NAME = re.compile(
-    r"(?P<stage>[a-z]+)(-(?P<method>.+?))?-(?P<protocol>[a-z]+)"
-    r"(-[A-Za-z0-9_]+?-?(?P<fold>\d+)of\d+)?(-f(?P<fraction>[\de.-]+))?"
+    r"(?P<stage>[a-z]+)(-(?P<method>.+?))?-(?P<protocol>(?!shot)[a-z]+)"
+    r"(-[A-Za-z0-9_]+?-?(?P<fold>\d+)of\d+)?(-f(?P<fraction>\d+-shot|[\de.-]+))?"
     r"-s(?P<seed>\d+)"
 )
 
@@ -24,7 +25,7 @@ class Training:
     """One step of the grid, by the name of its folder.
 
     Attributes:
-        label_fraction: in (0, 1]; None for a pretraining, which uses no labels.
+        label_fraction: a share in (0, 1], or shots; None for a pretraining, which uses no labels.
         fold: number of its fold; None where there is one split.
     """
 
@@ -32,7 +33,7 @@ class Training:
     stage: str
     method: str
     protocol: str
-    label_fraction: float | None
+    label_fraction: LabelFraction | None
     seed: int
     fold: int | None = None
 
@@ -41,7 +42,7 @@ class Training:
         """The training in words, without its stage and protocol."""
         words = [method_title(self.method)]
         if self.label_fraction is not None:
-            words.append(f"{fraction_title(self.label_fraction)} of labels")
+            words.append(labels_title(self.label_fraction))
         words += [] if self.fold is None else [f"fold {self.fold}"]
         return ", ".join([*words, f"seed {self.seed}"])
 
@@ -99,7 +100,7 @@ def trainings(study: Study) -> list[Training]:
 
     protocols = study.protocols
 
-    def order(training: Training) -> tuple[bool, int, str, int, float, int, int]:
+    def order(training: Training) -> tuple[bool, int, str, int, LabelFraction, int, int]:
         place = methods.index(training.method) if training.method in methods else len(methods)
         side = protocols.index(training.protocol)
         last = training.method == BASELINE
@@ -156,7 +157,7 @@ def _parse(folder: Path) -> Training | None:
         stage=parts["stage"],
         method=parts["method"] or parts["stage"],
         protocol=parts["protocol"],
-        label_fraction=float(parts["fraction"]) if parts["fraction"] else None,
+        label_fraction=label_fraction(parts["fraction"]) if parts["fraction"] else None,
         seed=int(parts["seed"]),
         fold=int(parts["fold"]) if parts["fold"] else None,
     )

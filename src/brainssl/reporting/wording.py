@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from brainssl.data.shots import Shots, label_fraction
+
 MISSING = "–"
 
 
@@ -132,9 +134,20 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{count(number)} {noun if number == 1 else plural or noun + 's'}"
 
 
-def fraction_title(fraction: float) -> str:
-    """Return a label fraction as "10 %"."""
-    return f"{100 * fraction:g}\u00a0%"
+def fraction_title(fraction: float | str) -> str:
+    """Return a label fraction as "10 %" or "8 a class"."""
+    read = label_fraction(fraction)
+    return f"{read.each} a class" if isinstance(read, Shots) else f"{100 * read:g}\u00a0%"
+
+
+def labels_title(*fractions: float | str, of: str = "labels") -> str:
+    """Return label fractions as "8 labels a class and 10 % of labels"."""
+    read = sorted(map(label_fraction, fractions))
+    shots = [str(one.each) for one in read if isinstance(one, Shots)]
+    shares = [fraction_title(one) for one in read if not isinstance(one, Shots)]
+    said = [f"{join(shots)} label{'' if shots == ['1'] else 's'} a class"] if shots else []
+    said += [f"{join(shares)} of {of}"] if shares else []
+    return join(said)
 
 
 def duration(seconds: float | None) -> str:

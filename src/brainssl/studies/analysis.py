@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from brainssl.data.shots import LabelFraction, label_fraction
 from brainssl.evaluation.calibration import calibration, calibration_of_folds
 from brainssl.evaluation.comparison import compare_all
 from brainssl.evaluation.conformal import conformal_of_folds
@@ -54,7 +55,7 @@ class Arm:
     method: str
     stage: str
     protocol: str
-    label_fraction: float
+    label_fraction: LabelFraction
     seeds: tuple[int, ...]
     steps: tuple[str, ...]
     models: tuple[Predictions, ...]
@@ -157,7 +158,8 @@ def _arms(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Arm]:
     found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["split"] == "test":
-            key = (row["method"], row["stage"], row["protocol"], row["label_fraction"])
+            fraction = label_fraction(row["label_fraction"])
+            key = (row["method"], row["stage"], row["protocol"], fraction)
             found.setdefault(key, []).append(row)
     arms = []
     for key, own in found.items():
@@ -184,15 +186,15 @@ def _read(step: Path) -> Predictions | None:
 
 
 def _with_most_labels(arms: Sequence[Arm]) -> list[Arm]:
-    most: dict[str, float] = {}
+    most: dict[str, LabelFraction] = {}
     for arm in arms:
-        most[arm.protocol] = max(arm.label_fraction, most.get(arm.protocol, 0.0))
+        most[arm.protocol] = max(arm.label_fraction, most.get(arm.protocol, arm.label_fraction))
     return [arm for arm in arms if arm.label_fraction == most[arm.protocol]]
 
 
 def _with_best_classical(arms: Sequence[Arm]) -> list[Arm]:
     """Leave out classical baselines but the best on validation in each cell."""
-    best: dict[tuple[str, float], Arm] = {}
+    best: dict[tuple[str, LabelFraction], Arm] = {}
     for arm in arms:
         cell = (arm.protocol, arm.label_fraction)
         if arm.method in FAMILIES and (cell not in best or _mean(arm) > _mean(best[cell])):
@@ -205,7 +207,7 @@ def _mean(arm: Arm) -> float:
 
 
 def _comparisons(arms: Sequence[Arm], settings: EvaluationSettings) -> list[dict[str, Any]]:
-    cells: dict[tuple[str, float], dict[str, Arm]] = {}
+    cells: dict[tuple[str, LabelFraction], dict[str, Arm]] = {}
     for arm in arms:
         cells.setdefault((arm.protocol, arm.label_fraction), {})[arm.name] = arm
     found = []
@@ -303,8 +305,8 @@ def _measured(
             (folder / step).mkdir(parents=True, exist_ok=True)
             model.save(folder / step / "predictions.parquet")
             place = {"protocol": arm.protocol, "label_fraction": arm.label_fraction, "seed": seed}
-            place["fold"] = POOLED if arm.folds else None
-            facts = arm.facts | place | {"step": step, "members": arm.members}
+            fold = {"fold": POOLED if arm.folds else None}
+            facts = arm.facts | place | fold | {"step": step, "members": arm.members}
             rows += result_rows(model, facts, settings)
     return rows
 

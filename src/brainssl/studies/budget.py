@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from brainssl.data.shots import LabelFraction, Shots, label_fraction
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.storage import read_json, write_json, write_text
 from brainssl.hardware.speed import Speed, speed_of
@@ -30,7 +31,7 @@ class Rung:
         image_size: in pixels.
         pretraining: images that a pretraining goes through, over all its epochs.
         training: images that a fine-tuning and a supervised training with all labels go through.
-        label_fractions: shares of the training labels.
+        label_fractions: shares of the training labels, or shots.
         seeds: trainings of everything.
         explained: test slices that show where a classifier looks.
         head_factor: how many times faster than the encoder a new classifier learns. Within few
@@ -42,7 +43,7 @@ class Rung:
     image_size: int
     pretraining: int
     training: int
-    label_fractions: tuple[float, ...]
+    label_fractions: tuple[LabelFraction, ...]
     seeds: int
     explained: int
     head_factor: float = 10.0
@@ -94,7 +95,7 @@ class Choice:
         budget: as it was asked for, such as `10m`.
         rung: its place on the ladder, from 1.
         overrides: settings that it stands for, as `--set` takes them; what was set by hand is none.
-        label_fractions: shares of the training labels.
+        label_fractions: shares of the training labels, or shots.
         seeds: trainings of everything.
         explained: test slices that show where a classifier looks.
         seconds: that it was estimated to take.
@@ -104,7 +105,7 @@ class Choice:
     budget: str
     rung: int
     overrides: tuple[str, ...]
-    label_fractions: tuple[float, ...]
+    label_fractions: tuple[LabelFraction, ...]
     seeds: int
     explained: int
     seconds: float
@@ -150,13 +151,13 @@ class Asked:
 
     Attributes:
         overrides: of settings.
-        label_fractions: shares of the training labels.
+        label_fractions: shares of the training labels, or shots.
         seeds: trainings of everything.
         explained: test slices to explain.
     """
 
     overrides: tuple[str, ...] = ()
-    label_fractions: tuple[float, ...] | None = None
+    label_fractions: tuple[LabelFraction, ...] | None = None
     seeds: int | None = None
     explained: int | None = None
 
@@ -239,7 +240,7 @@ def kept(out: Path, budget: str) -> Choice | None:
         budget,
         held["rung"],
         tuple(held["overrides"]),
-        tuple(held["label_fractions"]),
+        tuple(map(label_fraction, held["label_fractions"])),
         held["seeds"],
         held["explained"],
         held["seconds"],
@@ -337,7 +338,9 @@ def _line(widths: str, one: tuple[Choice, Plan, float], chosen: bool) -> str:
         f"{settings.encoder.image_size} px",
         f"{settings.pretrain.epochs} epochs",
         f"{settings.finetune.epochs}",
-        ", ".join(f"{100 * share:g} %" for share in choice.label_fractions),
+        ", ".join(
+            one if isinstance(one, Shots) else f"{100 * one:g} %" for one in choice.label_fractions
+        ),
         str(choice.seeds),
         str(choice.explained),
         duration(seconds),

@@ -5,6 +5,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from brainssl.data.shots import LabelFraction
 from brainssl.evaluation.comparison import compare_all
 from brainssl.evaluation.optimism import optimism
 from brainssl.evaluation.predictions import Predictions
@@ -14,7 +15,7 @@ from brainssl.reporting.study import Arm, Study, read_study
 from brainssl.reporting.wording import HEADLINE
 
 DRAWS = 2000
-_Key = tuple[str, float, str, str]  # protocol, label fraction, method, stage
+_Key = tuple[str, LabelFraction, str, str]  # protocol, label fraction, method, stage
 
 
 def compare_studies(folders: Sequence[Path]) -> dict[str, Any]:
@@ -73,7 +74,8 @@ def text_of(compared: dict[str, Any]) -> str:
                 )
             else:
                 cells.append(f"{100 * score['accuracy']:6.1f}%")
-        share = f"{100 * model['label_fraction']:g}%"
+        fraction = model["label_fraction"]
+        share = fraction if isinstance(fraction, str) else f"{100 * fraction:g}%"
         lines.append(
             f"{model['protocol']:8}  {share:>6}  {model['title']:{width}}  " + "  ".join(cells)
         )

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from brainssl.data.layout import read_layout
+from brainssl.data.shots import LabelFraction, Shots
 from brainssl.data.split import Protocol
 from brainssl.data.store import is_store
 from brainssl.explanation.measure import BRIEF
@@ -64,6 +65,7 @@ class Images:
     val: float
     test: float
     unlabelled: float
+    classes: int = 1
 
     @classmethod
     def of(
@@ -84,7 +86,7 @@ class Images:
             labelled = len(counts) * max(counts.values(), default=0)
         val = labelled * shares.val_fraction
         test = labelled * (1 / folds if folds else shares.test_fraction)
-        return cls(labelled - val - test, val, test, unlabelled)
+        return cls(labelled - val - test, val, test, unlabelled, len(counts))
 
 
 @dataclass(frozen=True)
@@ -251,7 +253,7 @@ def work(step: Step, images: Images, settings: Settings) -> Work:
         )
         epochs = own.pretrain.epochs
         return Work(seen * epochs * cost, 0.0, watched * (epochs + 1))
-    labelled = (step.label_fraction or 1.0) * images.train
+    labelled = _labelled(step.label_fraction, images)
     if step.stage == CLASSICAL:
         return Work(0.0, 0.0, 0.0, _CLASSICAL * min(labelled, MOST_FITTED))
     measuring = labelled + images.val + images.test
@@ -264,6 +266,12 @@ def work(step: Step, images: Images, settings: Settings) -> Work:
         seen = int(images.train + images.unlabelled)
         epochs = supervised_epochs(own, int(labelled), seen)
     return Work(0.0, epochs * trained, measuring + epochs * images.val)
+
+
+def _labelled(fraction: LabelFraction | None, images: Images) -> float:
+    if isinstance(fraction, Shots):
+        return min(images.train, float(fraction.each * images.classes))
+    return (1.0 if fraction is None else fraction) * images.train
 
 
 def look_at(plan: Plan, begun: Path | None = None) -> Source:

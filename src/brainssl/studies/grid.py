@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from brainssl.data.folds import Fold
+from brainssl.data.shots import LabelFraction
 from brainssl.data.split import Protocol
 from brainssl.studies.plan import Plan
 from brainssl.training.classical import FAMILIES
@@ -27,7 +28,8 @@ class Step:
             SUPERVISED; of a classical baseline, its family.
         protocol: how the data are split.
         seed: of the training.
-        label_fraction: share of the training labels; None for a pretraining, which uses none.
+        label_fraction: share of the training labels, or shots; None for a pretraining, which uses
+            none.
         fold: whose test set is not seen; None where there is one split.
     """
 
@@ -35,7 +37,7 @@ class Step:
     method: str
     protocol: Protocol
     seed: int
-    label_fraction: float | None = None
+    label_fraction: LabelFraction | None = None
     fold: Fold | None = None
 
     @property

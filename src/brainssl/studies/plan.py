@@ -11,6 +11,7 @@ from brainssl.data.folds import Fold, values_of
 from brainssl.data.layout import read_layout
 from brainssl.data.listing import is_litter
 from brainssl.data.scan import MANIFEST_COLUMNS
+from brainssl.data.shots import LabelFraction
 from brainssl.data.split import Protocol
 from brainssl.data.store import is_store
 from brainssl.foundation.errors import BrainsslError
@@ -39,7 +40,7 @@ class Plan:
         labels: CSV that maps folders or files to labels.
         methods: of self-supervision; the supervised baseline is always there.
         protocols: how the data are split; the first is the one that the report leads with.
-        label_fractions: shares of the training labels.
+        label_fractions: shares of the training labels, or shots.
         seeds: how many trainings of everything.
         seed: of the split; trainings have the seeds seed, seed + 1, ...
         preset: name, for the record.
@@ -60,7 +61,7 @@ class Plan:
     labels: Path | None
     methods: tuple[str, ...]
     protocols: tuple[Protocol, ...]
-    label_fractions: tuple[float, ...]
+    label_fractions: tuple[LabelFraction, ...]
     seeds: int
     seed: int
     preset: str

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from brainssl.data.shots import label_fraction
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
 from brainssl.foundation.errors import BrainsslError
@@ -56,7 +57,7 @@ def pooled_rows(
         if len(own) != folds:
             continue
         name = f"{facts['method']}-{facts['stage']}-{facts['protocol']}"
-        step = f"pooled/{name}-f{facts['label_fraction']}-s{facts['seed']}"
+        step = f"pooled/{name}-f{label_fraction(facts['label_fraction']):g}-s{facts['seed']}"
         predictions = pool(
             [Predictions.load(out / row["step"] / "predictions.parquet") for row in own]
         )

@@ -16,6 +16,7 @@ from brainssl import __version__
 from brainssl.data.dataset import Data
 from brainssl.data.folds import Fold, split_name, values_of
 from brainssl.data.leakage import near_duplicates_left
+from brainssl.data.shots import label_fraction
 from brainssl.data.split import PARTS, Protocol
 from brainssl.data.store import ImageStore
 from brainssl.hardware.device import device_of, precision_of
@@ -214,13 +215,13 @@ def _precisions(places: list[dict[str, Any]]) -> list[str]:
 
 def _passes(rows: list[dict[str, Any]]) -> dict[str, str]:
     """Say how finetune.min_epoch_steps worked out at each label fraction."""
-    return {
-        f"passes through the labels an epoch, at {row['label_fraction']:g} of them": (
-            f"{row['passes']}, by finetune.min_epoch_steps"
-        )
-        for row in rows
-        if "passes" in row
-    }
+    found = {}
+    for row in rows:
+        if "passes" in row:
+            at = f"{label_fraction(row['label_fraction']):g}"
+            told = f"passes through the labels an epoch, at {at} of them"
+            found[told] = f"{row['passes']}, by finetune.min_epoch_steps"
+    return found
 
 
 def _best(rows: list[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:

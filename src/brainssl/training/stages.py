@@ -71,7 +71,7 @@ def probe_stage(
     *,
     facts: dict[str, Any],
     settings: Settings,
-    label_fraction: float = 1.0,
+    label_fraction: float | str = 1.0,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
@@ -83,7 +83,7 @@ def probe_stage(
         out: folder to make.
         facts: at least `method`; kept with the classifier and in the rows.
         settings: of the probe and the evaluation.
-        label_fraction: share of the training labels that are used.
+        label_fraction: share of the training labels that are used, or shots.
         seed: of the choice of labels and the order.
         progress: called with (images encoded, images in all).
     """
@@ -117,7 +117,7 @@ def finetune_stage(
     *,
     facts: dict[str, Any],
     settings: Settings,
-    label_fraction: float = 1.0,
+    label_fraction: float | str = 1.0,
     seed: int = 0,
     progress: Progress | None = None,
     loggers: Sequence[str] = (),
@@ -131,7 +131,7 @@ def finetune_stage(
         facts: at least `method` and `stage`, of which `supervised` is the baseline; kept with the
             classifier and in the rows.
         settings: of fine-tuning and evaluation.
-        label_fraction: share of the training labels that are used.
+        label_fraction: share of the training labels that are used, or shots.
         seed: of the choice of labels, the head, the order and the augmentation.
         progress: called with (optimiser steps done, steps in all).
         loggers: names of `brainssl.training.loggers.LOGGERS`, beside `history.csv`.

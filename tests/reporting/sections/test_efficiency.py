@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from brainssl.data.shots import Shots
 from brainssl.reporting.blocks import Multiples
 from brainssl.reporting.figures.figure import BASELINE_COLOUR, FAINT, Figure, method_keys
 from brainssl.reporting.sections.efficiency import content
@@ -45,6 +46,19 @@ def test_a_panel_shows_each_models_score_and_interval(study: Path) -> None:
         assert upper == pytest.approx([100 * high for _, high in limits], abs=0.03)
         assert lower == pytest.approx([100 * low for low, _ in limits], abs=0.03)
         assert len(_traces(figure, "markers", BASELINE_COLOUR)) == 1
+
+
+def test_shots_stand_at_the_share_that_they_came_to(make_study: Callable[..., Path]) -> None:
+    """More shots may be more labels than a small share: lines go from left to right."""
+    folder = make_study(classes=["a", "b"], seeds=1, fractions=[Shots(4), 0.02], extras=False)
+    for stage in _stages(folder):
+        for figure in stage.figures:
+            shown = json.loads(figure.specification)
+            axis = shown["layout"]["xaxis"]
+            ticks = dict(zip(axis["ticktext"], axis["tickvals"], strict=True))
+            assert ticks == {"4 a class": pytest.approx(800 / 300, abs=0.001), "2\u00a0%": 2}
+            lines = [t for t in shown["data"] if t["mode"] == "lines"]
+            assert all(line["x"] == sorted(line["x"]) for line in lines)
 
 
 def test_each_method_has_a_panel_beside_faint_means_of_the_others(grid: Path) -> None:

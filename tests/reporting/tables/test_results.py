@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from brainssl.data.shots import Shots
 from brainssl.reporting.study import read_study
 from brainssl.reporting.tables.results import (
     class_table,
@@ -29,16 +30,31 @@ def test_main_table_has_a_line_for_the_mean_and_one_for_each_seed(study: Path) -
     assert "grouped" in table.caption
 
 
-def test_what_label_fractions_came_to_stands_below_the_main_table(study: Path) -> None:
-    file = study / "results.json"
+def test_what_label_fractions_came_to_stands_below_the_main_table(
+    make_study: Callable[..., Path],
+) -> None:
+    folder = make_study(classes=["a", "b"], fractions=[Shots(4), 0.1, 1.0], extras=False)
+    file = folder / "results.json"
     raw = json.loads(file.read_text(encoding="utf-8"))
-    assert "Labels used" not in main_table(read_study(study), "grouped").caption
     for row in raw["rows"]:
-        share = row["label_fraction"] + 0.003 * row["seed"] if row["label_fraction"] < 1 else 1.0
-        row |= {"label_share": share, "labelled": round(1200 * share)}
+        if row["label_fraction"] == 0.1:
+            share = 0.1 + 0.003 * row["seed"]
+            row |= {"label_share": share, "labelled": round(1200 * share)}
     file.write_text(json.dumps(raw), encoding="utf-8")
-    caption = main_table(read_study(study), "grouped").caption
-    assert caption.endswith("Labels used: 10\u00a0% are 120 to 124 images (10 to 10.3\u00a0%).")
+    table = main_table(read_study(folder), "grouped")
+    assert table.caption.endswith(
+        "Labels used: 4 a class are 8 images (2.7\u00a0%); "
+        "10\u00a0% are 120 to 124 images (10 to 10.3\u00a0%)."
+    )
+    assert [line.headers[0] for line in table.lines if line.start] == [
+        "4 a class",
+        "10\u00a0%",
+        "100\u00a0%",
+    ]
+    for row in raw["rows"]:
+        del row["label_share"], row["labelled"]
+    file.write_text(json.dumps(raw), encoding="utf-8")
+    assert "Labels used" not in main_table(read_study(folder), "grouped").caption
 
 
 def test_main_table_of_one_seed_shows_no_spread(make_study: Callable[..., Path]) -> None:

@@ -17,7 +17,7 @@ from brainssl.reporting.findings.data_evidence import DATA_EVIDENCE, partition
 from brainssl.reporting.findings.model_evidence import MODEL_EVIDENCE, recipe, stage_settings, where
 from brainssl.reporting.findings.protocols import HONEST
 from brainssl.reporting.study import Row, Study, arm_title
-from brainssl.reporting.wording import METRICS, PROTOCOLS, fraction_title, percent
+from brainssl.reporting.wording import METRICS, PROTOCOLS, labels_title, percent
 
 CARD = "model-card.md"
 
@@ -102,8 +102,8 @@ def _what(study: Study, row: Row) -> str:
     classes = ", ".join(map(_plain, study.classes))
     return (
         f"It gives a slice of a brain MRI the probabilities of {len(study.classes)} classes: "
-        f"{classes}. {arm_title(row.method, row.stage)}, with {fraction_title(row.label_fraction)} "
-        f"of the training labels.{_one_of(study)} {_RESEARCH}"
+        f"{classes}. {arm_title(row.method, row.stage)}, with "
+        f"{labels_title(row.label_fraction, of='the training labels')}.{_one_of(study)} {_RESEARCH}"
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from brainssl.reporting.study import Study, method_title
-from brainssl.reporting.wording import PROTOCOLS, count, counted, fraction_title, join, percent
+from brainssl.reporting.wording import PROTOCOLS, count, counted, join, labels_title, percent
 
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 _DIGEST = 12  # characters of a digest that are shown
@@ -11,13 +11,13 @@ _DIGEST = 12  # characters of a digest that are shown
 
 def _objective(study: Study) -> str:
     methods = [method_title(str(m)) for m in study.facts.get("methods") or ()]
-    fractions = [fraction_title(float(f)) for f in study.facts.get("label_fractions") or ()]
+    fractions = study.facts.get("label_fractions") or ()
     if not methods or not study.classes or not fractions:
         return ""
     return (
         f"Classifiers of single slices into {counted(len(study.classes), 'class', 'classes')} are "
         f"developed and tested: after pretraining without labels by {join(methods)}, and by "
-        f"supervised training alone, with {join(fractions)} of the training labels."
+        f"supervised training alone, with {labels_title(*fractions, of='the training labels')}."
     )
 
 

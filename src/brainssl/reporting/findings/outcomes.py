@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from brainssl.data.shots import LabelFraction
 from brainssl.reporting.study import BASELINE, Arm, Interval, Study, interval, method_title
 from brainssl.reporting.wording import (
     HEADLINE,
     METRIC,
     count,
-    fraction_title,
-    join,
+    labels_title,
     percent,
     signed,
 )
@@ -26,7 +26,7 @@ class Outcome:
     """The answer at one label fraction.
 
     Attributes:
-        label_fraction: in (0, 1].
+        label_fraction: a share in (0, 1], or shots.
         best: the arm with the highest score on test, of all.
         self_supervised: the arm that is set against the baseline, chosen on validation.
         candidates: how many arms it was chosen from.
@@ -35,7 +35,7 @@ class Outcome:
         difference: of the two on the same test images, with its interval; None in older studies.
     """
 
-    label_fraction: float
+    label_fraction: LabelFraction
     best: Arm
     self_supervised: Arm | None
     candidates: int
@@ -167,27 +167,26 @@ def answer(study: Study) -> str:
         )
     clauses: list[str] = []
     for kind, (first, further) in _VERDICT_CLAUSES.items():
-        concerned = [fraction_title(f) for f, verdict in verdicts.items() if verdict == kind]
+        concerned = [f for f, verdict in verdicts.items() if verdict == kind]
         if concerned:
-            clauses.append((further if clauses else first).format(fractions=join(concerned)))
+            labels = labels_title(*concerned, of="labels" if clauses else "the labels")
+            clauses.append((further if clauses else first).format(labels=labels))
     return f"{where} (protocol “{protocol}”), {_subject(found)} {'; '.join(clauses)}."
 
 
 # How a verdict is said first in a sentence, and how after another one.
 _VERDICT_CLAUSES = {
     "above": (
-        f"gave a higher {HEADLINE.title.lower()} than the supervised baseline with {{fractions}} "
-        "of the labels",
+        f"gave a higher {HEADLINE.title.lower()} than the supervised baseline with {{labels}}",
         "",
     ),
     "below": (
-        f"gave a lower {HEADLINE.title.lower()} than the supervised baseline with {{fractions}} "
-        "of the labels",
-        "with {fractions} a lower one",
+        f"gave a lower {HEADLINE.title.lower()} than the supervised baseline with {{labels}}",
+        "with {labels} a lower one",
     ),
     "undecided": (
-        "could not be told apart from the supervised baseline with {fractions} of the labels",
-        "with {fractions} the two could not be told apart",
+        "could not be told apart from the supervised baseline with {labels}",
+        "with {labels} the two could not be told apart",
     ),
 }
 _VERDICT_SENTENCE = {
@@ -198,7 +197,7 @@ _VERDICT_SENTENCE = {
 }
 
 
-def _key(arm: Arm) -> tuple[str, str, float]:
+def _key(arm: Arm) -> tuple[str, str, LabelFraction]:
     return arm.method, arm.stage, arm.label_fraction
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from brainssl.data.shots import label_fraction
 from brainssl.reporting.study import Study, arm_title, interval
 from brainssl.reporting.wording import HEADLINE, join, percent, signed
 
@@ -45,7 +46,7 @@ def _flattery(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
     trained = [gap for gap in gaps if gap["method"] != UNTRAINED_PROBE[0]]
     if not trained:
         return []
-    most = max(gap["label_fraction"] for gap in trained)
+    most = max(label_fraction(gap["label_fraction"]) for gap in trained)
     sentences = []
     for protocol in dict.fromkeys(str(gap["protocol"]) for gap in trained):
         own = [g for g in trained if (g["protocol"], g["label_fraction"]) == (protocol, most)]
@@ -65,7 +66,7 @@ def _flattery(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
 def _recognition(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say of each protocol what it does to an encoder that was never trained."""
     untrained = [gap for gap in gaps if (gap["method"], gap["stage"]) == UNTRAINED_PROBE]
-    most = max((gap["label_fraction"] for gap in untrained), default=0.0)
+    most = max((label_fraction(gap["label_fraction"]) for gap in untrained), default=0.0)
     sentences = []
     for gap in untrained:
         if gap["label_fraction"] != most:

@@ -10,7 +10,7 @@ from brainssl.reporting.findings.outcomes import answer, outcomes
 from brainssl.reporting.findings.protocols import protocol_finding
 from brainssl.reporting.study import Study
 from brainssl.reporting.wording import (
-    fraction_title,
+    labels_title,
 )
 
 _BEST = "Best is who has the highest macro F1 on validation."
@@ -25,7 +25,7 @@ def content(study: Study) -> tuple[Block, ...]:
     if challenged := challenges(study):
         blocks.append(Prose((" ".join(one.text for one in challenged) + f" {_BEST}",)))
     if found:
-        pairs = tuple((f"{fraction_title(o.label_fraction)} of labels", o.text) for o in found)
+        pairs = tuple((labels_title(o.label_fraction), o.text) for o in found)
         blocks += [Facts(pairs), Prose((_what_intervals_say(study),))]
     return tuple(blocks)
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from brainssl.data.shots import LabelFraction, label_fraction
 from brainssl.reporting.blocks import Block, Fold, Prose
 from brainssl.reporting.study import Study, arm_title, interval
 from brainssl.reporting.tables.table import Cell, Line, Table
-from brainssl.reporting.wording import HEADLINE, counted, fraction_title, join, percent, signed
+from brainssl.reporting.wording import HEADLINE, counted, join, labels_title, percent, signed
 
 LEVEL = 0.05
 _MOST_SENTENCES = 6
@@ -28,22 +29,22 @@ def content(study: Study) -> tuple[Block, ...]:
         for pair in study.analysis.get("comparisons") or ()
         if pair["metric"] == HEADLINE.name and pair["protocol"] in study.protocols[:1]
     ]
-    fractions = sorted({float(pair["label_fraction"]) for pair in pairs}, reverse=True)
+    fractions = sorted({label_fraction(p["label_fraction"]) for p in pairs}, reverse=True)
     blocks: list[Block] = [Prose((_HOW,))] if pairs else []
     for place, fraction in enumerate(fractions):
         own = [pair for pair in pairs if pair["label_fraction"] == fraction]
         shown: tuple[Block, ...] = (Prose(tuple(sentences(own))), difference_table(own, fraction))
-        title = f"With {fraction_title(fraction)} of the labels"
+        title = f"With {labels_title(fraction, of='the labels')}"
         blocks += shown if place == 0 else [Fold(title, shown)]
     return tuple(blocks)
 
 
 def sentences(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say which pairs differ; where none does, say so of those that a reader would ask about."""
-    fraction = fraction_title(float(pairs[0]["label_fraction"]))
+    labels = labels_title(pairs[0]["label_fraction"], of="the labels")
     sure = sorted((p for p in pairs if _differs(p)), key=lambda p: -abs(p["difference"]))
     said = [
-        f"With {fraction} of the labels, {len(sure)} of {counted(len(pairs), 'pair')} of models "
+        f"With {labels}, {len(sure)} of {counted(len(pairs), 'pair')} of models "
         f"{'differs' if len(sure) == 1 else 'differ'} after correction (Holm, p < {LEVEL:g})."
     ]
     said += [f"{_difference(pair)}." for pair in sure[:_MOST_SENTENCES]]
@@ -53,7 +54,7 @@ def sentences(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
     return said
 
 
-def difference_table(pairs: Sequence[Mapping[str, Any]], fraction: float) -> Table:
+def difference_table(pairs: Sequence[Mapping[str, Any]], fraction: LabelFraction) -> Table:
     """Return all pairs: the model of the row minus that of the column, in points."""
     names = list(dict.fromkeys(_title(p[side]) for p in pairs for side in ("first", "second")))
     found = {}
@@ -69,7 +70,7 @@ def difference_table(pairs: Sequence[Mapping[str, Any]], fraction: float) -> Tab
         name=f"differences-f{fraction:g}",
         caption=(
             f"{HEADLINE.title} of the model of the row minus that of the column, in points, with "
-            f"{fraction_title(fraction)} of the labels; under it the 95 % interval of the "
+            f"{labels_title(fraction, of='the labels')}; under it the 95 % interval of the "
             f"difference. Shaded: p < {LEVEL:g} after correction for all pairs of the table."
         ),
         stub=("Model",),

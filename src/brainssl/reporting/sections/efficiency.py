@@ -3,8 +3,10 @@
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
+from brainssl.data.shots import Shots
 from brainssl.reporting.blocks import Block, Multiples, Prose
 from brainssl.reporting.figures.figure import FAINT, Key, escape, method_keys, panel
 from brainssl.reporting.findings.classical import strongest
@@ -13,6 +15,9 @@ from brainssl.reporting.wording import HEADLINE, fraction_title
 
 # In the order in which they are shown; without a method there are controls and baseline alone.
 _STAGES = {"finetune": "Fine-tuned models", "linear": "Linear probes", "": "Models"}
+
+_CLOSEST = 0.05  # decades between two label fractions that stand beside each other
+_UNKNOWN = 0.01  # share of labels of shots that do not say what they came to
 
 _HOW_TO_READ = (
     "Lines go through the means over seeds. Each marker is the model of one seed with its "
@@ -85,7 +90,8 @@ def _by_method(arms: Iterable[Arm]) -> dict[str, list[Arm]]:
 
 
 def _axes(arms: Sequence[Arm]) -> dict[str, Any]:
-    fractions = sorted({arm.label_fraction for arm in arms})
+    places = {arm.label_fraction: _place(arm) for arm in arms}
+    fractions = sorted(places.values())
     ends = [end for arm in arms for limits in arm.intervals(HEADLINE.name) for end in limits]
     scores = [*ends, *(value for arm in arms for value in arm.values(HEADLINE.name))]
     low, high = 100 * min(scores) - 2, 100 * max(scores) + 2
@@ -94,23 +100,32 @@ def _axes(arms: Sequence[Arm]) -> dict[str, Any]:
         "xaxis": {
             "type": "log",
             "range": [math.log10(100 * fractions[0]) - pad, math.log10(100 * fractions[-1]) + pad],
-            "tickvals": [round(100 * fraction, 4) for fraction in fractions],
-            "ticktext": [fraction_title(fraction) for fraction in fractions],
+            "tickvals": [round(100 * place, 4) for place in places.values()],
+            "ticktext": [fraction_title(fraction) for fraction in places],
         },
         "yaxis": {"range": [round(low, 1), round(high, 1)], "dtick": 20 if high - low > 50 else 10},
     }
 
 
+def _place(arm: Arm) -> float:
+    """Return the share of labels that an arm stands at: of shots what they came to."""
+    if not isinstance(arm.label_fraction, Shots):
+        return arm.label_fraction
+    return fmean([row.label_share for row in arm.rows if row.label_share] or [_UNKNOWN])
+
+
 def _room(fractions: Sequence[float]) -> float:
     """Return how far to each side of a label fraction there is room, in decades."""
-    return 0.3 * min((math.log10(b / a) for a, b in pairwise(fractions)), default=0.5)
+    gaps = [math.log10(b / a) for a, b in pairwise(fractions)]
+    return 0.3 * max(min(gaps, default=0.5), _CLOSEST)
 
 
 def _mean_line(arms: Sequence[Arm], key: Key, width: float) -> dict[str, Any]:
+    arms = sorted(arms, key=_place)
     return {
         "type": "scatter",
         "mode": "lines",
-        "x": [round(100 * arm.label_fraction, 4) for arm in arms],
+        "x": [round(100 * _place(arm), 4) for arm in arms],
         "y": [round(100 * (arm.mean(HEADLINE.name) or 0.0), 2) for arm in arms],
         "line": key.line(width),
         "hoverinfo": "skip",
@@ -119,14 +134,14 @@ def _mean_line(arms: Sequence[Arm], key: Key, width: float) -> dict[str, Any]:
 
 def _models(shown: dict[str, list[Arm]], keys: dict[str, Key]) -> list[dict[str, Any]]:
     """Return the mean lines, and markers of single models side by side, with their intervals."""
-    fractions = sorted({arm.label_fraction for group in shown.values() for arm in group})
+    fractions = sorted({_place(arm) for group in shown.values() for arm in group})
     most = {method: max(len(arm.rows) for arm in group) for method, group in shown.items()}
     step = min(0.03, 2 * _room(fractions) / sum(most.values()))
     lines, markers, begun = [], [], 0
     for method, group in shown.items():
         middle = (sum(most.values()) - 1) / 2
         points = [
-            (100 * arm.label_fraction * 10 ** (step * (begun + place - middle)), arm, row)
+            (100 * _place(arm) * 10 ** (step * (begun + place - middle)), arm, row)
             for arm in group
             for place, row in enumerate(arm.rows)
             if row.metrics.get(HEADLINE.name) is not None

@@ -19,7 +19,7 @@ from brainssl.reporting.tables.scorecards import (
     verdict,
 )
 from brainssl.reporting.tables.table import Table
-from brainssl.reporting.wording import Metric, counted, fraction_title, join, percent
+from brainssl.reporting.wording import Metric, counted, join, labels_title, percent
 
 _METRIC = {metric.name: metric for metric in MEASURES}
 _MOST_SENTENCES = 4
@@ -175,8 +175,8 @@ def _on(found: Mapping[str, Any]) -> str:
     return (
         f"{counted(int(model['images']), 'test slice')} of "
         f"{counted(int(model['groups']), 'group')} ({int(model['with_lesion'])} with a known "
-        f"lesion), protocol “{found['protocol']}”, {fraction_title(found['label_fraction'])} of "
-        f"labels, seed {found['seed']}"
+        f"lesion), protocol “{found['protocol']}”, {labels_title(found['label_fraction'])}, "
+        f"seed {found['seed']}"
     )
 
 

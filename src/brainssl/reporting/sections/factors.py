@@ -6,7 +6,7 @@ from typing import Any
 from brainssl.reporting.blocks import Block, Prose
 from brainssl.reporting.study import Row, Study, arm_title, interval
 from brainssl.reporting.tables.table import Cell, Line, Table
-from brainssl.reporting.wording import HEADLINE, METRIC, counted, fraction_title
+from brainssl.reporting.wording import HEADLINE, METRIC, counted, labels_title
 
 _TITLES = {"family": "Tumour family", "sequence": "Sequence"}
 _SHOWN = (HEADLINE, METRIC["balanced_accuracy"])
@@ -51,7 +51,7 @@ def plane_table(rows: Sequence[Row], about: Mapping[str, Any]) -> Table:
         name="planes",
         caption=(
             f"Accuracy (%) by plane, test split, protocol “{rows[0].protocol}”, "
-            f"{fraction_title(rows[0].label_fraction)} of labels, with 95 % intervals (cluster "
+            f"{labels_title(rows[0].label_fraction)}, with 95 % intervals (cluster "
             "bootstrap). Images whose plane is not known are left out."
         ),
         stub=("Model", "Seed"),
@@ -89,7 +89,7 @@ def _table(rows: list[Row], about: Mapping[str, Any]) -> Table:
         name="factors",
         caption=(
             f"Family and sequence alone (%), test split, protocol “{rows[0].protocol}”, "
-            f"{fraction_title(rows[0].label_fraction)} of labels, with 95 % intervals (cluster "
+            f"{labels_title(rows[0].label_fraction)}, with 95 % intervals (cluster "
             "bootstrap)."
         ),
         stub=("Model", "Seed"),

@@ -17,7 +17,7 @@ from brainssl.reporting.blocks import Block, Choice, Multiples, Panel, Prose, Sl
 from brainssl.reporting.figures.figure import COLOURS, FAINT, SYMBOLS, Figure, Key, panel, rounded
 from brainssl.reporting.figures.pictures import read_images
 from brainssl.reporting.study import Study, method_title
-from brainssl.reporting.wording import count, counted, fixed, fraction_title, shorten
+from brainssl.reporting.wording import count, counted, fixed, labels_title, shorten
 
 _COLOURINGS = {"family": "tumour family", "sequence": "sequence", "class": "class"}
 _MOMENTS = {"pretrained": "pretrained", "finetuned": "fine-tuned"}
@@ -100,7 +100,7 @@ def _multiples(
     caption = (
         f"t-SNE of the features of {counted(shown, 'test image')}"
         f"{f' of {count(of)}, from all groups in turn' if of > shown else ''}, protocol "
-        f"“{made['protocol']}”, {fraction_title(made['label_fraction'])} of labels, seed "
+        f"“{made['protocol']}”, {labels_title(made['label_fraction'])}, seed "
         f"{made['seed']}."
     )
     title = f"Test images by {_COLOURINGS[name]}"

@@ -13,7 +13,7 @@ from brainssl.reporting.figures.figure import (
 )
 from brainssl.reporting.study import Study
 from brainssl.reporting.trainings import History, histories, watches
-from brainssl.reporting.wording import fraction_title
+from brainssl.reporting.wording import labels_title
 
 # Trainings that can be compared stand in one figure: those that minimise the same loss.
 _KINDS = {
@@ -82,7 +82,7 @@ def _training(study: Study, found: Sequence[History], name: str, title: str) -> 
         for part, validated in (("training", False), ("validation", True)):
             if validated and all(loss is None for h in own for loss in h.val_loss):
                 continue
-            heading = Key(f"{fraction_title(fraction)} of labels, {part}", "")
+            heading = Key(f"{labels_title(fraction)}, {part}", "")
             said = f"{title}, {heading.label}: loss by epoch, a line for each seed"
             place = f"loss-{name}-f{fraction:g}-{part}"
             panels.append(_panel(place, heading, said, own, keys, validated=validated))

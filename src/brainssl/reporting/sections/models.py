@@ -8,7 +8,7 @@ from brainssl.reporting.figures import curves
 from brainssl.reporting.findings.outcomes import chosen_step
 from brainssl.reporting.study import CLASSICAL, Row, Study, arm_title
 from brainssl.reporting.tables import results as tables
-from brainssl.reporting.wording import counted, fraction_title
+from brainssl.reporting.wording import counted, labels_title
 
 # Cells of confusion matrices and entries of the selector that a page bears.
 _SHOWN_CELLS = 8000
@@ -41,7 +41,10 @@ def _models(study: Study) -> list[Row]:
     chosen = chosen_step(study)
     best, others = [], []
     first, *rest = [
-        sorted(study.arms(protocol), key=lambda arm: (arm.method in CLASSICAL, -arm.label_fraction))
+        sorted(
+            sorted(study.arms(protocol), key=lambda arm: arm.label_fraction, reverse=True),
+            key=lambda arm: arm.method in CLASSICAL,
+        )
         for protocol in study.protocols
     ] or [[]]
     in_turn = chain.from_iterable(zip_longest(*rest))
@@ -68,8 +71,9 @@ def _model_panel(study: Study, row: Row) -> Panel | None:
     if predictions is None:
         return None
     classes, labels = predictions.classes, predictions.labels
-    fraction = fraction_title(row.label_fraction)
-    title = f"{arm_title(row.method, row.stage)}, {fraction} of labels, seed {row.seed}"
+    title = (
+        f"{arm_title(row.method, row.stage)}, {labels_title(row.label_fraction)}, seed {row.seed}"
+    )
     where = f"{title}, {row.split} split, protocol “{row.protocol}”"
     key = f"{row.method}-{row.stage}-{row.protocol}-f{row.label_fraction:g}-s{row.seed}"
     counts = confusion(labels, predictions.predicted, classes)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from brainssl.data.shots import label_fraction
 from brainssl.reporting.blocks import Block, Prose
 from brainssl.reporting.findings.protocols import HONEST, UNTRAINED_PROBE, protocol_finding
 from brainssl.reporting.study import Study, arm_title, interval
@@ -80,8 +81,10 @@ def control_table(study: Study) -> Table:
 def optimism_table(study: Study) -> Table:
     """Return by how much each model scores higher under another protocol than under `grouped`."""
     lines = []
-    fraction: float | None = None
-    for gap in sorted(study.analysis["optimism"], key=lambda g: float(g["label_fraction"])):
+    fraction: float | str | None = None
+    for gap in sorted(
+        study.analysis["optimism"], key=lambda g: label_fraction(g["label_fraction"])
+    ):
         limits = interval(gap["interval"])
         start, fraction = gap["label_fraction"] != fraction, gap["label_fraction"]
         cells = (

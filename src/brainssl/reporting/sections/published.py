@@ -8,7 +8,7 @@ from typing import Any
 from brainssl.reporting.blocks import Block, Prose
 from brainssl.reporting.study import Arm, Study, method_title
 from brainssl.reporting.tables.table import Cell, Line, Table
-from brainssl.reporting.wording import MISSING, counted, fraction_title
+from brainssl.reporting.wording import MISSING, counted, labels_title
 
 _HEADS = {"accuracy": "Accuracy, %", "precision": "Precision", "recall": "Recall", "f1": "F1"}
 _METRICS = {
@@ -66,7 +66,7 @@ def published_table(published: Mapping[str, Any], number: int, study: Study) -> 
         caption += f" {source['why']}."
     if any(line.headers[1] != "published" for line in lines):
         caption += (
-            f" Numbers of this study: {fraction_title(own[0].label_fraction)} of labels, mean over "
+            f" Numbers of this study: {labels_title(own[0].label_fraction)}, mean over "
             "seeds, macro precision, recall and F1."
         )
     return Table(

@@ -40,7 +40,7 @@ def content(study: Study) -> tuple[Block, ...]:
 def _run_facts(study: Study) -> tuple[tuple[str, str], ...]:
     facts, audit = study.facts, study.audit
     methods = [method_title(str(m)) for m in facts.get("methods") or ()]
-    fractions = [fraction_title(float(f)) for f in facts.get("label_fractions") or ()]
+    fractions = [fraction_title(f) for f in facts.get("label_fractions") or ()]
     pairs = {
         "Command": str(facts.get("command") or ""),
         "Source": str(facts.get("source") or ""),

@@ -7,7 +7,7 @@ from brainssl.reporting.blocks import Block
 from brainssl.reporting.study import METHOD_TITLES, Study
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.trainings import Resolved, resolved
-from brainssl.reporting.wording import MISSING, fraction_title, join
+from brainssl.reporting.wording import MISSING, join, labels_title
 
 
 def content(study: Study) -> tuple[Block, ...]:
@@ -84,7 +84,7 @@ def _setting_and_condition(key: str) -> tuple[str, str]:
     """Split the key of a reason: "a.b@0.1" holds for a.b with 10 % of labels only."""
     name, _, at = key.replace(" at ", "@", 1).partition("@")
     try:
-        return name.rstrip(","), f"with {fraction_title(float(at.split(' ', 1)[0]))} of labels"
+        return name.rstrip(","), f"with {labels_title(at.split(' ', 1)[0])}"
     except ValueError:
         return name, at
 

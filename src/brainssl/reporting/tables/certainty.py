@@ -11,7 +11,7 @@ from brainssl.reporting.wording import (
     count,
     counted,
     decimal,
-    fraction_title,
+    labels_title,
     percent,
 )
 
@@ -146,4 +146,4 @@ def novelty_table(models: Sequence[Analysed]) -> Table:
 
 def _caption(models: Sequence[Analysed], what: str) -> str:
     row = models[0][0]
-    return f"{what}. Protocol “{row.protocol}”, {fraction_title(row.label_fraction)} of labels."
+    return f"{what}. Protocol “{row.protocol}”, {labels_title(row.label_fraction)}."

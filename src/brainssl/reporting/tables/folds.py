@@ -1,8 +1,9 @@
 """A table of single folds: how far one split alone might have led."""
 
+from brainssl.data.shots import LabelFraction
 from brainssl.reporting.study import Row, Study
 from brainssl.reporting.tables.table import Cell, Line, Table
-from brainssl.reporting.wording import HEADLINE, MISSING, fraction_title, percent
+from brainssl.reporting.wording import HEADLINE, MISSING, labels_title, percent
 
 
 def folds_table(study: Study, protocol: str) -> Table:
@@ -23,7 +24,7 @@ def folds_table(study: Study, protocol: str) -> Table:
         name=f"folds-{protocol}",
         caption=(
             f"{HEADLINE.heading} on the test set of each fold, protocol “{protocol}”, "
-            f"{fraction_title(most)} of labels, with 95 % intervals. Any one of them is what a "
+            f"{labels_title(most)}, with 95 % intervals. Any one of them is what a "
             "single split would have told. Their spread is no standard error of the pooled figure: "
             "training sets overlap."
         ),
@@ -34,7 +35,7 @@ def folds_table(study: Study, protocol: str) -> Table:
     )
 
 
-def _cell(row: Row) -> tuple[str, str, str, float, int]:
+def _cell(row: Row) -> tuple[str, str, str, LabelFraction, int]:
     return row.method, row.stage, row.protocol, row.label_fraction, row.seed
 
 

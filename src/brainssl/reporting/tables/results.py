@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
+from brainssl.data.shots import LabelFraction
 from brainssl.reporting.study import BASELINE, Arm, Row, Study, finite, interval
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import (
@@ -31,7 +32,7 @@ def main_table(study: Study, protocol: str, split: str = "test") -> Table:
     the 95 % interval of its model. The two are never merged.
     """
     lines: list[Line] = []
-    fraction: float | None = None
+    fraction: LabelFraction | None = None
     for arm in study.arms(protocol, split):
         start, fraction = arm.label_fraction != fraction, arm.label_fraction
         for line in _arm_lines(arm, MAIN_METRICS):
@@ -56,7 +57,7 @@ def overview_table(study: Study, protocol: str, metric: Metric) -> Table:
     """Return a metric of every model on test, a column for each label fraction."""
     arms = study.arms(protocol)
     fractions = sorted({arm.label_fraction for arm in arms})
-    by_title: dict[str, dict[float, Arm]] = {}
+    by_title: dict[str, dict[LabelFraction, Arm]] = {}
     for arm in sorted(arms, key=lambda arm: arm.method == BASELINE):
         by_title.setdefault(arm.title, {})[arm.label_fraction] = arm
     lines = [
@@ -115,7 +116,7 @@ def full_tables(study: Study, protocol: str, split: str) -> tuple[Table, ...]:
 def protocol_table(study: Study, metric: Metric) -> Table:
     """Return a metric of every arm on test, under each protocol side by side."""
     protocols = study.protocols
-    found: dict[tuple[float, str], dict[str, Arm]] = {}
+    found: dict[tuple[LabelFraction, str], dict[str, Arm]] = {}
     for protocol in protocols:
         for arm in study.arms(protocol):
             found.setdefault((arm.label_fraction, arm.title), {})[protocol] = arm
@@ -238,7 +239,7 @@ def _images(study: Study, protocol: str, split: str) -> str:
 
 def _labels_used(study: Study, protocol: str, split: str) -> str:
     """Say what each label fraction came to, as groups are taken whole."""
-    found: dict[float, set[tuple[int, float]]] = {}
+    found: dict[LabelFraction, set[tuple[int, float]]] = {}
     for arm in study.arms(protocol, split):
         for row in arm.rows:
             if row.labelled is not None and row.label_share is not None and row.label_share < 1:

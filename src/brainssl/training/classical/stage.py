@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from brainssl.data.dataset import Data
+from brainssl.data.shots import LabelFraction
 from brainssl.data.split import Indices
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
@@ -28,7 +29,7 @@ def classical_stage(
     *,
     family: str,
     settings: Settings,
-    label_fraction: float = 1.0,
+    label_fraction: LabelFraction = 1.0,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:

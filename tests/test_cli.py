@@ -321,6 +321,23 @@ def test_an_empty_word_names_no_folder(words: tuple[str, ...]) -> None:
     assert "an empty word was given" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--folds", 3, "--leave-out", "site"), "--folds and --leave-out both divide the images"),
+        (("--folds", 1), "--folds"),
+        (("--leave-out", "site"), "the column site is not known"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused(
+    prepared: Path, tmp_path: Path, words: tuple[object, ...], told: str
+) -> None:
+    result = run("study", prepared, tmp_path / "out", *words)
+    assert result.exit_code in (1, 2)
+    assert told in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_package_runs_as_a_module() -> None:
     told = subprocess.run(
         [sys.executable, "-m", "brainssl", "--version"], capture_output=True, text=True, check=True

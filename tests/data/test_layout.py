@@ -421,3 +421,15 @@ def test_the_class_of_a_folder_that_cannot_be_opened_is_lost(
     found = scan(tmp_path)
     assert found.lost == ["abscess"]
     assert found.losses[1].startswith("left out: 1, e.g. abscess: is a folder that cannot be")
+
+
+def test_further_columns_are_kept_where_they_are_asked_for(tmp_path: Path) -> None:
+    slices(tmp_path, "images/a", "images/b")
+    rows = ["path,patient,site", "a/0.png,P1,north", "b/1.png,P2,"]
+    (tmp_path / "patients.csv").write_text("\n".join(rows), "utf-8")
+    assert read_layout(tmp_path).further == {}
+    assert read_layout(tmp_path, columns=["site"]).further == {"site": {"a/0.png": "north"}}
+    manifest = scan(tmp_path, columns=["site"]).manifest.set_index("path")
+    assert manifest["site"]["a/0.png"] == "north"
+    assert manifest["site"]["b/1.png"] is None
+    assert "site" not in scan(tmp_path).manifest

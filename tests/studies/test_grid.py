@@ -92,3 +92,22 @@ def test_names_tell_the_cell() -> None:
 def test_more_methods_and_seeds_keep_the_names_of_the_others(plan: Plan) -> None:
     few = {step.name for step in grid(replace(plan, methods=("byol",), seeds=1))}
     assert few < {step.name for step in grid(plan)}
+
+
+def test_every_fold_has_its_own_steps(plan: Plan) -> None:
+    few = replace(plan, protocols=("grouped",), seeds=1, methods=("byol",), label_fractions=(1.0,))
+    steps = grid(replace(few, folds=3))
+    assert {step.fold.number for step in steps if step.fold} == {1, 2, 3}
+    byol = [step for step in steps if step.method == "byol"]
+    assert [step.name for step in byol[:3]] == [
+        "pretrain-byol-grouped-k1of3-s5",
+        "linear-byol-grouped-k1of3-f1-s5",
+        "finetune-byol-grouped-k1of3-f1-s5",
+    ]
+    for step in byol:
+        if step.pretraining:
+            assert step.pretraining == f"pretrain-byol-grouped-{step.fold.name}-s5"
+    assert len([step for step in steps if step.method == "random_labels"]) == 1
+    assert not {step.name for step in steps} & {step.name for step in grid(few)}
+    left_out = grid(replace(few, folds=2, leave_out="site"))
+    assert left_out[0].name == "linear-untrained-grouped-site-1of2-f1-s5"

@@ -7,11 +7,20 @@ from pathlib import Path
 import pytest
 from oracles.small_plan import small_plan
 
+from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import write_json
 from brainssl.settings import load_settings
 from brainssl.studies.journal import Journal
-from brainssl.studies.plan import Plan, differing, digest_of, finished_steps, identity, is_begun
+from brainssl.studies.plan import (
+    Plan,
+    count_values,
+    differing,
+    digest_of,
+    finished_steps,
+    identity,
+    is_begun,
+)
 
 
 @pytest.fixture
@@ -157,3 +166,25 @@ def test_litter_in_a_source_makes_it_no_other_source(plan: Plan) -> None:
     assert identity(plan) == before
     (plan.source / "one.png").write_bytes(b"an image")
     assert identity(plan) != before
+
+
+def test_values_of_a_column_are_counted_before_anything_is_read(
+    image_folder: Path, tmp_path: Path
+) -> None:
+    paths = sorted(p.relative_to(image_folder).as_posix() for p in image_folder.rglob("*.png"))
+    table = tmp_path / "labels.csv"
+    rows = [f"{path},a,{'north' if n % 2 else 'south'}" for n, path in enumerate(paths)]
+    table.write_text("\n".join(["path,label,Site", *rows]), "utf-8")
+    assert count_values(image_folder, "site", labels=table) == 2
+    with pytest.raises(BrainsslError, match="the column scanner has 0 values"):
+        count_values(image_folder, "scanner", labels=table)
+    with pytest.raises(BrainsslError, match="the column label is one of ours"):
+        count_values(image_folder, "label", labels=table)
+
+
+def test_values_of_a_store_are_those_of_labelled_images(store: ImageStore) -> None:
+    manifest = store.manifest.assign(site=["a", "b", "c"] * 20)
+    manifest.to_parquet(store.path / "manifest.parquet")
+    assert count_values(store.path, "site") == 3
+    with pytest.raises(BrainsslError, match="the column ward is not known"):
+        count_values(store.path, "ward")

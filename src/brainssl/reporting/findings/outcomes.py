@@ -160,6 +160,7 @@ def answer(study: Study) -> str:
     groups = (study.split(protocol).get("groups") or {}).get("test")
     where = f"On {count(images)} test images" if images else "On the test images"
     where += f" of {count(groups)} groups" if groups else ""
+    where += f", each tested once in {count(study.folds)} folds" if study.folds else ""
     verdicts = {o.label_fraction: o.verdict for o in found if o.verdict is not None}
     if not verdicts:
         return f"{where} (protocol “{protocol}”), there is no pair of a self-supervised method " + (

@@ -1,0 +1,88 @@
+"""The table of folds, and what a study with folds is read as."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brainssl.reporting.findings.outcomes import answer, chosen_step
+from brainssl.reporting.study import Study, read_study
+from brainssl.reporting.tables.folds import folds_table
+from brainssl.reporting.trainings import trainings
+
+SCORES = {
+    ("simclr", "finetune"): {1: 0.2, 2: 0.6, "all": 0.4},
+    ("supervised", "supervised"): {1: 0.3, 2: 0.5, "all": 0.41},
+}
+
+
+def rows(fraction: float | str) -> list[dict[str, Any]]:
+    found = []
+    for (method, stage), scores in SCORES.items():
+        for fold, score in scores.items():
+            name = stage if stage == method else f"{stage}-{method}"
+            step = f"steps/{name}-grouped-k{fold}of2-f{fraction}-s0"
+            if fold == "all":
+                step = f"pooled/{method}-{stage}-grouped-f{fraction}-s0"
+            place = {"protocol": "grouped", "label_fraction": fraction, "seed": 0, "fold": fold}
+            metrics = {"accuracy": score, "f1_macro": score}
+            intervals = {"accuracy": [score - 0.1, score + 0.1]}
+            found += [
+                {"method": method, "stage": stage, **place, "split": split, "n": 10, "step": step}
+                | {"metrics": metrics, "intervals": intervals}
+                for split in ("val", "test")
+            ]
+    return found
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    facts = {
+        "methods": ["simclr"],
+        "protocols": ["grouped"],
+        "seed": 0,
+        "seeds": 1,
+        "folds": {"number": 2, "column": None, "values": None},
+        "best": {"step": "steps/finetune-simclr-grouped-k2of2-f1.0-s0"},
+        "splits": {"grouped": {"images": {"test": 20}, "groups": {"test": 9}}},
+    }
+    held = {"study": facts, "rows": [*rows(1.0), *rows("8-shot")], "analysis": {}}
+    (tmp_path / "results.json").write_text(json.dumps(held), "utf-8")
+    for name in ("pretrain-simclr-grouped-k2of2-s0", "pretrain-simclr-grouped-s0"):
+        (tmp_path / "steps" / name).mkdir(parents=True)
+    return read_study(tmp_path)
+
+
+def test_single_folds_stand_beside_the_pool(study: Study) -> None:
+    table = folds_table(study, "grouped")
+    assert table.columns == ("Fold 1", "Fold 2", "Pooled")
+    assert [(line.headers[0], *(cell.text for cell in line.cells)) for line in table.lines] == [
+        ("SimCLR, fine-tuned", "20.0", "60.0", "40.0"),
+        ("Supervised baseline", "30.0", "50.0", "41.0"),
+    ]
+    assert "no standard error" in table.caption
+
+
+def test_values_that_are_left_out_name_their_folds(study: Study) -> None:
+    facts = study.facts | {"folds": {"number": 2, "column": "site", "values": ["A", "B"]}}
+    named = Study(study.folder, facts, study.rows, of_folds=study.of_folds)
+    assert folds_table(named, "grouped").columns == ("A", "B", "Pooled")
+
+
+def test_a_study_with_folds_speaks_of_what_is_pooled(study: Study) -> None:
+    assert study.folds == 2
+    assert {row.step.split("/")[0] for row in study.rows} == {"pooled"}
+    assert {row.fold for row in study.of_folds} == {1, 2}
+    assert [len(arm.rows) for arm in study.arms("grouped")] == [1] * 4
+    assert "20 test images of 9 groups, each tested once in 2 folds" in answer(study)
+
+
+def test_the_classifier_of_a_fold_is_measured_by_all(study: Study) -> None:
+    assert chosen_step(study) == "pooled/simclr-finetune-grouped-f1.0-s0"
+
+
+def test_only_the_trainings_of_its_folds_belong_to_a_study(study: Study) -> None:
+    [training] = trainings(study)
+    assert training.fold == 2
+    assert training.title == "SimCLR, fold 2, seed 0"

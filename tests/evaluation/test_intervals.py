@@ -64,11 +64,11 @@ def test_every_draw_is_what_scoring_the_repeated_images_gives():
             [np.tile(members[g], round(4 * times)) for g, times in enumerate(weights[draw])]
         )
         expected = evaluate(labels[images], probabilities[images])
-        np.testing.assert_allclose(got.overall[draw], list(expected.values()), atol=1e-5)
+        np.testing.assert_allclose(got.overall[draw], list(expected.values()), atol=1e-9)
         rows = per_class(labels[images], probabilities[images], predictions.classes)
         for c, name in enumerate(predictions.classes):
             np.testing.assert_allclose(
-                got.by_class[draw, c], [rows[name][m] for m in CLASS_METRICS], atol=1e-5
+                got.by_class[draw, c], [rows[name][m] for m in CLASS_METRICS], atol=1e-9
             )
 
 

@@ -94,9 +94,7 @@ def test_every_draw_is_what_the_repeated_images_give(monkeypatch):
     for groups, own in ((known_groups, seed), (novel_groups, seed + 1)):
         names = np.unique(groups)
         ((_, weights),) = group_weights(np.zeros(len(names), np.int64), draws, own, rows=draws)
-        # All weigh alike: how often each is drawn says the same.
-        counts = np.rint(weights * (len(names) - 1) / len(names)).astype(int)
-        sides.append(counts[:, np.searchsorted(names, groups)])
+        sides.append(weights.astype(int)[:, np.searchsorted(names, groups)])
     for times, other_times in zip(*sides, strict=True):
         ours, others = np.repeat(known, times, axis=0), np.repeat(novel, other_times, axis=0)
         again = novelty(ours, others, np.zeros(len(ours)), np.zeros(len(others)), draws=1)

@@ -10,9 +10,9 @@ Weights = Float64[np.ndarray, "rows groups"]
 
 _KEPT = 2**21  # weights of draws that are kept: 16 MiB each
 _ROWS = 256  # draws of group totals at a time
-# Weights are multiples of this: their sums are exact in float64, so that equal scores are equal
-# to the last digit and what weighs nothing is 0.
-_GRAIN = 2.0**-16
+# Weights are multiples of this: sums over up to two million images are exact in float64, so that
+# equal scores are equal to the last digit and what weighs nothing is 0.
+_GRAIN = 2.0**-32
 
 
 def strata_of(
@@ -50,7 +50,8 @@ def group_weights(
 
     Of the n groups of a stratum n − 1 are drawn with replacement, and each counts n / (n − 1) times
     (Rao, Wu and Yue 1992): the mean of n out of n scatters by (n − 1) / n of the variance that it
-    should have, which is half of it for two. Every stratum weighs the same in each draw.
+    should have, which is half of it for two. Every stratum weighs the same in each draw. Where
+    there is but one, nothing need be weighed against it, and each counts once.
 
     They depend on strata and seed alone, and are the same however many come at a time. Those of
     few groups are kept: every model and measure of a study asks for the same ones.
@@ -88,6 +89,8 @@ def _drawn(
     places = first[stratum] + generator.integers(size[stratum], size=(rows, len(stratum)))
     cells = order[places] + len(strata) * np.arange(rows)[:, None]
     counts = np.bincount(cells.ravel(), minlength=rows * len(strata)).reshape(rows, -1)
+    if len(size) == 1:
+        return counts.astype(np.float64)
     factor = np.empty(len(strata))
     factor[order] = np.repeat(np.rint(size / (size - 1) / _GRAIN) * _GRAIN, size)
     return counts * factor

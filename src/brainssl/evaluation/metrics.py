@@ -247,7 +247,8 @@ class _Curve:
         wins = np.einsum("md,md->d", on_cut, others - others_ahead)
         precision = _ratio(cases_down_to, down_to)
         hits = np.einsum("md,md->d", on_cut, precision)
-        return _ratio(wins, cases * others, np.nan), _ratio(hits, cases, np.nan)
+        # Products of weights that are no whole numbers are rounded: no area is above 1.
+        return np.minimum(_ratio(wins, cases * others, np.nan), 1), _ratio(hits, cases, np.nan)
 
 
 def _segments(

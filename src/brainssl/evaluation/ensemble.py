@@ -48,6 +48,12 @@ def from_probabilities(
         model.groups,
         model.frame["split"].tolist(),
         labels,
-        np.log(np.maximum(probabilities, _LEAST)),
+        logits_of(probabilities),
         classes,
     )
+
+
+def logits_of(probabilities: np.ndarray) -> np.ndarray:
+    """Return logits whose softmax is `probabilities`, finite also where one is 0."""
+    logits: np.ndarray = np.log(np.maximum(probabilities, _LEAST))
+    return logits

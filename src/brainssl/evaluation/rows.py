@@ -23,8 +23,9 @@ def result_rows(
             compared on the same resampled groups.
 
     Returns:
-        Dictionaries ready for JSON: `facts`, then `split n metrics intervals classes_held
-        per_class`. What cannot be computed (a class without cases, one group) is None.
+        Dictionaries ready for JSON: `unit`, a slice unless `facts` say otherwise, and `facts`,
+        then `split n metrics intervals classes_held per_class`. What cannot be computed (a class
+        without cases, one group) is None.
     """
     rows = []
     for split in SPLITS:
@@ -42,7 +43,9 @@ def result_rows(
             "classes_held": _classes_held(drawn, len(np.unique(labels))),
             "per_class": by_class,
         }
-        rows.append({**facts, "split": split, "n": len(part), **for_json(measured)})
+        rows.append(
+            {"unit": "slice", **facts, "split": split, "n": len(part), **for_json(measured)}
+        )
     return rows
 
 

@@ -1,16 +1,15 @@
 """What the predictions of a study say together: no network is run, nothing is trained."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from brainssl.data.shots import LabelFraction, label_fraction
+from brainssl.data.shots import LabelFraction
 from brainssl.evaluation.calibration import calibration, calibration_of_folds
 from brainssl.evaluation.comparison import compare_all
 from brainssl.evaluation.conformal import conformal_of_folds
-from brainssl.evaluation.ensemble import ensemble
 from brainssl.evaluation.factors import by_factor, by_plane, factors
 from brainssl.evaluation.novelty import novelty
 from brainssl.evaluation.optimism import beyond_chance, optimism
@@ -19,63 +18,18 @@ from brainssl.evaluation.rows import for_json, result_rows
 from brainssl.evaluation.selective import risk_coverage
 from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
 from brainssl.explanation.side_by_side import read_explanations
-from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
 from brainssl.settings.sections import EvaluationSettings
+from brainssl.studies.arms import Arm, arms_of, ensembles_of
 from brainssl.studies.grid import RANDOM_LABELS, UNTRAINED
-from brainssl.studies.pooling import POOLED, is_pooled_or_single, pool
+from brainssl.studies.pooling import POOLED
+from brainssl.studies.units import unit_rows
 from brainssl.training.classical import FAMILIES
 
 COMPARED = ("accuracy", "f1_macro")
-CHOOSING = "f1_macro"
-ENSEMBLE = "ensemble"
-MEMBERS = 3
 HONEST = "grouped"
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Arm:
-    """Method × stage under one protocol at one label fraction.
-
-    Attributes:
-        method: its name, as in `rows`.
-        stage: its name, as in `rows`.
-        protocol: of the split.
-        label_fraction: of the training labels.
-        seeds: of the trainings whose predictions are there, in their order.
-        steps: their folders within the study.
-        models: what each said of every image.
-        validated: each one's macro F1 on validation, which chooses.
-        members: of an ensemble, their methods and stages.
-        folds: the arm within each fold, whose predictions are pooled here; empty without folds.
-    """
-
-    method: str
-    stage: str
-    protocol: str
-    label_fraction: LabelFraction
-    seeds: tuple[int, ...]
-    steps: tuple[str, ...]
-    models: tuple[Predictions, ...]
-    validated: tuple[float, ...]
-    members: tuple[dict[str, Any], ...] = ()
-    folds: tuple["Arm", ...] = ()
-
-    @property
-    def name(self) -> str:
-        """Method and stage in one word."""
-        return f"{self.method}/{self.stage}"
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Method and stage, as a row of results has them."""
-        return {"method": self.method, "stage": self.stage}
-
-    def of(self, split: str) -> list[Predictions]:
-        """Return what each model said of one split."""
-        return [model.of(split) for model in self.models]
 
 
 def analyse(
@@ -98,6 +52,8 @@ def analyse(
       results for the tumour family alone and the sequence alone, `planes`: accuracy by plane where
       the study's store knows it, and `novelty`: how well it tells test images from those without
       label.
+    - `units`: rows of results at the largest label fraction, with a series as the unit, and for the
+      tumour family a patient, where patients are known, see `brainssl.studies.units.unit_rows`.
     - `explanations`: where models look, see `brainssl.explanation.side_by_side.read_explanations`.
 
     Models whose predictions are not there are left out.
@@ -108,11 +64,11 @@ def analyse(
         settings: of the bootstrap.
         progress: called with (parts done, parts in all).
     """
-    arms = _arms_and_folds(folder, rows)
+    arms = arms_of(folder, rows)
     trained = [arm for arm in arms if arm.method != RANDOM_LABELS]
     fullest = _with_most_labels(trained)
     networks = [arm for arm in fullest if arm.method not in FAMILIES]
-    combined = _ensembles(networks)
+    combined = ensembles_of(networks)
     parts: dict[str, Callable[[], Any]] = {
         "comparisons": partial(_comparisons, [*_with_best_classical(trained), *combined], settings),
         "optimism": partial(_optimism, trained, settings),
@@ -126,6 +82,7 @@ def analyse(
             [arm for arm in [*networks, *combined] if arm.method != UNTRAINED],
             settings,
         ),
+        "units": partial(unit_rows, folder, [*fullest, *combined], settings),
         "explanations": partial(read_explanations, folder, settings),
     }
     result = {}
@@ -134,55 +91,6 @@ def analyse(
         if progress:
             progress(done, len(parts))
     return result
-
-
-def _arms_and_folds(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Arm]:
-    """Return the arms; those that were trained in folds hold the arm within each."""
-    numbers = sorted({row["fold"] for row in rows if not is_pooled_or_single(row)})
-    within = [_arms(folder, [row for row in rows if row.get("fold") == n]) for n in numbers]
-    pooled = _arms(folder, [row for row in rows if is_pooled_or_single(row)])
-    keys = [{_key(arm): arm for arm in own} for own in within]
-    found = [
-        replace(arm, folds=tuple(own[_key(arm)] for own in keys)) if keys else arm for arm in pooled
-    ]
-    # What was learnt from labels that mean nothing is seen from the first fold alone.
-    return found + [arm for own in within[:1] for arm in own if arm.method == RANDOM_LABELS]
-
-
-def _key(arm: Arm) -> tuple[Any, ...]:
-    return arm.method, arm.stage, arm.protocol, arm.label_fraction
-
-
-def _arms(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Arm]:
-    validated = {row["step"]: row["metrics"][CHOOSING] for row in rows if row["split"] == "val"}
-    found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        if row["split"] == "test":
-            fraction = label_fraction(row["label_fraction"])
-            key = (row["method"], row["stage"], row["protocol"], fraction)
-            found.setdefault(key, []).append(row)
-    arms = []
-    for key, own in found.items():
-        read = [(row, _read(folder / row["step"])) for row in sorted(own, key=lambda r: r["seed"])]
-        there = [(row, model) for row, model in read if model is not None]
-        if there:
-            arms.append(
-                Arm(
-                    *key,
-                    seeds=tuple(row["seed"] for row, _ in there),
-                    steps=tuple(row["step"] for row, _ in there),
-                    models=tuple(model for _, model in there),
-                    validated=tuple(validated.get(row["step"]) or 0.0 for row, _ in there),
-                )
-            )
-    return arms
-
-
-def _read(step: Path) -> Predictions | None:
-    try:
-        return Predictions.load(step / "predictions.parquet")
-    except BrainsslError:
-        return None
 
 
 def _with_most_labels(arms: Sequence[Arm]) -> list[Arm]:
@@ -197,13 +105,11 @@ def _with_best_classical(arms: Sequence[Arm]) -> list[Arm]:
     best: dict[tuple[str, LabelFraction], Arm] = {}
     for arm in arms:
         cell = (arm.protocol, arm.label_fraction)
-        if arm.method in FAMILIES and (cell not in best or _mean(arm) > _mean(best[cell])):
+        if arm.method in FAMILIES and (
+            cell not in best or arm.mean_validated > best[cell].mean_validated
+        ):
             best[cell] = arm
     return [arm for arm in arms if arm.method not in FAMILIES or arm in best.values()]
-
-
-def _mean(arm: Arm) -> float:
-    return sum(arm.validated) / len(arm.validated)
 
 
 def _comparisons(arms: Sequence[Arm], settings: EvaluationSettings) -> list[dict[str, Any]]:
@@ -241,60 +147,6 @@ def _random_labels(arms: Sequence[Arm], settings: EvaluationSettings) -> list[di
     return found
 
 
-def _ensembles(arms: Sequence[Arm]) -> list[Arm]:
-    """Combine, under each protocol, the arms that are best on validation, seed by seed.
-
-    Of folds each has its own choice, as its own validation set makes it.
-    """
-    folded = [arm for arm in arms if arm.folds]
-    if folded:
-        by_fold = [
-            _ensembles([arm.folds[n] for arm in folded]) for n in range(len(folded[0].folds))
-        ]
-        return [_pooled(own) for own in zip(*by_fold, strict=False)]
-    found = []
-    for protocol in dict.fromkeys(arm.protocol for arm in arms):
-        own = [arm for arm in arms if arm.protocol == protocol and arm.method != UNTRAINED]
-        best = sorted(own, key=lambda arm: -_mean(arm))[:MEMBERS]
-        seeds = sorted(set.intersection(*(set(arm.seeds) for arm in best))) if best else []
-        if len(best) < 2 or not seeds:
-            continue
-        models = [ensemble([arm.models[arm.seeds.index(seed)] for arm in best]) for seed in seeds]
-        found.append(
-            Arm(
-                method=ENSEMBLE,
-                stage=ENSEMBLE,
-                protocol=protocol,
-                label_fraction=best[0].label_fraction,
-                seeds=tuple(seeds),
-                steps=tuple(f"ensembles/{protocol}-s{seed}" for seed in seeds),
-                models=tuple(models),
-                validated=(0.0,) * len(seeds),
-                members=tuple(arm.facts for arm in best),
-            )
-        )
-    return found
-
-
-def _pooled(folds: Sequence[Arm]) -> Arm:
-    """Return an arm of the predictions of all its folds."""
-    first = folds[0]
-    seeds = [seed for seed in first.seeds if all(seed in fold.seeds for fold in folds)]
-    models = [pool([fold.models[fold.seeds.index(seed)] for fold in folds]) for seed in seeds]
-    members = {tuple(member.items()): member for fold in folds for member in fold.members}
-    return replace(
-        first,
-        seeds=tuple(seeds),
-        steps=tuple(
-            step for seed, step in zip(first.seeds, first.steps, strict=True) if seed in seeds
-        ),
-        models=tuple(models),
-        validated=(0.0,) * len(seeds),
-        members=tuple(members.values()),
-        folds=tuple(folds),
-    )
-
-
 def _measured(
     folder: Path, arms: Sequence[Arm], settings: EvaluationSettings
 ) -> list[dict[str, Any]]:
@@ -316,17 +168,11 @@ def _single(
 ) -> dict[str, dict[str, Any]]:
     planes = _planes(folder)
     return {
-        step: _about(_parts(arm, seed), planes, settings)
+        step: _about(arm.parts(seed), planes, settings)
         | _of_unlabelled(folder, arm.folds[0] if arm.folds else arm, seed, settings)
         for arm in arms
         for seed, step in zip(arm.seeds, arm.steps, strict=True)
     }
-
-
-def _parts(arm: Arm, seed: int) -> list[tuple[Predictions, Predictions]]:
-    """Return what was said of validation and test, by one model or by that of each fold."""
-    models = [own.models[own.seeds.index(seed)] for own in arm.folds or (arm,)]
-    return [(model.of("val"), model.of("test")) for model in models]
 
 
 def _planes(folder: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ from brainssl.reporting.blocks import (
 from brainssl.reporting.study import CLASSICAL, Study, arm_title
 from brainssl.reporting.tables import results as tables
 from brainssl.reporting.tables.folds import folds_table
+from brainssl.reporting.tables.units import unit_tables
 from brainssl.reporting.wording import (
     HEADLINE,
     METRIC,
@@ -18,6 +19,10 @@ from brainssl.reporting.wording import (
 
 _MOST_LINES = 60  # of a table that nobody asked for
 
+_UNITS = (
+    "People decide for patients, not for slices: first what the models of the most labels make of "
+    "a whole patient and of a whole series, then, below, of single slices."
+)
 _CLASSICAL = (
     f"{join(list(CLASSICAL.values()))} are no networks: they know hand-made features alone "
     "(grey-level co-occurrence, local binary patterns, HOG). Their features and settings were "
@@ -31,6 +36,8 @@ def content(study: Study) -> tuple[Block, ...]:
     for protocol in study.protocols:
         if not study.arms(protocol):
             continue
+        if by_unit := unit_tables(study, protocol):
+            blocks += [Prose((_UNITS,)), *by_unit]
         if len({arm.label_fraction for arm in study.arms(protocol)}) > 1:
             shown = (HEADLINE, METRIC["f1_macro"])
             blocks += [tables.overview_table(study, protocol, metric) for metric in shown]

@@ -1,0 +1,173 @@
+"""The arms of a study: what all models of one method and stage said."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from brainssl.data.shots import LabelFraction, label_fraction
+from brainssl.evaluation.ensemble import ensemble
+from brainssl.evaluation.predictions import Predictions
+from brainssl.foundation.errors import BrainsslError
+from brainssl.studies.grid import RANDOM_LABELS, UNTRAINED
+from brainssl.studies.pooling import is_pooled_or_single, pool
+
+CHOOSING = "f1_macro"
+ENSEMBLE = "ensemble"
+MEMBERS = 3
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Method × stage under one protocol at one label fraction.
+
+    Attributes:
+        method: its name, as in `rows`.
+        stage: its name, as in `rows`.
+        protocol: of the split.
+        label_fraction: of the training labels.
+        seeds: of the trainings whose predictions are there, in their order.
+        steps: their folders within the study.
+        models: what each said of every image.
+        validated: each one's macro F1 on validation, which chooses.
+        members: of an ensemble, their methods and stages.
+        folds: the arm within each fold, whose predictions are pooled here; empty without folds.
+    """
+
+    method: str
+    stage: str
+    protocol: str
+    label_fraction: LabelFraction
+    seeds: tuple[int, ...]
+    steps: tuple[str, ...]
+    models: tuple[Predictions, ...]
+    validated: tuple[float, ...]
+    members: tuple[dict[str, Any], ...] = ()
+    folds: tuple["Arm", ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Method and stage in one word."""
+        return f"{self.method}/{self.stage}"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Method and stage, as a row of results has them."""
+        return {"method": self.method, "stage": self.stage}
+
+    @property
+    def mean_validated(self) -> float:
+        """Macro F1 on validation, in the mean over seeds."""
+        return sum(self.validated) / len(self.validated)
+
+    def parts(self, seed: int) -> list[tuple[Predictions, Predictions]]:
+        """Return what was said of validation and test, by one model or by that of each fold."""
+        models = [own.models[own.seeds.index(seed)] for own in self.folds or (self,)]
+        return [(model.of("val"), model.of("test")) for model in models]
+
+    def of(self, split: str) -> list[Predictions]:
+        """Return what each model said of one split."""
+        return [model.of(split) for model in self.models]
+
+
+def arms_of(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Arm]:
+    """Return the arms; those that were trained in folds hold the arm within each."""
+    numbers = sorted({row["fold"] for row in rows if not is_pooled_or_single(row)})
+    within = [_arms(folder, [row for row in rows if row.get("fold") == n]) for n in numbers]
+    pooled = _arms(folder, [row for row in rows if is_pooled_or_single(row)])
+    keys = [{_key(arm): arm for arm in own} for own in within]
+    found = [
+        replace(arm, folds=tuple(own[_key(arm)] for own in keys)) if keys else arm for arm in pooled
+    ]
+    # What was learnt from labels that mean nothing is seen from the first fold alone.
+    return found + [arm for own in within[:1] for arm in own if arm.method == RANDOM_LABELS]
+
+
+def _key(arm: Arm) -> tuple[Any, ...]:
+    return arm.method, arm.stage, arm.protocol, arm.label_fraction
+
+
+def _arms(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Arm]:
+    validated = {row["step"]: row["metrics"][CHOOSING] for row in rows if row["split"] == "val"}
+    found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["split"] == "test":
+            fraction = label_fraction(row["label_fraction"])
+            key = (row["method"], row["stage"], row["protocol"], fraction)
+            found.setdefault(key, []).append(row)
+    arms = []
+    for key, own in found.items():
+        read = [(row, _read(folder / row["step"])) for row in sorted(own, key=lambda r: r["seed"])]
+        there = [(row, model) for row, model in read if model is not None]
+        if there:
+            arms.append(
+                Arm(
+                    *key,
+                    seeds=tuple(row["seed"] for row, _ in there),
+                    steps=tuple(row["step"] for row, _ in there),
+                    models=tuple(model for _, model in there),
+                    validated=tuple(validated.get(row["step"]) or 0.0 for row, _ in there),
+                )
+            )
+    return arms
+
+
+def _read(step: Path) -> Predictions | None:
+    try:
+        return Predictions.load(step / "predictions.parquet")
+    except BrainsslError:
+        return None
+
+
+def ensembles_of(arms: Sequence[Arm]) -> list[Arm]:
+    """Combine, under each protocol, the arms that are best on validation, seed by seed.
+
+    Of folds each has its own choice, as its own validation set makes it.
+    """
+    folded = [arm for arm in arms if arm.folds]
+    if folded:
+        by_fold = [
+            ensembles_of([arm.folds[n] for arm in folded]) for n in range(len(folded[0].folds))
+        ]
+        return [_pooled(own) for own in zip(*by_fold, strict=False)]
+    found = []
+    for protocol in dict.fromkeys(arm.protocol for arm in arms):
+        own = [arm for arm in arms if arm.protocol == protocol and arm.method != UNTRAINED]
+        best = sorted(own, key=lambda arm: -arm.mean_validated)[:MEMBERS]
+        seeds = sorted(set.intersection(*(set(arm.seeds) for arm in best))) if best else []
+        if len(best) < 2 or not seeds:
+            continue
+        models = [ensemble([arm.models[arm.seeds.index(seed)] for arm in best]) for seed in seeds]
+        found.append(
+            Arm(
+                method=ENSEMBLE,
+                stage=ENSEMBLE,
+                protocol=protocol,
+                label_fraction=best[0].label_fraction,
+                seeds=tuple(seeds),
+                steps=tuple(f"ensembles/{protocol}-s{seed}" for seed in seeds),
+                models=tuple(models),
+                validated=(0.0,) * len(seeds),
+                members=tuple(arm.facts for arm in best),
+            )
+        )
+    return found
+
+
+def _pooled(folds: Sequence[Arm]) -> Arm:
+    """Return an arm of the predictions of all its folds."""
+    first = folds[0]
+    seeds = [seed for seed in first.seeds if all(seed in fold.seeds for fold in folds)]
+    models = [pool([fold.models[fold.seeds.index(seed)] for fold in folds]) for seed in seeds]
+    members = {tuple(member.items()): member for fold in folds for member in fold.members}
+    return replace(
+        first,
+        seeds=tuple(seeds),
+        steps=tuple(
+            step for seed, step in zip(first.seeds, first.steps, strict=True) if seed in seeds
+        ),
+        models=tuple(models),
+        validated=(0.0,) * len(seeds),
+        members=tuple(members.values()),
+        folds=tuple(folds),
+    )

@@ -1,0 +1,99 @@
+"""Series and patients as units: people decide for them, not for slices."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from brainssl.evaluation.factors import by_factor, factors, family_and_sequence
+from brainssl.evaluation.patients import Units, fuse_folds, in_words, patient_units, series_units
+from brainssl.evaluation.predictions import Predictions
+from brainssl.evaluation.rows import result_rows
+from brainssl.foundation.plain_names import read_frame
+from brainssl.settings.sections import EvaluationSettings
+from brainssl.studies.arms import Arm
+from brainssl.studies.pooling import POOLED
+
+Parts = Sequence[tuple[Predictions, Predictions]]
+
+
+def unit_rows(
+    folder: Path, arms: Sequence[Arm], settings: EvaluationSettings
+) -> list[dict[str, Any]]:
+    """Measure models by series, and by patients where classes name families.
+
+    Args:
+        folder: of the study, whose store knows the patients; none known, no rows.
+        arms: whose slices are put together. The rule is chosen on validation, in each fold.
+        settings: of the bootstrap.
+
+    Returns:
+        Rows of results on test, with `unit` (`series`, of which the class is asked, or `patient`,
+        of which the family is), `rule`, and how many units were `conflicting` and how many labelled
+        images of `unknown` patients.
+    """
+    manifest = _labelled(folder)
+    if not arms or manifest is None or manifest["patient"].notna().sum() == 0:
+        return []
+    classes = arms[0].models[0].classes
+    manifest = manifest[manifest["label"].isin(classes)]
+    labels = _by_image(manifest["label"])
+    patients = _by_image(manifest["patient"].dropna())
+    pairs = {name: family_and_sequence(name) for name in classes}
+    series = series_units(labels, patients, {i: pairs[name][1] for i, name in labels.items()})
+    people = patient_units({i: pairs[name][0] for i, name in labels.items()}, patients)
+    families = factors(classes).get("family")
+    rows = []
+    for arm in arms:
+        for seed, step in zip(arm.seeds, arm.steps, strict=True):
+            facts = arm.facts | {
+                "protocol": arm.protocol,
+                "label_fraction": arm.label_fraction,
+                "seed": seed,
+                "fold": POOLED if arm.folds else None,
+                "step": step,
+            }
+            parts = arm.parts(seed)
+            rows += _measured(parts, series, facts, settings)
+            if families:
+                own = [tuple(by_factor(one, families) for one in pair) for pair in parts]
+                rows += _measured(own, people, facts, settings)  # type: ignore[arg-type]
+    return rows
+
+
+def _by_image(column: "pd.Series[str]") -> dict[str, str]:
+    return {str(image): str(value) for image, value in column.items()}
+
+
+def _labelled(folder: Path) -> pd.DataFrame | None:
+    """Return label and patient of each labelled image of the study's store."""
+    try:
+        manifest = read_frame(folder / "store" / "manifest.parquet")
+        own = manifest.dropna(subset="label").set_index("image_id")[["label", "patient"]]
+    except (OSError, ValueError, KeyError):  # predictions alone are enough for everything else
+        return None
+    return own
+
+
+def _measured(
+    parts: Parts, units: Units, facts: dict[str, Any], settings: EvaluationSettings
+) -> list[dict[str, Any]]:
+    if not all(set(val.frame["image_id"]) & units.of.keys() for val, _ in parts):
+        return []
+    # A patient of two sites is tested twice where sites are left out in turn.
+    tested = Counter(
+        unit
+        for _, test in parts
+        for unit in {units.of[image] for image in test.frame["image_id"] if image in units.of}
+    )
+    kept = {image: unit for image, unit in units.of.items() if tested[unit] <= 1}
+    fused, rules = fuse_folds(parts, kept)
+    test = fused.of("test")
+    if not len(test):
+        return []
+    told: dict[str, Any] = {"unit": units.kind, "rule": in_words(rules)}
+    told["conflicting"] = len(units.conflicting) + sum(times > 1 for times in tested.values())
+    told["unknown"] = units.unknown
+    return result_rows(test, facts | told, settings)

@@ -8,6 +8,19 @@ from typing import Any
 from brainssl.settings import load_settings
 from brainssl.studies.plan import Plan
 
+FAST = (
+    "encoder.name=test_resnet",
+    "encoder.image_size=32",
+    "pretrain.epochs=1",
+    "pretrain.batch_size=8",
+    "finetune.epochs=1",
+    "finetune.min_epoch_steps=0",
+    "finetune.batch_size=8",
+    "evaluation.draws=50",
+    "run.accelerator=cpu",
+)
+"""Settings of trainings that take a moment, on the images of 32 px of `conftest`."""
+
 
 def small_plan(source: Path, overrides: Iterable[str] = (), **changes: Any) -> Plan:
     """Return a plan for a source, with settings overridden and fields changed."""

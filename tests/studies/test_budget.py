@@ -171,7 +171,7 @@ def test_a_study_with_a_budget_from_start_to_end(
     monkeypatch.setattr("brainssl.studies.budget.LADDER", small)
     monkeypatch.setattr("brainssl.hardware.speed.settle_threads", lambda *_: None)
     out, own = tmp_path / "out", ["split.test_fraction=0.3", "split.val_fraction=0.3"]
-    more = {"methods": "simclr", "overrides": own, "quiet": True}
+    more = {"methods": "simclr", "overrides": own, "classical": False, "quiet": True}
     # Every image of the folder is one of its own, so that every class has enough groups.
     done = brainssl.study(shared_folder, out, budget="1h", **more)
     assert done["study"]["budget"]["rung"] == 1

@@ -5,25 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oracles.small_plan import small_plan
+from oracles.small_plan import FAST, small_plan
 
 from brainssl.data.split import Split
 from brainssl.data.store import ImageStore
 from brainssl.foundation.progress import Terminal
 from brainssl.studies.plan import Plan
 from brainssl.studies.run import Study
-
-FAST = [
-    "encoder.name=test_resnet",
-    "encoder.image_size=32",
-    "pretrain.epochs=1",
-    "pretrain.batch_size=8",
-    "finetune.epochs=1",
-    "finetune.min_epoch_steps=0",
-    "finetune.batch_size=8",
-    "evaluation.draws=50",
-    "run.accelerator=cpu",
-]
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from oracles.small_plan import FAST
 from safetensors.torch import load_file
 
 from brainssl.data.dataset import Data
@@ -19,17 +20,6 @@ from brainssl.training.pretrain import pretrain
 from brainssl.training.stages import finetune_stage
 
 FEW = EvaluationSettings(draws=50)
-FAST = [
-    "encoder.name=test_resnet",
-    "encoder.image_size=32",
-    "pretrain.epochs=1",
-    "pretrain.batch_size=8",
-    "finetune.epochs=1",
-    "finetune.min_epoch_steps=0",
-    "finetune.batch_size=8",
-    "evaluation.draws=50",
-    "run.accelerator=cpu",
-]
 
 
 def fold(number: int, folds: int = 3) -> Predictions:

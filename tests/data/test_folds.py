@@ -19,12 +19,21 @@ def groups_of(manifest: pd.DataFrame, ids) -> set[int]:
     return set(manifest["group"][manifest["image_id"].isin(ids)])
 
 
-@settings(max_examples=60, deadline=None)
+def folds_of(manifest: pd.DataFrame, folds: int, **options):
+    """Return the folds; of data that are too few for so many another example is tried."""
+    assume(manifest[manifest["label"].notna()]["group"].nunique() >= folds)
+    try:
+        return make_folds(manifest, folds=folds, **options)
+    except BrainsslError as error:
+        assert "too few groups to validate with" in str(error)
+        assume(False)
+
+
+@settings(max_examples=40, deadline=None)
 @given(manifests(), st.integers(2, 5), st.integers(0, 3), st.sampled_from(["grouped", "image"]))
 def test_every_image_is_tested_once_and_its_group_seen_by_nothing(manifest, folds, seed, protocol):
     labelled = manifest[manifest["label"].notna()]
-    assume(labelled["group"].nunique() >= folds)
-    splits = make_folds(manifest, folds=folds, seed=seed, protocol=protocol)
+    splits = folds_of(manifest, folds, seed=seed, protocol=protocol)
     tested = [one for split in splits for one in split.test]
     assert sorted(tested) == sorted(labelled["image_id"])
     for split in splits:
@@ -35,11 +44,10 @@ def test_every_image_is_tested_once_and_its_group_seen_by_nothing(manifest, fold
             assert not seen & groups_of(manifest, split.test)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(manifests(), st.integers(2, 5), st.floats(0.05, 0.5))
 def test_no_image_validates_twice(manifest, folds, share):
-    assume(manifest[manifest["label"].notna()]["group"].nunique() >= folds)
-    splits = make_folds(manifest, folds=folds, val_fraction=share)
+    splits = folds_of(manifest, folds, val_fraction=share)
     validating = [one for split in splits for one in split.val]
     assert len(validating) == len(set(validating))
     for split, following in zip(splits, [*splits[1:], splits[0]], strict=True):
@@ -134,3 +142,17 @@ def test_names_of_files():
     assert split_name("grouped", None) == "grouped"
     assert split_name("grouped", Fold(1, 5)) == "grouped-k1of5"
     assert split_name("image", Fold(2, 3, "site of scan")) == "image-site_of_scan-2of3"
+
+
+def test_classes_of_one_group_a_fold_leave_something_to_validate_with():
+    """20 classes of 3 patients each, who have 5 slices."""
+    groups = np.repeat(np.arange(60), 5)
+    manifest = build([f"class {group % 20:02}" for group in groups], groups)
+    for split in make_folds(manifest, folds=3):
+        assert 20 <= len(split.val) <= 40
+        assert len(split.test) == 100
+
+
+def test_too_few_groups_to_validate_with_are_told():
+    with pytest.raises(BrainsslError, match="3 folds leave too few groups to validate with"):
+        make_folds(build(["a", "b", "c"], [0, 1, 2]), folds=3, val_fraction=0.01)

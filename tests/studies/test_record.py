@@ -99,3 +99,18 @@ def test_a_study_of_an_older_version_goes_on(shared_store: ImageStore) -> None:
     own = identity(plan_of(shared_store))
     older = {**own, "settings": {**own["settings"], "run": {"precision": "bf16-mixed"}}}
     assert differing(older, own) == []
+
+
+def test_a_model_that_lacks_a_fold_is_not_handed_over(shared_store: ImageStore) -> None:
+    """It was judged on other images than those that have all."""
+    data = Data(shared_store, make_split(shared_store.manifest, protocol="grouped", seed=0))
+    scores = {"simclr": (0.9, 0.5, 0.9), "byol": (0.8,)}
+    rows = [
+        {"method": method, "stage": "linear", "label_fraction": 1.0, "seed": 0, "fold": fold}
+        | {"split": "val", "protocol": "grouped", "metrics": {"f1_macro": score}}
+        | {"step": f"steps/{method}-{fold}"}
+        for method, own in scores.items()
+        for fold, score in enumerate(own, start=1)
+    ]
+    best = describe(plan_of(shared_store), {("grouped", None): data}, None, rows, {})["best"]
+    assert best["step"] == "steps/simclr-1"

@@ -1,5 +1,6 @@
 """Series and patients as units of a study: each answered once, by a rule from validation."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,8 @@ def test_units_that_two_folds_test_are_left_out_and_counted(tmp_path: Path) -> N
         parts.append(arm(model(frame, split)))
     whole = arm(Predictions.joined([one.models[0].of("test") for one in parts]), folds=tuple(parts))
     series, people = unit_rows(written(tmp_path, frame), [whole], FEW)
-    assert (people["n"], people["conflicting"]) == (23, 1)
-    assert (series["n"], series["conflicting"]) == (46, 2)
+    assert (people["n"], people["tested_twice"], people["conflicting"]) == (23, 1, 0)
+    assert (series["n"], series["tested_twice"]) == (46, 2)
 
 
 @pytest.mark.parametrize("known", [None, "some"])
@@ -131,3 +132,18 @@ def test_the_rule_is_that_of_validation_alone(tmp_path: Path) -> None:
         for one in (own, Predictions(turned, CLASSES))
     ]
     assert rules[0] == rules[1]
+
+
+def test_where_folds_part_patients_there_are_no_units(tmp_path: Path) -> None:
+    """Under `image` nearly every patient is tested in several folds."""
+    frame = manifest()
+    parts = []
+    for number in range(3):
+        tested, validated = (np.arange(len(frame)) % 3 == (number + k) % 3 for k in (0, 1))
+        split = np.select([tested, validated], ["test", "val"], "train")
+        parts.append(arm(model(frame, split, number)))
+    joined = Predictions.joined([one.models[0].of("test") for one in parts])
+    folder = written(tmp_path, frame)
+    whole = arm(joined, folds=tuple(parts))
+    assert unit_rows(folder, [replace(whole, protocol="image")], FEW) == []
+    assert unit_rows(folder, [whole], FEW) == [], "nor if it were called otherwise"

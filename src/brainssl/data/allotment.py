@@ -19,6 +19,8 @@ def allot(
     units: "pd.Series[int]",
     goal: Float64[np.ndarray, " parts"],
     seed: int,
+    *,
+    sizes: float = 0.05,
 ) -> Int64[np.ndarray, " n"]:
     """Return the part of each image; the images of a unit are never parted.
 
@@ -30,6 +32,8 @@ def allot(
         units: group of each image.
         goal: shares of the parts, which sum to 1.
         seed: of the orders.
+        sizes: what the sizes of the parts count against a class: little where every class has
+            groups for every part.
     """
     counts = pd.crosstab(units.to_numpy(), labels.to_numpy())
     images = counts.to_numpy(np.float64)
@@ -38,7 +42,7 @@ def allot(
     held = np.zeros((len(images), 0)) if single else (images > 0).astype(np.float64)
     # The images in all are a column of their own, after the classes.
     table = np.column_stack([images, held, images.sum(axis=1)])
-    weights = np.repeat([1.0, _GROUPS, 0.05], [images.shape[1], held.shape[1], 1])
+    weights = np.repeat([1.0, _GROUPS, sizes], [images.shape[1], held.shape[1], 1])
     aim = goal[:, None] * table.sum(axis=0)
     dealing = _Dealing(table, images.shape[1], aim, np.maximum(aim, 1.0) / weights)
     restarts = 1 if single else _RESTARTS

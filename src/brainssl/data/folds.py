@@ -11,6 +11,7 @@ from brainssl.data.split import Protocol, Split, drawn_split, labelled_classes
 from brainssl.foundation.errors import BrainsslError
 
 _FEWEST = 2
+_SIZES = 5.0
 
 
 @dataclass(frozen=True, order=True)
@@ -78,7 +79,13 @@ def make_folds(
     for own in range(folds):
         rows = fold == own
         goal = np.array([share, 1 - share])
-        validating[rows] = allot(labelled["label"][rows], units[rows], goal, seed) == 0
+        # A class may have a single group here: the size of the part decides where that goes.
+        dealt = allot(labelled["label"][rows], units[rows], goal, seed, sizes=_SIZES)
+        validating[rows] = dealt == 0
+        if not validating[rows].any():
+            raise BrainsslError(
+                f"{folds} folds leave too few groups to validate with: choose fewer folds"
+            )
     splits = []
     for own in range(folds):
         part = pd.Series("train", labelled.index, dtype=object)

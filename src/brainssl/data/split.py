@@ -268,7 +268,5 @@ def _warnings(labelled: pd.DataFrame, part: "pd.Series[str]", classes: list[str]
                 f"The {name} set has no image of {', '.join(missing)}: too few groups to split."
             )
     if lost := int((part == "left_out").sum()):
-        warnings.append(
-            f"{lost} labelled images are left out: their groups stand in a given test set."
-        )
+        warnings.append(f"{lost} labelled images are left out: their groups stand in the test set.")
     return warnings

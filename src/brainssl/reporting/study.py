@@ -180,6 +180,20 @@ class Study:
         except (OSError, ValueError, KeyError):
             return 0
 
+    def validated(self, protocol: str, metric: str) -> dict[tuple[str, str, LabelFraction], float]:
+        """Return a metric on validation, in the mean over folds and seeds.
+
+        Returns:
+            By method, stage and label fraction; those without a score are left out.
+        """
+        scores: dict[tuple[str, str, LabelFraction], list[float]] = {}
+        for row in self.of_folds or self.rows:
+            score = row.metrics.get(metric)
+            if (row.protocol, row.split) == (protocol, "val") and score is not None:
+                key = (row.method, row.stage, row.label_fraction)
+                scores.setdefault(key, []).append(score)
+        return {key: statistics.fmean(own) for key, own in scores.items()}
+
     def measured_as(self, step: str) -> str:
         """Return the step whose rows tell how good a model is: of a fold, that of all folds."""
         own = next((row for row in self.of_folds if row.step == step), None)

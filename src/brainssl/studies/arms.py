@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from brainssl.data.shots import LabelFraction, label_fraction
@@ -57,8 +58,10 @@ class Arm:
 
     @property
     def mean_validated(self) -> float:
-        """Macro F1 on validation, in the mean over seeds."""
-        return sum(self.validated) / len(self.validated)
+        """Macro F1 on validation, in the mean over folds and seeds."""
+        if self.folds:
+            return fmean(fold.mean_validated for fold in self.folds)
+        return fmean(self.validated)
 
     def parts(self, seed: int) -> list[tuple[Predictions, Predictions]]:
         """Return what was said of validation and test, by one model or by that of each fold."""
@@ -76,11 +79,26 @@ def arms_of(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Arm]:
     within = [_arms(folder, [row for row in rows if row.get("fold") == n]) for n in numbers]
     pooled = _arms(folder, [row for row in rows if is_pooled_or_single(row)])
     keys = [{_key(arm): arm for arm in own} for own in within]
-    found = [
-        replace(arm, folds=tuple(own[_key(arm)] for own in keys)) if keys else arm for arm in pooled
-    ]
+    found = [one for arm in pooled if (one := _with_folds(arm, keys))] if keys else pooled
     # What was learnt from labels that mean nothing is seen from the first fold alone.
     return found + [arm for own in within[:1] for arm in own if arm.method == RANDOM_LABELS]
+
+
+def _with_folds(arm: Arm, folds: Sequence[Mapping[tuple[Any, ...], Arm]]) -> Arm | None:
+    """Give an arm what each fold said, for the seeds that all folds have; None without one."""
+    own = [fold[_key(arm)] for fold in folds if _key(arm) in fold]
+    seeds = [seed for seed in arm.seeds if all(seed in fold.seeds for fold in own)]
+    if len(own) < len(folds) or not seeds:
+        return None
+    places = [arm.seeds.index(seed) for seed in seeds]
+    return replace(
+        arm,
+        seeds=tuple(seeds),
+        steps=tuple(arm.steps[place] for place in places),
+        models=tuple(arm.models[place] for place in places),
+        validated=tuple(arm.validated[place] for place in places),
+        folds=tuple(own),
+    )
 
 
 def _key(arm: Arm) -> tuple[Any, ...]:
@@ -127,9 +145,12 @@ def ensembles_of(arms: Sequence[Arm]) -> list[Arm]:
     folded = [arm for arm in arms if arm.folds]
     if folded:
         by_fold = [
-            ensembles_of([arm.folds[n] for arm in folded]) for n in range(len(folded[0].folds))
+            {one.protocol: one for one in ensembles_of([arm.folds[n] for arm in folded])}
+            for n in range(len(folded[0].folds))
         ]
-        return [_pooled(own) for own in zip(*by_fold, strict=False)]
+        everywhere = [name for name in by_fold[0] if all(name in own for own in by_fold)]
+        pooled = [_pooled([own[name] for own in by_fold]) for name in everywhere]
+        return [one for one in pooled if one.seeds]
     found = []
     for protocol in dict.fromkeys(arm.protocol for arm in arms):
         own = [arm for arm in arms if arm.protocol == protocol and arm.method != UNTRAINED]

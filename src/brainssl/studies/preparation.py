@@ -13,6 +13,7 @@ from brainssl.data.folds import Fold, leave_out, make_folds, split_name
 from brainssl.data.scan import scan
 from brainssl.data.split import Protocol, Split, make_split
 from brainssl.data.store import ImageStore, is_store, prepare
+from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.progress import Terminal
 from brainssl.foundation.storage import damage, locked, read_json, remove, write_json
 from brainssl.studies.grid import grid
@@ -114,7 +115,12 @@ def _store(plan: Plan, out: Path, terminal: Terminal) -> tuple[ImageStore, dict[
         path.symlink_to(plan.source.resolve(), target_is_directory=True)
         return store, None
     if is_store(path):
-        return ImageStore.open(path), read_json(out / "audit" / "audit.json", "an audit")
+        begun = ImageStore.open(path)
+        if lost := [name for name in plan.columns if name not in begun.manifest]:
+            raise BrainsslError(
+                f"{out} was begun without the column {lost[0]}: choose another folder"
+            )
+        return begun, read_json(out / "audit" / "audit.json", "an audit")
     with terminal.task("scan") as progress, noting(out, "reading"):
         found = scan(
             plan.source,
@@ -141,7 +147,13 @@ def _data(
     files = {fold: out / "splits" / f"{split_name(protocol, fold)}.json" for fold in plan.divisions}
     if all(file.is_file() for file in files.values()):
         return {fold: Data(store, Split.load(file)) for fold, file in files.items()}
-    splits = dict(zip(files, _drawn(plan, store, protocol), strict=True))
+    drawn = _drawn(plan, store, protocol)
+    if len(drawn) != len(files):
+        raise BrainsslError(
+            f"of {len(files)} values of {plan.leave_out} only {len(drawn)} have a labelled image "
+            "that can be read: mend the others, or empty their cells"
+        )
+    splits = dict(zip(files, drawn, strict=True))
     data = {fold: Data(store, split) for fold, split in splits.items()}
     for fold, split in splits.items():
         split.save(files[fold])

@@ -247,6 +247,10 @@ def _best(rows: list[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
         ]
     ).astype({"label_fraction": str})
     cell = frame.groupby(["method", "stage", "label_fraction", "seed"], dropna=False)["score"]
+    # What lacks a fold was judged on others.
+    times = cell.transform("size")
+    frame = frame[times == times.max()]
+    cell = frame.groupby(["method", "stage", "label_fraction", "seed"], dropna=False)["score"]
     frame["mean"] = cell.transform("mean")
     step = frame.sort_values(["mean", "score"], ascending=False, kind="stable")["step"].iloc[0]
     file = f"{step}/classifier.safetensors"

@@ -16,6 +16,7 @@ from brainssl.settings.sections import EvaluationSettings
 from brainssl.studies.arms import Arm
 from brainssl.studies.pooling import POOLED
 
+HONEST = "grouped"
 Parts = Sequence[tuple[Predictions, Predictions]]
 
 
@@ -31,8 +32,8 @@ def unit_rows(
 
     Returns:
         Rows of results on test, with `unit` (`series`, of which the class is asked, or `patient`,
-        of which the family is), `rule`, and how many units were `conflicting` and how many labelled
-        images of `unknown` patients.
+        of which the family is), `rule`, and what was left out: `conflicting` units, units that were
+        `tested_twice` (in two folds), and labelled images of `unknown` patients.
     """
     manifest = _labelled(folder)
     if not arms or manifest is None or manifest["patient"].notna().sum() == 0:
@@ -47,6 +48,8 @@ def unit_rows(
     families = factors(classes).get("family")
     rows = []
     for arm in arms:
+        if arm.folds and arm.protocol != HONEST:
+            continue  # slices of a patient are tested in several folds
         for seed, step in zip(arm.seeds, arm.steps, strict=True):
             facts = arm.facts | {
                 "protocol": arm.protocol,
@@ -80,20 +83,21 @@ def _labelled(folder: Path) -> pd.DataFrame | None:
 def _measured(
     parts: Parts, units: Units, facts: dict[str, Any], settings: EvaluationSettings
 ) -> list[dict[str, Any]]:
-    if not all(set(val.frame["image_id"]) & units.of.keys() for val, _ in parts):
-        return []
     # A patient of two sites is tested twice where sites are left out in turn.
     tested = Counter(
         unit
         for _, test in parts
         for unit in {units.of[image] for image in test.frame["image_id"] if image in units.of}
     )
-    kept = {image: unit for image, unit in units.of.items() if tested[unit] <= 1}
+    twice = {unit for unit, times in tested.items() if times > 1}
+    kept = {image: unit for image, unit in units.of.items() if unit not in twice}
+    if not all(set(val.frame["image_id"]) & kept.keys() for val, _ in parts):
+        return []
     fused, rules = fuse_folds(parts, kept)
     test = fused.of("test")
     if not len(test):
         return []
     told: dict[str, Any] = {"unit": units.kind, "rule": in_words(rules)}
-    told["conflicting"] = len(units.conflicting) + sum(times > 1 for times in tested.values())
-    told["unknown"] = units.unknown
+    told |= {"conflicting": len(units.conflicting), "unknown": units.unknown}
+    told["tested_twice"] = len(twice)
     return result_rows(test, facts | told, settings)

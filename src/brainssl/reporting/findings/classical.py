@@ -65,16 +65,13 @@ def challenges(study: Study) -> list[Challenge]:
 
 def strongest(study: Study, arms: Sequence[Arm]) -> Arm | None:
     """Return the arm with the best macro F1 on validation; None where none was validated."""
-    validated = {
-        (arm.method, arm.stage, arm.protocol, arm.label_fraction): arm.mean(CHOOSING.name)
-        for protocol in {arm.protocol for arm in arms}
-        for arm in study.arms(protocol, "val")
-    }
+    if not arms:
+        return None
+    validated = study.validated(arms[0].protocol, CHOOSING.name)
     scored = [
-        (score, arm)
+        (validated[key], arm)
         for arm in arms
-        if (score := validated.get((arm.method, arm.stage, arm.protocol, arm.label_fraction)))
-        is not None
+        if (key := (arm.method, arm.stage, arm.label_fraction)) in validated
     ]
     return max(scored, key=lambda pair: pair[0])[1] if scored else None
 

@@ -91,7 +91,7 @@ def outcomes(study: Study) -> list[Outcome]:
         return []
     protocol = study.protocols[0]
     arms = [a for a in study.arms(protocol) if a.mean(HEADLINE.name) is not None]
-    validated = {_key(arm): arm.mean(CHOOSING.name) for arm in study.arms(protocol, "val")}
+    validated = study.validated(protocol, CHOOSING.name)
     found = []
     for fraction in sorted({arm.label_fraction for arm in arms}):
         here = [arm for arm in arms if arm.label_fraction == fraction]

@@ -30,6 +30,8 @@ def _table(kind: str, protocol: str, rows: list[Mapping[str, Any]]) -> Table:
     told = ""
     if conflicting := first.get("conflicting"):
         told += f" Left out: {counted(conflicting, one, many)} whose slices contradict each other."
+    if twice := first.get("tested_twice"):
+        told += f" Left out: {counted(twice, one, many)} that two folds tested."
     if unknown := first.get("unknown"):
         told += f" Left out: {counted(unknown, 'image')} of unknown patients."
     lines = [

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from brainssl.data.dataset import Data
-from brainssl.data.shots import LabelFraction
+from brainssl.data.shots import LabelFraction, Shots
 from brainssl.data.split import Indices
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
@@ -48,7 +48,7 @@ def classical_stage(
     started = time.perf_counter()
     features.progress = progress
     rows = data.rows(label_fraction, seed)
-    learnt, told = _learnt(data, rows["train"], seed)
+    learnt, told = _learnt(data, rows["train"], label_fraction, seed)
     with whole_folder(out) as folder:
         train, val = (
             Labelled(features.vectors[own], data.store.labels[own]) for own in (learnt, rows["val"])
@@ -69,16 +69,19 @@ def classical_stage(
         write_json(folder / "settings.json", settings.written(()))
         facts = {"method": family, "stage": "supervised", "label_fraction": label_fraction}
         facts |= {"seed": seed, "chosen": fitted.chosen + told, "protocol": data.split.protocol}
+        facts |= data.labelled(label_fraction, rows["train"]).facts()
         facts["seconds"] = round(time.perf_counter() - started, 2)
         results = result_rows(predictions, facts, settings.evaluation)
         write_json(folder / "rows.json", results)
         return results
 
 
-def _learnt(data: Data, train: Indices, seed: int) -> tuple[Indices, str]:
+def _learnt(data: Data, train: Indices, fraction: LabelFraction, seed: int) -> tuple[Indices, str]:
     """Return the images that are learnt, nested in those whose labels may be used, and a note."""
     if len(train) <= MOST_IMAGES:
         return train, ""
-    share = MOST_IMAGES / len(data.split.train)
-    own = data.rows(share, seed)["train"]
+    fewer: LabelFraction = MOST_IMAGES / len(data.split.train)
+    if isinstance(fraction, Shots):
+        fewer = Shots(max(1, MOST_IMAGES // len(data.store.classes)))
+    own = data.rows(fewer, seed)["train"]
     return own, f"; learnt from {len(own)} of {len(train)} images"

@@ -335,6 +335,21 @@ def test_figures_of_changed_copies_are_the_measured_ones() -> None:
     )
 
 
+def test_what_folds_bring_is_what_was_measured() -> None:
+    text = (DOCS / "why/folds.md").read_text("utf-8")
+    block = text.partition("<!-- folds:")[2].partition("<!-- folds: end -->")[0]
+    measured = json.loads((ROOT / "results/folds-2cores.json").read_text("utf-8"))["stores"]
+    for (_, *cells), store in zip(tables(block)[1:], measured.values(), strict=True):
+        one, folds = store["one_split"], store["folds"]
+        assert cells == [
+            f"{one['test_groups']:.0f} / {folds['test_groups']:.0f}",
+            f"{one['width']['accuracy']:.1f} / {folds['width']['accuracy']:.1f}",
+            f"{one['width']['f1_macro']:.1f} / {folds['width']['f1_macro']:.1f}",
+            f"{100 * one['told_apart']['accuracy']:.0f} / "
+            f"{100 * folds['told_apart']['accuracy']:.0f}",
+        ]
+
+
 def test_the_coverage_of_intervals_is_the_measured_one() -> None:
     text = (DOCS / "reference/metrics.md").read_text("utf-8")
     block = text.partition("<!-- coverage:")[2].partition("<!-- coverage: end -->")[0]

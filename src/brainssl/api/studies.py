@@ -27,6 +27,7 @@ from brainssl.api.options import (
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.progress import Terminal
 
+MOST_FOLDS = 50  # more would take days; `--leave-out patient` leaves one patient out
 # Parameters whose options have another name; "" for one that is no option.
 _OPTIONS = {"overrides": "set", "explained": "explain", "quiet": ""}
 
@@ -111,7 +112,6 @@ def study(
             ("seeds", seeds, 1),
             ("jobs", jobs, 1),
             ("explain", explained, 0),
-            ("folds", folds, 2),
         ),
         budget=budget,
         preset=preset,
@@ -243,7 +243,7 @@ def _folds(
     from brainssl.studies.plan import count_values
 
     if leave_out is None:
-        return folds
+        return None if folds is None else within("--folds", folds, 2, MOST_FOLDS)
     if folds is not None:
         raise BadUseError("--folds and --leave-out both divide the images: leave out one of them")
     return count_values(source, leave_out, labels=labels, classes_at=at)

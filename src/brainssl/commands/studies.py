@@ -38,7 +38,9 @@ def study(
     ] = "grouped",
     folds: Annotated[
         int | None,
-        typer.Option(min=2, help="So many splits, whose test sets are all images; one by default."),
+        typer.Option(
+            min=2, max=50, help="So many splits, whose test sets are all images; one by default."
+        ),
     ] = None,
     leave_out: Annotated[
         str | None,

@@ -109,8 +109,8 @@ def count_values(
         values = sorted({v for path, v in known.items() if v and layout.labels[path]})
     if len(values) < 2:
         raise BrainsslError(
-            f"{source}: the column {column} has {len(values)} values: give it in patients.csv or "
-            "the label table, two or more of them"
+            f"{source}: the column {column} has {len(values)} values: patients.csv or the label "
+            "table must have it, with two or more"
         )
     return len(values)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from brainssl.reporting.findings.outcomes import CHOOSING, Verdict, compare, of_interval, paired
 from brainssl.reporting.study import CLASSICAL, CONTROLS, ENSEMBLE, Arm, Interval, Study
-from brainssl.reporting.wording import HEADLINE, fraction_title, percent, signed
+from brainssl.reporting.wording import HEADLINE, labels_title, percent, signed
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Challenge:
                 f"; the network minus the baseline on the same images: {signed(gap)} points, "
                 f"95\u00a0% interval {percent(low)} to {percent(high)}"
             )
-        return f"With {fraction_title(self.network.label_fraction)} of the labels {said}."
+        return f"With {labels_title(self.network.label_fraction, of='the labels')} {said}."
 
 
 def challenges(study: Study) -> list[Challenge]:

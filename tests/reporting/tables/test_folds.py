@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from brainssl.reporting.findings.outcomes import answer, chosen_step
+from brainssl.reporting.sections.run import content
 from brainssl.reporting.study import Study, read_study
 from brainssl.reporting.tables.folds import folds_table
 from brainssl.reporting.trainings import trainings
@@ -45,7 +46,17 @@ def study(tmp_path: Path) -> Study:
         "seeds": 1,
         "folds": {"number": 2, "column": None, "values": None},
         "best": {"step": "steps/finetune-simclr-grouped-k2of2-f1.0-s0"},
-        "splits": {"grouped": {"images": {"test": 20}, "groups": {"test": 9}}},
+        "splits": {
+            "grouped": {
+                "images": {"train": 12, "test": 20},
+                "groups": {"test": 9},
+                "digest": "all",
+                "file": "splits/grouped-k1of2.json",
+                "folds": [
+                    {"file": f"splits/grouped-k{n}of2.json", "digest": f"{n}" * 64} for n in (1, 2)
+                ],
+            }
+        },
     }
     held = {"study": facts, "rows": [*rows(1.0), *rows("8-shot")], "analysis": {}}
     (tmp_path / "results.json").write_text(json.dumps(held), "utf-8")
@@ -86,3 +97,12 @@ def test_only_the_trainings_of_its_folds_belong_to_a_study(study: Study) -> None
     [training] = trainings(study)
     assert training.fold == 2
     assert training.title == "SimCLR, fold 2, seed 0"
+
+
+def test_what_is_of_the_first_fold_is_told_from_what_is_of_all(study: Study) -> None:
+    told = {key: value for block in content(study) for key, value in getattr(block, "pairs", ())}
+    assert told["Training, first fold"] == "12 images"
+    assert told["Test, all folds"] == "20 images of 9 groups"
+    assert told["Digest of all folds"] == "all"
+    assert told["Fold 2"] == "splits/grouped-k2of2.json, digest 222222222222"
+    assert "File" not in told

@@ -103,7 +103,11 @@ def _folds(study: Study) -> str:
 def _split_facts(study: Study, protocol: str) -> tuple[tuple[str, str], ...]:
     split = study.split(protocol)
     images, groups = split.get("images") or {}, split.get("groups") or {}
-    heads = (("train", "Training"), ("val", "Validation"), ("test", "Test"))
+    heads = [("train", "Training"), ("val", "Validation"), ("test", "Test")]
+    texts = [("seed", "Split seed"), ("file", "File"), ("digest", "Digest")]
+    if study.folds:
+        heads = [(n, f"{h}, {'all folds' if n == 'test' else 'first fold'}") for n, h in heads]
+        texts = [("seed", "Seed of the folds"), ("digest", "Digest of all folds")]
     pairs = [
         (
             head,
@@ -115,6 +119,9 @@ def _split_facts(study: Study, protocol: str) -> tuple[tuple[str, str], ...]:
     ]
     optional = (("unlabelled", "For pretraining only"), ("left_out", "Left out"))
     pairs += [(head, counted(split[name], "image")) for name, head in optional if split.get(name)]
-    texts = (("seed", "Split seed"), ("file", "File"), ("digest", "Digest"))
     pairs += [(head, str(split[name])) for name, head in texts if split.get(name) is not None]
+    pairs += [
+        (f"Fold {number}", f"{fold['file']}, digest {fold['digest'][:12]}")
+        for number, fold in enumerate(split.get("folds") or (), start=1)
+    ]
     return tuple(pairs)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,11 @@ def finished(shared_store: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return out
 
 
-def test_the_same_predictions_give_the_same_results(finished: Path, tmp_path: Path) -> None:
+def test_the_same_predictions_give_the_same_results(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The longest time that some work took stands: on a busy machine it would be the second.
+    monkeypatch.setattr("brainssl.studies.publication.noting", lambda *_: nullcontext())
     before = json.loads((finished / "results.json").read_text("utf-8"))
     assert before["analysis"]["random_labels"][0]["protocol"] == "grouped"
     page = (finished / "report.html").read_text("utf-8")

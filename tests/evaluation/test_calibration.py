@@ -14,6 +14,7 @@ from brainssl.evaluation.calibration import (
     HIGHEST,
     LOWEST,
     calibration,
+    calibration_of_folds,
     classwise_ece,
     fit_temperature,
     reliability,
@@ -180,3 +181,24 @@ def test_what_cannot_be_calibrated_is_refused():
     renamed = build(test.labels, test.logits, "test", ["class 1", "class 0", "class 2", "class 3"])
     with pytest.raises(BrainsslError, match="one model said of both"):
         calibration(val, renamed)
+
+
+def test_each_fold_has_the_temperature_of_its_own_validation():
+    def fold(number, temperature):
+        val = simulated(10 + number, 400, temperature=temperature)
+        test = simulated(20 + number, 300, temperature=temperature, split="test")
+        names = [f"fold {number}: {image}" for image in test.frame["image_id"]]
+        return val, Predictions(
+            test.frame.assign(image_id=names).astype(test.frame.dtypes), test.classes
+        )
+
+    parts = [fold(0, 1.0), fold(1, 5.0)]
+    found = calibration_of_folds(parts)
+    own = [fit_temperature(val) for val, _ in parts]
+    assert found["temperatures"] == own
+    assert found["temperature"] == pytest.approx((own[0] * own[1]) ** 0.5)
+    warm = np.concatenate([test.probabilities(t) for (_, test), t in zip(parts, own, strict=True)])
+    labels = np.concatenate([test.labels for _, test in parts])
+    assert found["after"]["nll"] == evaluate(labels, warm)["nll"]
+    one = calibration(Predictions.joined([val for val, _ in parts[:1]]), parts[0][1])
+    assert one["temperature"] == own[0]

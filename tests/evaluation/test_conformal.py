@@ -10,7 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from brainssl.evaluation.conformal import class_thresholds, conformal, threshold
+from brainssl.evaluation.conformal import (
+    class_thresholds,
+    conformal,
+    conformal_of_folds,
+    threshold,
+)
 from brainssl.evaluation.draws import group_weights, strata_of
 from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
@@ -257,3 +262,23 @@ def test_softmax_is_that_of_the_simulation():
     rng = np.random.default_rng(0)
     large = simulated(rng, 100_000, "test")
     np.testing.assert_allclose(softmax(large.logits, axis=1).mean(axis=0), PRIOR, atol=0.005)
+
+
+def test_folds_have_thresholds_of_their_own():
+    parts = []
+    for number in range(3):
+        val, test = random_case(number, 60 + 10 * number, 40)
+        names = [f"fold {number}: {image}" for image in test.frame["image_id"]]
+        frame = test.frame.assign(image_id=names).astype(test.frame.dtypes)
+        parts.append((val, Predictions(frame, test.classes)))
+    warm = [1.0, 1.5, 2.0]
+    whole = conformal_of_folds(parts, temperatures=warm, draws=20)
+    single = [
+        conformal(val, test, temperature=t, draws=20)
+        for (val, test), t in zip(parts, warm, strict=True)
+    ]
+    assert whole["coverage"] == pytest.approx(np.mean([one["coverage"] for one in single]))
+    assert whole["sizes"] == np.sum([one["sizes"] for one in single], axis=0).tolist()
+    assert whole["calibration"] == 60
+    other = [(parts[0][0], parts[0][1]), (parts[2][0], parts[1][1]), parts[2]]
+    assert conformal_of_folds(other, temperatures=warm, draws=20)["sizes"] != whole["sizes"]

@@ -13,8 +13,9 @@ from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.hardware.speed import Speed
 from brainssl.settings import Settings, load_settings
 from brainssl.studies.budget import LADDER, Asked, Rung, choose, keep, kept, preset_text, seconds_of
-from brainssl.studies.estimate import Images, Measure, Source, estimate, foresee
+from brainssl.studies.estimate import Measure, estimate, foresee
 from brainssl.studies.plan import Plan
+from brainssl.studies.workload import Images, Source
 
 SOURCE = Source(tuple("abc"[i % 3] for i in range(2000)), ())
 

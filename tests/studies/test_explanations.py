@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from oracles.small_plan import small_plan
+from oracles.small_plan import FAST, small_plan
 from PIL import Image
 
 from brainssl.data.dataset import Data
@@ -27,18 +27,7 @@ from brainssl.studies.preparation import prepared
 from brainssl.studies.publication import publish_again
 from brainssl.studies.run import Study
 
-FAST = [
-    "encoder.name=test_resnet",
-    "encoder.image_size=32",
-    "pretrain.epochs=1",
-    "pretrain.batch_size=8",
-    "finetune.epochs=1",
-    "finetune.min_epoch_steps=0",
-    "evaluation.draws=50",
-    "split.val_fraction=0.2",
-    "split.test_fraction=0.4",
-    "run.accelerator=cpu",
-]
+SMALL = [*FAST, "split.val_fraction=0.2", "split.test_fraction=0.4"]
 STEPS = [
     "linear-simclr-grouped-f1-s0",
     "finetune-simclr-grouped-f1-s0",
@@ -64,7 +53,7 @@ def source(shared_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="module")
 def plan(source: Path) -> Plan:
-    return small_plan(source, FAST, explained=5)
+    return small_plan(source, SMALL, explained=5)
 
 
 @pytest.fixture(scope="module")

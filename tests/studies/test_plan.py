@@ -79,7 +79,7 @@ def test_of_many_differences_a_few_are_named(plan: Plan, out: Path) -> None:
     with pytest.raises(BrainsslError) as raised:
         is_begun(out, identity(plan))
     differ = len(differing({}, identity(plan))) - 1
-    assert "another source, seed" in str(raised.value)
+    assert "another source, tables, seed" in str(raised.value)
     assert f" and {differ - 5} more: " in str(raised.value)
 
 
@@ -147,15 +147,6 @@ def test_a_table_rewritten_in_the_same_size_makes_another_study(
     table.write_text(table.read_text().replace("p1", "p2"))
     with pytest.raises(BrainsslError, match="another tables"):
         is_begun(out, identity(plan))
-
-
-def test_a_study_of_before_tables_were_looked_into_goes_on(plan: Plan, out: Path) -> None:
-    older = {key: value for key, value in identity(plan).items() if key != "tables"}
-    write_json(out / "study.json", older)
-    assert is_begun(out, identity(plan))
-    (out / "study.json").unlink()
-    Journal(out, digest_of(older), 0.0).finish("pretrain", 1.0, {})
-    assert is_begun(out, identity(plan))
 
 
 def test_litter_in_a_source_makes_it_no_other_source(plan: Plan) -> None:

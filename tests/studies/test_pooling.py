@@ -44,6 +44,7 @@ def rows_of(folder: Path, folds: int, method: str = "simclr") -> list[dict]:
         fold(number).save(folder / step / "predictions.parquet")
         facts = {"method": method, "stage": "linear", "protocol": "grouped", "seed": 0}
         facts |= {"label_fraction": 1.0, "fold": number, "seconds": 2.0, "step": step}
+        facts |= {"label_share": number / 10}
         rows += [facts | {"split": split} for split in ("val", "test")]
     return rows
 
@@ -58,6 +59,7 @@ def test_a_pooled_row_is_that_of_all_images(tmp_path: Path) -> None:
     right = np.concatenate([part.predicted == part.labels for part in parts])
     assert found[1]["metrics"]["accuracy"] == pytest.approx(right.mean())
     assert found[1]["seconds"] == 6.0
+    assert found[1]["label_share"] == pytest.approx(0.2)
     kept = Predictions.load(tmp_path / found[1]["step"] / "predictions.parquet")
     assert sorted(kept.of("test").frame["image_id"]) == sorted(
         one for part in parts for one in part.frame["image_id"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from oracles.small_plan import small_plan
+from oracles.small_plan import FAST, small_plan
 
 from brainssl.data.dataset import Data
 from brainssl.evaluation.projection import PROJECTIONS, Projections
@@ -17,23 +17,12 @@ from brainssl.studies.preparation import prepared
 from brainssl.studies.projections import make_projections
 from brainssl.studies.run import Study
 
-FAST = [
-    "encoder.name=test_resnet",
-    "encoder.image_size=32",
-    "pretrain.epochs=1",
-    "pretrain.batch_size=8",
-    "finetune.epochs=1",
-    "finetune.min_epoch_steps=0",
-    "evaluation.draws=50",
-    "split.val_fraction=0.2",
-    "split.test_fraction=0.4",
-    "run.accelerator=cpu",
-]
+SMALL = [*FAST, "split.val_fraction=0.2", "split.test_fraction=0.4"]
 
 
 @pytest.fixture(scope="module")
 def plan(shared_folder: Path) -> Plan:
-    return small_plan(shared_folder, FAST, label_fractions=(0.5, 1.0))
+    return small_plan(shared_folder, SMALL, label_fractions=(0.5, 1.0))
 
 
 @pytest.fixture(scope="module")

@@ -35,23 +35,17 @@ def calibration(
         seed: of the draws.
 
     Returns:
-        A dictionary ready for JSON: `temperature`, `fitted_on` (images of val), then `before` (at
-        temperature 1) and `after`, each with `nll`, `brier` and `ece` as `evaluate` defines them,
-        `classwise_ece`, and `bins`: the `reliability` whose weighted gaps sum to `ece`; and
-        `intervals` of `nll` and `brier`, at 95 %, None with fewer than two groups. The two errors
-        of calibration have none: that of a resample lies higher than that of the sample.
+        A dictionary ready for JSON: `temperature`, `temperatures` (that alone), `fitted_on` (images
+        of val), then `before` (at temperature 1) and `after`, each with `nll`, `brier` and `ece` as
+        `evaluate` defines them, `classwise_ece`, and `bins`: the `reliability` whose weighted gaps
+        sum to `ece`; and `intervals` of `nll` and `brier`, at 95 %, None with fewer than two
+        groups. The two errors of calibration have none: that of a resample lies higher than that
+        of the sample.
 
     Raises:
         BrainsslError: One of the two has no images, or they name different classes.
     """
-    check_same_classes(val, test)
-    temperature = fit_temperature(val)
-    return {
-        "temperature": temperature,
-        "fitted_on": len(val),
-        "before": _measured(test, 1.0, draws, seed),
-        "after": _measured(test, temperature, draws, seed),
-    }
+    return calibration_of_folds([(val, test)], draws=draws, seed=seed)
 
 
 def calibration_of_folds(
@@ -74,14 +68,16 @@ def calibration_of_folds(
     for val, test in parts:
         check_same_classes(val, test)
     temperatures = [fit_temperature(val) for val, _ in parts]
-    pairs = zip(parts, temperatures, strict=True)
-    warm = Predictions.joined([test.tempered(temperature) for (_, test), temperature in pairs])
+    whole = Predictions.joined([test for _, test in parts])
+    warm = np.concatenate(
+        [test.probabilities(t) for (_, test), t in zip(parts, temperatures, strict=True)]
+    )
     return {
         "temperature": float(np.exp(np.mean(np.log(temperatures)))),
         "temperatures": temperatures,
         "fitted_on": min(len(val) for val, _ in parts),
-        "before": _measured(Predictions.joined([test for _, test in parts]), 1.0, draws, seed),
-        "after": _measured(warm, 1.0, draws, seed),
+        "before": _measured(whole, whole.probabilities(), draws, seed),
+        "after": _measured(whole, warm, draws, seed),
     }
 
 
@@ -186,8 +182,10 @@ def check_same_classes(val: Predictions, test: Predictions) -> None:
         )
 
 
-def _measured(test: Predictions, temperature: float, draws: int, seed: int) -> dict[str, Any]:
-    labels, probabilities = test.labels, test.probabilities(temperature)
+def _measured(
+    test: Predictions, probabilities: Float64[np.ndarray, "n classes"], draws: int, seed: int
+) -> dict[str, Any]:
+    labels = test.labels
     metrics = evaluate(labels, probabilities)
     losses = Scorer.of(labels, probabilities).losses.T
     drawn = drawn_means(losses, test.groups, draws, seed, labels)

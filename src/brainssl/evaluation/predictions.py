@@ -140,17 +140,6 @@ class Predictions:
         probabilities: Float64[np.ndarray, "n classes"] = softmax(scaled, axis=1)
         return probabilities
 
-    def tempered(self, temperature: float) -> "Predictions":
-        """Return the same with logits / temperature.
-
-        Raises:
-            BrainsslError: The temperature is not a positive number.
-        """
-        self.probabilities(temperature)  # refuses what is none
-        frame = self.frame.copy()
-        frame.iloc[:, len(_KEYS) :] = self.logits / np.float32(temperature)
-        return Predictions(frame, self.classes)
-
     @classmethod
     def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
         """Put together what several models said of different images.

@@ -79,8 +79,8 @@ def evaluate_external(
 
     Raises:
         BrainsslError: labels that are neither classes nor families, no labelled image, images that
-            are mostly those of the training, images of
-            another size or read by another version, or `out` exists.
+            are mostly those of the training, images of another size or read by another version,
+            or `out` exists.
     """
     classifier = Classifier.load(path).to(device_of(RunSettings()))
     chosen = settings or EvaluationSettings()

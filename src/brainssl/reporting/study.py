@@ -165,6 +165,11 @@ class Study:
         return named + sorted({row.protocol for row in self.rows} - set(named))
 
     @property
+    def trained(self) -> tuple[Row, ...]:
+        """Rows of single trainings: with folds, those of each."""
+        return self.of_folds or self.rows
+
+    @property
     def folds(self) -> int:
         """How many folds there are; 0 where there is one split."""
         return int((self.facts.get("folds") or {}).get("number") or 0)
@@ -187,7 +192,7 @@ class Study:
             By method, stage and label fraction; those without a score are left out.
         """
         scores: dict[tuple[str, str, LabelFraction], list[float]] = {}
-        for row in self.of_folds or self.rows:
+        for row in self.trained:
             score = row.metrics.get(metric)
             if (row.protocol, row.split) == (protocol, "val") and score is not None:
                 key = (row.method, row.stage, row.label_fraction)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from brainssl.data.shots import LabelFraction
-from brainssl.evaluation.calibration import calibration, calibration_of_folds
+from brainssl.evaluation.calibration import calibration_of_folds
 from brainssl.evaluation.comparison import compare_all
 from brainssl.evaluation.conformal import conformal_of_folds
 from brainssl.evaluation.factors import by_factor, by_plane, factors
@@ -20,14 +20,13 @@ from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
 from brainssl.explanation.side_by_side import read_explanations
 from brainssl.foundation.plain_names import read_frame
 from brainssl.settings.sections import EvaluationSettings
-from brainssl.studies.arms import Arm, arms_of, ensembles_of
+from brainssl.studies.arms import HONEST, Arm, arms_of, ensembles_of
 from brainssl.studies.grid import RANDOM_LABELS, UNTRAINED
 from brainssl.studies.pooling import POOLED
 from brainssl.studies.units import unit_rows
 from brainssl.training.classical import FAMILIES
 
 COMPARED = ("accuracy", "f1_macro")
-HONEST = "grouped"
 
 Progress = Callable[[int, int], None]
 
@@ -196,12 +195,8 @@ def _about(
 ) -> dict[str, Any]:
     test = Predictions.joined([test for _, test in parts])
     draws = settings.draws
-    if len(parts) == 1:
-        calibrated = calibration(*parts[0], draws=draws)
-        warm = [calibrated["temperature"]]
-    else:
-        calibrated = calibration_of_folds(parts, draws=draws)
-        warm = calibrated["temperatures"]
+    calibrated = calibration_of_folds(parts, draws=draws)
+    warm = calibrated["temperatures"]
     return {
         "calibration": calibrated,
         "conformal": conformal_of_folds(parts, temperatures=warm, draws=draws),

@@ -13,6 +13,7 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.studies.grid import RANDOM_LABELS, UNTRAINED
 from brainssl.studies.pooling import is_pooled_or_single, pool
 
+HONEST = "grouped"
 CHOOSING = "f1_macro"
 ENSEMBLE = "ensemble"
 MEMBERS = 3

@@ -13,8 +13,9 @@ from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.storage import read_json, write_json, write_text
 from brainssl.hardware.speed import Speed, speed_of
 from brainssl.settings import Settings, flat, load_settings
-from brainssl.studies.estimate import Images, Measure, Source, duration, foresee, look_at
+from brainssl.studies.estimate import Measure, duration, foresee
 from brainssl.studies.plan import Plan
+from brainssl.studies.workload import Images, Source, look_at
 
 NOTES, PRESET = "budget.json", "budget.toml"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -1,32 +1,22 @@
-"""How long a study may take: the images that its steps go through, times this machine's speed."""
+"""How long a study may take: its workload, times this machine's speed."""
 
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from brainssl.data.layout import read_layout
-from brainssl.data.shots import LabelFraction, Shots
-from brainssl.data.split import Protocol
-from brainssl.data.store import is_store
 from brainssl.explanation.measure import BRIEF
-from brainssl.foundation.errors import BrainsslError
-from brainssl.foundation.plain_names import read_frame
 from brainssl.hardware.speed import Speed, seconds_to_read, speed_of
-from brainssl.methods import METHODS
 from brainssl.settings import Settings
-from brainssl.settings.sections import SplitSettings
 from brainssl.studies.explanations import MOST_ALIKE
-from brainssl.studies.grid import CLASSICAL, SUPERVISED, Step, grid
+from brainssl.studies.grid import CLASSICAL, Step, grid
 from brainssl.studies.journal import read_log
 from brainssl.studies.plan import Plan, finished_steps, identity, is_begun
 from brainssl.studies.projections import MOST_IMAGES
-from brainssl.training.classical.stage import MOST_IMAGES as MOST_FITTED
-from brainssl.training.finetune import passes, supervised_epochs
+from brainssl.studies.workload import Images, Source, Work, look_at, work
 
 Measure = Callable[[Settings, int], Speed]
 
@@ -36,83 +26,6 @@ _MODEL = 0.8  # a model is analysed and has its panel in the report
 _REPORT = 4.0  # everything else in it
 _MAP_OF_AN_IMAGE = 0.003  # t-SNE
 _HAND_MADE = 0.008  # the hand-made features of an image
-_CLASSICAL = 0.003  # a classical baseline is fitted, all candidates, for a training image
-
-
-@dataclass(frozen=True)
-class Source:
-    """What is known of a source before it is read.
-
-    Attributes:
-        labels: of each image.
-        files: that are to be read; none of a store.
-    """
-
-    labels: tuple[str | None, ...]
-    files: tuple[Path, ...]
-
-    @property
-    def counted(self) -> bool:
-        """Whether the images are files that nobody has read yet."""
-        return bool(self.files)
-
-
-@dataclass(frozen=True)
-class Images:
-    """How many images the sets of a split have, about."""
-
-    train: float
-    val: float
-    test: float
-    unlabelled: float
-    classes: int = 1
-
-    @classmethod
-    def of(
-        cls,
-        labels: Iterable[str | None],
-        protocol: Protocol,
-        shares: SplitSettings,
-        folds: int | None = None,
-    ) -> "Images":
-        """Divide labels as the shares say; `paper` brings every class to the largest before.
-
-        Of folds each tests its share.
-        """
-        counts = Counter(labels)
-        unlabelled = counts.pop(None, 0)
-        labelled = counts.total()
-        if protocol == "paper":
-            labelled = len(counts) * max(counts.values(), default=0)
-        val = labelled * shares.val_fraction
-        test = labelled * (1 / folds if folds else shares.test_fraction)
-        return cls(labelled - val - test, val, test, unlabelled, len(counts))
-
-
-@dataclass(frozen=True)
-class Work:
-    """How many images go through the network, at most.
-
-    Attributes:
-        pretraining: forward and backward, in batches of pretraining.
-        finetuning: forward and backward, in batches of fine-tuning.
-        forward: once, without gradients.
-        other: seconds of what no network does, on an ordinary core.
-    """
-
-    pretraining: float
-    finetuning: float
-    forward: float
-    other: float = 0.0
-
-    def seconds(self, speed: Speed) -> float:
-        """Return how long that takes."""
-        return (
-            self.pretraining * speed.pretraining
-            + self.finetuning * speed.finetuning
-            + self.forward * speed.forward
-            + self.other
-        )
 
 
 @dataclass(frozen=True)
@@ -242,52 +155,6 @@ def foresee(
     return Estimate(tuple(foreseen), around, len(source.labels), source.counted, jobs)
 
 
-def work(step: Step, images: Images, settings: Settings) -> Work:
-    """Return how many images go through the network in a step, at most."""
-    own = settings.of(step.method)
-    if step.stage == "pretrain":
-        cost: float = METHODS[step.method].cost(settings.section(step.method))
-        seen = images.train + images.unlabelled
-        watched = 3 * min(own.pretrain.watch_images, seen) + min(
-            own.pretrain.watch_images, images.val
-        )
-        epochs = own.pretrain.epochs
-        return Work(seen * epochs * cost, 0.0, watched * (epochs + 1))
-    labelled = _labelled(step.label_fraction, images)
-    if step.stage == CLASSICAL:
-        return Work(0.0, 0.0, 0.0, _CLASSICAL * min(labelled, MOST_FITTED))
-    measuring = labelled + images.val + images.test
-    if step.stage == "linear":
-        every = images.train + images.val + images.test + images.unlabelled
-        return Work(0.0, 0.0, measuring + every)
-    trained = passes(own.finetune, int(labelled)) * labelled
-    epochs = own.finetune.epochs
-    if step.stage == SUPERVISED:
-        seen = int(images.train + images.unlabelled)
-        epochs = supervised_epochs(own, int(labelled), seen)
-    return Work(0.0, epochs * trained, measuring + epochs * images.val)
-
-
-def _labelled(fraction: LabelFraction | None, images: Images) -> float:
-    if isinstance(fraction, Shots):
-        return min(images.train, float(fraction.each * images.classes))
-    return (1.0 if fraction is None else fraction) * images.train
-
-
-def look_at(plan: Plan, begun: Path | None = None) -> Source:
-    """Return the label of each image of a source, by a look at its names or its manifest."""
-    path = plan.source
-    stores = [path] if begun is None else [path, begun / "store"]
-    for store in filter(is_store, stores):
-        column = read_frame(store / "manifest.parquet", columns=["label"])["label"]
-        return Source(tuple(label if isinstance(label, str) else None for label in column), ())
-    layout = read_layout(path, plan.labels, plan.classes_at)
-    if layout.questions:
-        raise BrainsslError(f"{path}: {layout.questions[0]}")
-    files = tuple(layout.root / name for name in layout.paths)
-    return Source(tuple(layout.labels.values()), files)
-
-
 def _around(plan: Plan, source: Source, images: Images, forward: float) -> dict[str, float]:
     """Return the seconds of the work around the steps, done by one process on all cores."""
     models = 2 * len(plan.methods) + 1
@@ -319,18 +186,13 @@ def _seconds(
     alike = [other for other in noted if other.stage == step.stage]
     if alike and step.stage != CLASSICAL:  # most of a classical step is its measuring
         seconds = sum(noted[other] for other in alike)
-        return seconds * _amount(amounts[step]) / sum(_amount(amounts[other]) for other in alike)
+        return seconds * amounts[step].amount / sum(amounts[other].amount for other in alike)
     return _STEP + amounts[step].seconds(speed())
 
 
 def _twin(other: Step, step: Step) -> bool:
     """Tell whether two steps are the same but for seed and fold."""
     return replace(other, seed=step.seed, fold=step.fold) == step
-
-
-def _amount(work: Work) -> float:
-    """Return one number to compare the work of two steps by: a forward pass is about a third."""
-    return work.pretraining + work.finetuning + work.forward / 3
 
 
 def _cells(group: list[Foreseen]) -> tuple[str, ...]:

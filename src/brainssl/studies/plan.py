@@ -25,7 +25,8 @@ _OWN = frozenset(MANIFEST_COLUMNS) - {"patient", "plane", "sequence"}
 RULES = 2
 """Raised when the same settings give other steps than before: both must not stand in one study.
 
-2: untrained encoders have BatchNorm statistics of images, and the weights kept are those judged.
+2: untrained encoders have BatchNorm statistics of images, the weights kept are those judged, and
+label fractions are chosen otherwise.
 """
 
 _NAMED = 5  # differences in an error
@@ -145,12 +146,8 @@ def identity(plan: Plan) -> dict[str, Any]:
 
 def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Name what differs between two identities, settings by their keys."""
-    told = ("source", "labels", "classes_at", "seed")
+    told = ("rules", "source", "tables", "labels", "classes_at", "seed")
     names = [name for name in told if one.get(name) != other.get(name)]
-    names += ["rules"] if one.get("rules", 1) != other.get("rules", 1) else []
-    # An older version did not look into the tables beside the images.
-    if "tables" in one and one["tables"] != other.get("tables"):
-        names.append("tables")
     # Keys of both: what a method had of its own and has no more is missing from the other. What
     # an older version did not know yet was as it is by default.
     held, asked = (
@@ -219,9 +216,7 @@ def is_begun(out: Path, own: dict[str, Any]) -> bool:
 def _is_begun_by_log(out: Path, own: dict[str, Any], held: set[str], finished: set[str]) -> bool:
     """Tell by the notes on finished steps, where the identity was deleted."""
     log = read_log(out)
-    older = {key: value for key, value in own.items() if key != "tables"}
-    ours = {digest_of(own), digest_of(older)}
-    known = {name for name in finished if name in log and log[name]["study"] in ours}
+    known = {name for name in finished if name in log and log[name]["study"] == digest_of(own)}
     if finished and known == finished:
         return True
     beginnings = {name for name in held if name.endswith(".lock") or name.startswith(".study.")}

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from brainssl.data.shots import label_fraction
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
-from brainssl.foundation.errors import BrainsslError
 from brainssl.settings.sections import EvaluationSettings
 from brainssl.studies.grid import RANDOM_LABELS
 
@@ -15,7 +15,6 @@ POOLED = "all"
 """`fold` of a row whose predictions are those of all folds."""
 
 _CELL = ("method", "stage", "protocol", "label_fraction", "seed")
-_ADDED = ("seconds",)  # over the folds
 
 Row = Mapping[str, Any]
 
@@ -25,7 +24,7 @@ def is_pooled_or_single(row: Row) -> bool:
     return row.get("fold") in (None, POOLED)
 
 
-def folds_of(rows: Sequence[Row]) -> Iterator[tuple[dict[str, Any], list[Row]]]:
+def _folds_of(rows: Sequence[Row]) -> Iterator[tuple[dict[str, Any], list[Row]]]:
     """Yield method, stage, protocol, label fraction and seed, with the test row of each fold."""
     cells: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
@@ -53,7 +52,7 @@ def pooled_rows(
         Rows of results with `fold` "all", whose predictions lie under `pooled/`.
     """
     found: list[dict[str, Any]] = []
-    for facts, own in folds_of(rows):
+    for facts, own in _folds_of(rows):
         if len(own) != folds:
             continue
         name = f"{facts['method']}-{facts['stage']}-{facts['protocol']}"
@@ -63,16 +62,17 @@ def pooled_rows(
         )
         (out / step).mkdir(parents=True, exist_ok=True)
         predictions.save(out / step / "predictions.parquet")
-        facts |= {name: sum(row.get(name) or 0 for row in own) for name in _ADDED}
+        facts["seconds"] = sum(row.get("seconds") or 0 for row in own)
+        if all("label_share" in row for row in own):
+            facts["label_share"] = fmean(row["label_share"] for row in own)
         found += result_rows(predictions, facts | {"fold": POOLED, "step": step}, settings)
     return found
 
 
 def pool(folds: Sequence[Predictions]) -> Predictions:
     """Return the test predictions of all folds, and those of validation unless images repeat."""
-    tested = Predictions.joined([fold.of("test") for fold in folds])
-    try:
-        validated = Predictions.joined([fold.of("val") for fold in folds])
-    except BrainsslError:  # where a column is left out the validation sets overlap
-        return tested
-    return Predictions.joined([validated, tested])
+    tested, validated = ([fold.of(split) for fold in folds] for split in ("test", "val"))
+    images = [image for part in validated for image in part.frame["image_id"]]
+    if len(set(images)) < len(images):  # as where a column is left out
+        validated = []
+    return Predictions.joined([*validated, *tested])

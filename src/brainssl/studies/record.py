@@ -6,6 +6,7 @@ import platform
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -239,19 +240,21 @@ def _best(rows: list[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
     ]
     if not candidates:
         return {}
-    frame = pd.DataFrame(
-        [
-            {name: row.get(name) for name in ("method", "stage", "label_fraction", "seed", "step")}
-            | {"score": row["metrics"]["f1_macro"] or 0.0}
-            for row in candidates
-        ]
-    ).astype({"label_fraction": str})
-    cell = frame.groupby(["method", "stage", "label_fraction", "seed"], dropna=False)["score"]
+    cells: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in candidates:
+        cell = tuple(row.get(name) for name in ("method", "stage", "label_fraction", "seed"))
+        cells.setdefault(cell, []).append(row)
     # What lacks a fold was judged on others.
-    times = cell.transform("size")
-    frame = frame[times == times.max()]
-    cell = frame.groupby(["method", "stage", "label_fraction", "seed"], dropna=False)["score"]
-    frame["mean"] = cell.transform("mean")
-    step = frame.sort_values(["mean", "score"], ascending=False, kind="stable")["step"].iloc[0]
+    whole = max(map(len, cells.values()))
+    best = max((own for own in cells.values() if len(own) == whole), key=_mean_score)
+    step = max(best, key=_score)["step"]
     file = f"{step}/classifier.safetensors"
     return {"classifier": file, "chosen_by": "macro F1 on the validation set", "step": step}
+
+
+def _mean_score(rows: list[dict[str, Any]]) -> float:
+    return fmean(map(_score, rows))
+
+
+def _score(row: dict[str, Any]) -> float:
+    return row["metrics"]["f1_macro"] or 0.0

@@ -13,10 +13,9 @@ from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
 from brainssl.foundation.plain_names import read_frame
 from brainssl.settings.sections import EvaluationSettings
-from brainssl.studies.arms import Arm
+from brainssl.studies.arms import HONEST, Arm
 from brainssl.studies.pooling import POOLED
 
-HONEST = "grouped"
 Parts = Sequence[tuple[Predictions, Predictions]]
 
 
@@ -61,8 +60,8 @@ def unit_rows(
             parts = arm.parts(seed)
             rows += _measured(parts, series, facts, settings)
             if families:
-                own = [tuple(by_factor(one, families) for one in pair) for pair in parts]
-                rows += _measured(own, people, facts, settings)  # type: ignore[arg-type]
+                own = [(by_factor(v, families), by_factor(t, families)) for v, t in parts]
+                rows += _measured(own, people, facts, settings)
     return rows
 
 

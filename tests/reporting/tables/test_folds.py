@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from brainssl.reporting.findings.cautions import cautions
 from brainssl.reporting.findings.outcomes import answer, chosen_step
 from brainssl.reporting.sections.run import content
 from brainssl.reporting.study import Study, read_study
 from brainssl.reporting.tables.folds import folds_table
+from brainssl.reporting.tables.results import main_table
 from brainssl.reporting.trainings import trainings
 
 SCORES = {
@@ -28,6 +30,9 @@ def rows(fraction: float | str) -> list[dict[str, Any]]:
                 step = f"pooled/{method}-{stage}-grouped-f{fraction}-s0"
             place = {"protocol": "grouped", "label_fraction": fraction, "seed": 0, "fold": fold}
             metrics = {"accuracy": score, "f1_macro": score}
+            if fold != "all" and fraction == 1.0:
+                place |= {"val_loss": 2.9 if fold == 2 else 0.4, "uniform_loss": 0.7, "epochs": 3}
+                place |= {"label_share": 0.5, "labelled": 5 + fold}
             intervals = {"accuracy": [score - 0.1, score + 0.1]}
             found += [
                 {"method": method, "stage": stage, **place, "split": split, "n": 10, "step": step}
@@ -106,3 +111,18 @@ def test_what_is_of_the_first_fold_is_told_from_what_is_of_all(study: Study) -> 
     assert told["Digest of all folds"] == "all"
     assert told["Fold 2"] == "splits/grouped-k2of2.json, digest 222222222222"
     assert "File" not in told
+
+
+def test_what_single_trainings_tell_is_not_lost_in_the_pool(study: Study) -> None:
+    """Losses and labels are of the folds: what is pooled has none."""
+    [caution] = [c.text for c in cautions(study) if "same probability" in c.text]
+    assert caution.startswith("The best validation loss of 2 of 4 trainings")
+    assert "SimCLR, fine-tuned, fold 2" in caution
+    assert "fold 1" not in caution
+    assert "100\u00a0% are 6 to 7 images" in main_table(study, "grouped").caption
+
+
+def test_the_choice_on_validation_is_by_the_mean_of_the_folds(study: Study) -> None:
+    scores = study.validated("grouped", "f1_macro")
+    assert scores["simclr", "finetune", 1.0] == pytest.approx(0.4)
+    assert scores["supervised", "supervised", 1.0] == pytest.approx(0.4)

@@ -11,8 +11,8 @@ from brainssl.reporting.wording import (
     PROTOCOLS,
     count,
     counted,
-    fraction_title,
     join,
+    labels_title,
     percent,
     some,
 )
@@ -136,14 +136,15 @@ def _from_pretraining(study: Study) -> Iterator[Caution]:
 
 def _from_losses(study: Study) -> Iterator[Caution]:
     worse, trained = [], set()
-    for row in study.rows:
+    for row in study.trained:
         if row.val_loss is None or row.uniform_loss is None or row.step in trained:
             continue
         trained.add(row.step)
         if row.val_loss > row.uniform_loss:
-            share = f"{fraction_title(row.label_fraction)} of labels"
+            share = labels_title(row.label_fraction)
             losses = f"{row.val_loss:.2f} against {row.uniform_loss:.2f}"
-            title = arm_title(row.method, row.stage)
+            which = "" if row.fold is None else f", fold {row.fold}"
+            title = f"{arm_title(row.method, row.stage)}{which}"
             worse.append(f"{title}, {share}, “{row.protocol}”, seed {row.seed} ({losses})")
     if worse:
         yield Caution(
@@ -156,7 +157,7 @@ def _from_losses(study: Study) -> Iterator[Caution]:
 
 def _from_patience(study: Study) -> Iterator[Caution]:
     settings = study.facts.get("settings") or {}
-    most = {row.step: row.epochs for row in study.rows}
+    most = {row.step: row.epochs for row in study.trained}
     tuned = [h for h in histories(study) if h.training.stage in ("finetune", BASELINE)]
     early = []
     for history in tuned:

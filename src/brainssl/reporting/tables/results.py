@@ -240,11 +240,11 @@ def _images(study: Study, protocol: str, split: str) -> str:
 def _labels_used(study: Study, protocol: str, split: str) -> str:
     """Say what each label fraction came to, as groups are taken whole."""
     found: dict[LabelFraction, set[tuple[int, float]]] = {}
-    for arm in study.arms(protocol, split):
-        for row in arm.rows:
-            if row.labelled is not None and row.label_share is not None and row.label_share < 1:
-                used = row.labelled, round(100 * row.label_share, 1)
-                found.setdefault(arm.label_fraction, set()).add(used)
+    own = (row for row in study.trained if (row.protocol, row.split) == (protocol, split))
+    for row in sorted(own, key=lambda row: row.label_fraction):
+        if row.labelled is not None and row.label_share is not None and row.label_share < 1:
+            used = row.labelled, round(100 * row.label_share, 1)
+            found.setdefault(row.label_fraction, set()).add(used)
     told = []
     for fraction, used_by_seeds in found.items():
         images, shares = zip(*used_by_seeds, strict=True)

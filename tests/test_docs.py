@@ -335,6 +335,27 @@ def test_figures_of_changed_copies_are_the_measured_ones() -> None:
     )
 
 
+def test_divisions_are_as_near_as_was_measured() -> None:
+    measured = json.loads((ROOT / "results/division-mri44.json").read_text("utf-8"))
+    text = (DOCS / "why/training-with-labels.md").read_text("utf-8")
+    block = text.partition("<!-- fractions:")[2].partition("<!-- fractions: end -->")[0]
+    assert tables(block)[1:] == [
+        [
+            f"{100 * float(asked):g} %",
+            f"{100 * got['share']:.1f} %",
+            f"{100 * got['furthest_class']:.1f} points",
+            f"{got['groups']:.0f}",
+        ]
+        for asked, got in measured["label_fractions"].items()
+    ]
+    both, alone = (measured["splits"][how] for how in ("groups counted", "images alone"))
+    told = " ".join((DOCS / "why/splits.md").read_text("utf-8").split())
+    figures = [round(100 * way[what]) for way in (both, alone) for what in ("groups", "images")]
+    assert (
+        "by {} % in the mean, its images by {} %; were images alone to count, by {} and {} %"
+    ).format(*figures) in told
+
+
 def test_what_folds_bring_is_what_was_measured() -> None:
     text = (DOCS / "why/folds.md").read_text("utf-8")
     block = text.partition("<!-- folds:")[2].partition("<!-- folds: end -->")[0]

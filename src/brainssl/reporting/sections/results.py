@@ -26,7 +26,7 @@ _UNITS = (
 _CLASSICAL = (
     f"{join(list(CLASSICAL.values()))} are no networks: they know hand-made features alone "
     "(grey-level co-occurrence, local binary patterns, HOG). Their features and settings were "
-    "chosen on validation; `chosen` in results.json tells."
+    "chosen on validation; “chosen” in results.json tells which."
 )
 
 

@@ -29,7 +29,8 @@ def content(study: Study) -> tuple[Block, ...]:
         pairs = _split_facts(study, protocol)
         if pairs:
             blocks.append(Prose((f"Protocol “{protocol}”. {PROTOCOLS.get(protocol, '')}".strip(),)))
-            blocks.append(Facts(pairs, frozenset({"Digest", "File"})))
+            code = (head for head, _ in pairs if head.startswith(("Digest", "File", "Fold")))
+            blocks.append(Facts(pairs, frozenset(code)))
     environment = facts.get("environment") or {}
     if environment:
         pairs = tuple((str(key), str(value)) for key, value in environment.items())

@@ -46,7 +46,7 @@ def _table(kind: str, protocol: str, rows: list[Mapping[str, Any]]) -> Table:
         caption=(
             f"{asked}, protocol “{protocol}”: {counted(first['n'], one, many)} of the test set, "
             "with 95 % intervals. How slices become one answer was chosen on validation among the "
-            "mean of logits, of probabilities, and of those of the surest slices (`rule` in "
+            "mean of logits, of probabilities, and of those of the surest slices (“rule” in "
             f"results.json).{told}"
         ),
         stub=("Model", "Seed"),

@@ -1,12 +1,13 @@
-"""Was the supervised baseline stopped too early? The same training, stopped early or not.
+"""How long should fine-tuning wait for a better validation loss? Chosen without the test set.
 
-A fresh encoder's validation loss jumps while rates are high and settles as they fall. The baseline
-is trained at each label fraction with a patience of 10 epochs, as the published study had it, and
-to the end of its schedule. Figures are accuracies on the test set, one a training seed, and the
-difference to the end minus stopped, in the mean over seeds, with the 95 % interval of the paired
-cluster bootstrap.
+A fresh encoder's validation loss jumps while rates are high and settles as they fall. The
+supervised baseline is trained with several patiences, and to its end. The test set of the split
+is set aside before anything is drawn; the rest is divided anew into images that train, that choose
+the epoch, and that judge the patience. Figures are of those that judge: accuracies and NLL, one a
+training seed, and the difference in accuracy to the end minus stopped, in the mean over seeds,
+with the 95 % interval of the paired cluster bootstrap.
 
-    python benchmarks/patience.py runs/study/store --set finetune.epochs=15 --out patience.json
+    python benchmarks/patience.py stores/phantom-48 --set encoder.name=resnet10t --out patience.json
 """
 
 import argparse
@@ -24,59 +25,68 @@ from brainssl.evaluation.comparison import compare_all
 from brainssl.evaluation.metrics import evaluate
 from brainssl.evaluation.predictions import Predictions
 from brainssl.models.encoder import build_encoder
-from brainssl.settings import load_settings
+from brainssl.settings import Settings, load_settings
 from brainssl.training.stages import finetune_stage
 
-FRACTIONS = (0.05, 0.1, 0.25, 1.0)
-STOPPED, ENDED = "patience of 10", "to the end"
+FRACTIONS = (0.1, 1.0)
+PATIENCES = (10,)
+ENDED = "to the end"
 
 
 def main() -> None:
     """Train every baseline and write the figures after each label fraction."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("store", type=Path, help="a prepared store")
+    parser.add_argument("stores", nargs="+", type=Path, help="prepared stores")
     parser.add_argument("--out", type=Path, help="JSON file to write")
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], help="a setting, as in brainssl")
     arguments = parser.parse_args()
-    store = ImageStore.open(arguments.store)
-    overrides = [f"encoder.image_size={store.size}", *arguments.set]
-    settings = load_settings("quick", overrides)[0]
-    split = make_split(store.manifest, protocol="grouped", seed=0, **settings.split.model_dump())
-    data = Data(store, split)
     result: dict[str, Any] = {
-        "what": "accuracy of the supervised baseline on the test set, stopped early or not",
+        "what": "the supervised baseline on images that judge, by its patience; no test image",
         "command": shlex.join(["python", *sys.argv]),
-        "split": {"protocol": "grouped", "seed": 0, "digest": split.digest},
-        "test_images": len(split.test),
         "seeds": arguments.seeds,
-        "fractions": {},
+        "stores": {},
     }
-    patience = {STOPPED: 10, ENDED: settings.finetune.epochs}
-    for fraction in FRACTIONS:
-        models = {
-            name: [
-                trained(data, [*overrides, f"finetune.patience={epochs}"], fraction, seed)
-                for seed in range(arguments.seeds)
-            ]
-            for name, epochs in patience.items()
-        }
-        (pair,) = compare_all(
-            {name: models[name] for name in (ENDED, STOPPED)}, metrics=["accuracy"]
-        )
-        told = pair.to_dict()
-        result["fractions"][f"{fraction:g}"] = {
-            **{name: [accuracy(model) for model in own] for name, own in models.items()},
-            "difference": told["difference"],
-            "interval": told["interval"],
-        }
-        print(json.dumps(result["fractions"]), flush=True)
-        if arguments.out:
-            arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+    for path in arguments.stores:
+        store = ImageStore.open(path)
+        overrides = [f"encoder.image_size={store.size}", *arguments.set]
+        data = without_test(store, load_settings("quick", overrides)[0])
+        own: dict[str, Any] = {"split": data.split.digest, "judging": len(data.split.test)}
+        result["stores"][path.name] = own
+        for fraction in FRACTIONS:
+            own[f"{fraction:g}"] = of_fraction(data, overrides, fraction, arguments.seeds)
+            print(json.dumps({path.name: own}), flush=True)
+            if arguments.out:
+                arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def without_test(store: ImageStore, settings: Settings) -> Data:
+    """Set the test set of split seed 0 aside, and divide the rest: its test set is what judges."""
+    shares = settings.split.model_dump()
+    outer = make_split(store.manifest, protocol="grouped", seed=0, **shares)
+    left = store.manifest[~store.manifest["image_id"].isin(outer.test)]
+    return Data(store, make_split(left, protocol="grouped", seed=0, **shares))
+
+
+def of_fraction(data: Data, overrides: list[str], fraction: float, seeds: int) -> dict[str, Any]:
+    """Return the figures of one label fraction."""
+    waits = {f"patience of {epochs}": [f"finetune.patience={epochs}"] for epochs in PATIENCES}
+    waits[ENDED] = ["finetune.patience=1000"]
+    models = {
+        name: [trained(data, [*overrides, *wait], fraction, seed) for seed in range(seeds)]
+        for name, wait in waits.items()
+    }
+    told: dict[str, Any] = {name: [figures(one) for one in own] for name, own in models.items()}
+    for name in list(waits)[:-1]:
+        pairs = {ENDED: models[ENDED], name: models[name]}
+        (pair,) = compare_all(pairs, metrics=["accuracy"])
+        compared = pair.to_dict()
+        told[f"{ENDED} minus {name}"] = {key: compared[key] for key in ("difference", "interval")}
+    return told
 
 
 def trained(data: Data, overrides: list[str], fraction: float, seed: int) -> Predictions:
-    """Train a baseline; return what it says of the test images."""
+    """Train a baseline; return what it says of the images that judge."""
     settings = load_settings("quick", overrides)[0]
     encoder = build_encoder(**settings.encoder.model_dump(), seed=seed)
     with tempfile.TemporaryDirectory() as folder:
@@ -93,9 +103,10 @@ def trained(data: Data, overrides: list[str], fraction: float, seed: int) -> Pre
         return Predictions.load(out / "predictions.parquet").of("test")
 
 
-def accuracy(model: Predictions) -> float:
-    """Return the share of images that a model named rightly."""
-    return round(evaluate(model.labels, model.probabilities())["accuracy"], 4)
+def figures(model: Predictions) -> dict[str, float]:
+    """Return accuracy and NLL of a model."""
+    found = evaluate(model.labels, model.probabilities())
+    return {name: round(found[name], 4) for name in ("accuracy", "nll")}
 
 
 if __name__ == "__main__":

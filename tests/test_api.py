@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -352,6 +353,29 @@ def test_a_study_is_foreseen_reported_and_compared(folder: Path, studied: Answer
     compared = brainssl.compare([str(out), out])
     assert as_json(compared) == said("compare", out, out)
     assert compared["models"][0]["scores"][1]["difference"] == 0
+
+
+def test_without_a_wish_folds_test_every_image(folder: Path, tmp_path: Path) -> None:
+    def divided(source: Path = folder / "store", **asked: object) -> set[str]:
+        more: dict[str, Any] = {"methods": "simclr", "overrides": SMALL, "dry_run": True, **asked}
+        steps = brainssl.study(source, tmp_path / "no", quiet=True, **more)["steps"]
+        names = {str(one["step"]) for one in steps}
+        return {name[23:] for name in names if name.startswith("finetune-simclr-grouped")} - {
+            name[23:] for name in names if "-f0.1" in name
+        }
+
+    assert divided() == {f"-k{fold}of5-f1-s0" for fold in range(1, 6)}
+    assert divided(seeds=1) == {"-f1-s0"}
+    assert divided(folds=1) == {"-f1-s0", "-f1-s1"}
+    assert divided(folds=2) == {"-k1of2-f1-s0", "-k2of2-f1-s0"}
+    given = tmp_path / "given"
+    for file in (folder / "images").rglob("*.png"):
+        part = "Testing" if file.stem.endswith("1") else "Training"
+        moved = given / part / file.parent.name / file.name
+        moved.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, moved)
+    # A given test set stays what it is.
+    assert divided(given) == {"-f1-s0", "-f1-s1"}
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,8 @@ def test_every_rung_costs_more_than_the_one_below(plan: Plan) -> None:
     for number in range(1, len(LADDER) + 1):
         low = replace(choice, rung=number, overrides=_overrides(plan, number))
         rung = LADDER[number - 1]
-        own = replace(low, label_fractions=rung.label_fractions, seeds=rung.seeds)
+        folds = rung.trainings if rung.trainings > 1 else None
+        own = replace(low, label_fractions=rung.label_fractions, seeds=1, folds=folds)
         costs.append(foresee(own.applied(plan, ()), SOURCE, None, measure=machine()).seconds)
     assert costs == sorted(costs)
 
@@ -106,7 +107,7 @@ def _overrides(plan: Plan, number: int) -> tuple[str, ...]:
 def test_what_is_decided_by_hand_stays(tmp_path: Path) -> None:
     by_hand = ("encoder.name=resnet18", "simclr.pretrain.epochs=7", "split.test_fraction=0.3")
     plan = plan_of(tmp_path, *by_hand)
-    asked = Asked(by_hand, label_fractions=(0.5,), seeds=3, explained=0)
+    asked = Asked(by_hand, label_fractions=(0.5,), seeds=3, explained=0, divided=True)
     chosen = choose(plan, "1h", asked, measure=machine(), source=SOURCE).applied(plan, by_hand)
     assert chosen.settings.encoder.name == "resnet18"
     assert chosen.settings.of("simclr").pretrain.epochs == 7
@@ -114,6 +115,20 @@ def test_what_is_decided_by_hand_stays(tmp_path: Path) -> None:
     assert (chosen.label_fractions, chosen.seeds, chosen.explained) == ((0.5,), 3, 0)
     assert chosen.reasons["encoder.name"] == "set by hand"
     assert chosen.reasons["finetune.epochs"].startswith("budget 1h: rung ")
+
+
+def test_several_trainings_are_folds_or_seeds_of_one_split(plan: Plan) -> None:
+    def divided(budget: str, asked: Asked, of: Plan = plan) -> tuple[int | None, int, int]:
+        choice = choose(of, budget, asked, measure=machine(), source=SOURCE)
+        chosen = choice.applied(of, ())
+        assert (chosen.folds, chosen.seeds) == (choice.folds, choice.seeds)
+        return chosen.folds, chosen.seeds, LADDER[choice.rung - 1].trainings
+
+    assert divided("10m", Asked()) == (None, 1, 1)
+    assert divided("300d", Asked()) == (5, 1, 5)
+    assert divided("300d", Asked(divided=True)) == (None, 5, 5)
+    assert divided("300d", Asked(seeds=2, divided=True)) == (None, 2, 5)
+    assert divided("300d", Asked(divided=True), replace(plan, folds=4)) == (4, 1, 5)
 
 
 def test_a_store_keeps_the_size_of_its_images(shared_store: ImageStore) -> None:

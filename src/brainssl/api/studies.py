@@ -27,6 +27,7 @@ from brainssl.api.options import (
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.progress import Terminal
 
+DEFAULT_FOLDS = 5
 MOST_FOLDS = 50  # more would take days; `--leave-out patient` leaves one patient out
 # Parameters whose options have another name; "" for one that is no option.
 _OPTIONS = {"overrides": "set", "explained": "explain", "quiet": ""}
@@ -67,12 +68,13 @@ def study(
         methods: names of `brainssl.methods.METHODS`; the supervised baseline is always there.
         protocols: grouped, image, paper; the report leads with the first.
         folds: of cross-validation: so many splits, whose test sets are all images; their
-            predictions are pooled. By default there is one split.
+            predictions are pooled; 1: one split. By default 5, or what fits the budget; one
+            split where the source gives a test set, or seeds are asked for.
         leave_out: column of `patients.csv` or of the label table, such as `site`: each of its
             values is tested by models that saw none of its images.
         label_fractions: shares of the training labels, 0.0001 to 1, or so many images of each
             class: 8-shot,0.1,1.0; 0.1,1.0 without a budget.
-        seeds: how many trainings of everything; 2 without a budget.
+        seeds: how many trainings of everything, in each fold; 1 by default.
         seed: of the split; trainings have the seeds seed, seed + 1, ...
         overrides: `section.key=value` of settings, such as `["pretrain.epochs=10"]`.
         budget: a time such as `10m` or `2h`: it chooses encoder, image size, epochs and what else
@@ -102,7 +104,7 @@ def study(
     from brainssl.studies.budget import SMALLEST, Asked, choose, kept
     from brainssl.studies.estimate import estimate
     from brainssl.studies.jobs import workers
-    from brainssl.studies.plan import Plan
+    from brainssl.studies.plan import Plan, gives_test_set
     from brainssl.studies.run import Study
 
     source, out = Path(source), Path(out)
@@ -120,20 +122,24 @@ def study(
     if out.exists() and not out.is_dir():
         raise BrainsslError(f"{out} is a file: choose another folder")
     settings, reasons = settings_of(preset, overrides, source)
+    compared = known("--methods", listed(methods), method_names())
+    split_by = known("--protocols", listed(protocols), PROTOCOLS)
     decided = Asked(
         overrides=tuple(settings_listed(overrides)),
         label_fractions=None if label_fractions is None else fractions(label_fractions),
         seeds=seeds,
         explained=explained,
+        divided=bool(folds or leave_out or seeds)
+        or gives_test_set(source, labels=path_or_none(labels), classes_at=level_of(classes_at)),
     )
-    folds = _folds(source, folds, leave_out, path_or_none(labels), level_of(classes_at))
+    divisions = _folds(source, folds, leave_out, path_or_none(labels), level_of(classes_at))
     plan = Plan(
         source=source,
         labels=path_or_none(labels),
-        methods=known("--methods", listed(methods), method_names()),
-        protocols=known("--protocols", listed(protocols), PROTOCOLS),  # type: ignore[arg-type]
+        methods=compared,
+        protocols=split_by,  # type: ignore[arg-type]
         label_fractions=decided.label_fractions or (0.1, 1.0),
-        seeds=decided.seeds or 2,
+        seeds=decided.seeds or (2 if decided.divided and divisions is None else 1),
         seed=seed,
         preset=str(preset),
         settings=settings,
@@ -143,7 +149,7 @@ def study(
         explained=40 if explained is None else explained,
         lesions=path_or_none(lesions),
         classes_at=level_of(classes_at),
-        folds=folds,
+        folds=divisions if decided.divided or budget else DEFAULT_FOLDS,
         leave_out=leave_out,
         classical=classical,
     )
@@ -243,7 +249,7 @@ def _folds(
     from brainssl.studies.plan import count_values
 
     if leave_out is None:
-        return None if folds is None else within("--folds", folds, 2, MOST_FOLDS)
+        return None if folds is None or within("--folds", folds, 1, MOST_FOLDS) == 1 else folds
     if folds is not None:
         raise BadUseError("--folds and --leave-out both divide the images: leave out one of them")
     return count_values(source, leave_out, labels=labels, classes_at=at)

@@ -39,7 +39,10 @@ def study(
     folds: Annotated[
         int | None,
         typer.Option(
-            min=2, max=50, help="So many splits, whose test sets are all images; one by default."
+            min=1,
+            max=50,
+            help="So many splits, whose test sets are all images; 1: one split. By default 5, or "
+            "what fits the budget.",
         ),
     ] = None,
     leave_out: Annotated[
@@ -55,7 +58,7 @@ def study(
     ] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, help="How many trainings of everything; 2 without a budget."),
+        typer.Option(min=1, help="How many trainings of everything, in each fold; by default 1."),
     ] = None,
     seed: Seed = 0,
     overrides: Set = None,

@@ -33,7 +33,7 @@ class Rung:
         pretraining: images that a pretraining goes through, over all its epochs.
         training: images that a fine-tuning and a supervised training with all labels go through.
         label_fractions: shares of the training labels, or shots.
-        seeds: trainings of everything.
+        trainings: of everything; more than one are folds, or seeds where one split was asked for.
         explained: test slices that show where a classifier looks.
         head_factor: how many times faster than the encoder a new classifier learns. Within few
             steps a fast one only grows sure of itself, by the validation loss of short trainings
@@ -45,7 +45,7 @@ class Rung:
     pretraining: int
     training: int
     label_fractions: tuple[LabelFraction, ...]
-    seeds: int
+    trainings: int
     explained: int
     head_factor: float = 10.0
 
@@ -80,10 +80,10 @@ LADDER = (
     Rung("resnet10t", 48, 40_000, 20_000, _TWO, 1, 20, 1.0),
     Rung("resnet10t", 64, 60_000, 30_000, _TWO, 1, 24),
     Rung("resnet18", 64, 80_000, 40_000, _TWO, 1, 32),
-    Rung("resnet18", 64, 120_000, 60_000, _TWO, 2, 40),
-    Rung("resnet18", 96, 240_000, 80_000, _TWO, 2, 40),
-    Rung("resnet18", 128, 400_000, 120_000, _TWO, 3, 40),
-    Rung("resnet50", 224, 400_000, 160_000, _TWO, 3, 40),
+    Rung("resnet18", 64, 120_000, 60_000, _TWO, 3, 40),
+    Rung("resnet18", 96, 240_000, 80_000, _TWO, 3, 40),
+    Rung("resnet18", 128, 400_000, 120_000, _TWO, 5, 40),
+    Rung("resnet50", 224, 400_000, 160_000, _TWO, 5, 40),
 )
 SMALLEST = LADDER[0].encoder, LADDER[0].image_size
 
@@ -97,7 +97,8 @@ class Choice:
         rung: its place on the ladder, from 1.
         overrides: settings that it stands for, as `--set` takes them; what was set by hand is none.
         label_fractions: shares of the training labels, or shots.
-        seeds: trainings of everything.
+        seeds: trainings of everything, on one split or in each fold.
+        folds: see `brainssl.studies.plan.Plan`.
         explained: test slices that show where a classifier looks.
         seconds: that it was estimated to take.
         table: what was chosen from, in words.
@@ -108,6 +109,7 @@ class Choice:
     overrides: tuple[str, ...]
     label_fractions: tuple[LabelFraction, ...]
     seeds: int
+    folds: int | None
     explained: int
     seconds: float
     table: str
@@ -127,6 +129,7 @@ class Choice:
             reasons=reasons | dict.fromkeys(chosen, reason),
             label_fractions=self.label_fractions,
             seeds=self.seeds,
+            folds=self.folds,
             explained=self.explained,
             budget=self.facts(),
         )
@@ -140,6 +143,7 @@ class Choice:
             "overrides": list(self.overrides),
             "label_fractions": list(self.label_fractions),
             "seeds": self.seeds,
+            "folds": self.folds,
             "explained": self.explained,
             "seconds": self.seconds,
             "table": self.table,
@@ -155,12 +159,14 @@ class Asked:
         label_fractions: shares of the training labels, or shots.
         seeds: trainings of everything.
         explained: test slices to explain.
+        divided: how images are divided: `Plan.folds` stays, where a ladder might take folds.
     """
 
     overrides: tuple[str, ...] = ()
     label_fractions: tuple[LabelFraction, ...] | None = None
     seeds: int | None = None
     explained: int | None = None
+    divided: bool = False
 
 
 def seconds_of(budget: str) -> float:
@@ -243,6 +249,7 @@ def kept(out: Path, budget: str) -> Choice | None:
         tuple(held["overrides"]),
         tuple(map(label_fraction, held["label_fractions"])),
         held["seeds"],
+        held.get("folds"),
         held["explained"],
         held["seconds"],
         held["table"],
@@ -276,7 +283,9 @@ def preset_text(settings: Settings, reasons: dict[str, str]) -> str:
 def _choice(
     budget: str, number: int, rung: Rung, plan: Plan, asked: Asked, source: Source
 ) -> Choice:
-    images = Images.of(source.labels, plan.protocols[0], plan.settings.split, plan.folds)
+    divided = asked.divided or rung.trainings == 1
+    folds = plan.folds if divided else rung.trainings
+    images = Images.of(source.labels, plan.protocols[0], plan.settings.split, folds)
     free = ("default", f"preset {plan.preset}")  # reasons of what nobody has decided
     overrides = tuple(
         f"{key}={value}"
@@ -288,7 +297,8 @@ def _choice(
         number,
         overrides,
         asked.label_fractions or rung.label_fractions,
-        asked.seeds or rung.seeds,
+        asked.seeds or (rung.trainings if divided and folds is None else 1),
+        folds,
         rung.explained if asked.explained is None else asked.explained,
         0.0,
         "",
@@ -342,7 +352,7 @@ def _line(widths: str, one: tuple[Choice, Plan, float], chosen: bool) -> str:
         ", ".join(
             one if isinstance(one, Shots) else f"{100 * one:g} %" for one in choice.label_fractions
         ),
-        str(choice.seeds),
+        str(choice.seeds * (choice.folds or 1)),
         str(choice.explained),
         duration(seconds),
     )

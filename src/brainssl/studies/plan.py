@@ -22,6 +22,7 @@ from brainssl.studies.journal import read_log
 
 IDENTITY = "study.json"
 _OWN = frozenset(MANIFEST_COLUMNS) - {"patient", "plane", "sequence"}
+_TESTED = ("val", "test")
 RULES = 2
 """Raised when the same settings give other steps than before: both must not stand in one study.
 
@@ -114,6 +115,22 @@ def count_values(
             "table must have it, with two or more"
         )
     return len(values)
+
+
+def gives_test_set(
+    source: Path, *, labels: Path | None = None, classes_at: int | None = None
+) -> bool:
+    """Tell whether a source brings a test set of labelled images, which stays one.
+
+    Raises:
+        BrainsslError: the source is of no use.
+    """
+    if is_store(source):
+        manifest = read_frame(source / "manifest.parquet", columns=["label", "given"])
+        given = manifest["given"][manifest["label"].notna()]
+        return bool(given.isin(_TESTED).any())
+    layout = read_layout(source, labels, classes_at)
+    return any(part in _TESTED and layout.labels[path] for path, part in layout.given.items())
 
 
 def identity(plan: Plan) -> dict[str, Any]:

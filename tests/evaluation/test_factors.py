@@ -1,6 +1,5 @@
 """Family and sequence alone: probabilities add up, labels follow; and the accuracy of planes."""
 
-
 import numpy as np
 import pytest
 

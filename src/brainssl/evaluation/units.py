@@ -85,9 +85,11 @@ def choose_rules(
     """
     chosen = {}
     slices = val.of("val")
-    for kind, units in known_units(images, val.classes, told).items():
+    # A label of another part must not even say that a patient contradicts himself.
+    own = images[images["image_id"].isin(slices.frame["image_id"])]
+    for kind, units in known_units(own, val.classes, told).items():
         asked = asked_of(slices, kind, told)
-        if asked is not None and set(slices.frame["image_id"]) & units.of.keys():
+        if asked is not None and units.of:
             chosen[kind] = asdict(choose_rule(asked, units.of))
     return chosen
 

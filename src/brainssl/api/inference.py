@@ -292,6 +292,17 @@ def _prediction_text(row: dict[str, Any]) -> str:
     return f"{row['file']}: {row['label']} ({row['probability']:.3f})"
 
 
+def _unit_row_text(row: dict[str, Any]) -> str:
+    units = "patients" if row["unit"] == "patient" else "series"
+    how = "chosen on validation" if row["chosen"] else "not chosen on validation"
+    lost = f"; {row['conflicting']} of several truths left out" if row["conflicting"] else ""
+    unknown = f"; {row['unknown']} images of unknown patients left out" if row["unknown"] else ""
+    return (
+        f"{row['n']} {units}, by the {row['rule']} ({how}): accuracy "
+        f"{row['metrics']['accuracy']:.3f}{lost}{unknown}"
+    )
+
+
 def _external_text(told: dict[str, Any], out: Path) -> str:
     metrics, drop = told["row"]["metrics"], told["drop"]
     what = {"class": "classes", "family": "families", "sequence": "sequences"}[told["labels"]]
@@ -299,6 +310,7 @@ def _external_text(told: dict[str, Any], out: Path) -> str:
         f"{told['images']} images of {told['groups']} groups, {what}: accuracy "
         f"{metrics['accuracy']:.3f}, balanced {metrics['balanced_accuracy']:.3f}"
     ]
+    lines += map(_unit_row_text, told["units"])
     if drop and drop["interval"]:
         low, high = drop["interval"]
         lines.append(

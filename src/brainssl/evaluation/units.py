@@ -42,7 +42,9 @@ def known_units(
         classes: of the model.
         told: families and sequences, see `brainssl.data.families.pairs_of`.
     """
-    own = images[images["label"].isin(classes)].set_index("image_id")
+    # A store that was not scanned may know no patients.
+    own = images.reindex(columns=["image_id", "label", "patient"]).set_index("image_id")
+    own = own[own["label"].isin(classes)]
     labels, patients = _by_image(own["label"]), _by_image(own["patient"].dropna())
     pairs = dict(zip(classes, pairs_of(classes, told), strict=True))
     families = {image: pairs[name][0] for image, name in labels.items()}

@@ -94,9 +94,10 @@ def pr_curves(
 def class_styles(classes: Sequence[str], families: Families | None = None) -> list[dict[str, str]]:
     """Return colour and dash of each class: colour by family, dash by sequence where known."""
     pairs = pairs_of(classes, families)
-    if any(sequence for _, sequence in pairs) and len(set(pairs)) == len(pairs):
-        colours = list(dict.fromkeys(family for family, _ in pairs))
-        dashes = in_order(sequence for _, sequence in pairs)
+    colours = list(dict.fromkeys(family for family, _ in pairs))
+    dashes = in_order(sequence for _, sequence in pairs)
+    apart = len(set(pairs)) == len(pairs) and len(colours) <= len(COLOURS)
+    if any(dashes) and apart and len(dashes) <= len(_DASHES):
         places = [(colours.index(f), dashes.index(s)) for f, s in pairs]
     else:
         places = [(i % len(COLOURS), i // len(COLOURS)) for i in range(len(classes))]

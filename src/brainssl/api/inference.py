@@ -142,10 +142,10 @@ def predict(
     out: Where | None = None,
     seed: int = 0,
 ) -> Answer:
-    """Classify images, and where they are known the series and patients that they are of.
+    """Classify images and patients.
 
-    A file that cannot be read is listed with its reason. `brainssl.saliency_map` shows
-    where the classifier looks.
+    A file that cannot be read is listed with its reason. `brainssl.saliency_map` shows where the
+    classifier looks.
 
     Args:
         classifier: its file, or the folder that holds it.

@@ -20,7 +20,10 @@ from brainssl.models.classifier import Classifier
 from brainssl.settings.sections import RunSettings
 
 TOGETHER = 64
-"""Images that go through the network at once: so many are in memory."""
+"""Images that go through the network at once: so many are in memory.
+
+How many they are changes the sums of float32 in their last digits, and nothing else.
+"""
 
 _UNITS = {"patients": ("patient",), "series": ("patient", "sequence")}
 

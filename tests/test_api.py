@@ -282,7 +282,10 @@ def test_a_model_is_used(folder: Path, tuned: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "said.json").read_text()) == as_json(answer)
     assert json.loads(run("predict", tuned, *images, bad).stdout) == as_json(answer)
     assert "error" in answer["predictions"][-1]
-    assert brainssl.predict(tuned, images[0])["predictions"] == answer["predictions"][:1]
+    # Alone and among others it differs by the rounding of float32: a batch sums in another order.
+    [alone], first = brainssl.predict(tuned, images[0])["predictions"], answer["predictions"][0]
+    assert alone.pop("probabilities") == pytest.approx(first["probabilities"], rel=1e-6)
+    assert (alone["file"], alone["label"]) == (first["file"], first["label"])
     assert answer.text.splitlines()[0].startswith(
         f"{images[0]}: {answer['predictions'][0]['label']}"
     )

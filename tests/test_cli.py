@@ -131,6 +131,12 @@ def test_from_a_folder_to_a_prediction(
     out = folder / "predictions.json"
     assert run("predict", folder / "tuned", image, "--out", out).exit_code == 0
     assert json.loads(out.read_text())["predictions"][0]["file"] == str(image)
+    told = run("predict", folder / "tuned", image.parent, "--patients", "folders", "--json")
+    answer = json.loads(told.stdout)
+    assert [(one["patient"], one["slices"]) for one in answer["patients"]] == [
+        (image.parent.name, 8)
+    ]
+    assert "Each folder is a patient" in told.stderr
 
 
 @pytest.mark.parametrize("asked", [True, False])

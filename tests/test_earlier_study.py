@@ -73,5 +73,14 @@ def test_its_models_open(study: Path, tmp_path: Path) -> None:
     told = brainssl.predict(study / BEST, tmp_path / "slice.png")
     [image] = told["predictions"]
     assert sum(image["probabilities"].values()) == pytest.approx(1.0, abs=1e-4)
+    assert told["patients"] == told["series"] == []
+    told = brainssl.predict(study / BEST, tmp_path / "slice.png", patients="folders")
+    [patient] = told["patients"]
+    families = {name.rpartition(" ")[0] for name in image["probabilities"]}
+    assert set(patient["probabilities"]) == families
+    for family, share in patient["probabilities"].items():
+        own = [p for name, p in image["probabilities"].items() if name.startswith(family)]
+        assert share == pytest.approx(sum(own), abs=1e-4)
+    assert "earlier version" in told["notes"][0]
     encoder = brainssl.load_encoder(study / "steps/pretrain-simclr-grouped-s0")
     assert encoder.facts["method"] == "simclr"

@@ -433,3 +433,36 @@ def test_further_columns_are_kept_where_they_are_asked_for(tmp_path: Path) -> No
     assert manifest["site"]["a/0.png"] == "north"
     assert manifest["site"]["b/1.png"] is None
     assert "site" not in scan(tmp_path).manifest
+
+
+def test_a_table_of_families_beside_the_images_is_read(tmp_path: Path) -> None:
+    slices(tmp_path, "images/hgg", "images/none")
+    (tmp_path / "Families.csv").write_text("label,family,sequence\nhgg,Glioma,t2f\nnone,No,\n")
+    layout = read_layout(tmp_path)
+    assert layout.families == {"hgg": ["Glioma", "FLAIR"], "none": ["No", ""]}
+    assert "taken from Families.csv" in "".join(layout.notes)
+    found = scan(tmp_path)
+    assert found.manifest.groupby("label")["sequence"].first().to_dict() == {
+        "hgg": "FLAIR",
+        "none": None,
+    }
+    given = tmp_path / "other.csv"
+    given.write_text("label,family,sequence\nhgg,Tumour,DWI\nnone,No,\n")
+    told = read_layout(tmp_path, families=given).families
+    assert told == {"hgg": ["Tumour", "DWI"], "none": ["No", ""]}
+
+
+def test_a_table_of_families_that_does_not_fit_is_refused_unless_labels_are_others(
+    tmp_path: Path,
+) -> None:
+    slices(tmp_path, "images/hgg", "images/none")
+    (tmp_path / "families.csv").write_text("label,family,sequence\nhgg,Glioma,\n")
+    with pytest.raises(BrainsslError, match="no row for the class 'none'"):
+        read_layout(tmp_path)
+    labels = tmp_path / "map.csv"
+    labels.write_text("folder,label\nhgg,tumour\nnone,normal\n")
+    layout = read_layout(tmp_path, labels)
+    assert layout.families is None
+    assert "families.csv was not used, as other labels were given" in "".join(layout.notes)
+    with pytest.raises(BrainsslError, match="'hgg' is not among the classes"):
+        read_layout(tmp_path, labels, families=tmp_path / "families.csv")

@@ -1,8 +1,5 @@
 """Family and sequence alone: probabilities add up, labels follow; and the accuracy of planes."""
 
-import unicodedata
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -10,85 +7,37 @@ from brainssl.evaluation.factors import (
     by_factor,
     by_plane,
     factors,
-    factors_from_table,
-    family_and_sequence,
-    pairs_from_table,
 )
 from brainssl.evaluation.intervals import bootstrap
 from brainssl.evaluation.predictions import Predictions
-from brainssl.foundation.errors import BrainsslError
 
 CLASSES = ("Glioma T1", "Glioma T2", "Normal T1", "Other lesion T1C+")
 
 
-def test_names_fall_into_family_and_sequence() -> None:
-    assert family_and_sequence("Other lesion T1C+") == ("Other lesion", "T1C+")
-    assert family_and_sequence("Normal") == ("Normal", "")
-    assert family_and_sequence("Glioma T3") == ("Glioma T3", "")
+def test_a_class_is_of_a_family_and_a_sequence() -> None:
     assert factors(CLASSES) == {
         "family": ["Glioma", "Glioma", "Normal", "Other lesion"],
         "sequence": ["T1", "T2", "T1", "T1C+"],
     }
 
 
-def test_what_does_not_vary_is_no_factor() -> None:
+def test_what_does_not_vary_or_is_the_class_is_no_factor() -> None:
     assert factors(("Glioma T1", "Normal T1")) == {"family": ["Glioma", "Normal"]}
-    assert factors(("Glioma T1", "Normal")) == {}
+    assert factors(("Glioma", "Normal")) == {}
 
 
-def table(folder: Path, *rows: str, header: str = "label,family,sequence") -> Path:
-    file = folder / "families.csv"
-    file.write_text("\n".join([header, *rows]) + "\n", "utf-8")
-    return file
-
-
-def test_a_table_says_what_names_say(tmp_path: Path) -> None:
-    rows = [",".join([name, *family_and_sequence(name)]) for name in reversed(CLASSES)]
-    assert factors_from_table(table(tmp_path, *rows), CLASSES) == factors(CLASSES)
-
-
-def test_a_table_knows_sequences_that_no_name_ends_in(tmp_path: Path) -> None:
-    rows = ["a,Glioma,FLAIR", "b,Glioma,T1ce", "c,Normal,dwi", "d,Normal,MRA"]
-    found = factors_from_table(table(tmp_path, *rows), list("abcd"))
-    assert found == {
-        "family": ["Glioma", "Glioma", "Normal", "Normal"],
-        "sequence": ["FLAIR", "T1C+", "DWI", "MRA"],
+def test_sequences_are_no_factor_where_a_class_has_none() -> None:
+    assert factors(("Glioma T1", "Glioma T2", "Normal")) == {
+        "family": ["Glioma", "Glioma", "Normal"]
     }
 
 
-def test_families_stay_where_sequences_are_not_known(tmp_path: Path) -> None:
-    file = table(tmp_path, "LGG,Glioma,", "HGG,Glioma,T1", "none,Normal,NA")
-    classes = ["HGG", "LGG", "none"]
-    assert pairs_from_table(file, classes) == [("Glioma", "T1"), ("Glioma", ""), ("Normal", "")]
-    assert factors_from_table(file, classes) == {"family": ["Glioma", "Glioma", "Normal"]}
-
-
-def test_names_of_a_table_may_be_composed_otherwise(tmp_path: Path) -> None:
-    name = "Tumör"
-    file = table(tmp_path, f"{unicodedata.normalize('NFD', name)},A,")
-    for form in ("NFC", "NFD"):
-        assert pairs_from_table(file, [unicodedata.normalize(form, name)]) == [("A", "")]
-
-
-@pytest.mark.parametrize(
-    ("rows", "told"),
-    [
-        (("HGG,G,", "LGG,G,", "HGG,H,"), "has the label 'HGG' twice"),
-        (("HGG,G,", "LGG,G,", "HGGs,G,"), r"label 'HGGs' is not among .*nearest: 'HGG'"),
-        (("HGG,G,",), "has no row for the class 'LGG'"),
-        (("HGG,G,", "LGG,,T1"), "label 'LGG' has no family"),
-    ],
-)
-def test_a_table_that_does_not_fit_is_refused(
-    tmp_path: Path, rows: tuple[str, ...], told: str
-) -> None:
-    with pytest.raises(BrainsslError, match=rf"families\.csv: {told}"):
-        factors_from_table(table(tmp_path, *rows), ["HGG", "LGG"])
-
-
-def test_a_table_without_families_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BrainsslError, match="needs the columns label,family,sequence"):
-        factors_from_table(table(tmp_path, "HGG,T1", header="label,sequence"), ["HGG"])
+def test_a_table_has_the_word() -> None:
+    told = {"a": ["Glioma", "FLAIR"], "b T1": ["Glioma", "DWI"], "c": ["Normal", "MRA"]}
+    assert factors(list(told), told) == {
+        "family": ["Glioma", "Glioma", "Normal"],
+        "sequence": ["FLAIR", "DWI", "MRA"],
+    }
 
 
 def test_probabilities_of_a_value_are_summed() -> None:

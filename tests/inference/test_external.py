@@ -220,3 +220,81 @@ def test_files_are_read_as_those_of_the_training(
         assert store.reader == reader
         files = [read_slice(elsewhere / file, reader=reader) for file in store.manifest["path"]]
         assert (store.images == [letterbox(file.pixels, 32) for file in files]).all()
+
+
+RULES = {
+    "patient": {"scores": "logits", "surest": None},
+    "series": {"scores": "probabilities", "surest": 1},
+}
+
+
+def of_patients(tmp_path: Path, normal: str = "Normal T1", glioma: str = "Glioma T1") -> Path:
+    """Two patients of five slices with a glioma, ten with one slice, one of both, one unknown."""
+    rows = [f"gl/{i}.png,{glioma},{'x' if i == 9 else f'p{i // 5}'}" for i in range(10)]
+    rows += [
+        f"no/{i}.png,{normal},{'x' if i == 9 else '' if i == 8 else f'q{i}'}" for i in range(10)
+    ]
+    labels = tmp_path / "table.csv"
+    labels.write_text("\n".join(["path,label,patient", *rows]))
+    return labels
+
+
+def test_patients_and_series_are_measured_by_the_classifiers_rules(
+    trained: Path, elsewhere: Path, tmp_path: Path
+) -> None:
+    classifier = Classifier.load(trained)
+    classifier.facts["rules"] = RULES
+    classifier.save(trained / "classifier.safetensors")
+    labels = of_patients(tmp_path)
+    told = evaluate_external(trained, elsewhere, tmp_path / "out", labels=labels)
+    people, series = told["units"]
+    assert (people["unit"], people["asked"], people["rule"]) == (
+        "patient",
+        "family",
+        "mean of logits",
+    )
+    assert (people["n"], people["conflicting"], people["unknown"], people["chosen"]) == (
+        10,
+        1,
+        1,
+        True,
+    )
+    saved = Predictions.load(tmp_path / "out" / "predictions.parquet")
+    store = ImageStore.open(tmp_path / "out" / "store").manifest.set_index("image_id")
+    patient = store["patient"][saved.frame["image_id"]].to_numpy(object)
+    p = saved.probabilities()
+    families = np.stack([p[:, 0] + p[:, 1], p[:, 2]], axis=1)
+    right = [
+        np.log(families[patient == name]).mean(axis=0).argmax() == name.startswith("q")
+        for name in ("p0", "p1", *(f"q{i}" for i in range(8)))
+    ]
+    assert people["metrics"]["accuracy"] == pytest.approx(np.mean(right))
+    assert (series["unit"], series["n"], series["conflicting"]) == ("series", 10, 1)
+    assert series["rule"] == "mean of probabilities of the surest slice"
+    assert "10 patients, by the mean of logits (chosen on validation): accuracy" in (
+        _external_text(told, tmp_path)
+    )
+
+
+def test_patients_are_asked_of_families_that_are_named(
+    trained: Path, elsewhere: Path, tmp_path: Path
+) -> None:
+    labels = of_patients(tmp_path, "Normal", "Glioma")
+    (people,) = evaluate_external(trained, elsewhere, tmp_path / "out", labels=labels)["units"]
+    assert (people["asked"], people["n"], people["conflicting"]) == ("family", 10, 1)
+    assert (people["rule"], people["chosen"]) == ("mean of probabilities", False)
+
+
+def test_families_of_the_classifier_count_not_the_names_of_its_classes(
+    trained: Path, elsewhere: Path, tmp_path: Path
+) -> None:
+    classifier = Classifier.load(trained)
+    families = dict(
+        zip(CLASSES, (["Tumour", "FLAIR"], ["Tumour", "DWI"], ["None", ""]), strict=True)
+    )
+    classifier.facts["families"] = families
+    classifier.save(trained / "classifier.safetensors")
+    labels = table(tmp_path, gl="Tumour", no="None", odd="")
+    told = evaluate_external(trained, elsewhere, tmp_path / "out", labels=labels)
+    assert told["labels"] == "family"
+    assert told["units"] == []

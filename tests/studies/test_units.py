@@ -146,3 +146,35 @@ def test_where_folds_part_patients_there_are_no_units(tmp_path: Path) -> None:
     whole = arm(joined, folds=tuple(parts))
     assert unit_rows(folder, [replace(whole, protocol="image")], FEW) == []
     assert unit_rows(folder, [whole], FEW) == [], "nor if it were called otherwise"
+
+
+def test_where_no_sequence_is_known_patients_are_judged_by_class(tmp_path: Path) -> None:
+    frame = manifest()
+    told = {name: [name, ""] for name in CLASSES}
+    alone = frame[frame["label"].isin(["Glioma T1", "Normal T2"])].reset_index(drop=True)
+    split = np.where(alone["group"] < 12, "val", "test")
+    rows = unit_rows(written(tmp_path, alone), [arm(model(alone, split))], FEW, told)
+    series, people = rows
+    assert (people["unit"], people["asked"], people["n"]) == ("patient", "class", 12)
+    assert set(people["per_class"]) == set(CLASSES)
+    assert series["asked"] == "class"
+
+
+def test_a_patient_of_two_families_is_left_out_and_counted(tmp_path: Path) -> None:
+    frame = manifest()
+    frame.loc[frame["group"] == 20, "label"] = ["Glioma T1", "Glioma T2", "Normal T1"] * 2
+    split = np.where(frame["group"] < 12, "val", "test")
+    series, people = unit_rows(written(tmp_path, frame), [arm(model(frame, split))], FEW)
+    assert (people["n"], people["conflicting"], people["asked"]) == (11, 1, "family")
+    assert (series["n"], series["conflicting"]) == (23, 1)
+
+
+def test_a_table_says_what_is_asked_of_patients(tmp_path: Path) -> None:
+    """The healthy ones have no sequence: all their slices are one series by their label."""
+    frame = manifest()
+    told = dict(zip(CLASSES, (["G", "FLAIR"], ["G", "DWI"], ["N", ""], ["N", ""]), strict=True))
+    split = np.where(frame["group"] < 12, "val", "test")
+    folder = written(tmp_path, frame)
+    series, people = unit_rows(folder, [arm(model(frame, split))], FEW, told)
+    assert set(people["per_class"]) == {"G", "N"}
+    assert (series["n"], people["n"]) == (24, 12)

@@ -60,6 +60,7 @@ def audit(
     *,
     labels: Where | None = None,
     classes_at: int | None = None,
+    families: Where | None = None,
     out: Where | None = "audit",
     seed: int = 0,
     quiet: bool = False,
@@ -70,6 +71,8 @@ def audit(
         source: folder of images.
         labels: CSV `folder,label` or `path,label[,patient]`; an empty label means unlabelled.
         classes_at: level of the classes among the folders, from 1; by default it is found.
+        families: CSV `label,family,sequence` of each class; by default `families.csv` in the
+            source, or else what the classes' names end in.
         out: folder of `audit.json` and `audit.html`; with None nothing is written.
         seed: accepted everywhere; the draws of the audit are fixed.
         quiet: show no progress.
@@ -91,7 +94,12 @@ def audit(
         outside(out, source)
     with Terminal(quiet=quiet).task("audit") as progress:
         result = run(
-            source, labels=path_or_none(labels), classes_at=classes_at, out=out, progress=progress
+            source,
+            labels=path_or_none(labels),
+            classes_at=classes_at,
+            families=path_or_none(families),
+            out=out,
+            progress=progress,
         )
     page = out / "audit.html" if out else None
     lines = [f"- {finding['text']}" for finding in result["findings"]]
@@ -104,6 +112,7 @@ def prepare(
     *,
     labels: Where | None = None,
     classes_at: int | None = None,
+    families: Where | None = None,
     columns: Names | None = None,
     size: int = 224,
     reader: int = 2,
@@ -117,6 +126,7 @@ def prepare(
         store: folder to make; must not exist.
         labels: as for `audit`; a scan has its own.
         classes_at: as for `audit`; a scan has its own.
+        families: as for `audit`; a scan has its own.
         columns: further columns of the tables to keep, such as `site`, by which a study can leave
             out one after the other.
         size: side of the square images in pixels, 16 to 1024; slices are letterboxed into it.
@@ -144,7 +154,7 @@ def prepare(
     seed_of(seed)
     level_of(classes_at)
     if isinstance(source, Scan):
-        if labels or classes_at:
+        if labels or classes_at or families:
             raise BadUseError("a scan has its labels already: give them to brainssl.scan")
         refuse_existing(store)
         found = source
@@ -158,6 +168,7 @@ def prepare(
                 source,
                 labels=path_or_none(labels),
                 classes_at=classes_at,
+                families=path_or_none(families),
                 columns=listed(columns) if columns else (),
                 progress=progress,
                 reader=reader,

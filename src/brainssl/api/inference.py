@@ -138,38 +138,53 @@ def predict(
     classifier: Where,
     files: Where | Sequence[Where],
     *,
+    patients: Where | None = None,
     out: Where | None = None,
     seed: int = 0,
 ) -> Answer:
-    """Classify images. A file that cannot be read is listed with its reason.
+    """Classify images and patients.
 
-    `brainssl.saliency_map` shows where the classifier looks.
+    A file that cannot be read is listed with its reason. `brainssl.saliency_map` shows where the
+    classifier looks.
 
     Args:
         classifier: its file, or the folder that holds it.
-        files: images, or one.
-        out: file to write: what is returned as JSON, or where its name ends in `.csv` a table.
+        files: images and folders of them, or one.
+        patients: CSV `path,patient[,sequence]`; or `folders`: the first folder below each one that
+            is given is a patient; by default `patients.csv` in the folders, or folders that are
+            named as patients are.
+        out: file to write: what is returned as JSON, or where its name ends in `.csv` a table, with
+            `-patients` and `-series` in the names of two more where patients are known.
         seed: accepted everywhere; nothing is drawn here.
 
     Returns:
-        `classifier` (facts of its training), `classes`, and `predictions`: per file, in order,
-        `file`, then `label`, `probability`, `probabilities` by class and `flags`, or `error`.
+        `classifier` (facts of its training), `classes`, `patients_from`, `rules`, `patients` and
+        `series`, `predictions`: per file, in order, `file`, then `label`, `probability`,
+        `probabilities` by class and `flags`, or `error`; and `notes`; see
+        `brainssl.inference.predict.predict_files`.
 
     Raises:
-        BrainsslError: there is no such classifier.
+        BadUseError: with `folders`, two folders of one name.
+        BrainsslError: there is no such classifier, no image in a folder, or a table that does not
+            fit.
     """
     from brainssl.foundation.spreadsheet import csv_of
     from brainssl.foundation.storage import write_json, write_text
-    from brainssl.inference.predict import predict_files, predictions_table
+    from brainssl.inference.predict import predict_files, predictions_table, units_table
 
     seed_of(seed)
     names = [files] if isinstance(files, str | Path) else files
-    answer = predict_files(Path(classifier), [Path(name) for name in names])
+    answer = predict_files(
+        Path(classifier), [Path(name) for name in names], patients=path_or_none(patients)
+    )
     if out and Path(out).suffix.lower() == ".csv":
         write_text(Path(out), csv_of(predictions_table(answer)))
+        for kind in ("patients", "series"):
+            if (table := units_table(answer, kind)) is not None:
+                write_text(Path(out).with_stem(f"{Path(out).stem}-{kind}"), csv_of(table))
     elif out:
         write_json(Path(out), answer)
-    return Answer(answer, "\n".join(map(_prediction_text, answer["predictions"])))
+    return Answer(answer, _predictions_text(answer))
 
 
 def embed(
@@ -248,10 +263,44 @@ def export(
     return Answer({"onnx": str(out), **facts}, said)
 
 
+def _predictions_text(answer: dict[str, Any]) -> str:
+    """Say what patients have, then series, then each file, then what is to be known of it."""
+    lines = []
+    for kind, of in (("patients", "patient"), ("series", "series")):
+        if units := answer[kind]:
+            rule = answer["rules"][of]
+            how = "chosen on validation" if rule["chosen"] else "not chosen on validation"
+            lines += [f"{kind.capitalize()}, by the {rule['rule']} ({how}):"]
+            lines += [f"  {_unit_text(one)}" for one in units]
+    files = list(map(_prediction_text, answer["predictions"]))
+    lines += ["Files:", *(f"  {line}" for line in files)] if lines else files
+    return "\n".join([*lines, *filter(None, [answer["patients_from"]]), *answer["notes"]])
+
+
+def _unit_text(unit: dict[str, Any]) -> str:
+    name = " · ".join(unit[part] for part in ("patient", "sequence") if part in unit)
+    if "error" in unit:
+        return f"{name}: {unit['error']}"
+    slices = f"{unit['slices']} slice{'' if unit['slices'] == 1 else 's'}"
+    lost = f", {len(unit['left_out'])} left out" if unit["left_out"] else ""
+    return f"{name}: {unit['label']} ({unit['probability']:.3f}), {slices}{lost}"
+
+
 def _prediction_text(row: dict[str, Any]) -> str:
     if "error" in row:
         return f"{row['file']}: {row['error']}"
     return f"{row['file']}: {row['label']} ({row['probability']:.3f})"
+
+
+def _unit_row_text(row: dict[str, Any]) -> str:
+    units = "patients" if row["unit"] == "patient" else "series"
+    how = "chosen on validation" if row["chosen"] else "not chosen on validation"
+    lost = f"; {row['conflicting']} of several truths left out" if row["conflicting"] else ""
+    unknown = f"; {row['unknown']} images of unknown patients left out" if row["unknown"] else ""
+    return (
+        f"{row['n']} {units}, by the {row['rule']} ({how}): accuracy "
+        f"{row['metrics']['accuracy']:.3f}{lost}{unknown}"
+    )
 
 
 def _external_text(told: dict[str, Any], out: Path) -> str:
@@ -261,6 +310,7 @@ def _external_text(told: dict[str, Any], out: Path) -> str:
         f"{told['images']} images of {told['groups']} groups, {what}: accuracy "
         f"{metrics['accuracy']:.3f}, balanced {metrics['balanced_accuracy']:.3f}"
     ]
+    lines += map(_unit_row_text, told["units"])
     if drop and drop["interval"]:
         low, high = drop["interval"]
         lines.append(

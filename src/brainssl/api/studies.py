@@ -39,6 +39,7 @@ def study(
     *,
     labels: Where | None = None,
     classes_at: int | None = None,
+    families: Where | None = None,
     preset: Where = "quick",
     methods: Names = "simclr,byol,dino,mocov3",
     protocols: Names = "grouped",
@@ -64,6 +65,8 @@ def study(
         out: folder of the study; an unfinished one goes on.
         labels: CSV `folder,label` or `path,label[,patient]`; an empty label means unlabelled.
         classes_at: level of the classes among the folders, from 1; by default it is found.
+        families: CSV `label,family,sequence` of each class; by default `families.csv` in the
+            source, or else what the classes' names end in.
         preset: quick, paper, reference, or the path of a TOML file.
         methods: names of `brainssl.methods.METHODS`; the supervised baseline is always there.
         protocols: grouped, image, paper; the report leads with the first.
@@ -152,6 +155,7 @@ def study(
         folds=divisions if decided.divided or budget else DEFAULT_FOLDS,
         leave_out=leave_out,
         classical=classical,
+        families=path_or_none(families),
     )
     terminal = Terminal(quiet=quiet)
     settle_threads(settings if budget is None else settings.with_encoder(*SMALLEST), terminal.say)

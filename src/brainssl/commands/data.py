@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from brainssl import api
-from brainssl.commands.shared import AsJson, ClassesAt, Labels, NoSeed, Out, Seed, teaching, tell
+from brainssl.commands.shared import (
+    AsJson,
+    ClassesAt,
+    FamiliesTable,
+    Labels,
+    NoSeed,
+    Out,
+    Seed,
+    teaching,
+    tell,
+)
 
 
 @teaching
@@ -29,6 +39,7 @@ def audit(
     source: Annotated[Path, typer.Argument(help="Folder of images.")],
     labels: Labels = None,
     classes_at: ClassesAt = None,
+    families: FamiliesTable = None,
     out: Annotated[Path, typer.Option(help="Folder of audit.json and audit.html.")] = Path("audit"),
     seed: NoSeed = 0,
     as_json: AsJson = False,
@@ -37,7 +48,10 @@ def audit(
 
     Example: brainssl audit data/mri --labels labels.csv --out audit
     """
-    tell(api.audit(source, labels=labels, classes_at=classes_at, out=out, seed=seed), as_json)
+    answer = api.audit(
+        source, labels=labels, classes_at=classes_at, families=families, out=out, seed=seed
+    )
+    tell(answer, as_json)
 
 
 @teaching
@@ -46,6 +60,7 @@ def prepare(
     store: Out,
     labels: Labels = None,
     classes_at: ClassesAt = None,
+    families: FamiliesTable = None,
     columns: Annotated[
         str | None, typer.Option(help="Comma-separated: further columns to keep, e.g. site.")
     ] = None,
@@ -65,6 +80,7 @@ def prepare(
         store,
         labels=labels,
         classes_at=classes_at,
+        families=families,
         columns=columns,
         size=size,
         reader=reader,

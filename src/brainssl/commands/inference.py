@@ -79,7 +79,13 @@ def explain(
 @teaching
 def predict(
     classifier: Annotated[Path, typer.Argument(help="Classifier, or the folder that holds it.")],
-    files: Annotated[list[Path], typer.Argument(help="Images.")],
+    files: Annotated[list[Path], typer.Argument(help="Images, and folders of them.")],
+    patients: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV `path,patient[,sequence]`; or folders: each folder below those given is one."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="JSON or .csv file to write; default: print.")
     ] = None,
@@ -88,13 +94,15 @@ def predict(
         bool, typer.Option("--json", help="Print the JSON, with --out as well.")
     ] = False,
 ) -> None:
-    """Classify images. A file that cannot be read is listed with its reason; exit is then 1.
+    """Classify images and patients. A file that cannot be read is listed; exit is then 1.
 
-    Example: brainssl predict runs/tuned slice.png other.jpg --out predictions.json
+    Example: brainssl predict runs/tuned data/new --patients patients.csv --out predictions.json
     """
-    answer = api.predict(classifier, files, out=out, seed=seed)
+    answer = api.predict(classifier, files, patients=patients, out=out, seed=seed)
     if as_json or not out:
         typer.echo(written(answer))
+    for note in filter(None, [answer["patients_from"], *answer["notes"]]):
+        typer.echo(f"brainssl: {note}", err=True)
     failed = [row for row in answer["predictions"] if "error" in row]
     for row in failed:
         typer.echo(f"brainssl: {row['error']}", err=True)

@@ -27,6 +27,12 @@ ClassesAt = Annotated[
         "--classes-at", min=1, help="Level of the classes among the folders; by default found."
     ),
 ]
+FamiliesTable = Annotated[
+    Path | None,
+    typer.Option(
+        "--families", help="CSV `label,family,sequence`: what each class is; default: by its name."
+    ),
+]
 Lesions = Annotated[
     Path | None,
     typer.Option(

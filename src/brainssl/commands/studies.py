@@ -10,6 +10,7 @@ from brainssl.api import Answer
 from brainssl.commands.shared import (
     AsJson,
     ClassesAt,
+    FamiliesTable,
     Labels,
     Lesions,
     LoggerNames,
@@ -29,6 +30,7 @@ def study(
     out: Annotated[Path, typer.Argument(help="Folder of the study; an unfinished one goes on.")],
     labels: Labels = None,
     classes_at: ClassesAt = None,
+    families: FamiliesTable = None,
     preset: Preset = "quick",
     methods: Annotated[
         str, typer.Option(help="Comma-separated; the supervised baseline is always there.")
@@ -100,6 +102,7 @@ def study(
         out,
         labels=labels,
         classes_at=classes_at,
+        families=families,
         preset=preset,
         methods=methods,
         protocols=protocols,

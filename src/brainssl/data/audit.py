@@ -1,6 +1,5 @@
 """The data are checked before the first epoch: what is there, what is wrong, what would leak."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from brainssl import __version__
 from brainssl.data.audit_findings import findings_of
 from brainssl.data.audit_page import write_page
 from brainssl.data.duplicates import NEAR, Pairs
+from brainssl.data.families import Families, pairs_of
 from brainssl.data.groups import blank_rows
 from brainssl.data.leakage import (
     KINDS,
@@ -21,7 +21,6 @@ from brainssl.data.leakage import (
     random_split_leakage,
 )
 from brainssl.data.scan import Scan, scan
-from brainssl.data.sequence import sequence_of
 from brainssl.foundation.storage import write_json
 
 DRAWS = 20
@@ -43,6 +42,7 @@ def audit(
     *,
     labels: Path | None = None,
     classes_at: int | None = None,
+    families: Path | None = None,
     out: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -52,6 +52,7 @@ def audit(
         source: a folder of images, as `brainssl.data.scan.scan` takes it.
         labels: CSV of labels, as there.
         classes_at: level of the classes, as there.
+        families: CSV of families and sequences, as there.
         out: folder for `audit.json` and `audit.html`; nothing is written without it.
         progress: is told (images done, images in all).
 
@@ -61,7 +62,7 @@ def audit(
     Raises:
         BrainsslError: as `scan` does.
     """
-    found = scan(source, labels=labels, classes_at=classes_at, progress=progress)
+    found = scan(source, labels=labels, classes_at=classes_at, families=families, progress=progress)
     return audit_scan(found, out=out)
 
 
@@ -78,7 +79,8 @@ def audit_scan(scanned: Scan, *, out: Path | None = None) -> dict[str, Any]:
         - `source`, `version`; `images`, `labelled`, `unlabelled`, `patients` (0 if unknown)
         - `findings`: `severity` ("serious", "caution", "good") and `text` with its mend, the most
           serious first
-        - `classes`: `label sequence images patients groups` each; `sequences`: images by sequence
+        - `classes`: `label family sequence images patients groups` each; `sequences`: images by
+          sequence
         - `small_classes`: labels with fewer than 3 groups, which cannot be in all three parts
         - `unreadable`: `path reason` each; `notes`: what the scan decided;
           `questions`: what must be answered before a study; `lost_classes`: classes of which no
@@ -116,7 +118,7 @@ def audit_scan(scanned: Scan, *, out: Path | None = None) -> dict[str, Any]:
 def _report(scanned: Scan) -> dict[str, Any]:
     manifest, near = scanned.manifest, scanned.pairs.near()
     leakage = Leakage.of(manifest, near)
-    classes = _classes(manifest)
+    classes = _classes(manifest, scanned.families)
     labelled = int(manifest["label"].notna().sum())
     return {
         "source": str(scanned.root),
@@ -142,11 +144,11 @@ def _report(scanned: Scan) -> dict[str, Any]:
         "pixel_identical": _copies(manifest["pixels"].tolist()),
         "near_duplicates": _near(manifest, near),
         "groups": _groups(manifest),
-        "conflicts": _conflicts(manifest, near),
+        "conflicts": _conflicts(manifest, near, scanned.families),
         "random_split": _random_split(manifest, leakage),
         "grouped_split": grouped_split_leakage(manifest, near, seed=SEED),
         "given_split": _given_split(manifest, leakage),
-        "worst_pairs": _worst_pairs(manifest, near),
+        "worst_pairs": _worst_pairs(manifest, near, scanned.families),
     }
 
 
@@ -154,17 +156,22 @@ def _counts(values: "pd.Series[str]") -> dict[str, int]:
     return {str(name): int(count) for name, count in values.value_counts().sort_index().items()}
 
 
-def _classes(manifest: pd.DataFrame) -> list[dict[str, Any]]:
+def _classes(manifest: pd.DataFrame, told: Families | None) -> list[dict[str, Any]]:
     return [
         {
             "label": str(label),
-            "sequence": sequence_of(str(label)),
+            **_named(str(label), told),
             "images": len(rows),
             "patients": int(rows["patient"].nunique()),
             "groups": int(rows["group"].nunique()),
         }
         for label, rows in manifest.dropna(subset=["label"]).groupby("label")
     ]
+
+
+def _named(label: str, told: Families | None) -> dict[str, str | None]:
+    ((family, sequence),) = pairs_of([label], told)
+    return {"family": family, "sequence": sequence or None}
 
 
 def _sizes(manifest: pd.DataFrame) -> dict[str, Any]:
@@ -211,32 +218,28 @@ def _groups(manifest: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _families(manifest: pd.DataFrame) -> pd.Series:
+def _families(manifest: pd.DataFrame, told: Families | None) -> np.ndarray:
     """Labels without their sequence: a slice's T1 and T1C+ may well look alike."""
-    sequences = manifest["label"].map(sequence_of, na_action="ignore")
-    return pd.Series(
-        [
-            re.sub(r"[\s_\-./(]*\S*$", "", label) if isinstance(sequence, str) else label
-            for label, sequence in zip(manifest["label"], sequences, strict=True)
-        ],
-        index=manifest.index,
-        dtype=object,
-    )
+    names = sorted(manifest["label"].dropna().unique())
+    families = {
+        name: family for name, (family, _) in zip(names, pairs_of(names, told), strict=True)
+    }
+    return manifest["label"].map(families, na_action="ignore").to_numpy(object)
 
 
-def _conflicts(manifest: pd.DataFrame, near: Pairs) -> dict[str, int]:
+def _conflicts(manifest: pd.DataFrame, near: Pairs, told: Families | None) -> dict[str, int]:
     labelled = manifest[manifest["label"].notna() & ~blank_rows(manifest)]
     labels = labelled.groupby("pixels")["label"].nunique()
     digests = labels.index[labels > 1]
     return {
         "identical": len(digests),
         "images": int(labelled["pixels"].isin(digests).sum()),
-        "near_duplicates": int(_differing(manifest, near).sum()),
+        "near_duplicates": int(_differing(manifest, near, told).sum()),
     }
 
 
-def _differing(manifest: pd.DataFrame, near: Pairs) -> np.ndarray:
-    family, known = _families(manifest).to_numpy(), manifest["label"].notna().to_numpy()
+def _differing(manifest: pd.DataFrame, near: Pairs, told: Families | None) -> np.ndarray:
+    family, known = _families(manifest, told), manifest["label"].notna().to_numpy()
     return np.asarray(
         known[near.left] & known[near.right] & (family[near.left] != family[near.right]), bool
     )
@@ -268,10 +271,12 @@ def _given_split(manifest: pd.DataFrame, leakage: Leakage) -> dict[str, Any] | N
     return counts | {"missing_classes": missing} | shares
 
 
-def _worst_pairs(manifest: pd.DataFrame, near: Pairs) -> list[dict[str, Any]]:
+def _worst_pairs(
+    manifest: pd.DataFrame, near: Pairs, told: Families | None
+) -> list[dict[str, Any]]:
     """List identical and near pairs: other labels first, then other parts, patients, the rest."""
     left, right, similarity = _all_pairs(manifest, near)
-    family = _families(manifest).to_numpy()
+    family = _families(manifest, told)
     columns = {name: manifest[name].to_numpy() for name in ("path", "label", "given", "patient")}
     same_pixels = (manifest["pixels"].to_numpy()[left]) == (manifest["pixels"].to_numpy()[right])
 

@@ -54,6 +54,8 @@ def balance(
 
     facts = {"balanced_from": store.checksum, "seed": seed, "originals": len(originals)}
     facts |= {"simulated": store.facts.get("simulated", False), "reader": store.reader}
+    if store.families is not None:
+        facts["families"] = store.families
     # The originals come first, so that their pairs are those of the same rows.
     return write_store(
         out, manifest, pixels(), size=store.size, facts=facts, near=store.near, progress=progress

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from brainssl.data.class_names import questions_about
 from brainssl.data.csv_tables import Table, by_folder, by_path, composed
+from brainssl.data.families import FILE, read_families
 from brainssl.data.levels import read_levels
 from brainssl.data.listing import list_files, own, visible
 from brainssl.foundation.errors import BadUseError, BrainsslError
@@ -28,6 +29,7 @@ class Layout:
         planes: plane of each path, in lower case; None where unknown.
         given: "train", "test" or None for each path.
         further: of each further column that was asked for, its value for each path that has one.
+        families: of each class `[family, sequence]`, where a table says them.
         questions: what only the user can answer; until then no study can be believed.
     """
 
@@ -40,6 +42,7 @@ class Layout:
     planes: dict[str, str | None] = field(default_factory=dict)
     given: dict[str, str | None] = field(default_factory=dict)
     further: dict[str, dict[str, str]] = field(default_factory=dict)
+    families: dict[str, list[str]] | None = None
     questions: list[str] = field(default_factory=list)
 
 
@@ -48,18 +51,20 @@ def read_layout(
     labels: Path | None = None,
     classes_at: int | None = None,
     columns: Sequence[str] = (),
+    families: Path | None = None,
 ) -> Layout:
     """List a source's files and read its folders and tables.
 
     Args:
         source: class folders; `Training/` and `Testing/` holding them; a flat folder; or a folder
-            that holds `images/`, with `patients.csv` and `masks/` beside it, see
+            that holds `images/`, with `patients.csv`, `families.csv` and `masks/` beside it, see
             `brainssl.data.levels`. One wrapping folder is looked through.
         labels: CSV `folder,label` or `path,label[,patient]`; without it, a CSV of the second kind
             in the source is used where there is exactly one.
         classes_at: level of the classes among the folders of the source, from 1; by default it is
             found.
         columns: further columns of the tables to keep, such as `site`.
+        families: CSV `label,family,sequence`; without it `families.csv` in the source.
 
     Returns:
         The layout; nothing has been decoded.
@@ -81,7 +86,7 @@ def read_layout(
     if table is not None:
         layout.questions.clear()  # the table says what the classes are
         _take_labels(layout, table)
-    patients = _patients_beside(home)
+    patients = _own_table(home, "patients.csv")
     if patients:
         _take_patients(layout, Table.read(patients))
     elif _parent_knows_patients(source):
@@ -89,21 +94,23 @@ def read_layout(
             "patients.csv beside images/ was not read: name the folder that holds both, "
             f"{source.resolve().parent.name}/, to use its patients."
         )
-    layout.questions += questions_about({name for name in layout.labels.values() if name})
+    classes = {name for name in layout.labels.values() if name}
+    _take_families(layout, families, home, classes, relabelled=labels is not None)
+    layout.questions += questions_about(classes)
     layout.notes = list(dict.fromkeys(layout.notes))
     return layout
 
 
-def _patients_beside(home: Path) -> Path | None:
-    """Return the table of patients of a source.
+def _own_table(home: Path, name: str) -> Path | None:
+    """Return a table of a source that has a name of ours.
 
     Raises:
         BrainsslError: it is a link: without it slices of one patient would be divided in silence.
     """
     for entry in visible(home):
-        if entry.name.casefold() == "patients.csv" and entry.is_symlink():
+        if entry.name.casefold() == name and entry.is_symlink():
             raise BrainsslError(f"{entry.path}: is a link; put the table itself there")
-    return own(home, "patients.csv")
+    return own(home, name)
 
 
 def _parent_knows_patients(source: Path) -> bool:
@@ -145,7 +152,7 @@ def _table_beside(home: Path, layout: Layout) -> Table | None:
         path = Path(entry.path)
         if (
             path.suffix.lower() == ".csv"
-            and path.name.casefold() != "patients.csv"
+            and path.name.casefold() not in ("patients.csv", FILE)
             and entry.is_file()
         ):
             if entry.is_symlink():
@@ -221,6 +228,26 @@ def _take_patients(layout: Layout, table: Table) -> None:
         layout.notes.append(f"The patient of {unknown} images is unknown.")
     if "plane" in table.columns:
         _take_planes(layout, table)
+
+
+def _take_families(
+    layout: Layout, given: Path | None, home: Path, classes: set[str], *, relabelled: bool
+) -> None:
+    """Take families and sequences from the table that is given, or lies in the source.
+
+    One that lies there is of the source's own labels: it need not fit others that were given.
+    """
+    file = given or _own_table(home, FILE)
+    if file is None:
+        return
+    try:
+        layout.families = read_families(file, classes)
+    except BrainsslError as error:
+        if given or not relabelled:
+            raise
+        layout.notes.append(f"{file.name} was not used, as other labels were given: {error}.")
+    else:
+        layout.notes.append(f"Families and sequences of the classes were taken from {file.name}.")
 
 
 def _take_planes(layout: Layout, table: Table) -> None:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from brainssl.data.csv_tables import composed
 from brainssl.data.duplicates import Pairs, near_pairs
+from brainssl.data.families import Families
 from brainssl.data.groups import blank_rows, group_slices
 from brainssl.data.layout import Layout, read_layout
 from brainssl.data.look import Seen, look
@@ -59,6 +60,7 @@ class Scan:
         questions: what only the user can answer; until then no study can be believed.
         lost: classes of which no file could be read.
         reader: version of the normalisation by which the files were read.
+        families: `[family, sequence]` of each class, where a table says them.
     """
 
     root: Path
@@ -70,6 +72,7 @@ class Scan:
     questions: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     reader: int = READER
+    families: Families | None = None
 
     @property
     def lost_in_words(self) -> list[str]:
@@ -97,6 +100,7 @@ def scan(
     labels: Path | None = None,
     classes_at: int | None = None,
     columns: Sequence[str] = (),
+    families: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
     reader: int = READER,
@@ -109,6 +113,7 @@ def scan(
             `path,label[,patient]`.
         classes_at: level of the classes among the folders, from 1; by default it is found.
         columns: further columns of the tables that the manifest is to have, such as `site`.
+        families: CSV `label,family,sequence`; without it `families.csv` in the source.
         progress: is told (images done, images in all).
         workers: how many images are read at once; by default one a core. The result is the same.
         reader: version of the normalisation; that of the model that the images are for.
@@ -119,7 +124,7 @@ def scan(
     Raises:
         BrainsslError: no such folder, no readable image in it, or tables that do not fit it.
     """
-    layout = read_layout(source, labels, classes_at, columns)
+    layout = read_layout(source, labels, classes_at, columns, families)
     seen: dict[str, Seen] = {}
     results = in_order(
         partial(look, reader=reader), [layout.root / path for path in layout.paths], workers=workers
@@ -159,7 +164,7 @@ def _describe(layout: Layout, seen: dict[str, Seen], reader: int) -> Scan:
             "label": _optional(labels),
             "sequence": _optional(
                 [
-                    sequence_of(label, *reversed(Path(path).parts[:-1]))
+                    _sequence(label, path, layout.families)
                     for label, path in zip(labels, paths, strict=True)
                 ]
             ),
@@ -182,7 +187,9 @@ def _describe(layout: Layout, seen: dict[str, Seen], reader: int) -> Scan:
     patients, pixels = manifest["patient"].tolist(), manifest["pixels"].tolist()
     groups = group_slices(patients, pixels, pairs, blank_rows(manifest))
     manifest["group"] = groups.group
-    notes = layout.notes + groups.notes + _notes_on_sequences(manifest)
+    notes = layout.notes + groups.notes
+    if layout.families is None:
+        notes += _notes_on_sequences(manifest)
     digests = [image.file_digest for image in images]
     wanted = {layout.labels.get(path) for path, _ in layout.unreadable} - {None}
     lost = sorted(str(name) for name in wanted - set(labels))
@@ -196,7 +203,15 @@ def _describe(layout: Layout, seen: dict[str, Seen], reader: int) -> Scan:
         layout.questions,
         lost,
         reader,
+        layout.families,
     )
+
+
+def _sequence(label: str | None, path: str, families: Families | None) -> str | None:
+    """Return the sequence of an image: its class's by the table, else by the names of folders."""
+    if label is not None and families is not None:
+        return families[label][1] or None
+    return sequence_of(label, *reversed(Path(path).parts[:-1]))
 
 
 def _notes_on_sequences(manifest: pd.DataFrame) -> list[str]:

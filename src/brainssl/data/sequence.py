@@ -1,6 +1,10 @@
 """The MRI sequence that a name ends in."""
 
 import re
+from collections.abc import Iterable
+
+SEQUENCES = ("T1", "T1C+", "T2", "FLAIR", "PD", "DWI", "ADC", "SWI")
+"""Those that names are known to end in, in the order in which they are shown."""
 
 _SEQUENCE = re.compile(
     r"(?:^|[\s_\-./(])"
@@ -36,3 +40,19 @@ def sequence_of(*names: str | None) -> str | None:
 def as_sequence(name: str) -> str:
     """Return the name of a sequence in one spelling: `t1n` and `T1w` are T1."""
     return sequence_of(f"x {name}") or name
+
+
+def family_and_sequence(name: str) -> tuple[str, str]:
+    """Return "Glioma", "T1C+" of "Glioma T1ce"; the whole name and "" where no sequence ends it.
+
+    A name that is that of a sequence and nothing else names no family without it: it stays whole.
+    """
+    found = _SEQUENCE.search(name)
+    family = name[: found.start()].rstrip(" _-./(") if found else ""
+    return (family, sequence_of(name) or "") if family else (name, "")
+
+
+def in_order(sequences: Iterable[str]) -> list[str]:
+    """Return distinct sequences: known ones as in `SEQUENCES`, then others by name."""
+    place = {name: at for at, name in enumerate(SEQUENCES)}
+    return sorted(set(sequences), key=lambda name: (place.get(name, len(place)), name))

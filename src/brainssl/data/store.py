@@ -16,6 +16,7 @@ from numpy.lib.format import open_memmap
 from PIL import Image
 
 from brainssl.data.duplicates import Pairs
+from brainssl.data.families import Families
 from brainssl.data.marks import marks
 from brainssl.data.pool import in_order
 from brainssl.data.read import read_slice
@@ -63,6 +64,11 @@ class ImageStore:
     def reader(self) -> int:
         """Version of the normalisation by which the images were read."""
         return int(self.facts.get("reader", 1))
+
+    @property
+    def families(self) -> Families | None:
+        """Family and sequence of each class, where a table said them."""
+        return self.facts.get("families")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -161,6 +167,8 @@ def prepare(
         # A reader of any result must know that it is not about real patients.
         "simulated": (scan.root.parent / "phantom.json").is_file(),
     }
+    if scan.families is not None:
+        facts["families"] = scan.families
     near = scan.pairs.near()
     return write_store(
         out, scan.manifest, pixels, size=size, facts=facts, near=near, progress=progress

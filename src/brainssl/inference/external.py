@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from brainssl.data.families import Families
 from brainssl.data.marks import known
 from brainssl.data.scan import scan
 from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore, is_store, prepare
 from brainssl.evaluation.factors import by_factor, factors
 from brainssl.evaluation.optimism import optimism
+from brainssl.evaluation.patients import fuse, patient_units
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json, result_rows
+from brainssl.evaluation.units import KINDS, asked_of, known_units, rule_of
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import whole_folder, write_json
 from brainssl.hardware.device import device_of
@@ -73,9 +77,12 @@ def evaluate_external(
         What `external.json` holds: `classifier` (facts of its training), `source`, `labels` (what
         they are about), `images`, `groups`, `unlabelled`, `left_out` (sentences), `learnt`
         (`images` that shaped the classifier, and how many were `left_out` with their groups; None
-        where the classifier has no marks of its training images), `row` (as in
-        results.json), and `drop`: `own`, `here`, `difference`, `interval` and `images` of the own
-        test set, or None where the classifier's predictions do not lie beside it.
+        where the classifier has no marks of its training images), `row` (as in results.json),
+        `units` (the same for patients and series that are known there, by the classifier's rules,
+        each with its `rule`, whether it was `chosen` on validation, what is `asked`, how many units
+        are `conflicting` and images of `unknown` patients), and `drop`: `own`, `here`,
+        `difference`, `interval` and `images` of the own test set, or None where the classifier's
+        predictions do not lie beside it.
 
     Raises:
         BrainsslError: labels that are neither classes nor families, no labelled image, images that
@@ -92,7 +99,8 @@ def evaluate_external(
             raise BrainsslError(f"{source} has no labelled image: give --labels")
         rows, learnt = _others(store, rows, classifier, source)
         own = manifest.iloc[rows]
-        target = _target(sorted(own["label"].unique()), classifier.classes, source)
+        families = classifier.facts.get("families")
+        target = _target(sorted(own["label"].unique()), classifier.classes, families, source)
         said = Predictions.build(
             own["image_id"].tolist(),
             own["group"].to_numpy(np.int64),
@@ -104,7 +112,8 @@ def evaluate_external(
         here = _relabelled(said, target, own["label"].tolist())
         here.save(folder / "predictions.parquet")
         facts = {name: classifier.facts.get(name) for name in ("method", "stage", "seed")}
-        (row,) = result_rows(here, {**facts, "protocol": PROTOCOL}, chosen)
+        facts["protocol"] = PROTOCOL
+        (row,) = result_rows(here, facts, chosen)
         told = {
             "classifier": classifier.facts,
             "source": source.name,
@@ -115,6 +124,7 @@ def evaluate_external(
             "left_out": losses,
             "learnt": learnt,
             "row": row,
+            "units": _unit_rows(here, own, target, classifier, facts, chosen),
             "drop": _drop(path, here, target, chosen),
         }
         write_json(folder / "external.json", told)
@@ -167,14 +177,17 @@ def _others(
     return rows[~out], {"images": int(seen.sum()), "left_out": int(out.sum())}
 
 
-def _target(names: Sequence[str], classes: tuple[str, ...], source: Path) -> Target:
+def _target(
+    names: Sequence[str], classes: tuple[str, ...], families: Families | None, source: Path
+) -> Target:
     """Find what the labels name: all of them classes, or all of them values of one factor."""
     targets = [Target("class", classes)]
-    targets += [Target(name, tuple(values)) for name, values in factors(classes).items()]
+    found = factors(classes, families)
+    targets += [Target(name, tuple(values)) for name, values in found.items()]
     for target in targets:
         if set(names) <= set(target.values):
             return target
-    known = sorted({value for target in targets for value in target.values})
+    known = sorted({value for target in targets for value in target.values})  # noqa: PD011 - a Target
     strange = next(name for name in names if name not in classes)
     near = difflib.get_close_matches(strange, known, n=1, cutoff=0.4)
     hint = f" (nearest: {near[0]!r})" if near else ""
@@ -190,6 +203,46 @@ def _relabelled(said: Predictions, target: Target, labels: Sequence[str]) -> Pre
     merged = said if target.name == "class" else by_factor(said, target.values)
     frame = merged.frame.assign(label=np.asarray(labels, dtype=object))
     return Predictions(frame.astype({"label": "str"}), merged.classes)
+
+
+def _unit_rows(
+    here: Predictions,
+    images: pd.DataFrame,
+    target: Target,
+    classifier: Classifier,
+    facts: dict[str, Any],
+    settings: EvaluationSettings,
+) -> list[dict[str, Any]]:
+    """Measure patients and series, where they are known, by the classifier's rules."""
+    families = classifier.facts.get("families")
+    if target.name == "class":
+        units = known_units(images, classifier.classes, families)
+    elif target.name == "family" and "patient" in images:
+        people = images.dropna(subset="patient")
+        units = {
+            "patient": patient_units(
+                dict(zip(images["image_id"], images["label"], strict=True)),
+                dict(zip(people["image_id"], people["patient"], strict=True)),
+            )
+        }
+    else:
+        return []  # the sequence is asked of slices alone
+    rows = []
+    for kind in KINDS:
+        asked = asked_of(here, kind, families) if target.name == "class" else here
+        if kind not in units or not units[kind].of or asked is None:
+            continue
+        rule, chosen = rule_of(classifier.facts, kind)
+        told = {
+            "unit": kind,
+            "asked": "class" if asked is here and target.name == "class" else "family",
+            "rule": rule.name,
+            "chosen": chosen,
+            "conflicting": len(units[kind].conflicting),
+            "unknown": units[kind].unknown,
+        }
+        rows += result_rows(fuse(asked, units[kind].of, rule), facts | told, settings)
+    return rows
 
 
 def _drop(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from brainssl.data.families import Families
 from brainssl.data.shots import LabelFraction, label_fraction
 from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
@@ -157,6 +158,12 @@ class Study:
     def classes(self) -> list[str]:
         """Class names in the study's order."""
         return [str(name) for name in self.facts.get("classes") or ()]
+
+    @property
+    def families(self) -> Families | None:
+        """Family and sequence of each class, where a table said them."""
+        found = self.facts.get("families")
+        return found if isinstance(found, Mapping) else None
 
     @property
     def protocols(self) -> list[str]:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from brainssl.data.families import Families
 from brainssl.data.shots import LabelFraction
 from brainssl.evaluation.calibration import calibration_of_folds
 from brainssl.evaluation.comparison import compare_all
@@ -36,6 +37,7 @@ def analyse(
     rows: Sequence[Mapping[str, Any]],
     settings: EvaluationSettings,
     progress: Progress | None = None,
+    families: Families | None = None,
 ) -> dict[str, Any]:
     """Return what `results.json` holds under `analysis`.
 
@@ -52,7 +54,8 @@ def analyse(
       the study's store knows it, and `novelty`: how well it tells test images from those without
       label.
     - `units`: rows of results at the largest label fraction, with a series as the unit, and for the
-      tumour family a patient, where patients are known, see `brainssl.studies.units.unit_rows`.
+      tumour family or, where no sequence is known, the class a patient; where patients are known,
+      see `brainssl.studies.units.unit_rows`.
     - `explanations`: where models look, see `brainssl.explanation.side_by_side.read_explanations`.
 
     Models whose predictions are not there are left out.
@@ -62,6 +65,7 @@ def analyse(
         rows: of its results, each with its `step`.
         settings: of the bootstrap.
         progress: called with (parts done, parts in all).
+        families: what a table said of the classes, see `brainssl.data.families.pairs_of`.
     """
     arms = arms_of(folder, rows)
     trained = [arm for arm in arms if arm.method != RANDOM_LABELS]
@@ -80,8 +84,9 @@ def analyse(
             folder,
             [arm for arm in [*networks, *combined] if arm.method != UNTRAINED],
             settings,
+            families,
         ),
-        "units": partial(unit_rows, folder, [*fullest, *combined], settings),
+        "units": partial(unit_rows, folder, [*fullest, *combined], settings, families),
         "explanations": partial(read_explanations, folder, settings),
     }
     result = {}
@@ -163,11 +168,11 @@ def _measured(
 
 
 def _single(
-    folder: Path, arms: Sequence[Arm], settings: EvaluationSettings
+    folder: Path, arms: Sequence[Arm], settings: EvaluationSettings, families: Families | None
 ) -> dict[str, dict[str, Any]]:
     planes = _planes(folder)
     return {
-        step: _about(arm.parts(seed), planes, settings)
+        step: _about(arm.parts(seed), planes, settings, families)
         | _of_unlabelled(folder, arm.folds[0] if arm.folds else arm, seed, settings)
         for arm in arms
         for seed, step in zip(arm.seeds, arm.steps, strict=True)
@@ -192,6 +197,7 @@ def _about(
     parts: Sequence[tuple[Predictions, Predictions]],
     planes: Mapping[str, str],
     settings: EvaluationSettings,
+    families: Families | None,
 ) -> dict[str, Any]:
     test = Predictions.joined([test for _, test in parts])
     draws = settings.draws
@@ -203,7 +209,7 @@ def _about(
         "selective": risk_coverage(test),
         "factors": {
             name: result_rows(by_factor(test, values), {}, settings)[0]
-            for name, values in factors(test.classes).items()
+            for name, values in factors(test.classes, families).items()
         },
         "planes": by_plane(test, planes, draws=draws),
     }

@@ -57,6 +57,7 @@ class Plan:
         folds: how many splits there are, whose test sets are pooled; None: one split.
         leave_out: column each of whose values is tested in turn, in so many folds as it has values.
         classical: whether there are classical baselines beside the networks.
+        families: CSV of tumour family and sequence of each class; `families.csv` in the source.
     """
 
     source: Path
@@ -78,6 +79,7 @@ class Plan:
     folds: int | None = None
     leave_out: str | None = None
     classical: bool = True
+    families: Path | None = None
 
     @property
     def divisions(self) -> tuple[Fold | None, ...]:
@@ -142,28 +144,36 @@ def identity(plan: Plan) -> dict[str, Any]:
     Raises:
         BrainsslError: source or labels cannot be read, or both bring labels.
     """
-    if (plan.labels or plan.classes_at) and is_store(plan.source):
-        option = "--labels" if plan.labels else "--classes-at"
+    given = {
+        "--labels": plan.labels,
+        "--classes-at": plan.classes_at,
+        "--families": plan.families,
+    }
+    options = [name for name, value in given.items() if value]
+    if options and is_store(plan.source):
+        what = "families" if options == ["--families"] else "labels"
         raise BrainsslError(
-            f"{plan.source} is a prepared store and has its labels: leave out {option}, or give "
-            "the folder of images"
+            f"{plan.source} is a prepared store and has its {what}: leave out {options[0]}, or "
+            "give the folder of images"
         )
+    families = _digest_of_families(plan)
     return {
         "source": _digest_of_source(plan.source),
         "tables": _digest_of_tables(plan.source),
-        "labels": _digest_of_labels(plan.labels),
+        "labels": _digest_of_table(plan.labels, "--labels"),
         "seed": plan.seed,
         "rules": RULES,
         "settings": {
             name: values for name, values in plan.settings.written().items() if name != "run"
         },
         **({} if plan.classes_at is None else {"classes_at": plan.classes_at}),
+        **({} if families is None else {"families": families}),
     }
 
 
 def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Name what differs between two identities, settings by their keys."""
-    told = ("rules", "source", "tables", "labels", "classes_at", "seed")
+    told = ("rules", "source", "tables", "labels", "families", "classes_at", "seed")
     names = [name for name in told if one.get(name) != other.get(name)]
     # Keys of both: what a method had of its own and has no more is missing from the other. What
     # an older version did not know yet was as it is by default.
@@ -258,7 +268,7 @@ def _digest_of_tables(source: Path) -> str | None:
     if is_store(source):
         return None
     return _digest_of_lines(
-        f"{file.relative_to(source).as_posix()} {_digest_of_labels(file)}"
+        f"{file.relative_to(source).as_posix()} {_digest_of_table(file, '--labels')}"
         for file in _files(source)
         if file.suffix.lower() == ".csv"
     )
@@ -276,10 +286,21 @@ def _digest_of_lines(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _digest_of_labels(labels: Path | None) -> str | None:
-    if labels is None:
+def _digest_of_families(plan: Plan) -> str | None:
+    """Digest the table of families that is given, or what a store's said.
+
+    One in a folder of images is among its tables.
+    """
+    if not is_store(plan.source):
+        return _digest_of_table(plan.families, "--families")
+    held = read_json(plan.source / "store.json", "the facts of an ImageStore").get("families")
+    return None if held is None else digest_of(held)
+
+
+def _digest_of_table(table: Path | None, option: str) -> str | None:
+    if table is None:
         return None
     try:
-        return hashlib.sha256(labels.read_bytes()).hexdigest()
+        return hashlib.sha256(table.read_bytes()).hexdigest()
     except OSError as error:
-        raise BrainsslError(f"{labels} cannot be read ({error.strerror}): see --labels") from None
+        raise BrainsslError(f"{table} cannot be read ({error.strerror}): see {option}") from None

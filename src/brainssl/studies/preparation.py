@@ -127,6 +127,7 @@ def _store(plan: Plan, out: Path, terminal: Terminal) -> tuple[ImageStore, dict[
             labels=plan.labels,
             classes_at=plan.classes_at,
             columns=plan.columns,
+            families=plan.families,
             progress=progress,
         )
     found.refuse_questions()

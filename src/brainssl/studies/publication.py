@@ -38,7 +38,9 @@ def publish(
     """
     draws = study["settings"]["evaluation"]["draws"]
     with terminal.task("analysis") as progress, noting(out, "analysis"):
-        analysis = analyse(out, rows, EvaluationSettings(draws=draws), progress)
+        analysis = analyse(
+            out, rows, EvaluationSettings(draws=draws), progress, study.get("families")
+        )
     results = {"study": study, "rows": rows, "analysis": analysis}
     write_json(out / RESULTS, results)
     write_template(out)

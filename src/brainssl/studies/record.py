@@ -75,6 +75,7 @@ def describe(
         "folds": _folds(plan, store),
         "label_fractions": list(plan.label_fractions),
         "classes": list(store.classes),
+        "families": store.families,
         "settings": plan.settings.written((*plan.methods, SUPERVISED)),
         "budget": plan.budget,
         "reasons": plan.reasons | _passes(rows),

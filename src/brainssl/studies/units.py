@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from brainssl.evaluation.factors import by_factor, factors, family_and_sequence
-from brainssl.evaluation.patients import Units, fuse_folds, in_words, patient_units, series_units
+from brainssl.data.families import Families
+from brainssl.evaluation.patients import Units, fuse_folds, in_words
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
+from brainssl.evaluation.units import asked_of, families_asked, known_units
 from brainssl.foundation.plain_names import read_frame
 from brainssl.settings.sections import EvaluationSettings
 from brainssl.studies.arms import HONEST, Arm
@@ -20,31 +21,32 @@ Parts = Sequence[tuple[Predictions, Predictions]]
 
 
 def unit_rows(
-    folder: Path, arms: Sequence[Arm], settings: EvaluationSettings
+    folder: Path,
+    arms: Sequence[Arm],
+    settings: EvaluationSettings,
+    told: Families | None = None,
 ) -> list[dict[str, Any]]:
-    """Measure models by series, and by patients where classes name families.
+    """Measure models by series, and by patients unless all classes are of one family.
 
     Args:
         folder: of the study, whose store knows the patients; none known, no rows.
         arms: whose slices are put together. The rule is chosen on validation, in each fold.
         settings: of the bootstrap.
+        told: families and sequences, see `brainssl.data.families.pairs_of`.
 
     Returns:
-        Rows of results on test, with `unit` (`series`, of which the class is asked, or `patient`,
-        of which the family is), `rule`, and what was left out: `conflicting` units, units that were
-        `tested_twice` (in two folds), and labelled images of `unknown` patients.
+        Rows of results on test, with `unit` (`series` or `patient`), what is `asked` of it
+        (`class`, or of patients the `family` where that is another), `rule`, and what was left out:
+        `conflicting` units, units that were `tested_twice` (in two folds), and labelled images of
+        `unknown` patients.
     """
     manifest = _labelled(folder)
     if not arms or manifest is None or manifest["patient"].notna().sum() == 0:
         return []
     classes = arms[0].models[0].classes
-    manifest = manifest[manifest["label"].isin(classes)]
-    labels = _by_image(manifest["label"])
-    patients = _by_image(manifest["patient"].dropna())
-    pairs = {name: family_and_sequence(name) for name in classes}
-    series = series_units(labels, patients, {i: pairs[name][1] for i, name in labels.items()})
-    people = patient_units({i: pairs[name][0] for i, name in labels.items()}, patients)
-    families = factors(classes).get("family")
+    units = known_units(manifest, classes, told)
+    families = families_asked(classes, told)
+    asked = {"series": "class", "patient": "class" if families == list(classes) else "family"}
     rows = []
     for arm in arms:
         if arm.folds and arm.protocol != HONEST:
@@ -57,23 +59,23 @@ def unit_rows(
                 "fold": POOLED if arm.folds else None,
                 "step": step,
             }
-            parts = arm.parts(seed)
-            rows += _measured(parts, series, facts, settings)
-            if families:
-                own = [(by_factor(v, families), by_factor(t, families)) for v, t in parts]
-                rows += _measured(own, people, facts, settings)
+            for kind in ("series", "patient"):
+                parts = [
+                    (asked_of(val, kind, told), asked_of(test, kind, told))
+                    for val, test in arm.parts(seed)
+                ]
+                own = [(val, test) for val, test in parts if val is not None and test is not None]
+                if own:
+                    more = facts | {"unit": kind, "asked": asked[kind]}
+                    rows += _measured(own, units[kind], more, settings)
     return rows
-
-
-def _by_image(column: "pd.Series[str]") -> dict[str, str]:
-    return {str(image): str(value) for image, value in column.items()}
 
 
 def _labelled(folder: Path) -> pd.DataFrame | None:
     """Return label and patient of each labelled image of the study's store."""
     try:
         manifest = read_frame(folder / "store" / "manifest.parquet")
-        own = manifest.dropna(subset="label").set_index("image_id")[["label", "patient"]]
+        own = manifest.dropna(subset="label")[["image_id", "label", "patient"]]
     except (OSError, ValueError, KeyError):  # predictions alone are enough for everything else
         return None
     return own
@@ -96,7 +98,7 @@ def _measured(
     test = fused.of("test")
     if not len(test):
         return []
-    told: dict[str, Any] = {"unit": units.kind, "rule": in_words(rules)}
+    told: dict[str, Any] = {"rule": in_words(rules)}
     told |= {"conflicting": len(units.conflicting), "unknown": units.unknown}
     told["tested_twice"] = len(twice)
     return result_rows(test, facts | told, settings)

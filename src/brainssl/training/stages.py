@@ -15,10 +15,12 @@ from jaxtyping import Float32
 from torch import nn
 
 from brainssl.data.dataset import Data, evenly
+from brainssl.data.families import pairs_of
 from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
+from brainssl.evaluation.units import choose_rules
 from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
 from brainssl.foundation.spreadsheet import csv_of
 from brainssl.foundation.storage import whole_folder, write_json, write_text
@@ -188,7 +190,9 @@ def evaluate_stage(
     data.refuse_seen(facts)
     with whole_folder(out) as folder:
         rows = data.rows(facts["label_fraction"], facts["seed"])
-        return _measure(classifier, data, rows, folder, settings, time.perf_counter())
+        started = time.perf_counter()
+        predictions = predict_parts(classifier.to(device_of(settings.run)), data, rows)
+        return _measure(classifier, predictions, data, folder, settings, started)
 
 
 def predict_parts(classifier: Classifier, data: Data, rows: dict[str, Indices]) -> Predictions:
@@ -241,26 +245,38 @@ def _finish(
     if classifier.encoder.facts.get("split_digest") == data.split.digest:
         learnt.append(data.split.pretraining(data.store.manifest))
     classifier.learnt = np.unique(data.store.marks[np.concatenate(learnt)], axis=0)
-    classifier.eval().save(folder / "classifier.safetensors")
+    classifier.eval().to(device_of(settings.run))
+    predictions = predict_parts(classifier, data, rows)
+    classifier.facts |= _of_units(predictions, data)
+    classifier.save(folder / "classifier.safetensors")
     data.split.save(folder / "split.json")
     write_json(folder / "settings.json", settings.written(()))
-    return _measure(classifier, data, rows, folder, settings, started)
+    return _measure(classifier, predictions, data, folder, settings, started)
+
+
+def _of_units(predictions: Predictions, data: Data) -> dict[str, Any]:
+    """Say what the classes are, and how slices become series and patients."""
+    classes, told = data.store.classes, data.store.families
+    named = zip(classes, map(list, pairs_of(classes, told)), strict=True)
+    return {
+        "families": dict(named),
+        "rules": choose_rules(predictions, data.store.manifest, told),
+    }
 
 
 def _measure(
     classifier: Classifier,
+    predictions: Predictions,
     data: Data,
-    rows: dict[str, Indices],
     folder: Path,
     settings: Settings,
     started: float,
 ) -> list[dict[str, Any]]:
-    predictions = predict_parts(classifier.to(device_of(settings.run)), data, rows)
     predictions.save(folder / "predictions.parquet")
     said = predict_unlabelled(classifier, data)
     if len(said.image_ids):
         said.save(folder / UNLABELLED)
-    hidden = ("store", "split_digest", "reader")
+    hidden = ("store", "split_digest", "reader", "families", "rules")
     facts = {name: value for name, value in classifier.facts.items() if name not in hidden}
     facts["seconds"] = round(time.perf_counter() - started, 2)
     results = result_rows(predictions, facts, settings.evaluation)

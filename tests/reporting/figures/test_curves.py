@@ -59,3 +59,17 @@ def test_classes_are_told_apart_by_colour_and_dash() -> None:
     assert styles[0]["dash"] == styles[3]["dash"] != styles[1]["dash"]
     for names in (sequences, [f"class {i}" for i in range(30)]):
         assert len({tuple(style.items()) for style in class_styles(names)}) == len(names)
+
+
+def test_a_table_and_all_sequences_tell_classes_apart() -> None:
+    names = [f"c{i}" for i in range(10)]
+    order = ["T1", "T1C+", "T2", "FLAIR", "PD", "DWI", "ADC"]
+    told = {name: ["A", s] for name, s in zip(names, [*order, ""], strict=False)}
+    told |= {"c8": ["B", "T1"], "c9": ["B", "FLAIR"]}
+    styles = class_styles(names, told)
+    assert len({tuple(style.items()) for style in styles}) == len(names)
+    assert len({style["color"] for style in styles}) == 2
+    assert (styles[8]["dash"], styles[9]["dash"]) == (styles[0]["dash"], styles[3]["dash"])
+    # Two classes that a table makes the same pair are drawn apart all the same.
+    same = class_styles(["x", "y"], {"x": ["A", "T1"], "y": ["A", "T1"]})
+    assert same[0] != same[1]

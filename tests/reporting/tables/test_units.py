@@ -31,3 +31,9 @@ def test_without_units_there_is_no_table() -> None:
     assert unit_tables(Study(Path(), {}, ()), "grouped") == ()
     rows = [row("series", 0.25)]
     assert unit_tables(Study(Path(), {}, (), analysis={"units": rows}), "image") == ()
+
+
+def test_where_the_class_is_asked_of_patients_that_is_said() -> None:
+    rows = [row("patient", 0.75, asked="class")]
+    (people,) = unit_tables(Study(Path(), {}, (), analysis={"units": rows}), "grouped")
+    assert people.caption.startswith("Class of each patient, ")

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from brainssl.evaluation.factors import SEQUENCES, family_and_sequence
+from brainssl.data.families import Families, pairs_of
+from brainssl.data.sequence import in_order
 from brainssl.reporting.figures.figure import (
     COLOURS,
     CONTROL_COLOUR,
@@ -17,7 +18,16 @@ from brainssl.reporting.figures.figure import (
 )
 from brainssl.reporting.wording import shorten
 
-_DASHES = ("solid", "dash", "dot", "dashdot")
+_DASHES = (
+    "solid",
+    "dash",
+    "dot",
+    "dashdot",
+    "longdash",
+    "longdashdot",
+    "2px,6px",
+    "9px,3px,2px,3px,2px,3px",
+)
 _CURVE_POINTS = 300
 _CHANCE: dict[str, Any] = {
     "type": "scatter",
@@ -39,6 +49,7 @@ def roc_curves(
     classes: Sequence[str],
     name: str,
     title: str,
+    families: Families | None = None,
 ) -> Figure:
     """Plot the ROC curve of each class against the rest, with its area in the legend."""
     from sklearn.metrics import auc, roc_curve
@@ -47,7 +58,7 @@ def roc_curves(
         false, true, _ = roc_curve(positive, scores)
         return false, true, float(auc(false, true))
 
-    traces = _class_traces(curve, labels, probabilities, classes, "AUROC", "linear")
+    traces = _class_traces(curve, labels, probabilities, classes, families, "AUROC", "linear")
     layout = _unit_axes("False positive rate", "True positive rate")
     caption = (
         f"ROC, one class against the rest, {title}. The legend gives the area under each; "
@@ -62,6 +73,7 @@ def pr_curves(
     classes: Sequence[str],
     name: str,
     title: str,
+    families: Families | None = None,
 ) -> Figure:
     """Plot the precision–recall curve of each class, with its average precision in the legend."""
     from sklearn.metrics import average_precision_score, precision_recall_curve
@@ -70,7 +82,7 @@ def pr_curves(
         precision, recall, _ = precision_recall_curve(positive, scores)
         return recall, precision, float(average_precision_score(positive, scores))
 
-    traces = _class_traces(curve, labels, probabilities, classes, "AP", "hv")
+    traces = _class_traces(curve, labels, probabilities, classes, families, "AP", "hv")
     layout = _unit_axes("Recall", "Precision")
     caption = (
         f"Precision–recall, one class against the rest, {title}. The legend gives the average "
@@ -79,12 +91,14 @@ def pr_curves(
     return Figure(name, caption, specification(traces, layout), 460, square=True)
 
 
-def class_styles(classes: Sequence[str]) -> list[dict[str, str]]:
-    """Return colour and dash of each class: colour by family, dash by sequence where named."""
-    split = [family_and_sequence(name) for name in classes]
-    if all(sequence for _, sequence in split):
-        families = list(dict.fromkeys(family for family, _ in split))
-        places = [(families.index(f), SEQUENCES.index(s)) for f, s in split]
+def class_styles(classes: Sequence[str], families: Families | None = None) -> list[dict[str, str]]:
+    """Return colour and dash of each class: colour by family, dash by sequence where known."""
+    pairs = pairs_of(classes, families)
+    colours = list(dict.fromkeys(family for family, _ in pairs))
+    dashes = in_order(sequence for _, sequence in pairs)
+    apart = len(set(pairs)) == len(pairs) and len(colours) <= len(COLOURS)
+    if any(dashes) and apart and len(dashes) <= len(_DASHES):
+        places = [(colours.index(f), dashes.index(s)) for f, s in pairs]
     else:
         places = [(i % len(COLOURS), i // len(COLOURS)) for i in range(len(classes))]
     return [
@@ -98,12 +112,13 @@ def _class_traces(
     labels: Int64[np.ndarray, " n"],
     probabilities: Float64[np.ndarray, "n classes"],
     classes: Sequence[str],
+    families: Families | None,
     area: str,
     shape: str,
 ) -> list[dict[str, Any]]:
     """Return a curve for each class that has a positive and a negative image: no other has one."""
     traces = []
-    for index, style in enumerate(class_styles(classes)):
+    for index, style in enumerate(class_styles(classes, families)):
         positive = (labels == index).astype(np.int64)
         if not 0 < positive.sum() < len(positive):
             continue

@@ -10,7 +10,8 @@ import pandas as pd
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from brainssl.evaluation.factors import SEQUENCES, factors
+from brainssl.data.sequence import in_order
+from brainssl.evaluation.factors import factors
 from brainssl.evaluation.projection import NEIGHBOURS, PROJECTIONS, Projections
 from brainssl.foundation.errors import BrainsslError
 from brainssl.reporting.blocks import Block, Choice, Multiples, Panel, Prose, Slices
@@ -75,14 +76,14 @@ def _colourings(study: Study, frame: pd.DataFrame) -> dict[str, dict[str, str]]:
     labels = set(frame["label"])
     classes = [name for name in study.classes if name in labels]
     classes += sorted(labels - set(classes))
-    found = factors(classes) or {"class": classes}
+    found = factors(classes, study.families) or {"class": classes}
     return {name: dict(zip(classes, values, strict=True)) for name, values in found.items()}
 
 
 def _multiples(
     maps: Projections, name: str, values: Mapping[str, str], places: Mapping[int, int]
 ) -> Multiples:
-    order = [s for s in SEQUENCES if s in values.values()] if name == "sequence" else []
+    order = in_order(values.values()) if name == "sequence" else []
     keys = {
         value: Key(
             shorten(value, 60),

@@ -83,8 +83,12 @@ def _model_panel(study: Study, row: Row) -> Panel | None:
         tables.class_table(row, classes, f"classes-{key}", where),
         Columns(
             (
-                curves.roc_curves(labels, probabilities, classes, f"roc-{key}", where),
-                curves.pr_curves(labels, probabilities, classes, f"pr-{key}", where),
+                curves.roc_curves(
+                    labels, probabilities, classes, f"roc-{key}", where, study.families
+                ),
+                curves.pr_curves(
+                    labels, probabilities, classes, f"pr-{key}", where, study.families
+                ),
             )
         ),
     ]

@@ -10,7 +10,7 @@ from brainssl.reporting.wording import METRIC, MISSING, counted, percent
 _SHOWN = tuple(METRIC[name] for name in ("accuracy", "balanced_accuracy", "f1_macro"))
 _ASKED = {
     "series": ("series", "series", "Class of each series (a patient’s slices of one sequence)"),
-    "patient": ("patient", "patients", "Tumour family of each patient"),
+    "patient": ("patient", "patients", "{what} of each patient"),
 }
 
 
@@ -27,6 +27,7 @@ def unit_tables(study: Study, protocol: str) -> tuple[Table, ...]:
 def _table(kind: str, protocol: str, rows: list[Mapping[str, Any]]) -> Table:
     one, many, asked = _ASKED[kind]
     first = rows[0]
+    asked = asked.format(what="Class" if first.get("asked") == "class" else "Tumour family")
     told = ""
     if conflicting := first.get("conflicting"):
         told += f" Left out: {counted(conflicting, one, many)} whose slices contradict each other."

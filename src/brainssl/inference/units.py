@@ -1,0 +1,137 @@
+"""One answer for each series and each patient, made of what was said of their slices."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from brainssl.evaluation.patients import fuse
+from brainssl.evaluation.predictions import Predictions
+from brainssl.evaluation.units import asked_of, rule_of
+from brainssl.inference.inputs import Inputs
+from brainssl.models.classifier import Classifier
+
+
+def unit_answers(
+    classifier: Classifier,
+    inputs: Inputs,
+    places: Int64[np.ndarray, " n"],
+    logits: Float32[np.ndarray, "n classes"],
+) -> dict[str, Any]:
+    """Answer for each patient and series that is known.
+
+    Args:
+        classifier: whose facts hold the rules; where they hold none it is the mean of
+            probabilities, and a note says so.
+        inputs: files, patients and sequences.
+        places: of the files that could be read, among those of `inputs`.
+        logits: of these.
+
+    Returns:
+        `rules` by kind, each with its `rule` in words and whether it was `chosen` on validation;
+        `patients` and `series`: by key, in order, `patient` (and `sequence`), `label` (of a
+        patient the tumour family), `probability`, `probabilities`, `slices` (how many), `files`,
+        and `left_out` (files that could not be read), or `error` where none could; and `notes`.
+    """
+    kinds: dict[str, dict[int, tuple[str, ...]]] = {
+        "patient": {at: (name,) for at, name in inputs.patients.items()},
+        "series": {
+            at: (name, inputs.sequences[at])
+            for at, name in inputs.patients.items()
+            if at in inputs.sequences
+        },
+    }
+    said = Predictions.build(
+        [_id(at) for at in places],
+        np.zeros(len(places), np.int64),
+        ["test"] * len(places),
+        np.zeros(len(places), np.int64),
+        logits,
+        classifier.classes,
+    )
+    told: dict[str, Any] = {"rules": {}, "patients": [], "series": [], "notes": []}
+    for kind, keys in kinds.items():
+        asked = asked_of(said, kind, classifier.facts.get("families"))
+        if not keys or asked is None:
+            continue
+        rule, chosen = rule_of(classifier.facts, kind)
+        told["rules"][kind] = {"rule": rule.name, "chosen": chosen}
+        names = {key: f"{number:09}" for number, key in enumerate(sorted(set(keys.values())))}
+        held = {_id(at): names[key] for at, key in keys.items()}
+        read = {_id(at) for at in places} & held.keys()
+        fused = fuse(asked, held, rule) if read else asked
+        answers = dict(zip(fused.frame["image_id"], fused.probabilities(), strict=True))
+        name = "patients" if kind == "patient" else kind
+        told[name] = [
+            _answer(key, answers.get(number), fused.classes, _files(inputs, keys, key, places))
+            for key, number in names.items()
+        ]
+    told["notes"] = _notes(classifier, told["rules"], kinds)
+    return told
+
+
+def _id(place: int) -> str:
+    return f"{place:09}"
+
+
+def _files(
+    inputs: Inputs,
+    keys: Mapping[int, tuple[str, ...]],
+    key: tuple[str, ...],
+    places: Int64[np.ndarray, " n"],
+) -> tuple[list[str], list[str]]:
+    """Return the files of a unit that could be read, and those that could not."""
+    readable = set(places.tolist())
+    own = sorted(at for at, one in keys.items() if one == key)
+    files = {at: str(inputs.images[at].file) for at in own}
+    return (
+        [file for at, file in files.items() if at in readable],
+        [file for at, file in files.items() if at not in readable],
+    )
+
+
+def _answer(
+    key: tuple[str, ...],
+    probabilities: np.ndarray | None,
+    classes: Sequence[str],
+    files: tuple[list[str], list[str]],
+) -> dict[str, Any]:
+    read, left_out = files
+    answer: dict[str, Any] = dict(zip(("patient", "sequence"), key, strict=False))
+    if probabilities is None:
+        answer["error"] = f"none of {len(left_out)} files could be read"
+    else:
+        named = dict(zip(classes, probabilities.tolist(), strict=True))
+        label = max(named, key=lambda name: named[name])
+        answer |= {"label": label, "probability": named[label], "probabilities": named}
+    return answer | {"slices": len(read), "files": read, "left_out": left_out}
+
+
+def _notes(
+    classifier: Classifier,
+    rules: Mapping[str, Mapping[str, Any]],
+    kinds: Mapping[str, Mapping[int, Any]],
+) -> list[str]:
+    if not kinds["patient"]:
+        return []
+    notes = []
+    if "families" not in classifier.facts:
+        notes.append(
+            "The classifier's file is of an earlier version: families and sequences are guessed "
+            "from the names of its classes."
+        )
+    unchosen = ["patients" if kind == "patient" else kind for kind in rules]
+    unchosen = [
+        name for name, rule in zip(unchosen, rules.values(), strict=True) if not rule["chosen"]
+    ]
+    if unchosen:
+        notes.append(
+            f"How slices become {' and '.join(unchosen)} was not chosen on validation, as the "
+            "classifier knew of none there: it is the mean of probabilities."
+        )
+    if "patient" not in rules:
+        notes.append("All classes are of one family: there is nothing to ask of a patient.")
+    if without := len(kinds["patient"]) - len(kinds["series"]):
+        notes.append(f"The sequence of {without} files is unknown: they are in no series.")
+    return notes

@@ -20,7 +20,8 @@ BatchSize = Annotated[int, Field(ge=2)]  # one image has nothing to be normalise
 Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
-Strength = Annotated[float, Field(ge=0, le=4)]  # beyond, views have little of their image left
+STRONGEST = 4.0  # beyond, views have little of their image left
+Strength = Annotated[float, Field(ge=0, le=STRONGEST)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 PrecisionName = Literal["bf16-mixed", "16-mixed", "32-true"]

@@ -12,7 +12,7 @@ from brainssl.explanation.measure import BRIEF
 from brainssl.hardware.speed import Speed, seconds_to_read, speed_of
 from brainssl.settings import Settings
 from brainssl.studies.explanations import MOST_ALIKE
-from brainssl.studies.grid import CLASSICAL, Step, grid
+from brainssl.studies.grid import CLASSICAL, Step, grid, reported
 from brainssl.studies.journal import read_log
 from brainssl.studies.plan import Plan, finished_steps, identity, is_begun
 from brainssl.studies.projections import MOST_IMAGES
@@ -86,7 +86,8 @@ class Estimate:
         """Return a table with a line for each stage, method and protocol."""
         lines: dict[tuple[str, str, str], list[Foreseen]] = {}
         for one in self.steps:
-            key = (one.step.stage, one.step.method, one.step.protocol)
+            stage = "choice" if one.step.tuned else one.step.stage
+            key = (stage, one.step.method, one.step.protocol)
             lines.setdefault(key, []).append(one)
         widths = "{:10}  {:13}  {:8}  {:20}  {:8}  {:>5}  {:>5}  {:>8}  {:>10}"
         heads = ("stage", "method", "protocol", "label fractions", "seeds", "folds")
@@ -171,8 +172,7 @@ def _around(plan: Plan, source: Source, images: Images, forward: float) -> dict[
     if plan.explained:
         shown = min(plan.explained, images.test) * BRIEF.passes
         found["explanations"] = models * (shown + min(images.train, MOST_ALIKE)) * forward
-    measured = len([step for step in grid(plan) if step.measured])
-    found["analysis and report"] = _REPORT + _MODEL * measured
+    found["analysis and report"] = _REPORT + _MODEL * len(reported(plan))
     return found
 
 
@@ -183,7 +183,7 @@ def _seconds(
         return noted[step]
     if twins := [took for other, took in noted.items() if _twin(other, step)]:
         return fmean(twins)
-    alike = [other for other in noted if other.stage == step.stage]
+    alike = [o for o in noted if (o.stage, o.tuned) == (step.stage, step.tuned)]
     if alike and step.stage != CLASSICAL:  # most of a classical step is its measuring
         seconds = sum(noted[other] for other in alike)
         return seconds * amounts[step].amount / sum(amounts[other].amount for other in alike)
@@ -191,8 +191,9 @@ def _seconds(
 
 
 def _twin(other: Step, step: Step) -> bool:
-    """Tell whether two steps are the same but for seed and fold."""
-    return replace(other, seed=step.seed, fold=step.fold) == step
+    """Tell whether two steps are the same but for seed, fold and how many trials are chosen from."""
+    alike = replace(other, seed=step.seed, fold=step.fold)
+    return (replace(alike, trials=step.trials) if step.tuned and other.tuned else alike) == step
 
 
 def _cells(group: list[Foreseen]) -> tuple[str, ...]:

@@ -56,6 +56,7 @@ class Plan:
         folds: how many splits there are, whose test sets are pooled; None: one split.
         leave_out: column each of whose values is tested in turn, in so many folds as it has values.
         classical: whether there are classical baselines beside the networks.
+        trials: settings that each method and the supervised baseline try; 1: those given alone.
     """
 
     source: Path
@@ -77,6 +78,7 @@ class Plan:
     folds: int | None = None
     leave_out: str | None = None
     classical: bool = True
+    trials: int = 1
 
     @property
     def divisions(self) -> tuple[Fold | None, ...]:
@@ -119,7 +121,7 @@ def count_values(
 def identity(plan: Plan) -> dict[str, Any]:
     """Return what must be the same for finished steps to be used again.
 
-    The grid itself (methods, protocols, label fractions, seeds) is no part of it: a study grows.
+    The grid itself (methods, protocols, label fractions, seeds, trials) is no part of it: a study grows.
     Nor is where and how exactly a machine computes: several machines may share a study.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch import nn
 from brainssl.data.dataset import Data, evenly
 from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore
-from brainssl.evaluation.predictions import Predictions
+from brainssl.evaluation.predictions import SPLITS, Predictions
 from brainssl.evaluation.rows import result_rows
 from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
 from brainssl.foundation.spreadsheet import csv_of
@@ -73,6 +73,7 @@ def probe_stage(
     settings: Settings,
     label_fraction: float | str = 1.0,
     seed: int = 0,
+    parts: Collection[str] = SPLITS,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Fit a linear probe into a new folder and return its rows of results.
@@ -85,6 +86,7 @@ def probe_stage(
         settings: of the probe and the evaluation.
         label_fraction: share of the training labels that are used, or shots.
         seed: of the choice of labels and the order.
+        parts: of the split that are predicted and measured.
         progress: called with (images encoded, images in all).
     """
     started = time.perf_counter()
@@ -107,7 +109,7 @@ def probe_stage(
         classifier = Classifier(
             features.encoder, probe.head, data.store.classes, told | data.facts()
         )
-        return _finish(classifier, data, rows, folder, settings, started)
+        return _finish(classifier, data, rows, folder, settings, started, parts)
 
 
 def finetune_stage(
@@ -119,6 +121,7 @@ def finetune_stage(
     settings: Settings,
     label_fraction: float | str = 1.0,
     seed: int = 0,
+    parts: Collection[str] = SPLITS,
     progress: Progress | None = None,
     loggers: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
@@ -133,6 +136,7 @@ def finetune_stage(
         settings: of fine-tuning and evaluation.
         label_fraction: share of the training labels that are used, or shots.
         seed: of the choice of labels, the head, the order and the augmentation.
+        parts: of the split that are predicted and measured.
         progress: called with (optimiser steps done, steps in all).
         loggers: names of `brainssl.training.loggers.LOGGERS`, beside `history.csv`.
     """
@@ -164,7 +168,7 @@ def finetune_stage(
         told["chosen"] = tuned.chosen
         told |= {"val_loss": tuned.val_loss, "uniform_loss": tuned.uniform_loss}
         classifier = Classifier(encoder, tuned.head, data.store.classes, told | data.facts())
-        results = _finish(classifier, data, rows, folder, settings, started)
+        results = _finish(classifier, data, rows, folder, settings, started, parts)
         (folder / CHECKPOINT).unlink(missing_ok=True)
         return results
 
@@ -188,7 +192,7 @@ def evaluate_stage(
     data.refuse_seen(facts)
     with whole_folder(out) as folder:
         rows = data.rows(facts["label_fraction"], facts["seed"])
-        return _measure(classifier, data, rows, folder, settings, time.perf_counter())
+        return measure(classifier, data, rows, folder, settings, time.perf_counter())
 
 
 def predict_parts(classifier: Classifier, data: Data, rows: dict[str, Indices]) -> Predictions:
@@ -236,6 +240,7 @@ def _finish(
     folder: Path,
     settings: Settings,
     started: float,
+    parts: Collection[str],
 ) -> list[dict[str, Any]]:
     learnt = [rows["train"], rows["val"]]
     if classifier.encoder.facts.get("split_digest") == data.split.digest:
@@ -244,10 +249,11 @@ def _finish(
     classifier.eval().save(folder / "classifier.safetensors")
     data.split.save(folder / "split.json")
     write_json(folder / "settings.json", settings.written(()))
-    return _measure(classifier, data, rows, folder, settings, started)
+    own = {part: of_part for part, of_part in rows.items() if part in parts}
+    return measure(classifier, data, own, folder, settings, started)
 
 
-def _measure(
+def measure(
     classifier: Classifier,
     data: Data,
     rows: dict[str, Indices],
@@ -255,11 +261,24 @@ def _measure(
     settings: Settings,
     started: float,
 ) -> list[dict[str, Any]]:
+    """Predict and measure some parts of a split, into a folder that is being made.
+
+    Images without label are predicted where the test set is: what they tell is told beside it.
+
+    Args:
+        classifier: what to measure.
+        data: store and split.
+        rows: of the store, by part of the split.
+        folder: where predictions and rows of results go.
+        settings: of the evaluation.
+        started: when the work began, by `time.perf_counter`.
+    """
     predictions = predict_parts(classifier.to(device_of(settings.run)), data, rows)
     predictions.save(folder / "predictions.parquet")
-    said = predict_unlabelled(classifier, data)
-    if len(said.image_ids):
-        said.save(folder / UNLABELLED)
+    if "test" in rows:
+        said = predict_unlabelled(classifier, data)
+        if len(said.image_ids):
+            said.save(folder / UNLABELLED)
     hidden = ("store", "split_digest", "reader")
     facts = {name: value for name, value in classifier.facts.items() if name not in hidden}
     facts["seconds"] = round(time.perf_counter() - started, 2)

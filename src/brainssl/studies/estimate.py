@@ -191,7 +191,7 @@ def _seconds(
 
 
 def _twin(other: Step, step: Step) -> bool:
-    """Tell whether two steps are the same but for seed, fold and how many trials are chosen from."""
+    """Tell whether two steps are the same but for seed, fold and how many a choice is among."""
     alike = replace(other, seed=step.seed, fold=step.fold)
     return (replace(alike, trials=step.trials) if step.tuned and other.tuned else alike) == step
 

@@ -121,8 +121,8 @@ def count_values(
 def identity(plan: Plan) -> dict[str, Any]:
     """Return what must be the same for finished steps to be used again.
 
-    The grid itself (methods, protocols, label fractions, seeds, trials) is no part of it: a study grows.
-    Nor is where and how exactly a machine computes: several machines may share a study.
+    The grid itself (methods, protocols, label fractions, seeds, trials) is no part of it: a study
+    grows. Nor is where and how exactly a machine computes: several machines may share a study.
 
     Raises:
         BrainsslError: source or labels cannot be read, or both bring labels.

@@ -72,7 +72,9 @@ class Change:
         """
         before, after = (
             dict(flat({name: s[name] for name in _STAGES[stage]}))
-            for s in (one.of(method).model_dump() for one in (settings, self.applied(settings, method)))
+            for s in (
+                one.of(method).model_dump() for one in (settings, self.applied(settings, method))
+            )
         )
         return {key: value for key, value in after.items() if value != before[key]}
 
@@ -187,7 +189,9 @@ def _read(file: Path) -> tuple[Change, ...]:
     try:
         return tuple(change_of(entry) for entry in read_json(file, "the trials of a study"))
     except (TypeError, ValueError):
-        raise BrainsslError(f"{file} is damaged: delete it, and the trials are drawn anew") from None
+        raise BrainsslError(
+            f"{file} is damaged: delete it, and the trials are drawn anew"
+        ) from None
 
 
 def change_of(entry: Mapping[str, float]) -> Change:

@@ -88,7 +88,11 @@ def _table(found: Mapping[str, Any]) -> str:
     """Return a line a trial, with an arrow at the one that was chosen."""
     lines = [f"   trial  val NLL  settings ({found['val_images']} validation images)"]
     for one in found["tried"]:
-        told = ", ".join(f"{key}={value:g}" for key, value in one["changed"].items())
+        told = ", ".join(
+            f"{key}={value:g}"
+            for key, value in one["changed"].items()
+            if not key.endswith("warmup_epochs")  # it goes with the epochs
+        )
         loss = "failed" if one["val_nll"] is None else f"{one['val_nll']:.4f}"
         arrow = "→" if one["trial"] == found["chosen"] else " "
         lines.append(

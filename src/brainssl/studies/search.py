@@ -22,6 +22,7 @@ from brainssl.hardware.device import device_of
 from brainssl.models.encoder import build_encoder, load_encoder
 from brainssl.settings import Settings
 from brainssl.studies.budget import preset_text
+from brainssl.studies.plan import differing
 from brainssl.studies.trials import Change, Proposals
 from brainssl.training.pretrain import pretrain
 from brainssl.training.stages import Features, finetune_stage, probe_stage
@@ -121,18 +122,16 @@ def _claim(out: Path, search: Search) -> None:
     """Make the folder this search's; refuse one that holds something else."""
     file = out / _REQUEST
     if not file.is_file():
-        if out.is_dir() and {one.name for one in out.iterdir()} <= {_LOCK}:
-            pass
-        else:
-            refuse_existing(out)
+        refuse_existing(out)
         write_json(file, search.request())
         return
     held, asked = read_json(file, "what a search is for"), search.request()
-    differing = [name for name in asked if held.get(name) != asked[name]]
-    if differing:
+    names = [name for name in asked if name != "settings" and held.get(name) != asked[name]]
+    names += differing({"settings": held.get("settings", {})}, {"settings": asked["settings"]})
+    if names:
         raise BrainsslError(
-            f"{out} holds a search with another {', '.join(differing)}: choose another folder, or "
-            "give what it was begun with"
+            f"{out} holds a search with another {', '.join(names)}: choose another folder, or give "
+            "what it was begun with"
         )
 
 

@@ -34,8 +34,8 @@ def _how(study: Study, found: Sequence[ArmSearch]) -> tuple[str, ...]:
         "first those given, then the same relative changes of learning rate, weight decay, epochs "
         "(never more) and augmentation for all. Each fold and seed chose for itself, "
         f"{counted(searches, 'search', 'searches')} in all, by the NLL at its best temperature on "
-        f"one validation set of {number} images. The test set had no part in it: what was not "
-        "chosen was never measured on it."
+        f"one validation set of {number} images. The test set had no part in it, and of the changed "
+        "settings only those that were chosen were measured on it, afterwards."
     )
     caveat = (
         "The score of what was chosen is flattered by the choice, the more so the fewer images "
@@ -62,14 +62,24 @@ def chosen_table(found: Sequence[ArmSearch], protocols: Sequence[str]) -> Table:
             "over folds and seeds) with the settings as given and with those chosen."
         ),
         stub=_stub(protocols),
-        columns=("Searches", "Trials", "Chosen most often", "Its settings", "NLL as set", "Chosen"),
+        columns=(
+            "Searches",
+            "Trials",
+            "Chosen most often",
+            "Its settings",
+            "NLL as set",
+            "NLL chosen",
+        ),
         lines=tuple(
             Line(
                 (*_where(arm, protocols), arm.title),
                 (
                     Cell(str(len(arm.best))),
                     Cell(str(len(arm.trials))),
-                    Cell(f"trial {arm.favourite.number}", f"{arm.favourite.chosen} times"),
+                    Cell(
+                        f"trial {arm.favourite.number}",
+                        f"{arm.favourite.chosen} of {len(arm.best)}",
+                    ),
                     Cell(changes(arm.favourite.changed)),
                     Cell(decimal(arm.trials[0].mean)),
                     Cell(decimal(sum(arm.best) / len(arm.best))),

@@ -34,7 +34,7 @@ def _how(study: Study, found: Sequence[ArmSearch]) -> tuple[str, ...]:
         "first those given, then the same relative changes of learning rate, weight decay, epochs "
         "(never more) and augmentation for all. Each fold and seed chose for itself, "
         f"{counted(searches, 'search', 'searches')} in all, by the NLL at its best temperature on "
-        f"one validation set of {number} images. The test set had no part in it, and of the changed "
+        f"one validation set of {number} images. The test set had no part in it: of the changed "
         "settings only those that were chosen were measured on it, afterwards."
     )
     caveat = (

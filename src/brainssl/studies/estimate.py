@@ -16,6 +16,7 @@ from brainssl.studies.grid import CLASSICAL, Step, grid, reported
 from brainssl.studies.journal import read_log
 from brainssl.studies.plan import Plan, finished_steps, identity, is_begun
 from brainssl.studies.projections import MOST_IMAGES
+from brainssl.studies.tuning import is_given_up
 from brainssl.studies.workload import Images, Source, Work, look_at, work
 
 Measure = Callable[[Settings, int], Speed]
@@ -138,6 +139,8 @@ def foresee(
     steps = grid(plan)
     amounts = {step: work(step, images[step.protocol], plan.settings) for step in steps}
     finished = finished_steps(begun) if begun else set()
+    if begun:  # what failed in a search that has chosen since is not done again
+        finished |= {one.name for one in steps if is_given_up(plan, one, begun / "steps")}
     log = read_log(begun) if begun else {}
     noted = {
         step: float(log[step.name]["seconds"])
@@ -191,9 +194,8 @@ def _seconds(
 
 
 def _twin(other: Step, step: Step) -> bool:
-    """Tell whether two steps are the same but for seed, fold and how many a choice is among."""
-    alike = replace(other, seed=step.seed, fold=step.fold)
-    return (replace(alike, trials=step.trials) if step.tuned and other.tuned else alike) == step
+    """Tell whether two steps are the same but for seed and fold."""
+    return replace(other, seed=step.seed, fold=step.fold) == step
 
 
 def _cells(group: list[Foreseen]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ _COMMANDS = (
     "pretrain",
     "probe",
     "finetune",
+    "tune",
     "evaluate",
     "study",
     "report",

@@ -17,6 +17,7 @@ _COMMANDS = (
     training.pretrain,
     training.probe,
     training.finetune,
+    training.tune,
     training.evaluate,
     studies.study,
     studies.report,

@@ -108,3 +108,31 @@ def test_resolved_values_are_read_where_there_are_some(grid: Path) -> None:
     assert {one.name for one in found} == {"byol.momentum", "dino.momentum", "mocov3.momentum"}
     assert {one.value for one in found} == {0.9881203138880518}
     assert len(found) == 6
+
+
+def test_of_a_search_the_trainings_behind_the_chosen_models_are_shown(
+    make_study: Callable[..., Path],
+) -> None:
+    folder = make_study(classes=["a", "b"], fractions=[1.0], seeds=1)
+    steps = folder / "steps"
+    shutil.copytree(steps / "pretrain-simclr-grouped-s0", steps / "pretrain-simclr-grouped-s0-t2")
+    shutil.copytree(steps / "pretrain-simclr-grouped-s0", steps / "pretrain-simclr-grouped-s0-t3")
+    before = [t.folder.name for t in trainings(read_study(folder))]
+    assert not [name for name in before if name.endswith(("-t2", "-t3"))]  # of another run
+
+    held = json.loads((folder / "results.json").read_text())
+    held["study"]["tuning"] = {"trials": 3, "searches": []}
+    for name, trial in (("linear-simclr", 1), ("finetune-simclr", 2)):
+        old, new = f"{name}-grouped-f1-s0", f"tuned3-{name}-grouped-f1-s0"
+        shutil.copytree(steps / old, steps / new)
+        for row in held["rows"]:
+            if row["step"] == f"steps/{old}":
+                row |= {"step": f"steps/{new}", "trial": trial, "trials": 3}
+    (folder / "results.json").write_text(json.dumps(held))
+    found = {t.folder.name: t for t in trainings(read_study(folder))}
+    pretrained = {name for name in found if name.startswith("pretrain-")}
+    assert pretrained == {"pretrain-simclr-grouped-s0", "pretrain-simclr-grouped-s0-t2"}
+    assert found["pretrain-simclr-grouped-s0-t2"].title == "SimCLR, seed 0, trial 2"
+    tuned = found["tuned3-finetune-simclr-grouped-f1-s0"]
+    assert (tuned.stage, tuned.method, tuned.seed, tuned.trial) == ("finetune", "simclr", 0, 1)
+    assert "finetune-simclr-grouped-f1-s0" not in found

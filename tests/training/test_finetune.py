@@ -29,7 +29,7 @@ from brainssl.training.finetune import (
     supervised_epochs,
 )
 from brainssl.training.trainer import CHECKPOINT
-from brainssl.views.recipes import ViewRecipe
+from brainssl.views.recipes import TABLE2, ViewRecipe
 
 
 def settings_for(shared_store: ImageStore, *overrides: str) -> Settings:
@@ -220,6 +220,22 @@ def test_only_training_images_are_augmented(
     assert augmented
     assert {image.numpy().tobytes() for image in augmented} <= allowed
     assert {image.numpy().tobytes() for image in evaluated} == chosen_on
+
+
+def test_the_augmentation_is_table_2_as_strong_as_the_settings_say(
+    shared_store: ImageStore,
+) -> None:
+    recipes = {}
+    for augmentation in (0.0, 1.0, 1.5):
+        settings = settings_for(shared_store, f"finetune.augmentation={augmentation}").finetune
+        encoder = build_encoder("test_resnet", image_size=shared_store.size, seed=0)
+        pixels = torch.from_numpy(shared_store.images)
+        head = nn.Linear(encoder.dim, 3)
+        own = Finetuning(encoder, head, pixels, shared_store.labels, settings, seed=0)
+        recipes[augmentation] = own.views
+    assert recipes[1.0] is TABLE2
+    assert recipes[0.0].geometry.rotation == 0.0
+    assert recipes[1.5].geometry.rotation == pytest.approx(30.0)
 
 
 def test_images_outside_of_the_two_sets_cannot_matter(

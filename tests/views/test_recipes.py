@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from oracles.affine import resample
 
 from brainssl.settings import load_settings
@@ -123,7 +125,7 @@ def test_the_stored_images_are_left_as_they_were():
 def test_the_views_of_a_preset_are_a_recipe(preset):
     views = load_settings(preset)[0].views
     recipe = ViewRecipe.of(views.model_dump())
-    for name, value in views.model_dump().items():
+    for name, value in views.model_dump(exclude={"strength"}).items():
         part = recipe.geometry if hasattr(recipe.geometry, name) else recipe.intensity
         assert getattr(part, name) == value
     assert recipe.geometry.flip == 0.5
@@ -172,3 +174,67 @@ def test_read_only_images_can_be_augmented():
     images = stored(3, 16).numpy()[::-1]
     images.flags.writeable = False
     assert augment_table2(images, np.random.default_rng(0)).shape == (3, 16, 16)
+
+
+def ranges(recipe: ViewRecipe) -> dict[str, tuple[float, float]]:
+    """The ends of what may be drawn; of one number, it stands for both sides of no change."""
+    own = vars(recipe.geometry) | vars(recipe.intensity)
+    pairs = {name: value for name, value in own.items() if isinstance(value, tuple)}
+    single = ("zoom", "shift", "rotation", "bias", "noise")
+    return pairs | {name: (0.0, own[name]) for name in single}
+
+
+WILDEST = ViewRecipe(
+    geometry=WILD.geometry,
+    intensity=Intensity(**{**vars(WILD.intensity), "bias": 0.2, "jitter": 0.7}),
+)
+
+
+@pytest.mark.parametrize("recipe", [WILDEST, TABLE2, UNCHANGED])
+def test_the_strength_of_1_is_the_recipe_itself(recipe):
+    assert recipe.stronger(1.0) is recipe
+    assert ViewRecipe.of({"rotation": 3.0, "strength": 1.0}) == ViewRecipe.of({"rotation": 3.0})
+
+
+@given(factor=st.floats(0.0, 4.0), more=st.floats(0.01, 1.0))
+def test_a_stronger_recipe_goes_farther_within_what_there_is(factor, more):
+    """Ranges stay in order and possible, and those of a stronger recipe hold those of a weaker."""
+    weak, strong = ranges(WILDEST.stronger(factor)), ranges(WILDEST.stronger(factor + more))
+    for name, (low, high) in weak.items():
+        assert strong[name][0] <= low + 1e-9 or name == "blur_sigma"  # a width, from 0
+        assert low <= high <= strong[name][1] + 1e-9
+    assert 0 < weak["crop_area"][0] <= weak["crop_area"][1] <= 1
+    assert weak["zoom"][1] < 1
+    assert weak["rotation"][1] <= 180
+    assert min(weak[name][0] for name in ("brightness", "contrast", "gamma", "crop_ratio")) > 0
+
+
+@given(factor=st.floats(0.1, 2.0), again=st.floats(0.1, 2.0))
+def test_twice_stronger_is_stronger_by_the_product(factor, again):
+    twice = ranges(WILDEST.stronger(factor).stronger(again))
+    for name, ends in ranges(WILDEST.stronger(factor * again)).items():
+        assert twice[name] == pytest.approx(ends, rel=1e-6)
+
+
+def test_twice_as_far_is_on_a_log_scale_for_factors():
+    far = ranges(WILDEST.stronger(2.0))
+    assert far["brightness"] == pytest.approx((0.5**2, 1.5**2))
+    assert far["crop_area"] == pytest.approx((0.3**2, 1.0))
+    assert far["gamma"] == pytest.approx((0.25, 4.0))
+    assert far["rotation"] == (0.0, 60.0)
+    assert far["noise"] == pytest.approx((0.0, 0.2))
+    assert 1 - far["zoom"][1] == pytest.approx(0.8**2)
+
+
+@pytest.mark.parametrize("recipe", [WILDEST, TABLE2])
+def test_the_strength_of_0_leaves_what_probabilities_do(recipe):
+    """Each view is its image, or that mirrored: as often as a flip is drawn."""
+    images = stored(200, 16)
+    views = draw(recipe.stronger(0.0), images, 16)
+    same = (views - to_unit(images)).abs().amax(dim=(1, 2, 3)) < 1e-5
+    mirrored = (views - to_unit(images).flip(3)).abs().amax(dim=(1, 2, 3)) < 1e-5
+    assert (same ^ mirrored).all()
+    assert 60 < int(mirrored.sum()) < 140
+    probabilities = ("flip", "jitter", "blur", "fill")
+    before, after = (vars(r.geometry) | vars(r.intensity) for r in (recipe, recipe.stronger(0.0)))
+    assert all(before[name] == after[name] for name in probabilities)

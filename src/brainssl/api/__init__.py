@@ -11,6 +11,7 @@ from brainssl.api.data import audit, phantom, prepare
 from brainssl.api.inference import embed, explain, export, external, predict
 from brainssl.api.studies import compare, report, study
 from brainssl.api.training import evaluate, finetune, pretrain, probe
+from brainssl.api.tuning import tune
 
 __all__ = [
     "Answer",
@@ -30,6 +31,7 @@ __all__ = [
     "probe",
     "report",
     "study",
+    "tune",
 ]
 
 # What tqdm, which libraries import, says in a notebook without ipywidgets. No bar here is its.

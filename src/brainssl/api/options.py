@@ -174,6 +174,33 @@ def open_data(
     other_data: bool = False,
 ) -> "tuple[Data, Settings]":
     """Open a store with its split: the one that lies beside the encoder at `at`, else a new one."""
+    data, settings, _ = open_split(
+        path,
+        preset,
+        overrides,
+        terminal,
+        protocol=protocol,
+        seed=seed,
+        encoder=encoder,
+        at=at,
+        other_data=other_data,
+    )
+    return data, settings
+
+
+def open_split(
+    path: Path,
+    preset: Where,
+    overrides: Names | None,
+    terminal: Terminal,
+    *,
+    protocol: str,
+    seed: int,
+    encoder: "Encoder | None" = None,
+    at: Path | None = None,
+    other_data: bool = False,
+) -> "tuple[Data, Settings, dict[str, str]]":
+    """Do as `open_data`, and return the reasons of the settings too."""
     from brainssl.data.dataset import Data
     from brainssl.data.split import Split, make_split
     from brainssl.data.store import ImageStore
@@ -195,7 +222,7 @@ def open_data(
     data = Data(store, split)
     if encoder and not other_data:
         data.refuse_seen(encoder.facts)
-    return data, settings
+    return data, settings, reasons
 
 
 def split_beside(model: Path) -> Path:

@@ -56,6 +56,7 @@ def study(
     lesions: Where | None = None,
     logger: Names | None = None,
     classical: bool = True,
+    tune: int | None = None,
     quiet: bool = False,
 ) -> Answer:
     """Compare methods with supervised training on your data, and write the report.
@@ -89,6 +90,8 @@ def study(
         logger: tensorboard, mlflow, wandb, beside `history.csv`.
         classical: whether a decision tree, LDA, SVM and nearest neighbours on hand-made features
             stand beside the networks.
+        tune: settings that each method and the supervised baseline try, 2 to 10, of which each
+            fold and seed chooses on validation; by default those given alone.
         quiet: show no progress.
 
     Returns:
@@ -118,6 +121,7 @@ def study(
             ("jobs", jobs, 1),
             ("explain", explained, 0),
         ),
+        tune=tune,
         budget=budget,
         preset=preset,
     )
@@ -156,6 +160,7 @@ def study(
         leave_out=leave_out,
         classical=classical,
         families=path_or_none(families),
+        trials=tune or 1,
     )
     terminal = Terminal(quiet=quiet)
     settle_threads(settings if budget is None else settings.with_encoder(*SMALLEST), terminal.say)
@@ -230,14 +235,23 @@ def _published(out: Path, page: Path, said: str, more: Mapping[str, Any]) -> Ans
 
 
 def _check(
-    *, numbers: Sequence[tuple[str, int | None, int]], budget: str | None, preset: Where
+    *,
+    numbers: Sequence[tuple[str, int | None, int]],
+    tune: int | None,
+    budget: str | None,
+    preset: Where,
 ) -> None:
-    """Refuse numbers below the least that they may be, and a budget beside a preset."""
+    """Refuse numbers that cannot be, a search without its package, a budget beside a preset."""
+    from brainssl.foundation.extras import require
     from brainssl.studies.budget import seconds_of
+    from brainssl.studies.trials import STARTUP
 
     for option, value, least in numbers:
         if value is not None:
             within(f"--{option}", value, least)
+    if tune is not None:
+        within("--tune", tune, 2, STARTUP)
+        require("tune")
     if budget is not None:
         seconds_of(budget)
         if str(preset) != "quick":

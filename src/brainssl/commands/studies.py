@@ -91,6 +91,14 @@ def study(
             help="Decision tree, LDA, SVM and nearest neighbours on hand-made features, too.",
         ),
     ] = True,
+    tune: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            max=10,
+            help="Settings that each method and the baseline try, of which validation chooses.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare methods with supervised training on your data, and write the report.
@@ -119,6 +127,7 @@ def study(
         lesions=lesions,
         logger=logger,
         classical=classical,
+        tune=tune,
     )
     tell(answer if dry_run else _files(answer), as_json)
     if answer.get("failed"):

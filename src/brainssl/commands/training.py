@@ -1,4 +1,4 @@
-"""Commands that train one model and measure it: pretrain, probe, finetune, evaluate."""
+"""Commands that train one model and measure it: pretrain, probe, finetune, tune, evaluate."""
 
 from pathlib import Path
 from typing import Annotated
@@ -129,6 +129,46 @@ def finetune(
         seed=seed,
     )
     tell(rows, as_json)
+
+
+@teaching
+def tune(
+    store: Store,
+    out: Annotated[Path, typer.Argument(help="Folder of the search; an unfinished one goes on.")],
+    method: Annotated[
+        str,
+        typer.Option(help="simclr, byol, dino, mocov3, barlowtwins, nnclr or supervised."),
+    ] = "simclr",
+    trials: Annotated[int, typer.Option(min=1, help="How many settings are tried.")] = 10,
+    stage: Annotated[
+        str, typer.Option(help="finetune or linear: what is made of each pretraining.")
+    ] = "finetune",
+    label_fraction: Fraction = "1.0",
+    preset: Preset = "quick",
+    overrides: Set = None,
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="grouped or image: how the split is made.")
+    ] = "grouped",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Search for the settings of one method on validation, and write them as a preset.
+
+    Example: brainssl tune stores/mri runs/tuned --method byol --trials 20
+    """
+    answer = api.tune(
+        store,
+        out,
+        method=method,
+        trials=trials,
+        stage=stage,
+        label_fraction=label_fraction,
+        preset=preset,
+        overrides=overrides,
+        protocol=protocol,
+        seed=seed,
+    )
+    tell(answer, as_json)
 
 
 @teaching

@@ -95,6 +95,18 @@ def fit_temperature(val: Predictions) -> float:
     Raises:
         BrainsslError: There are no images.
     """
+    return best_nll(val)[1]
+
+
+def best_nll(val: Predictions) -> tuple[float, float]:
+    """Return the NLL in nats at the temperature of `fit_temperature`, and that temperature.
+
+    A proper score by which models can be told apart whatever their sureness: one that is only too
+    sure loses nothing.
+
+    Raises:
+        BrainsslError: There are no images.
+    """
     if len(val) == 0:
         raise BrainsslError("there are no validation images: a temperature is fitted on them")
     logits = val.logits.astype(np.float64)
@@ -106,7 +118,8 @@ def fit_temperature(val: Predictions) -> float:
     bounds = (math.log(LOWEST), math.log(HIGHEST))
     found = minimize_scalar(lambda log: loss(math.exp(log)), bounds=bounds, method="bounded")
     # The search stops short of its bounds, and within its tolerance of T = 1.
-    return min((LOWEST, HIGHEST, math.exp(found.x), 1.0), key=loss)
+    best = min((LOWEST, HIGHEST, math.exp(found.x), 1.0), key=loss)
+    return loss(best), best
 
 
 def classwise_ece(

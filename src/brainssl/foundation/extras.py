@@ -9,6 +9,7 @@ EXTRAS = {
     "tensorboard": ("tensorboard",),
     "mlflow": ("mlflow",),
     "wandb": ("wandb",),
+    "tune": ("optuna",),
 }
 
 

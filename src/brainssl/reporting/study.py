@@ -46,7 +46,8 @@ class Row:
 
     `fold` is the number of a fold; None where there is one split, and where folds are pooled.
     `epochs` (at most), `val_loss` of the epoch that was kept and `uniform_loss` are of trainings
-    with labels; older studies do not have them.
+    with labels; older studies do not have them. `trial` is the number of the settings that a search
+    chose, 1 without one.
     """
 
     method: str
@@ -66,6 +67,7 @@ class Row:
     uniform_loss: float | None = None
     labelled: int | None = None
     label_share: float | None = None
+    trial: int = 1
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> "Row":
@@ -88,6 +90,7 @@ class Row:
             uniform_loss=finite(raw.get("uniform_loss")),
             labelled=raw.get("labelled"),
             label_share=finite(raw.get("label_share")),
+            trial=int(raw.get("trial") or 1),
         )
 
 

@@ -14,9 +14,9 @@ from brainssl.reporting.study import BASELINE, Study, finite, method_title
 from brainssl.reporting.wording import labels_title
 
 _STEP_NAME = re.compile(
-    r"(?P<stage>[a-z]+)(-(?P<method>.+?))?-(?P<protocol>(?!shot)[a-z]+)"
+    r"(tuned\d+-)?(?P<stage>[a-z]+)(-(?P<method>.+?))?-(?P<protocol>(?!shot)[a-z]+)"
     r"(-[A-Za-z0-9_]+?-?(?P<fold>\d+)of\d+)?(-f(?P<fraction>\d+-shot|[\de.-]+))?"
-    r"-s(?P<seed>\d+)"
+    r"-s(?P<seed>\d+)(-t(?P<trial>\d+))?"
 )
 
 
@@ -27,6 +27,7 @@ class Training:
     Attributes:
         label_fraction: a share in (0, 1], or shots; None for a pretraining, which uses no labels.
         fold: number of its fold; None where there is one split.
+        trial: number of the settings that it tried; 1: those given, and of a search that chose.
     """
 
     folder: Path
@@ -36,6 +37,7 @@ class Training:
     label_fraction: LabelFraction | None
     seed: int
     fold: int | None = None
+    trial: int = 1
 
     @property
     def title(self) -> str:
@@ -44,7 +46,8 @@ class Training:
         if self.label_fraction is not None:
             words.append(labels_title(self.label_fraction))
         words += [] if self.fold is None else [f"fold {self.fold}"]
-        return ", ".join([*words, f"seed {self.seed}"])
+        words += [f"seed {self.seed}"] + ([f"trial {self.trial}"] if self.trial > 1 else [])
+        return ", ".join(words)
 
 
 @dataclass(frozen=True)
@@ -94,22 +97,36 @@ class Resolved:
 def trainings(study: Study) -> list[Training]:
     """Return the steps of a study, by method, protocol, label fraction and seed.
 
-    A folder may hold finished steps of a larger grid, which this study does not speak of.
+    A folder may hold finished steps of a larger grid, which this study does not speak of, and
+    pretrainings of trials that no model rests on.
     """
     methods = [str(method) for method in study.facts.get("methods") or ()]
 
     protocols = study.protocols
 
-    def order(training: Training) -> tuple[bool, int, str, int, LabelFraction, int, int]:
+    def order(training: Training) -> tuple[bool, int, str, int, LabelFraction, int, int, int]:
         place = methods.index(training.method) if training.method in methods else len(methods)
         side = protocols.index(training.protocol)
         last = training.method == BASELINE
         fraction = training.label_fraction or 0.0
-        return last, place, training.method, side, fraction, training.seed, training.fold or 0
+        number, fold = training.seed, training.fold or 0
+        return last, place, training.method, side, fraction, number, fold, training.trial
 
     steps = {row.step for row in (*study.rows, *study.of_folds)}
+    behind = {(r.method, r.protocol, r.seed, r.fold, r.trial) for r in study.trained}
+    searched = bool(study.facts.get("tuning"))
     parsed = (_parse(path) for path in study.folder.glob("steps/*") if path.is_dir())
-    return sorted((t for t in parsed if t is not None and _belongs(t, study, steps)), key=order)
+    own = [t for t in parsed if t is not None and _belongs(t, study, steps)]
+    return sorted(
+        (
+            t
+            for t in own
+            if t.stage != "pretrain"
+            or (searched and (t.method, t.protocol, t.seed, t.fold, t.trial) in behind)
+            or (not searched and t.trial == 1)
+        ),
+        key=order,
+    )
 
 
 def histories(study: Study) -> Iterator[History]:
@@ -160,6 +177,7 @@ def _parse(folder: Path) -> Training | None:
         label_fraction=label_fraction(parts["fraction"]) if parts["fraction"] else None,
         seed=int(parts["seed"]),
         fold=int(parts["fold"]) if parts["fold"] else None,
+        trial=int(parts["trial"] or 1),
     )
 
 

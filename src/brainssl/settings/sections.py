@@ -20,6 +20,8 @@ BatchSize = Annotated[int, Field(ge=2)]  # one image has nothing to be normalise
 Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
+STRONGEST = 4.0  # beyond, views have little of their image left
+Strength = Annotated[float, Field(ge=0, le=STRONGEST)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 PrecisionName = Literal["bf16-mixed", "16-mixed", "32-true"]
@@ -67,6 +69,7 @@ class ViewSettings(Section):
     blur_sigma: Range = (0.1, 2.0)  # pixels at 224 px
     bias: Probability = 0.0  # deviation of the log of a smooth field; 0.1 where coils differ
     noise: Amount = 0.02
+    strength: Strength = 1.0  # how far views differ from the image: 2 is twice as far as all above
 
 
 class PretrainSettings(Section):
@@ -114,6 +117,7 @@ class FinetuneSettings(Section):
     sampling: Literal["natural", "balanced"] = "natural"  # balanced: every class equally often
     loss: Literal["cross_entropy", "focal"] = "cross_entropy"
     focal_gamma: Amount = 2.0  # how much less an image counts that is classified well already
+    augmentation: Strength = 1.0  # how far training images differ from those stored; 0: flips alone
 
 
 class EvaluationSettings(Section):

@@ -12,10 +12,11 @@ from brainssl.explanation.measure import BRIEF
 from brainssl.hardware.speed import Speed, seconds_to_read, speed_of
 from brainssl.settings import Settings
 from brainssl.studies.explanations import MOST_ALIKE
-from brainssl.studies.grid import CLASSICAL, Step, grid
+from brainssl.studies.grid import CLASSICAL, Step, grid, reported
 from brainssl.studies.journal import read_log
 from brainssl.studies.plan import Plan, finished_steps, identity, is_begun
 from brainssl.studies.projections import MOST_IMAGES
+from brainssl.studies.tuning import is_given_up
 from brainssl.studies.workload import Images, Source, Work, look_at, work
 
 Measure = Callable[[Settings, int], Speed]
@@ -86,7 +87,8 @@ class Estimate:
         """Return a table with a line for each stage, method and protocol."""
         lines: dict[tuple[str, str, str], list[Foreseen]] = {}
         for one in self.steps:
-            key = (one.step.stage, one.step.method, one.step.protocol)
+            stage = "choice" if one.step.tuned else one.step.stage
+            key = (stage, one.step.method, one.step.protocol)
             lines.setdefault(key, []).append(one)
         widths = "{:10}  {:13}  {:8}  {:20}  {:8}  {:>5}  {:>5}  {:>8}  {:>10}"
         heads = ("stage", "method", "protocol", "label fractions", "seeds", "folds")
@@ -137,6 +139,8 @@ def foresee(
     steps = grid(plan)
     amounts = {step: work(step, images[step.protocol], plan.settings) for step in steps}
     finished = finished_steps(begun) if begun else set()
+    if begun:  # what failed in a search that has chosen since is not done again
+        finished |= {one.name for one in steps if is_given_up(plan, one, begun / "steps")}
     log = read_log(begun) if begun else {}
     noted = {
         step: float(log[step.name]["seconds"])
@@ -171,8 +175,7 @@ def _around(plan: Plan, source: Source, images: Images, forward: float) -> dict[
     if plan.explained:
         shown = min(plan.explained, images.test) * BRIEF.passes
         found["explanations"] = models * (shown + min(images.train, MOST_ALIKE)) * forward
-    measured = len([step for step in grid(plan) if step.measured])
-    found["analysis and report"] = _REPORT + _MODEL * measured
+    found["analysis and report"] = _REPORT + _MODEL * len(reported(plan))
     return found
 
 
@@ -183,7 +186,7 @@ def _seconds(
         return noted[step]
     if twins := [took for other, took in noted.items() if _twin(other, step)]:
         return fmean(twins)
-    alike = [other for other in noted if other.stage == step.stage]
+    alike = [o for o in noted if (o.stage, o.tuned) == (step.stage, step.tuned)]
     if alike and step.stage != CLASSICAL:  # most of a classical step is its measuring
         seconds = sum(noted[other] for other in alike)
         return seconds * amounts[step].amount / sum(amounts[other].amount for other in alike)

@@ -26,7 +26,7 @@ from brainssl.foundation.storage import (
 )
 from brainssl.hardware.device import device_of
 from brainssl.models.classifier import Classifier
-from brainssl.studies.grid import SUPERVISED, Step
+from brainssl.studies.grid import SUPERVISED, Step, final
 from brainssl.studies.plan import Plan
 
 VERSION = 2
@@ -146,9 +146,9 @@ def explain_models(
 def _steps(plan: Plan, data: Data) -> Iterator[Step]:
     where = data.split.protocol, plan.seed, max(plan.label_fractions), plan.divisions[0]
     for method in plan.methods:
-        yield Step("linear", method, *where)
-        yield Step("finetune", method, *where)
-    yield Step("supervised", SUPERVISED, *where)
+        yield final(plan, Step("linear", method, *where))
+        yield final(plan, Step("finetune", method, *where))
+    yield final(plan, Step("supervised", SUPERVISED, *where))
 
 
 def _explain(

@@ -1,7 +1,7 @@
 """The grid of a study: which steps there are, and in which order."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from brainssl.data.folds import Fold
@@ -31,6 +31,8 @@ class Step:
         label_fraction: share of the training labels, or shots; None for a pretraining, which uses
             none.
         fold: whose test set is not seen; None where there is one split.
+        trial: number of the settings that are tried, see `brainssl.studies.trials`; 1: as they are.
+        trials: how many settings it chooses from on validation, of a tuned step; 1 of all others.
     """
 
     stage: Stage
@@ -39,14 +41,37 @@ class Step:
     seed: int
     label_fraction: LabelFraction | None = None
     fold: Fold | None = None
+    trial: int = 1
+    trials: int = 1
 
     @property
     def name(self) -> str:
         """Its name, and that of its folder."""
         what = self.stage if self.stage == SUPERVISED else f"{self.stage}-{self.method}"
+        chooses = f"tuned{self.trials}-" if self.tuned else ""
         fraction = "" if self.label_fraction is None else f"-f{self.label_fraction:g}"
         fold = "" if self.fold is None else f"-{self.fold.name}"
-        return f"{what}-{self.protocol}{fold}{fraction}-s{self.seed}"
+        trial = "" if self.trial == 1 else f"-t{self.trial}"
+        return f"{chooses}{what}-{self.protocol}{fold}{fraction}-s{self.seed}{trial}"
+
+    @property
+    def tuned(self) -> bool:
+        """Whether it trains nothing and takes the best of its candidates on validation."""
+        return self.trials > 1
+
+    @property
+    def candidates(self) -> tuple["Step", ...]:
+        """The steps among which a tuned one chooses."""
+        return tuple(replace(self, trial=n, trials=1) for n in range(1, self.trials + 1))
+
+    @property
+    def tunable(self) -> bool:
+        """Whether other settings of it can be tried.
+
+        Controls have none, and what classical baselines have to choose they choose on validation.
+        """
+        controls = self.method in (UNTRAINED, RANDOM_LABELS) or self.stage == CLASSICAL
+        return self.measured and not controls
 
     @property
     def measured(self) -> bool:
@@ -58,9 +83,9 @@ class Step:
         """Name of the step that makes its encoder; None where the encoder is a fresh one."""
         if not self.measured or self.method in (UNTRAINED, RANDOM_LABELS, SUPERVISED):
             return None
-        if self.stage == CLASSICAL:
+        if self.stage == CLASSICAL or self.tuned:
             return None
-        return Step("pretrain", self.method, self.protocol, self.seed, fold=self.fold).name
+        return replace(self, stage="pretrain", label_fraction=None).name
 
 
 def grid(plan: Plan) -> list[Step]:
@@ -74,18 +99,37 @@ def grid(plan: Plan) -> list[Step]:
     ]
 
 
+def reported(plan: Plan) -> list[Step]:
+    """Return the steps whose rows are the results: of a search, those that chose."""
+    return [step for step in grid(plan) if step.measured and step == final(plan, step)]
+
+
+def final(plan: Plan, step: Step) -> Step:
+    """Return the step whose rows stand for a measured one: itself, or the one that chose it."""
+    return replace(step, trial=1, trials=plan.trials) if step.tunable else step
+
+
 def _steps_of_seed(plan: Plan, protocol: Protocol, seed: int, fold: Fold | None) -> Iterator[Step]:
-    def measured(stage: Stage, method: str) -> Iterator[Step]:
+    def measured(stage: Stage, method: str, trial: int = 1, trials: int = 1) -> Iterator[Step]:
         for fraction in plan.label_fractions:
-            yield Step(stage, method, protocol, seed, fraction, fold)
+            yield Step(stage, method, protocol, seed, fraction, fold, trial, trials)
+
+    every, chosen = range(1, plan.trials + 1), [plan.trials] if plan.trials > 1 else []
 
     yield from measured("linear", UNTRAINED)
     if fold is None or fold.number == 1:  # whether a protocol leaks is seen from one fold
         yield Step("linear", RANDOM_LABELS, protocol, seed, max(plan.label_fractions), fold)
     for method in plan.methods:
-        yield Step("pretrain", method, protocol, seed, fold=fold)
-        yield from measured("linear", method)
-        yield from measured("finetune", method)
-    yield from measured("supervised", SUPERVISED)
+        for trial in every:
+            yield Step("pretrain", method, protocol, seed, fold=fold, trial=trial)
+            yield from measured("linear", method, trial)
+            yield from measured("finetune", method, trial)
+        for trials in chosen:
+            yield from measured("linear", method, trials=trials)
+            yield from measured("finetune", method, trials=trials)
+    for trial in every:
+        yield from measured("supervised", SUPERVISED, trial)
+    for trials in chosen:
+        yield from measured("supervised", SUPERVISED, trials=trials)
     for family in FAMILIES if plan.classical else ():
         yield from measured("classical", family)

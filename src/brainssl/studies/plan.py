@@ -58,6 +58,7 @@ class Plan:
         leave_out: column each of whose values is tested in turn, in so many folds as it has values.
         classical: whether there are classical baselines beside the networks.
         families: CSV of tumour family and sequence of each class; `families.csv` in the source.
+        trials: settings that each method and the supervised baseline try; 1: those given alone.
     """
 
     source: Path
@@ -80,6 +81,7 @@ class Plan:
     leave_out: str | None = None
     classical: bool = True
     families: Path | None = None
+    trials: int = 1
 
     @property
     def divisions(self) -> tuple[Fold | None, ...]:
@@ -138,8 +140,8 @@ def gives_test_set(
 def identity(plan: Plan) -> dict[str, Any]:
     """Return what must be the same for finished steps to be used again.
 
-    The grid itself (methods, protocols, label fractions, seeds) is no part of it: a study grows.
-    Nor is where and how exactly a machine computes: several machines may share a study.
+    The grid itself (methods, protocols, label fractions, seeds, trials) is no part of it: a study
+    grows. Nor is where and how exactly a machine computes: several machines may share a study.
 
     Raises:
         BrainsslError: source or labels cannot be read, or both bring labels.

@@ -19,6 +19,7 @@ from brainssl.foundation.storage import damage, locked, read_json, remove, write
 from brainssl.studies.grid import grid
 from brainssl.studies.journal import Journal, noting
 from brainssl.studies.plan import IDENTITY, Plan, digest_of, finished_steps, identity, is_begun
+from brainssl.studies.trials import KEPT, Change, kept_changes
 from brainssl.views.recipes import augment_table2
 
 _SET_UP, _RUNNING = ".set-up.lock", ".running.lock"
@@ -32,11 +33,13 @@ class Prepared:
         data: store and split of each protocol and fold, None where there is one split.
         audit: of the source; None if that is a store.
         journal: of this run.
+        changes: of settings, one a trial.
     """
 
     data: dict[tuple[Protocol, Fold | None], Data]
     audit: dict[str, Any] | None
     journal: Journal
+    changes: tuple[Change, ...] = (Change(),)
 
     @property
     def honest(self) -> Data:
@@ -75,8 +78,9 @@ def prepared(plan: Plan, out: Path, terminal: Terminal) -> Iterator[Prepared]:
                 for name in plan.protocols
                 for fold, one in _data(plan, out, store, name, terminal).items()
             }
+            changes = kept_changes(out, plan.seed, plan.trials)
             _set_damaged_aside(plan, out, terminal)
-        yield Prepared(data, audit, journal)
+        yield Prepared(data, audit, journal, changes)
 
 
 @contextmanager
@@ -99,7 +103,7 @@ def _claim(out: Path, own: dict[str, Any]) -> Journal:
     if not is_begun(out, own):
         # Not while a process is still at work on that.
         with locked(out / _RUNNING):
-            for name in ("store", "store-paper", "audit", "splits", "steps"):
+            for name in ("store", "store-paper", "audit", "splits", "steps", KEPT):
                 remove(out / name)
     write_json(out / IDENTITY, own)
     return Journal(out, digest_of(own), (out / IDENTITY).stat().st_mtime)

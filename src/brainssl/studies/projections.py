@@ -17,8 +17,9 @@ from brainssl.foundation.storage import digest_of_folder
 from brainssl.hardware.device import device_of
 from brainssl.models.classifier import Classifier, run_in_batches
 from brainssl.models.encoder import Encoder, load_encoder
-from brainssl.studies.grid import SUPERVISED, UNTRAINED, Step
+from brainssl.studies.grid import SUPERVISED, UNTRAINED, Step, final
 from brainssl.studies.plan import Plan
+from brainssl.studies.tuning import chosen_pretraining
 from brainssl.training.untrained import untrained_encoder
 
 VERSION = 3
@@ -88,13 +89,15 @@ def make_projections(
 
 
 def _views(plan: Plan, out: Path, protocol: Protocol) -> list[_View]:
-    """Return the encoders that there are."""
+    """Return the encoders that there are; a pretrained one is that which was then fine-tuned."""
     seed, fraction, fold = plan.seed, max(plan.label_fractions), plan.divisions[0]
-    steps = [("supervised", Step("supervised", SUPERVISED, protocol, seed, fraction, fold))]
+    baseline = Step("supervised", SUPERVISED, protocol, seed, fraction, fold)
+    steps = [("supervised", final(plan, baseline))]
     for method in plan.methods:
+        tuned = Step("finetune", method, protocol, seed, fraction, fold)
         steps += [
-            ("pretrained", Step("pretrain", method, protocol, seed, fold=fold)),
-            ("finetuned", Step("finetune", method, protocol, seed, fraction, fold)),
+            ("pretrained", chosen_pretraining(plan, tuned, out / "steps")),
+            ("finetuned", final(plan, tuned)),
         ]
     views = [_View(step.method, moment, out / "steps" / step.name) for moment, step in steps]
     return [_View(UNTRAINED, "before"), *(v for v in views if v.step and v.step.is_dir())]

@@ -35,6 +35,7 @@ _TRAINING = {
     "finetune-": "fine-tuning",
     "supervised-": "supervised training",
     "classical-": "classical baselines",
+    "tuned": "choice among trials",
 }
 
 

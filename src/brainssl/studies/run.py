@@ -11,6 +11,7 @@ from brainssl.data.dataset import Data
 from brainssl.data.folds import Fold, split_name
 from brainssl.data.random_labels import with_random_labels
 from brainssl.data.split import PARTS
+from brainssl.evaluation.predictions import SPLITS
 from brainssl.explanation.folder import Request
 from brainssl.explanation.side_by_side import FOLDER, INDEX
 from brainssl.foundation.errors import BrainsslError
@@ -20,7 +21,7 @@ from brainssl.hardware.device import announce, device_of
 from brainssl.models.encoder import Encoder, build_encoder, load_encoder
 from brainssl.studies.budget import keep
 from brainssl.studies.explanations import explain_models, request_of
-from brainssl.studies.grid import CLASSICAL, RANDOM_LABELS, UNTRAINED, Step, grid
+from brainssl.studies.grid import CLASSICAL, RANDOM_LABELS, UNTRAINED, Step, grid, reported
 from brainssl.studies.journal import noting, read_log
 from brainssl.studies.plan import Plan
 from brainssl.studies.pooling import pooled_rows
@@ -28,6 +29,7 @@ from brainssl.studies.preparation import Prepared, prepared
 from brainssl.studies.projections import make_projections
 from brainssl.studies.publication import publish
 from brainssl.studies.record import describe, environment
+from brainssl.studies.tuning import choose, is_given_up, is_settled, searches
 from brainssl.training.classical.features import HandMade
 from brainssl.training.classical.stage import classical_stage
 from brainssl.training.pretrain import pretrain
@@ -48,7 +50,7 @@ class Study:
     out: Path
     terminal: Terminal
     failed: list[dict[str, str]] = field(default_factory=list)
-    _features: dict[tuple[str, Fold | None, str, int], Features] = field(
+    _features: dict[tuple[str, Fold | None, str, int, int], Features] = field(
         default_factory=dict, init=False
     )
     _hand_made: dict[str, HandMade] = field(default_factory=dict, init=False)
@@ -89,6 +91,7 @@ class Study:
             self._explain(honest, asked)
             study = describe(self.plan, ground.data, ground.audit, rows, read_log(self.out))
             study["failed"] = self.failed
+            study["tuning"] = searches(self.plan, self.out)
             return publish(self.out, study, rows, self.terminal)
 
     def _explain(self, data: Data, request: Request | None) -> None:
@@ -147,6 +150,10 @@ class Study:
         folder, journal = self._folder(step.name), ground.journal
         if folder.is_dir() or journal.failure(step.name):
             return True
+        if is_given_up(self.plan, step, folder.parent):
+            return True
+        if not all(is_settled(one, folder.parent, journal) for one in _before(step)):
+            return False
         if step.pretraining and not self._folder(step.pretraining).is_dir():
             return journal.failure(step.pretraining) is not None
         if is_busy(folder):
@@ -154,7 +161,7 @@ class Study:
         started = time.perf_counter()
         try:
             with self.terminal.task(title) as progress:
-                self._make(step, ground.data[step.protocol, step.fold], folder, progress)
+                self._make(step, ground, folder, progress)
         except BusyError:
             return False
         except Exception as error:  # noqa: BLE001 - one failed step must not cost the others
@@ -166,14 +173,21 @@ class Study:
             journal.finish(step.name, time.perf_counter() - started, where)
         return True
 
-    def _make(self, step: Step, data: Data, folder: Path, progress: Report) -> None:
+    def _make(self, step: Step, ground: Prepared, folder: Path, progress: Report) -> None:
+        data = ground.data[step.protocol, step.fold]
+        if step.tuned:
+            choose(self.plan, step, data, folder, ground.journal, ground.changes)
+            return
+        settings = self.plan.settings
+        if step.trial > 1:
+            settings = ground.changes[step.trial - 1].applied(settings, step.method)
         if step.stage == "pretrain":
             pretrain(
                 data.store,
                 data.split,
                 folder,
                 method=step.method,
-                settings=self.plan.settings,
+                settings=settings,
                 seed=step.seed,
                 resume=True,
                 loggers=self.plan.loggers,
@@ -181,7 +195,9 @@ class Study:
                 say=self.terminal.say,
             )
             return
-        settings = self.plan.settings.of(step.method)
+        settings = settings.of(step.method)
+        # Of what is only tried, nothing is to be known about the test set.
+        parts = SPLITS if step.trial == 1 else ("train", "val")
         assert step.label_fraction is not None
         if step.stage == "linear":
             features = self._features_for(step, data)
@@ -193,6 +209,7 @@ class Study:
                 settings=settings,
                 label_fraction=step.label_fraction,
                 seed=step.seed,
+                parts=parts,
                 progress=progress,
             )
         elif step.stage == CLASSICAL:
@@ -216,6 +233,7 @@ class Study:
                 settings=settings,
                 label_fraction=step.label_fraction,
                 seed=step.seed,
+                parts=parts,
                 progress=progress,
                 loggers=self.plan.loggers,
             )
@@ -231,7 +249,7 @@ class Study:
     def _features_for(self, step: Step, data: Data) -> Features:
         """Return an encoder's features, which its probes share; only the last are kept."""
         method = UNTRAINED if step.method == RANDOM_LABELS else step.method
-        key = (step.protocol, step.fold, method, step.seed)
+        key = (step.protocol, step.fold, method, step.seed, step.trial)
         if key not in self._features:
             device = device_of(self.plan.settings.run)
             self._features = {key: Features(partial(self._encoder, step, data), data.store, device)}
@@ -241,7 +259,7 @@ class Study:
         """Return the rows of all finished steps, and fill `failed` with the other steps."""
         rows: list[dict[str, Any]] = []
         undone: dict[str, list[str]] = {}
-        for step in grid(self.plan):
+        for step in reported(self.plan):
             try:
                 rows += self._rows(step)
             except BrainsslError as error:
@@ -263,14 +281,17 @@ class Study:
         folder = self._folder(step.name)
         if not folder.is_dir():
             raise BrainsslError(f"{folder} is missing: run the study again")
-        if not step.measured:
-            return []
         rows = read_json(folder / "rows.json", "the results of a step")
         fold = step.fold.number if step.fold else None
         return [row | {"fold": fold, "step": f"steps/{step.name}"} for row in rows]
 
     def _folder(self, name: str) -> Path:
         return self.out / "steps" / name
+
+
+def _before(step: Step) -> tuple[Step, ...]:
+    """Return the steps that one waits for, whatever became of them."""
+    return step.candidates if step.tuned else ()
 
 
 def _fold(step: Step) -> dict[str, Any]:

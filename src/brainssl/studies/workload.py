@@ -105,7 +105,10 @@ class Work:
 
 
 def work(step: Step, images: Images, settings: Settings) -> Work:
-    """Return how many images go through the network in a step, at most."""
+    """Return how many images go through the network in a step, at most.
+
+    Of a trial that is as many as with the settings as they are: none may have more epochs.
+    """
     own = settings.of(step.method)
     if step.stage == "pretrain":
         cost: float = METHODS[step.method].cost(settings.section(step.method))
@@ -119,6 +122,8 @@ def work(step: Step, images: Images, settings: Settings) -> Work:
     if step.stage == CLASSICAL:
         return Work(0.0, 0.0, 0.0, _CLASSICAL * min(labelled, MOST_IMAGES))
     measuring = labelled + images.val + images.test
+    if step.tuned:
+        return Work(0.0, 0.0, measuring)
     if step.stage == "linear":
         every = images.train + images.val + images.test + images.unlabelled
         return Work(0.0, 0.0, measuring + every)

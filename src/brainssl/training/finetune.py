@@ -41,6 +41,7 @@ class Finetuning(Training):
     ) -> None:
         super().__init__(pixels, seed=seed)
         self.encoder, self.head, self.settings = encoder, head, settings
+        self.views = TABLE2.stronger(settings.augmentation)
         self.register_buffer("labels", torch.tensor(labels), persistent=False)
 
     def on_after_batch_transfer(
@@ -50,7 +51,7 @@ class Finetuning(Training):
         images = self.pixels[batch]
         if self.trainer.training:
             generator = seeded(self.seed, 3, self.global_step)
-            views = TABLE2.draw(images, images.shape[-1], generator)
+            views = self.views.draw(images, images.shape[-1], generator)
         else:
             views = to_unit(images)
         return views, self.labels[batch]  # type: ignore[index]

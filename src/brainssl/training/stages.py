@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from brainssl.data.dataset import Data, evenly
 from brainssl.data.families import pairs_of
 from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore
-from brainssl.evaluation.predictions import Predictions
+from brainssl.evaluation.predictions import SPLITS, Predictions
 from brainssl.evaluation.rows import result_rows
 from brainssl.evaluation.units import choose_rules
 from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
@@ -75,6 +75,7 @@ def probe_stage(
     settings: Settings,
     label_fraction: float | str = 1.0,
     seed: int = 0,
+    parts: Collection[str] = SPLITS,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Fit a linear probe into a new folder and return its rows of results.
@@ -87,6 +88,7 @@ def probe_stage(
         settings: of the probe and the evaluation.
         label_fraction: share of the training labels that are used, or shots.
         seed: of the choice of labels and the order.
+        parts: of the split that are predicted and measured.
         progress: called with (images encoded, images in all).
     """
     started = time.perf_counter()
@@ -109,7 +111,7 @@ def probe_stage(
         classifier = Classifier(
             features.encoder, probe.head, data.store.classes, told | data.facts()
         )
-        return _finish(classifier, data, rows, folder, settings, started)
+        return _finish(classifier, data, rows, folder, settings, started, parts)
 
 
 def finetune_stage(
@@ -121,6 +123,7 @@ def finetune_stage(
     settings: Settings,
     label_fraction: float | str = 1.0,
     seed: int = 0,
+    parts: Collection[str] = SPLITS,
     progress: Progress | None = None,
     loggers: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
@@ -135,6 +138,7 @@ def finetune_stage(
         settings: of fine-tuning and evaluation.
         label_fraction: share of the training labels that are used, or shots.
         seed: of the choice of labels, the head, the order and the augmentation.
+        parts: of the split that are predicted and measured.
         progress: called with (optimiser steps done, steps in all).
         loggers: names of `brainssl.training.loggers.LOGGERS`, beside `history.csv`.
     """
@@ -166,7 +170,7 @@ def finetune_stage(
         told["chosen"] = tuned.chosen
         told |= {"val_loss": tuned.val_loss, "uniform_loss": tuned.uniform_loss}
         classifier = Classifier(encoder, tuned.head, data.store.classes, told | data.facts())
-        results = _finish(classifier, data, rows, folder, settings, started)
+        results = _finish(classifier, data, rows, folder, settings, started, parts)
         (folder / CHECKPOINT).unlink(missing_ok=True)
         return results
 
@@ -192,7 +196,7 @@ def evaluate_stage(
         rows = data.rows(facts["label_fraction"], facts["seed"])
         started = time.perf_counter()
         predictions = predict_parts(classifier.to(device_of(settings.run)), data, rows)
-        return _measure(classifier, predictions, data, folder, settings, started)
+        return measure(classifier, predictions, data, folder, settings, started)
 
 
 def predict_parts(classifier: Classifier, data: Data, rows: dict[str, Indices]) -> Predictions:
@@ -240,18 +244,20 @@ def _finish(
     folder: Path,
     settings: Settings,
     started: float,
+    parts: Collection[str],
 ) -> list[dict[str, Any]]:
     learnt = [rows["train"], rows["val"]]
     if classifier.encoder.facts.get("split_digest") == data.split.digest:
         learnt.append(data.split.pretraining(data.store.manifest))
     classifier.learnt = np.unique(data.store.marks[np.concatenate(learnt)], axis=0)
     classifier.eval().to(device_of(settings.run))
-    predictions = predict_parts(classifier, data, rows)
+    own = {part: of_part for part, of_part in rows.items() if part in parts}
+    predictions = predict_parts(classifier, data, own)
     classifier.facts |= _of_units(predictions, data)
     classifier.save(folder / "classifier.safetensors")
     data.split.save(folder / "split.json")
     write_json(folder / "settings.json", settings.written(()))
-    return _measure(classifier, predictions, data, folder, settings, started)
+    return measure(classifier, predictions, data, folder, settings, started)
 
 
 def _of_units(predictions: Predictions, data: Data) -> dict[str, Any]:
@@ -264,7 +270,7 @@ def _of_units(predictions: Predictions, data: Data) -> dict[str, Any]:
     }
 
 
-def _measure(
+def measure(
     classifier: Classifier,
     predictions: Predictions,
     data: Data,
@@ -272,10 +278,23 @@ def _measure(
     settings: Settings,
     started: float,
 ) -> list[dict[str, Any]]:
+    """Measure what was said of some parts of a split, into a folder that is being made.
+
+    Images without label are predicted where the test set is: what they tell is told beside it.
+
+    Args:
+        classifier: that said it.
+        predictions: of those parts.
+        data: store and split.
+        folder: where predictions and rows of results go.
+        settings: of the evaluation.
+        started: when the work began, by `time.perf_counter`.
+    """
     predictions.save(folder / "predictions.parquet")
-    said = predict_unlabelled(classifier, data)
-    if len(said.image_ids):
-        said.save(folder / UNLABELLED)
+    if len(predictions.of("test")):
+        said = predict_unlabelled(classifier, data)
+        if len(said.image_ids):
+            said.save(folder / UNLABELLED)
     hidden = ("store", "split_digest", "reader", "families", "rules")
     facts = {name: value for name, value in classifier.facts.items() if name not in hidden}
     facts["seconds"] = round(time.perf_counter() - started, 2)

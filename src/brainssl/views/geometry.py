@@ -1,6 +1,6 @@
 """Crop, zoom, shift, rotation and flip, composed into one warp a view."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -32,6 +32,25 @@ class Geometry:
     rotation: float = 0.0
     flip: float = 0.0
     fill: Literal["border", "zeros"] = "zeros"
+
+    def stronger(self, factor: float) -> "Geometry":
+        """Return it with `factor` times as far to go; probabilities and the fill stay.
+
+        Areas, ratios and scales go that far on a log scale.
+        """
+        return replace(
+            self,
+            crop_area=powers(self.crop_area, factor),
+            crop_ratio=powers(self.crop_ratio, factor),
+            zoom=1 - (1 - self.zoom) ** factor,
+            shift=factor * self.shift,
+            rotation=min(180.0, factor * self.rotation),
+        )
+
+
+def powers(ends: tuple[float, float], factor: float) -> tuple[float, float]:
+    """Return a range of factors that reaches `factor` times as far from 1, on a log scale."""
+    return ends[0] ** factor, ends[1] ** factor
 
 
 def draw_warps(

@@ -1,13 +1,14 @@
 """Brightness, contrast, gamma, bias, noise and blur: what scanners change between images."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from brainssl.views.geometry import powers
 from brainssl.views.sending import sent
 
 _DEGREES = [(i, j) for i in range(4) for j in range(4) if 1 <= i + j <= 3]  # in row and column
@@ -40,6 +41,21 @@ class Intensity:
     blur_sigma: tuple[float, float] = (0.1, 2.0)
     bias: float = 0.0
     noise: float = 0.0
+
+    def stronger(self, factor: float) -> "Intensity":
+        """Return it with `factor` times as far to go; probabilities stay.
+
+        Factors and exponents go that far on a log scale.
+        """
+        return replace(
+            self,
+            brightness=powers(self.brightness, factor),
+            contrast=powers(self.contrast, factor),
+            gamma=powers(self.gamma, factor),
+            blur_sigma=(factor * self.blur_sigma[0], factor * self.blur_sigma[1]),
+            bias=factor * self.bias,
+            noise=factor * self.noise,
+        )
 
 
 def change_intensity(

@@ -23,11 +23,34 @@ class ViewRecipe:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "ViewRecipe":
-        """Build a recipe from one flat mapping of Geometry's and Intensity's values."""
+        """Build a recipe from one flat mapping of Geometry's and Intensity's values.
+
+        With `strength` they hold after `stronger`; without it as they are.
+        """
         names = {field.name for field in fields(Geometry)}
-        return cls(
+        rest = {k: v for k, v in values.items() if k not in names and k != "strength"}
+        recipe = cls(
             geometry=Geometry(**{k: v for k, v in values.items() if k in names}),
-            intensity=Intensity(**{k: v for k, v in values.items() if k not in names}),
+            intensity=Intensity(**rest),
+        )
+        return recipe.stronger(values.get("strength", 1.0))
+
+    def stronger(self, factor: float) -> "ViewRecipe":
+        """Return the recipe whose views differ `factor` times as far from their image.
+
+        0 leaves what probabilities do (flips) and nothing else, 1 is this recipe, 2 goes twice as
+        far: a range of factors from 0.8 to 1.25 becomes one from 0.8² to 1.25², a rotation by up to
+        10 degrees one by up to 20. How often something happens stays.
+
+        Args:
+            factor: from 0.
+        """
+        if factor == 1:
+            return self  # bit for bit: roots and powers would round
+        return replace(
+            self,
+            geometry=self.geometry.stronger(factor),
+            intensity=self.intensity.stronger(factor),
         )
 
     def cropped(self, area: tuple[float, float] | None) -> "ViewRecipe":

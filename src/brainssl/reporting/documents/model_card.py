@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from brainssl.foundation.storage import write_text
 from brainssl.reporting.documents.front_matter import (
@@ -16,6 +17,7 @@ from brainssl.reporting.findings.cautions import cautions
 from brainssl.reporting.findings.data_evidence import DATA_EVIDENCE, partition
 from brainssl.reporting.findings.model_evidence import MODEL_EVIDENCE, recipe, stage_settings, where
 from brainssl.reporting.findings.protocols import HONEST
+from brainssl.reporting.findings.tuning import chosen_changes, trials_of
 from brainssl.reporting.study import Row, Study, arm_title
 from brainssl.reporting.wording import METRICS, PROTOCOLS, labels_title, percent
 
@@ -138,14 +140,22 @@ def _training_data(study: Study, row: Row, about: About) -> Iterator[str]:
 
 def _training(study: Study, row: Row) -> Iterator[str]:
     yield MODEL_EVIDENCE["model"](study)
+    trial, changed = chosen_changes(study, str((study.facts.get("best") or {}).get("step")))
+
+    def own(stage: str) -> dict[str, Any]:
+        given = stage_settings(study, row.method, stage)
+        return {key: changed.get(f"{stage}.{key}", value) for key, value in given.items()}
+
     if is_pretrained(row):
-        told = recipe(stage_settings(study, row.method, "pretrain"))
+        told = recipe(own("pretrain"))
         yield f"Pretrained without labels{f': {told}' * bool(told)}."
     if row.stage == "linear":
         yield "The encoder was then left as it is, and a linear layer trained on its features."
     else:
-        told = recipe(stage_settings(study, row.method, "finetune"))
+        told = recipe(own("finetune"))
         yield f"All of it was trained with labels{f': {told}' * bool(told)}."
+    if trials_of(study) > 1:
+        yield f"Its settings are trial {trial} of {trials_of(study)}, chosen on validation."
     yield f"Seed {row.seed}. {MODEL_EVIDENCE['choice'](study)}"
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from brainssl.reporting.findings.classical import challenges
+from brainssl.reporting.findings.tuning import trials_of
 from brainssl.reporting.study import BASELINE, Study, arm_title
 from brainssl.reporting.trainings import histories, watches
 from brainssl.reporting.wording import (
@@ -220,7 +221,8 @@ def _from_run(study: Study) -> Iterator[Caution]:
     if any(any(loss is not None for loss in h.val_loss) for h in histories(study)):
         yield Caution(
             "note",
-            "Validation labels decide when training stops and which epoch is kept. They are not "
+            "Validation labels decide when training stops and which epoch is kept"
+            f"{', and which settings' * (trials_of(study) > 1)}. They are not "
             "counted in the label fraction, and validation scores are flattered by it; the test "
             "split is not used for any choice.",
         )

@@ -5,6 +5,7 @@ from typing import Any
 
 from brainssl.reporting.findings.data_evidence import PARTS
 from brainssl.reporting.findings.outcomes import chosen_step
+from brainssl.reporting.findings.tuning import trials_of
 from brainssl.reporting.study import BASELINE, Row, Study, method_title
 from brainssl.reporting.wording import (
     HEADLINE,
@@ -57,6 +58,8 @@ def _training(study: Study) -> str:
         told += [f"{method_title(method)}: {'; '.join(parts)}."] if parts else []
     if text := recipe(stage_settings(study, BASELINE, "finetune")):
         told.append(f"{method_title(BASELINE)}: {text}.")
+    if told and (tried := trials_of(study)) > 1:
+        told.append(f"Of each, {tried} settings were tried: see “What the search chose”.")
     return " ".join(told)
 
 

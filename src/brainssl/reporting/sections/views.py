@@ -32,12 +32,18 @@ def content(study: Study) -> tuple[Block, ...]:
         for methods, own in _view_settings(study, values)
     } | {
         "Fine-tuning and supervised training: the augmentation of the study’s Table 2, applied to "
-        "training slices alone.": TABLE2,
+        "training slices alone.": TABLE2.stronger(_augmentation(study)),
     }
     return tuple(
         Strips(caption, tuple(recipe_strips(images[rows], list(labels[rows]), recipe)))
         for caption, recipe in recipes.items()
     )
+
+
+def _augmentation(study: Study) -> float:
+    """Return how far it goes; older studies do not say, and it went as far as Table 2 does."""
+    own = study.facts["settings"].get("finetune") or {}
+    return float(own.get("augmentation", 1.0))
 
 
 def _view_settings(study: Study, shared: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

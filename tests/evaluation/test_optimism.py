@@ -130,6 +130,23 @@ def test_guessing_is_averaged_over_seeds() -> None:
     assert narrow < wide
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_draws_of_other_classes_are_measured_together(first: int) -> None:
+    """Of few groups, one draw of labels may leave out classes that another one has."""
+    models = [recogniser(np.random.default_rng(seed), 0.2) for seed in (5, 6)]
+    before = beyond_chance(models, draws=50)
+    model = models[first]
+    models[first] = Predictions.build(
+        list(model.frame["image_id"]),
+        model.groups,
+        list(model.frame["split"]),
+        model.labels,
+        np.column_stack([model.logits, np.full(len(model), -9.0)]),
+        (*model.classes, "never said"),
+    )
+    assert beyond_chance(models, draws=50) == before
+
+
 def test_different_test_images_are_refused() -> None:
     generator = np.random.default_rng(4)
     models = [predictions(generator, 0.5, groups, train=3) for groups in (20, 30)]

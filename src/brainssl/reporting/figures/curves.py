@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from brainssl.evaluation.factors import SEQUENCES, family_and_sequence
+from brainssl.evaluation.factors import family_and_sequence
 from brainssl.reporting.figures.figure import (
     COLOURS,
     CONTROL_COLOUR,
@@ -84,7 +84,8 @@ def class_styles(classes: Sequence[str]) -> list[dict[str, str]]:
     split = [family_and_sequence(name) for name in classes]
     if all(sequence for _, sequence in split):
         families = list(dict.fromkeys(family for family, _ in split))
-        places = [(families.index(f), SEQUENCES.index(s)) for f, s in split]
+        sequences = list(dict.fromkeys(sequence for _, sequence in split))
+        places = [(families.index(f), sequences.index(s)) for f, s in split]
     else:
         places = [(i % len(COLOURS), i // len(COLOURS)) for i in range(len(classes))]
     return [

@@ -17,7 +17,7 @@ from brainssl.evaluation.optimism import optimism
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json, result_rows
 from brainssl.foundation.errors import BrainsslError
-from brainssl.foundation.storage import whole_folder, write_json
+from brainssl.foundation.storage import whole_folder, write_json, write_text
 from brainssl.hardware.device import device_of
 from brainssl.models.classifier import Classifier
 from brainssl.settings.sections import EvaluationSettings, RunSettings
@@ -25,6 +25,7 @@ from brainssl.settings.sections import EvaluationSettings, RunSettings
 Progress = Callable[[int, int], None]
 
 PROTOCOL = "external"
+PAGE = "external.html"
 
 _OWN = 0.5  # share of images known from the training above which a collection is no other
 
@@ -50,6 +51,7 @@ def evaluate_external(
     labels: Path | None = None,
     classes_at: int | None = None,
     settings: EvaluationSettings | None = None,
+    page: Callable[[dict[str, Any]], str] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measure a classifier on another collection, and set it against its own test set.
@@ -67,6 +69,7 @@ def evaluate_external(
         labels: CSV `folder,label` or `path,label[,patient]` that names classes or families.
         classes_at: level of the classes among the folders, from 1; by default it is found.
         settings: of the bootstrap.
+        page: makes the text of `external.html` of what is returned; without it there is none.
         progress: called with (images prepared, images in all).
 
     Returns:
@@ -74,8 +77,9 @@ def evaluate_external(
         they are about), `images`, `groups`, `unlabelled`, `left_out` (sentences), `learnt`
         (`images` that shaped the classifier, and how many were `left_out` with their groups; None
         where the classifier has no marks of its training images), `row` (as in
-        results.json), and `drop`: `own`, `here`, `difference`, `interval` and `images` of the own
-        test set, or None where the classifier's predictions do not lie beside it.
+        results.json), and `drop`: `own`, `here`, `difference`, `interval`, `images` and `row`
+        (as in results.json) of the own test set, or None where the classifier's predictions do
+        not lie beside it.
 
     Raises:
         BrainsslError: labels that are neither classes nor families, no labelled image, images that
@@ -118,6 +122,8 @@ def evaluate_external(
             "drop": _drop(path, here, target, chosen),
         }
         write_json(folder / "external.json", told)
+        if page:
+            write_text(folder / PAGE, page(told))
     return told
 
 
@@ -206,6 +212,7 @@ def _drop(
     if not rows.any():
         return None
     alike = Predictions(own.frame[rows].reset_index(drop=True), own.classes)
+    (row,) = result_rows(alike, {"protocol": PROTOCOL}, settings)
     gap = for_json(asdict(optimism([alike], [here], draws=settings.draws)))
     return {
         "own": gap["accuracy"],
@@ -213,4 +220,5 @@ def _drop(
         "difference": gap["difference"],
         "interval": gap["interval"],
         "images": len(alike),
+        "row": row,
     }

@@ -145,11 +145,15 @@ def _trace(axes: "Axes", trace: Mapping[str, Any]) -> None:
     x = [math.nan if value is None else value for value in trace["x"]]
     y = [math.nan if value is None else value for value in trace["y"]]
     axes.plot(x, y, **style)
-    for name in ("x", "y"):
-        if bars := trace.get(f"error_{name}"):
-            limits = {f"{name}err": [bars["arrayminus"], bars["array"]]}
-            caps = {"color": style["color"], "linewidth": 0.9, "capsize": 1.5 * (name == "y")}
-            axes.errorbar(x, y, **limits, **caps, fmt="none")
+    along, across = (
+        [bars["arrayminus"], bars["array"]] if (bars := trace.get(f"error_{name}")) else None
+        for name in ("x", "y")
+    )
+    if along or across:
+        caps = 0.0 if along else 1.5
+        axes.errorbar(
+            x, y, across, along, fmt="none", color=style["color"], linewidth=0.9, capsize=caps
+        )
 
 
 def _axis(axes: "Axes", name: str, layout: Mapping[str, Any]) -> None:

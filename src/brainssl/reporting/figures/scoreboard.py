@@ -12,12 +12,12 @@ from brainssl.reporting.figures.figure import (
     escape,
     specification,
 )
-from brainssl.reporting.findings.scoreboard import APART, Board, Entry, Kind, ordered
+from brainssl.reporting.scoreboard import APART, Board, Entry, Kind, ordered
 from brainssl.reporting.wording import HEADLINE, join
 
 KEYS: dict[Kind, Key] = {
-    "finetune": Key("Self-supervised, fine-tuned", COLOURS[0], "circle", ""),
-    "linear": Key("linear probe", COLOURS[1], "square", ""),
+    "finetune": Key("Fine-tuned", COLOURS[0], "circle", ""),
+    "linear": Key("Linear probe", COLOURS[1], "square", ""),
     "supervised": Key("Labels alone", BASELINE_COLOUR, "diamond", ""),
     "ensemble": Key("Ensemble", COLOURS[3], "triangle-up", ""),
     "control": Key("Untrained encoder (control)", CONTROL_COLOUR, "cross", ""),
@@ -58,7 +58,7 @@ def panels(name: str, boards: Sequence[Board]) -> tuple[Figure, ...]:
             Figure(
                 name if place == 1 else f"{name}-{place}",
                 _description(board),
-                specification(traces, layout | {"xaxis": axis}),
+                specification(traces, {**layout, "xaxis": axis}),
                 round(row * (max(rows.values()) + 1)) + _AXIS,
                 key=Key(board.title, ""),
             )
@@ -99,7 +99,7 @@ def _axes(boards: Sequence[Board], rows: dict[str, float]) -> dict[str, Any]:
         "showlegend": False,
         "xaxis": {
             "range": [round(low - 0.01 * (high - low), 2), round(high + 0.01 * (high - low), 2)],
-            "dtick": 20 if high - low > 50 else 10 if high - low > 20 else 5,
+            "dtick": 20 if high - low > 60 else 10 if high - low > 20 else 5,
         },
         "yaxis": {
             "range": [max(rows.values()) + 0.6, -0.6],
@@ -142,7 +142,12 @@ def _markers(board: Board, rows: dict[str, float]) -> list[dict[str, Any]]:
                 text.append(_said(entry, place))
         if not x:
             continue
-        bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
+        bars: dict[str, Any] = {
+            "type": "data",
+            "symmetric": False,
+            "array": above,
+            "arrayminus": below,
+        }
         many = max(len(entry.points) for entry in board.entries)
         traces.append(
             {
@@ -152,7 +157,7 @@ def _markers(board: Board, rows: dict[str, float]) -> list[dict[str, Any]]:
                 "y": y,
                 "text": text,
                 "marker": key.marker(8 if many == 1 else 7 if many < 4 else 5),
-                "error_x": {**bars, "thickness": 1.4, "width": 0, "color": key.colour},
+                "error_x": bars | {"thickness": 1.4, "width": 0, "color": key.colour},
                 "hovertemplate": "%{text}<extra></extra>",
             }
         )

@@ -1,4 +1,4 @@
-"""Whether the answer can be believed, in one line: what speaks against it, then what it rests on."""
+"""Whether the answer can be believed, in one line: what is against it, what it rests on."""
 
 from dataclasses import dataclass
 from typing import Literal

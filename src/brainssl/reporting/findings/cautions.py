@@ -283,8 +283,8 @@ def _from_size(study: Study) -> Iterator[Caution]:
             yield Caution(
                 "note",
                 f"Fewer than {SMALL_CLASS} test images under “{protocol}” in "
-                f"{count(len(small))} of {count(len(counts))} classes: {some(small, _NAMED)}. Their own "
-                "scores, and every macro average, rest on few cases.",
+                f"{count(len(small))} of {count(len(counts))} classes: {some(small, _NAMED)}. "
+                "Their own scores, and every macro average, rest on few cases.",
             )
     if study.folds:
         yield Caution(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from brainssl.data.shots import LabelFraction
-from brainssl.reporting.findings.scoreboard import guessing
+from brainssl.reporting.scoreboard import guessing
 from brainssl.reporting.study import BASELINE, Arm, Interval, Study, interval, method_title
 from brainssl.reporting.wording import (
     HEADLINE,
@@ -228,7 +228,9 @@ _INTERVAL = "95\u00a0% interval "
 
 def _first_clause(one: Outcome) -> str:
     rival, baseline = one.self_supervised, one.baseline
-    assert rival is not None and baseline is not None and one.verdict is not None
+    assert rival is not None
+    assert baseline is not None
+    assert one.verdict is not None
     chosen = ", chosen on validation," if one.candidates > 1 else ""
     scores = f"{_brief(rival)} against {_brief(baseline)} of slices right"
     return (
@@ -240,7 +242,9 @@ def _first_clause(one: Outcome) -> str:
 
 def _further_clause(one: Outcome, first: Outcome) -> str:
     rival, before = one.self_supervised, first.self_supervised
-    assert rival is not None and before is not None and one.verdict is not None
+    assert rival is not None
+    assert before is not None
+    assert one.verdict is not None
     named = "" if rival.method == before.method else f" ({method_title(rival.method)})"
     told = f"with {labels_title(one.label_fraction)}{named} {_VERDICT_CLAUSES[one.verdict][1]}"
     return f"{told}{_gap(one)}"

@@ -1,11 +1,11 @@
-"""What out of the study must be seen first: the answer, whether to believe it, figure 1, examples."""
+"""What must be seen first: the answer, whether to believe it, figure 1, and examples."""
 
 from brainssl.reporting.blocks import Block, Facts, Fold, Multiples, Prose
 from brainssl.reporting.figures.scoreboard import label_width, legend, panels
 from brainssl.reporting.findings.belief import belief
 from brainssl.reporting.findings.classical import CHOSEN, challenges
 from brainssl.reporting.findings.outcomes import answer, outcomes, tested_on
-from brainssl.reporting.findings.scoreboard import Board, boards
+from brainssl.reporting.scoreboard import Board, boards
 from brainssl.reporting.sections.example_slices import example_strips
 from brainssl.reporting.study import Study
 from brainssl.reporting.wording import labels_title
@@ -14,8 +14,8 @@ FIGURE = "figure-1"
 
 _ACROSS = 4  # panels side by side at most
 _HOW = (
-    "A marker is the test score of one seed{pooled}, its line the 95\u00a0% interval for the choice "
-    "of test groups. Best first; controls stand below."
+    "A marker is the test score of one seed{pooled}, its line the 95\u00a0% interval for the "
+    "choice of test groups. Best first; controls stand below."
 )
 
 

@@ -56,7 +56,7 @@ def sentences(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def undecided(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say of pairs that a reader would ask about, and that do not differ, how far they are apart."""
+    """Say of pairs that a reader would ask about, but do not differ, how far they are apart."""
     asked = [p for p in pairs if not _differs(p) and _is_of_methods(p)]
     widest = sorted(asked, key=lambda p: -abs(p["difference"]))[:_MOST_SENTENCES]
     return [_undecided(pair, len(pairs)) for pair in widest]

@@ -37,7 +37,7 @@ def example_strips(study: Study) -> list[Block]:
     title = arm_title(str(model["method"]), str(model["stage"]))
     caption = (
         f"{title}, of the explained classifiers the best on validation: of "
-        f"{counted(len(said), 'explained test slice')} the first {_EACH} by name that are right and "
+        f"{counted(len(said), 'explained slice')} the first {_EACH} by name that are right and "
         f"the first {_EACH} that are wrong. Colour: {MAP_TITLES[COMPARED_MAP]} of the class named."
     )
     return [Strips(caption, tuple(shown), small=True)]

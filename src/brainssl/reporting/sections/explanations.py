@@ -48,7 +48,9 @@ def content(study: Study) -> tuple[Block, ...]:
         blocks += [_table(found), _complete(found), _in_words(models)]
         if strips := slice_strips(study, models):
             blocks.append(Fold("Two slices with the maps of every model", tuple(strips)))
-        blocks.append(Fold("What is measured, and where the maps are", (Prose((_HOW, _where(models))),)))
+        blocks.append(
+            Fold("What is measured, and where the maps are", (Prose((_HOW, _where(models))),))
+        )
     return tuple(blocks)
 
 

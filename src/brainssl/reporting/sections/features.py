@@ -35,10 +35,10 @@ _HOW = (
 )
 _ONLY = "Only who is near whom can be read from these maps; they do not measure accuracy."
 _NOT = (
-    "Distances between clusters and their sizes mean "
-    "nothing, t-SNE also makes clusters where there are none, and the axes have no unit. In brackets stands the trustworthiness of each map: 1 if "
-    "every image’s {k} nearest on the map are its nearest by the features, too, about 0.5 if the "
-    "points lay at random."
+    "Distances between clusters and their sizes mean nothing, t-SNE also makes clusters where "
+    "there are none, and the axes have no unit. In brackets stands the trustworthiness of each "
+    "map: 1 if every image’s {k} nearest on the map are its nearest by the features, too, about "
+    "0.5 if the points lay at random."
 )
 
 

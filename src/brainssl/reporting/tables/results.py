@@ -222,7 +222,9 @@ def counts_table(study: Study, protocol: str) -> Table:
             f"{head}, {'all folds' if name == 'test' else 'first fold'}"
             for name, head in zip(splits, heads, strict=True)
         ]
-        told = " Each image is tested in one fold; training and validation differ from fold to fold."
+        told = (
+            " Each image is tested in one fold; training and validation differ from fold to fold."
+        )
     return Table(
         name=f"counts-{protocol}",
         caption=f"Images of each class by split, protocol “{protocol}”.{told}",

@@ -1,5 +1,6 @@
 """What a report is made of: blocks that the template shows by their kind, and sections of them."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -140,6 +141,18 @@ Block = (
     | Table
     | Figure
 )
+
+
+def flat(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Return blocks in their order, those within folds, columns and choices, too."""
+    for block in blocks:
+        if isinstance(block, Fold | Columns):
+            yield from flat(block.blocks)
+        elif isinstance(block, Choice):
+            for panel in block.panels:
+                yield from flat(panel.blocks)
+        else:
+            yield block
 
 
 @dataclass(frozen=True)

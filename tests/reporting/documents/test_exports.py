@@ -53,7 +53,7 @@ def test_each_figure_is_drawn_and_has_a_caption(exported: Path) -> None:
     assert set(captions) == drawn | strips
     assert {"reliability", "risk-coverage", "efficiency-grouped-linear"} <= drawn
     assert {"loss-pretrain-grouped", "loss-finetune-grouped", "watch-grouped"} <= drawn
-    assert {"features-by-family", "features-by-sequence"} <= drawn
+    assert {"features-by-family", "features-by-sequence", "figure-1"} <= drawn
     assert len([name for name in drawn if name.startswith("roc-")]) == 9
     assert all(captions.values())
     for name in drawn:

@@ -60,10 +60,10 @@ def _answer(compared: Mapping[str, Any], names: Sequence[str]) -> str:
         higher = sum(low > 0 for low, _ in known)
         lower = sum(high < 0 for _, high in known)
         said.append(
-            f"study {name}: of {counted(len(known), 'model')} that the first has too, {higher} "
-            f"score higher, {lower} lower, {len(known) - higher - lower} cannot be told apart"
+            f"{name} against {names[0]}: of {counted(len(known), 'model')} that both have, "
+            f"{higher} higher, {lower} lower, {len(known) - higher - lower} not told apart"
         )
-    return f"Against study {names[0]}, {'; '.join(said)} (95\u00a0% intervals, not corrected)."
+    return f"{'; '.join(said)} (accuracy, 95\u00a0% intervals, not corrected)."
 
 
 def _figures(studies: Sequence[Study], names: Sequence[str]) -> Choice | None:

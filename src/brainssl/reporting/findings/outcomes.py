@@ -186,7 +186,7 @@ def answer(study: Study) -> str:
     return f"{'; '.join(clauses)}{_below_guessing(compared)}."
 
 
-def tested_on(study: Study) -> str:
+def where_tested(study: Study) -> str:
     """Return "On 120 test images of 40 groups (protocol “grouped”)", as far as it is known."""
     protocol = study.protocols[0]
     images = (study.split(protocol).get("images") or {}).get("test")

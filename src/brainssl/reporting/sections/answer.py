@@ -4,7 +4,7 @@ from brainssl.reporting.blocks import Block, Facts, Fold, Multiples, Prose
 from brainssl.reporting.figures.scoreboard import label_width, legend, panels
 from brainssl.reporting.findings.belief import belief
 from brainssl.reporting.findings.classical import CHOSEN, challenges
-from brainssl.reporting.findings.outcomes import answer, outcomes, tested_on
+from brainssl.reporting.findings.outcomes import answer, outcomes, where_tested
 from brainssl.reporting.scoreboard import Board, boards
 from brainssl.reporting.sections.example_slices import example_strips
 from brainssl.reporting.study import Study
@@ -30,7 +30,7 @@ def content(study: Study) -> tuple[Block, ...]:
     blocks += example_strips(study)
     if found := outcomes(study):
         won = [one.text for one in challenges(study) if one.verdict == "above"]
-        told = [f"{tested_on(study)}:", *([f"{' '.join(won)} {CHOSEN}"] if won else [])]
+        told = [f"{where_tested(study)}:", *([f"{' '.join(won)} {CHOSEN}"] if won else [])]
         pairs = tuple((labels_title(o.label_fraction), o.text) for o in found)
         full = (Prose(tuple(told)), Facts(pairs), Prose((_what_intervals_say(study),)))
         blocks.append(Fold("The answer in full", full))

@@ -99,6 +99,6 @@ def test_the_page_has_a_panel_a_study_and_every_difference(tmp_path: Path) -> No
     assert 'id="figure-1-2"' in text
     difference = answer["models"][0]["scores"][1]["difference"]
     assert f"+{100 * difference:.1f} (" in text
-    with pytest.raises(brainssl.BadUseError, match="ends in .html"):
+    with pytest.raises(brainssl.BadUseError, match=r"ends in \.html"):
         brainssl.compare([first, second], out=tmp_path / "page.txt")
     assert brainssl.compare([first, second]).page is None

@@ -58,8 +58,7 @@ def test_unknown_patients_and_few_groups_are_named(sound: Study) -> None:
 
 def test_what_speaks_against_another_protocol_alone_is_left_to_the_cautions(sound: Study) -> None:
     assert said(sound, protocols=["grouped", "image"])[0] == "calm"
-    rows = tuple(replace(row, protocol="image") for row in sound.rows)
-    severity, text = said(replace(sound, rows=rows), protocols=["image"])
+    severity, text = said(sound, protocols=["image", "grouped"])
     assert severity == "serious"
     assert text.startswith("Not to be believed: images like those of the test stood in training")
 

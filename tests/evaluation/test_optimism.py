@@ -130,6 +130,22 @@ def test_guessing_is_averaged_over_seeds() -> None:
     assert narrow < wide
 
 
+def test_draws_of_other_classes_are_measured_together() -> None:
+    """Of few groups, one draw of labels may leave out classes that another one has."""
+    models = [recogniser(np.random.default_rng(seed), 0.2) for seed in (5, 6)]
+    before = beyond_chance(models, draws=20)
+    one, other = models
+    wider = Predictions.build(
+        list(other.frame["image_id"]),
+        other.groups,
+        list(other.frame["split"]),
+        other.labels + 1,
+        np.column_stack([np.full(len(other), -9.0), other.logits]),
+        ("never said", *other.classes),
+    )
+    assert beyond_chance([one, wider], draws=20) == before
+
+
 def test_different_test_images_are_refused() -> None:
     generator = np.random.default_rng(4)
     models = [predictions(generator, 0.5, groups, train=3) for groups in (20, 30)]

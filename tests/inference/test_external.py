@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+import brainssl
 from brainssl.api.inference import _external_text
 from brainssl.data.marks import marks
 from brainssl.data.read import read_slice
@@ -298,3 +299,21 @@ def test_families_of_the_classifier_count_not_the_names_of_its_classes(
     told = evaluate_external(trained, elsewhere, tmp_path / "out", labels=labels)
     assert told["labels"] == "family"
     assert told["units"] == []
+
+
+def test_the_page_sets_the_own_score_beside_the_one_elsewhere(
+    trained: Path, elsewhere: Path, tmp_path: Path
+) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("folder,label\ngl,Glioma T1\nno,Normal T1\nodd,\n", encoding="utf-8")
+    answer = brainssl.external(trained, elsewhere, tmp_path / "out", labels=labels)
+    assert answer.page == tmp_path / "out" / "external.html"
+    text = answer.page.read_text("utf-8")
+    drop = answer["drop"]
+    assert drop["row"]["metrics"]["accuracy"] == pytest.approx(drop["own"])
+    assert drop["row"]["n"] == drop["images"]
+    for number in (drop["own"], drop["here"]):
+        assert f"{100 * number:.1f}" in text
+    assert "SimCLR, linear probe is right on" in text
+    assert text.index('id="figure-1"') < text.index('id="figure-1-2"') < text.index('id="external"')
+    assert "Whether it was trained on some of these images cannot be told" in text

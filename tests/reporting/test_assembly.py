@@ -37,7 +37,7 @@ def test_several_protocols_stand_side_by_side(make_study: Callable[..., Path]) -
 
 def test_each_section_is_a_file_and_an_entry() -> None:
     names = [entry.name for entry in entries()]
-    helpers = {"__init__", "explained_slices"}
+    helpers = {"__init__", "example_slices", "explained_slices"}
     assert sorted(names) == sorted({file.stem for file in FILES.glob("*.py")} - helpers)
     assert len({entry.title for entry in entries()}) == len(names)
     assert all(entry.question.endswith("?") and entry.left_out for entry in entries())

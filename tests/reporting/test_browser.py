@@ -228,3 +228,28 @@ def test_pointing_at_a_map_shows_the_slice_and_its_place_on_the_other_maps(
     WebDriverWait(browser, 60).until(pointed_at)
     assert browser.execute_script(shown) == len(maps)
     assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_first_screen_answers(browser: webdriver.Chrome, report: Path, scheme: str) -> None:
+    """Sentence, whether to believe it, figure 1, four slices: in this order, without scrolling."""
+    opened(browser, report, 1280, scheme)
+    browser.execute_script("document.querySelectorAll('details').forEach(d => { d.open = false; })")
+    parts = ["p.lead", "p.mark", "#figure-1", "#answer .strips img"]
+    tops, ends = zip(
+        *browser.execute_script(
+            "return arguments[0].map(part => {"
+            "const box = document.querySelector(part).getBoundingClientRect();"
+            "return [box.top, box.bottom]; })",
+            parts,
+        ),
+        strict=True,
+    )
+    assert list(tops) == sorted(tops)
+    assert ends[-1] <= 800
+    nav = "return document.querySelector('nav').getBoundingClientRect().top"
+    assert browser.execute_script(nav) > ends[-1]
+    names = "return document.querySelectorAll('#figure-1 .ytick text').length"
+    assert browser.execute_script(names) > 3
+    shared = "return document.querySelectorAll('.shared .bare .ytick text').length"
+    assert browser.execute_script(shared) == 0

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import brainssl
 from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
 from brainssl.studies.compare import compare_studies, text_of
@@ -85,3 +86,19 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         compare_studies([first])
     with pytest.raises(BrainsslError, match=r"results\.json"):
         compare_studies([first, tmp_path / "nowhere"])
+
+
+def test_the_page_has_a_panel_a_study_and_every_difference(tmp_path: Path) -> None:
+    first = study(tmp_path / "first", {BASELINE: 0.5})
+    second = study(tmp_path / "second", {BASELINE: 0.9, TUNED: 0.7})
+    page = tmp_path / "pages" / "comparison.html"
+    answer = brainssl.compare([first, second], out=page)
+    assert answer.page == page
+    text = page.read_text("utf-8")
+    assert text.index("of 1 model that both have, 1 higher") < text.index('id="figure-1"')
+    assert 'id="figure-1-2"' in text
+    difference = answer["models"][0]["scores"][1]["difference"]
+    assert f"+{100 * difference:.1f} (" in text
+    with pytest.raises(brainssl.BadUseError, match=r"ends in \.html"):
+        brainssl.compare([first, second], out=tmp_path / "page.txt")
+    assert brainssl.compare([first, second]).page is None

@@ -48,13 +48,14 @@ def external(
 
     Returns:
         What `brainssl.inference.external.evaluate_external` describes: `row` of results, and
-        `drop` from the classifier's own test set.
+        `drop` from the classifier's own test set. A notebook shows `external.html`.
 
     Raises:
         BrainsslError: labels that are not the classifier's, no labelled image, images of another
             size, or `out` exists.
     """
-    from brainssl.inference.external import evaluate_external
+    from brainssl.inference.external import PAGE, evaluate_external
+    from brainssl.reporting.documents.external_page import render_external
 
     classifier, source, out = Path(classifier), Path(source), Path(out)
     outside(out, source)
@@ -66,9 +67,10 @@ def external(
             out,
             labels=path_or_none(labels),
             classes_at=level_of(classes_at),
+            page=render_external,
             progress=progress,
         )
-    return Answer(told, _external_text(told, out))
+    return Answer(told, _external_text(told, out), out / PAGE)
 
 
 def explain(
@@ -304,8 +306,10 @@ def _unit_row_text(row: dict[str, Any]) -> str:
 
 
 def _external_text(told: dict[str, Any], out: Path) -> str:
+    from brainssl.reporting.findings.external import WHAT, external_warnings
+
     metrics, drop = told["row"]["metrics"], told["drop"]
-    what = {"class": "classes", "family": "families", "sequence": "sequences"}[told["labels"]]
+    what = WHAT[told["labels"]]
     lines = [
         f"{told['images']} images of {told['groups']} groups, {what}: accuracy "
         f"{metrics['accuracy']:.3f}, balanced {metrics['balanced_accuracy']:.3f}"
@@ -317,16 +321,4 @@ def _external_text(told: dict[str, Any], out: Path) -> str:
             f"On its own test images of the same {what} it has {drop['own']:.3f}: a drop of "
             f"{drop['difference']:.3f} [{low:.3f}, {high:.3f}]"
         )
-    learnt = told["learnt"]
-    if learnt is None:
-        lines.append(
-            "Whether it was trained on some of these images cannot be told: it has no marks of its "
-            "training images, as classifiers of earlier versions"
-        )
-    elif learnt["images"]:
-        lines.append(
-            f"It was trained on {learnt['images']} of the images: they are left out, with all of "
-            f"their groups {learnt['left_out']}"
-        )
-    left_out = [f"Left out: {loss}" for loss in told["left_out"]]
-    return "\n".join([*lines, *left_out, f"Predictions and figures are in {out}"])
+    return "\n".join([*lines, *external_warnings(told), f"Predictions and figures are in {out}"])

@@ -206,24 +206,39 @@ def report(out: Where, *, files: bool = False, seed: int = 0, quiet: bool = Fals
     return _published(out, page, f"Report: {page}", {})
 
 
-def compare(studies: Sequence[Where], *, seed: int = 0) -> Answer:
+def compare(studies: Sequence[Where], *, out: Where | None = None, seed: int = 0) -> Answer:
     """Set the models of several studies side by side; the others are compared with the first.
 
     Args:
         studies: folders of two finished studies or more.
+        out: page to write, such as `comparison.html`; what was there is replaced.
         seed: accepted everywhere; the draws of the intervals are fixed.
 
     Returns:
-        `studies` and `models`, as `brainssl.studies.compare.compare_studies` describes them.
+        `studies` and `models`, as `brainssl.studies.compare.compare_studies` describes them. A
+        notebook shows the page, where one was asked for.
 
     Raises:
+        BadUseError: `out` does not end in .html.
         BrainsslError: fewer than two studies, or a folder that holds none.
     """
     from brainssl.studies.compare import compare_studies, text_of
 
     seed_of(seed)
-    compared = compare_studies([Path(folder) for folder in studies])
-    return Answer(compared, text_of(compared))
+    page, folders = path_or_none(out), [Path(folder) for folder in studies]
+    if page and (page.suffix != ".html" or page.is_dir()):
+        raise BadUseError(f"--out {page} is no page: give the name of a file that ends in .html")
+    compared = compare_studies(folders)
+    text = text_of(compared)
+    if page:
+        from brainssl.foundation.storage import write_text
+        from brainssl.reporting.documents.comparison import render_comparison
+        from brainssl.reporting.study import read_study
+
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_text(page, render_comparison([read_study(folder) for folder in folders], compared))
+        text += f"\nPage: {page}"
+    return Answer(compared, text, page)
 
 
 def _published(out: Path, page: Path, said: str, more: Mapping[str, Any]) -> Answer:

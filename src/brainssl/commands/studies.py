@@ -153,14 +153,17 @@ def report(
 @teaching
 def compare(
     studies: Annotated[list[Path], typer.Argument(help="Folders of finished studies.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Page to write as well, such as comparison.html.")
+    ] = None,
     seed: NoSeed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Set the models of several studies side by side; the others are compared with the first.
 
-    Example: brainssl compare runs/resnet18 runs/resnet50
+    Example: brainssl compare runs/resnet18 runs/resnet50 --out comparison.html
     """
-    tell(api.compare(studies, seed=seed), as_json)
+    tell(api.compare(studies, out=out, seed=seed), as_json)
 
 
 def _files(answer: Answer) -> Answer:

@@ -108,10 +108,11 @@ def beyond_chance(
     right = _hits(tests)
     if any(len(train) == 0 for train in trains):
         raise BrainsslError("predictions without a training set do not tell what guessing is")
-    classes = np.eye(len(tests[0].classes))
     accuracy, guessing = float(right.mean()), 0.0
     drawn = drawn_means(right[:, None], tests[0].groups, draws, 0)[:, 0]
     for test, train in zip(tests, trains, strict=True):
+        # Of few groups, a draw of labels may leave out classes that another one has.
+        classes = np.eye(len(test.classes))
         answered, known = classes[test.predicted], classes[train.labels]
         guessing += float(answered.mean(axis=0) @ known.mean(axis=0)) / len(models)
         # The seed of the draws is that of `right`: one draw has the same groups in both.

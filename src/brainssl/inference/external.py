@@ -21,7 +21,7 @@ from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json, result_rows
 from brainssl.evaluation.units import KINDS, asked_of, known_units, rule_of
 from brainssl.foundation.errors import BrainsslError
-from brainssl.foundation.storage import whole_folder, write_json
+from brainssl.foundation.storage import whole_folder, write_json, write_text
 from brainssl.hardware.device import device_of
 from brainssl.models.classifier import Classifier
 from brainssl.settings.sections import EvaluationSettings, RunSettings
@@ -29,6 +29,7 @@ from brainssl.settings.sections import EvaluationSettings, RunSettings
 Progress = Callable[[int, int], None]
 
 PROTOCOL = "external"
+PAGE = "external.html"
 
 _OWN = 0.5  # share of images known from the training above which a collection is no other
 
@@ -54,6 +55,7 @@ def evaluate_external(
     labels: Path | None = None,
     classes_at: int | None = None,
     settings: EvaluationSettings | None = None,
+    page: Callable[[dict[str, Any]], str] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measure a classifier on another collection, and set it against its own test set.
@@ -71,6 +73,7 @@ def evaluate_external(
         labels: CSV `folder,label` or `path,label[,patient]` that names classes or families.
         classes_at: level of the classes among the folders, from 1; by default it is found.
         settings: of the bootstrap.
+        page: makes the text of `external.html` of what is returned; without it there is none.
         progress: called with (images prepared, images in all).
 
     Returns:
@@ -81,8 +84,8 @@ def evaluate_external(
         `units` (the same for patients and series that are known there, by the classifier's rules,
         each with its `rule`, whether it was `chosen` on validation, what is `asked`, how many units
         are `conflicting` and images of `unknown` patients), and `drop`: `own`, `here`,
-        `difference`, `interval` and `images` of the own test set, or None where the classifier's
-        predictions do not lie beside it.
+        `difference`, `interval`, `images` and `row` (as in results.json) of the own test set, or
+        None where the classifier's predictions do not lie beside it.
 
     Raises:
         BrainsslError: labels that are neither classes nor families, no labelled image, images that
@@ -128,6 +131,8 @@ def evaluate_external(
             "drop": _drop(path, here, target, chosen),
         }
         write_json(folder / "external.json", told)
+        if page:
+            write_text(folder / PAGE, page(told))
     return told
 
 
@@ -259,6 +264,7 @@ def _drop(
     if not rows.any():
         return None
     alike = Predictions(own.frame[rows].reset_index(drop=True), own.classes)
+    (row,) = result_rows(alike, {"protocol": PROTOCOL}, settings)
     gap = for_json(asdict(optimism([alike], [here], draws=settings.draws)))
     return {
         "own": gap["accuracy"],
@@ -266,4 +272,5 @@ def _drop(
         "difference": gap["difference"],
         "interval": gap["interval"],
         "images": len(alike),
+        "row": row,
     }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, resources
 
-from brainssl.reporting.blocks import Block, Section
+from brainssl.reporting.blocks import Block, Fold, Section
 from brainssl.reporting.study import Study
 
 _ROOM = "brainssl.reporting.sections"
@@ -21,6 +21,7 @@ class Entry:
         title: its heading.
         question: what it answers.
         left_out: when it has nothing to show.
+        folded: whether it is looked up rather than read: a reader opens it by its question.
         last: whether it is made when all others are: it tells how long they took.
     """
 
@@ -28,12 +29,14 @@ class Entry:
     title: str
     question: str
     left_out: str
+    folded: bool = False
     last: bool = False
 
     def content(self, study: Study) -> tuple[Block, ...]:
         """Return what it shows of a study."""
         make: Callable[[Study], tuple[Block, ...]] = import_module(f"{_ROOM}.{self.name}").content
-        return make(study)
+        blocks = make(study)
+        return (Fold(self.question, blocks),) if self.folded and blocks else blocks
 
 
 @cache

@@ -1,5 +1,6 @@
 """What a report is made of: blocks that the template shows by their kind, and sections of them."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -11,10 +12,11 @@ from brainssl.reporting.tables.table import Table
 
 @dataclass(frozen=True)
 class Prose:
-    """Paragraphs; `lead` sets the first one larger."""
+    """Paragraphs; `lead` sets the first one larger, `mark` sets all apart: `serious` or `calm`."""
 
     paragraphs: tuple[str, ...]
     lead: bool = False
+    mark: str = ""
     kind: ClassVar[str] = "prose"
 
 
@@ -37,11 +39,12 @@ class Cautions:
 
 @dataclass(frozen=True)
 class Strips:
-    """Sample pictures, a strip a class; `wide` ones stand below each other."""
+    """Sample pictures, a strip a class; `wide` ones stand below each other, `small` ones four."""
 
     caption: str
     pictures: tuple[Picture, ...]
     wide: bool = False
+    small: bool = False
     kind: ClassVar[str] = "strips"
 
 
@@ -69,6 +72,8 @@ class Multiples:
     Attributes:
         name: Of the file that shows them all, unique in a report.
         across: How many stand side by side where the page is wide enough.
+        labels: How wide the names of rows are that all figures share, in CSS pixels; they stand
+            once where figures stand side by side. 0 if every figure has its own.
     """
 
     name: str
@@ -77,6 +82,7 @@ class Multiples:
     keys: tuple[Key, ...]
     figures: tuple[Figure, ...]
     across: int
+    labels: int = 0
     kind: ClassVar[str] = "multiples"
 
 
@@ -135,6 +141,18 @@ Block = (
     | Table
     | Figure
 )
+
+
+def flat(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Return blocks in their order, those within folds, columns and choices, too."""
+    for block in blocks:
+        if isinstance(block, Fold | Columns):
+            yield from flat(block.blocks)
+        elif isinstance(block, Choice):
+            for panel in block.panels:
+                yield from flat(panel.blocks)
+        else:
+            yield block
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def render(study: Study, built: Sequence[Section] | None = None) -> str:
     """Return the page as text; see `render_report`."""
     made = f"{study.facts.get('source') or study.folder.name}"
     told = "from results.json and the stored predictions of this study"
-    page = Page("brainssl study report", made, _made(study), sections(study, built), told)
+    page = Page("brainssl study report", made, _made(study), sections(study, built), told, True)
     return render_page(page, audit=_audit_page(study))
 
 

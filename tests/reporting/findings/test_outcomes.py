@@ -110,7 +110,7 @@ def test_of_several_methods_the_one_compared_is_chosen_on_validation(tmp_path: P
     assert found.candidates == 2
     assert found.verdict == "below"
     assert "Of 2 self-supervised methods, BYOL, fine-tuned, has the best macro F1 on" in found.text
-    assert "BYOL pretraining, chosen on validation, gave a lower" in answer(study)
+    assert "BYOL pretraining, chosen on validation, is behind labels alone: 50.0" in answer(study)
 
 
 def test_without_validation_scores_none_of_several_methods_is_compared(tmp_path: Path) -> None:
@@ -165,3 +165,43 @@ def test_a_comparison_on_the_same_images_decides(
     assert found.verdict == verdict
     assert "minus the supervised baseline: +5.0 points" in found.text
     assert ("do not tell the two apart" in found.text) == (verdict == "undecided")
+
+
+def test_both_sides_below_guessing_is_said(tmp_path: Path) -> None:
+    support = {"a": {"support": 30}, "b": {"support": 10}}
+    scores = {"simclr": 0.6, "supervised": 0.7}
+    rows = [
+        _row(method, stage, scores[method], [0.5, 0.74]) | {"per_class": support}
+        for method, stage in (("simclr", "finetune"), ("supervised", "supervised"))
+    ]
+    study = _study(tmp_path, rows)
+    assert "both are below guessing (75.0\u00a0%)" in answer(study)
+    assert "so neither is of use" in outcomes(study)[0].text
+    rows[1]["metrics"]["accuracy"] = 0.8
+    assert "guessing" not in answer(_study(tmp_path, rows))
+
+
+def test_the_answer_is_one_sentence_with_its_number_and_interval(tmp_path: Path) -> None:
+    rows = [
+        _row("simclr", "finetune", 0.5, [0.3, 0.7]),
+        _row("supervised", "supervised", 0.45, [0.3, 0.7]),
+    ]
+    pairs = [
+        {
+            "protocol": "grouped",
+            "label_fraction": fraction,
+            "metric": "accuracy",
+            "first": {"method": "simclr", "stage": "finetune"},
+            "second": {"method": "supervised", "stage": "supervised"},
+            "difference": 0.05,
+            "interval": limits,
+        }
+        for fraction, limits in ((0.1, [-0.1, 0.2]), (1.0, [0.01, 0.09]))
+    ]
+    more = [row | {"label_fraction": 1.0} for row in rows]
+    study = replace(_study(tmp_path, [*rows, *more]), analysis={"comparisons": pairs})
+    assert answer(study).replace("\u00a0", " ") == (
+        "With 100 % of the labels, SimCLR pretraining is ahead of labels alone: 50.0 % (30.0–70.0) "
+        "against 45.0 % (30.0–70.0) of slices right, +5.0 points (95 % interval 1.0 to 9.0); with "
+        "10 % of labels not told apart, +5.0 points (−10.0 to 20.0)."
+    )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from brainssl.reporting.blocks import Prose
+from brainssl.reporting.blocks import Prose, flat
 from brainssl.reporting.sections.answer import content
 from brainssl.reporting.study import read_study
 
@@ -15,7 +15,7 @@ def test_what_an_interval_says_depends_on_whether_patients_are_known(
     texts = []
     for patients in (True, False):
         blocks = content(read_study(make_study(**small, patients=patients)))
-        texts.append(next(b for b in blocks[1:] if isinstance(b, Prose)).paragraphs[0])
+        texts.append([b for b in flat(blocks) if isinstance(b, Prose)][-1].paragraphs[0])
     known, unknown = texts
     assert "which patients happen to be in the test split" in known
     assert "too narrow" not in known

@@ -169,7 +169,8 @@ def test_the_section_counts_what_is_filled_and_shows_every_item(study: Path) -> 
     section = content(read_study(study))
     given = answers(read_study(study))
     filled = [answer for answer in given if answer.status in FILLED]
-    summary, *folds = section
+    summary, *folds, sources = section
+    assert isinstance(sources, Fold)
     assert isinstance(summary, Prose)
     assert summary.paragraphs[0].startswith(f"{len(filled)} of {len(given)} items are filled")
     pairs, heads = [], []

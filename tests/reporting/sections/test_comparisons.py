@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from brainssl.reporting.blocks import Fold
-from brainssl.reporting.sections.comparisons import content, difference_table, sentences
+from brainssl.reporting.sections.comparisons import content, difference_table, sentences, undecided
 from brainssl.reporting.study import read_study
 
 SIMCLR = {"method": "simclr", "stage": "finetune"}
@@ -39,7 +39,7 @@ PAIRS = [
 
 
 def test_pairs_are_said_in_words() -> None:
-    said = " ".join(sentences(PAIRS))
+    said = " ".join([*sentences(PAIRS), *undecided(PAIRS)])
     assert "2 of 3 pairs of models differ after correction (Holm, p < 0.05)." in said
     assert (
         "SimCLR, fine-tuned is ahead of the supervised baseline by 5.0 points, 95 % interval 3.5 "
@@ -55,7 +55,7 @@ def test_pairs_are_said_in_words() -> None:
 
 def test_a_pair_without_an_interval_is_not_told_apart() -> None:
     one = pair(SIMCLR, MOCO, 0.5, 1.0) | {"interval": None, "p_value": None, "p_holm": None}
-    assert "difference 50.0 points, without an interval." in " ".join(sentences([one]))
+    assert "difference 50.0 points, without an interval." in " ".join(undecided([one]))
 
 
 def test_the_table_has_each_pair_twice_with_opposite_signs() -> None:
@@ -75,9 +75,13 @@ def test_fewer_labels_are_folded_and_other_metrics_left_out(study: Path) -> None
     other = [p | {"metric": "f1_macro"} for p in PAIRS]
     read = replace(read_study(study), analysis={"comparisons": [*few, *PAIRS, *other]})
     blocks = content(read)
-    assert [b.kind for b in blocks] == ["prose", "prose", "table", "fold"]
-    assert isinstance(blocks[-1], Fold)
-    assert blocks[-1].title == "With 10\u00a0% of the labels"
+    assert [b.kind for b in blocks] == ["prose", "table", "fold", "fold", "fold"]
+    titles = [block.title for block in blocks if isinstance(block, Fold)]
+    assert titles == [
+        "Pairs that cannot be told apart",
+        "With 10\u00a0% of the labels",
+        "How models are compared",
+    ]
 
 
 @pytest.mark.parametrize("analysis", [{}, {"comparisons": []}])
@@ -87,7 +91,7 @@ def test_without_pairs_there_is_no_section(study: Path, analysis: dict[str, Any]
 
 def test_what_does_not_survive_the_correction_is_said_to_be_possible_chance() -> None:
     said = " ".join(
-        sentences([pair(SIMCLR, MOCO, 0.05, 0.2), pair(SIMCLR, SUPERVISED, 0.05, 0.01)])
+        undecided([pair(SIMCLR, MOCO, 0.05, 0.2), pair(SIMCLR, SUPERVISED, 0.05, 0.01)])
     )
     assert (
         "SimCLR, fine-tuned is ahead of MoCo v3, fine-tuned by 5.0 points, 95 % interval 3.5 to "

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from brainssl.reporting.blocks import Fold, Prose, Strips
+from brainssl.reporting.blocks import Fold, Prose, Strips, flat
 from brainssl.reporting.sections.explanations import content
 from brainssl.reporting.study import Study, read_study
 from brainssl.reporting.tables.table import Table
@@ -102,7 +102,7 @@ def test_the_table_holds_every_model_and_the_blind_maps_once(study: Study) -> No
 
 
 def test_two_slices_show_the_maps_of_every_model(study: Study) -> None:
-    strips = [b for b in content(study) if isinstance(b, Strips)]
+    strips = [b for b in flat(content(study)) if isinstance(b, Strips)]
     assert [len(block.pictures) for block in strips] == [1, 5, 5]
     best, least = (block.caption for block in strips[1:])
     assert best.startswith("The slice to whose class, ")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from brainssl.reporting.blocks import flat
 from brainssl.reporting.sections.factors import content
 from brainssl.reporting.study import read_study
 from brainssl.reporting.tables.table import Table
@@ -22,7 +23,7 @@ def test_each_model_has_a_line(study: Path) -> None:
         step: {"factors": {"family": measured(0.4 + i / 100), "sequence": measured(0.8)}}
         for i, step in enumerate(steps)
     }
-    (_, table) = content(replace(read, analysis={"models": models}))
+    (table, _) = flat(content(replace(read, analysis={"models": models})))
     assert isinstance(table, Table)
     assert table.columns[1] == "Tumour family: accuracy"
     assert len(table.lines) == len(steps)
@@ -41,7 +42,7 @@ def test_planes_stand_in_a_table_of_their_own(study: Path) -> None:
         "coronal": {"n": 1, "accuracy": 0.5, "interval": None},
     }
     models = {step: {"factors": {}, "planes": planes} for step in steps}
-    (_, table) = content(replace(read, analysis={"models": models}))
+    (_, table) = flat(content(replace(read, analysis={"models": models})))
     assert isinstance(table, Table)
     assert table.columns == ("axial (90 images)", "coronal (1 image)")
     assert len(table.lines) == len(steps)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from brainssl.evaluation.projection import PROJECTIONS, Projections
-from brainssl.reporting.blocks import Block, Choice, Multiples, Prose, Slices
+from brainssl.reporting.blocks import Block, Choice, Multiples, Prose, Slices, flat
 from brainssl.reporting.sections.features import content
 from brainssl.reporting.study import Study, read_study
 
@@ -103,8 +103,8 @@ def test_what_could_not_be_drawn_is_said(study: Study, tmp_path: Path) -> None:
     maps = Projections.load(study.folder / PROJECTIONS)
     left_out = [{"method": "dino", "moment": "pretrained", "reason": "all images are the same"}]
     Projections(maps.frame, maps.facts | {"left_out": left_out}).save(tmp_path / PROJECTIONS)
-    prose = [b for b in content(read_study(tmp_path)) if isinstance(b, Prose)]
-    assert prose[0].paragraphs[-1] == "DINO, pretrained is not drawn: all images are the same."
+    prose = [b for b in flat(content(read_study(tmp_path))) if isinstance(b, Prose)]
+    assert prose[-1].paragraphs[-1] == "DINO, pretrained is not drawn: all images are the same."
 
 
 def test_without_maps_the_section_is_empty(study: Study, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from brainssl.reporting.blocks import Block, Cautions, Facts, Multiples, Prose
+from brainssl.reporting.blocks import Block, Cautions, Facts, Multiples, Prose, flat
 from brainssl.reporting.report import render_report
 from brainssl.reporting.sections.pretraining import content
 from brainssl.reporting.study import read_study
@@ -17,7 +17,7 @@ Blocks = tuple[Block, ...]
 
 
 def _text(section: Blocks) -> str:
-    return "\n".join(p for b in section if isinstance(b, Prose) for p in b.paragraphs)
+    return "\n".join(p for b in flat(section) if isinstance(b, Prose) for p in b.paragraphs)
 
 
 def _rewrite(folder: Path, name: str, **changes: object) -> None:
@@ -110,7 +110,7 @@ def test_curves_have_a_line_for_each_seed_and_the_teachers_are_dinos(grid: Path)
 
 def test_the_table_says_what_the_curves_end_in(grid: Path) -> None:
     section = content(read_study(grid))
-    (table,) = (block for block in section if isinstance(block, Table))
+    (table,) = (block for block in flat(section) if isinstance(block, Table))
     assert table.columns[:3] == ("Verdict", "Epochs", "kNN accuracy, %")
     assert len(table.columns) == 10
     for line, watch in zip(table.lines, watches(read_study(grid)), strict=True):
@@ -128,7 +128,7 @@ def test_without_labels_the_rest_is_shown(make_study: Callable[..., Path]) -> No
     (facts,) = (block for block in section if isinstance(block, Facts))
     assert facts.pairs[0][1].startswith("After 20 epochs: effective rank")
     assert "kNN accuracy on validation is" not in _text(section)
-    (table,) = (block for block in section if isinstance(block, Table))
+    (table,) = (block for block in flat(section) if isinstance(block, Table))
     assert table.columns[2] == "Spread"
 
 
@@ -142,7 +142,7 @@ def test_what_is_not_finite_is_a_dash(make_study: Callable[..., Path]) -> None:
     section = content(read_study(folder))
     (facts,) = (block for block in section if isinstance(block, Facts))
     assert facts.pairs[0][1] == "After 20 epochs: no measure is finite."
-    (table,) = (block for block in section if isinstance(block, Table))
+    (table,) = (block for block in flat(section) if isinstance(block, Table))
     assert {cell.text for cell in table.lines[0].cells[2:]} == {"–"}
 
 

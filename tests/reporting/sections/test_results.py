@@ -12,9 +12,10 @@ def test_a_long_table_is_folded_below_an_overview(study: Path, grid: Path) -> No
     for folder, folded in ((study, False), (grid, True)):
         blocks = content(read_study(folder))
         names = [block.name for block in blocks if isinstance(block, Table)]
-        assert names[:2] == ["overview-grouped-accuracy", "overview-grouped-f1_macro"]
+        assert names[0] == "overview-grouped-accuracy"
         assert ("main-grouped-test" in names) != folded
         inner = [
             b.name for f in blocks if isinstance(f, Fold) for b in f.blocks if b.kind == "table"
         ]
         assert ("main-grouped-test" in inner) == folded
+        assert "overview-grouped-f1_macro" in inner

@@ -9,6 +9,7 @@ import pytest
 
 from brainssl.data.balance import balance
 from brainssl.data.store import ImageStore
+from brainssl.reporting.blocks import flat
 from brainssl.reporting.sections.data import content
 from brainssl.reporting.study import Study, read_study
 from brainssl.reporting.tables.balance import balance_table
@@ -46,7 +47,7 @@ def test_counts_are_those_of_the_originals_and_of_all(balanced: Study, uneven: I
 
 
 def test_the_table_stands_with_the_data(balanced: Study) -> None:
-    names = [getattr(block, "name", "") for block in content(balanced)]
+    names = [getattr(block, "name", "") for block in flat(content(balanced))]
     assert names[:2] == ["balance", "counts-paper"]
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from brainssl.reporting.findings.cautions import cautions
-from brainssl.reporting.findings.outcomes import answer, chosen_step
+from brainssl.reporting.findings.outcomes import chosen_step, where_tested
 from brainssl.reporting.sections.run import content
 from brainssl.reporting.study import Study, read_study
 from brainssl.reporting.tables.folds import folds_table
-from brainssl.reporting.tables.results import main_table
+from brainssl.reporting.tables.results import counts_table, main_table
 from brainssl.reporting.trainings import trainings
 
 SCORES = {
@@ -91,7 +91,7 @@ def test_a_study_with_folds_speaks_of_what_is_pooled(study: Study) -> None:
     assert {row.step.split("/")[0] for row in study.rows} == {"pooled"}
     assert {row.fold for row in study.of_folds} == {1, 2}
     assert [len(arm.rows) for arm in study.arms("grouped")] == [1] * 4
-    assert "20 test images of 9 groups, each tested once in 2 folds" in answer(study)
+    assert "20 test images of 9 groups, each tested once in 2 folds" in where_tested(study)
 
 
 def test_the_classifier_of_a_fold_is_measured_by_all(study: Study) -> None:
@@ -126,3 +126,16 @@ def test_the_choice_on_validation_is_by_the_mean_of_the_folds(study: Study) -> N
     scores = study.validated("grouped", "f1_macro")
     assert scores["simclr", "finetune", 1.0] == pytest.approx(0.4)
     assert scores["supervised", "supervised", 1.0] == pytest.approx(0.4)
+
+
+def test_training_and_validation_of_one_fold_are_not_added_to_what_all_folds_test(
+    study: Study,
+) -> None:
+    counts = {"train": {"a": 6}, "val": {"a": 4}, "test": {"a": 20}}
+    facts = study.facts | {"classes": ["a"], "splits": {"grouped": {"counts": counts}}}
+    table = counts_table(Study(study.folder, facts, study.rows, of_folds=study.of_folds), "grouped")
+    heads = ("Training, first fold", "Validation, first fold", "Test, all folds", "All")
+    assert table.columns == heads
+    assert [cell.text for cell in table.lines[0].cells] == ["6", "4", "20", "20"]
+    alone = Study(study.folder, facts | {"folds": None}, study.rows)
+    assert counts_table(alone, "grouped").lines[0].cells[-1].text == "30"

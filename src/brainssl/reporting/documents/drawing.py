@@ -145,9 +145,15 @@ def _trace(axes: "Axes", trace: Mapping[str, Any]) -> None:
     x = [math.nan if value is None else value for value in trace["x"]]
     y = [math.nan if value is None else value for value in trace["y"]]
     axes.plot(x, y, **style)
-    if bars := trace.get("error_y"):
-        limits = [bars["arrayminus"], bars["array"]]
-        axes.errorbar(x, y, limits, fmt="none", color=style["color"], linewidth=0.9, capsize=1.5)
+    along, across = (
+        [bars["arrayminus"], bars["array"]] if (bars := trace.get(f"error_{name}")) else None
+        for name in ("x", "y")
+    )
+    if along or across:
+        caps = 0.0 if along else 1.5
+        axes.errorbar(
+            x, y, across, along, fmt="none", color=style["color"], linewidth=0.9, capsize=caps
+        )
 
 
 def _axis(axes: "Axes", name: str, layout: Mapping[str, Any]) -> None:
@@ -158,7 +164,8 @@ def _axis(axes: "Axes", name: str, layout: Mapping[str, Any]) -> None:
         axes.set(**{f"{name}lim": [10**end for end in limits] if log else limits})
     if ticks := layout.get("tickvals"):
         axis = axes.xaxis if name == "x" else axes.yaxis
-        axis.set_ticks(ticks, labels=layout.get("ticktext"))
+        names = layout.get("ticktext")
+        axis.set_ticks(ticks, labels=[_plain(name) for name in names] if names else None)
         axis.set_ticks([], minor=True)
     if title := (layout.get("title") or {}).get("text"):
         axes.set(**{f"{name}label": _plain(title)})

@@ -1,14 +1,14 @@
 """Tables and figures of a report as files for papers: CSV, LaTeX, SVG, PNG, JPEG."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from brainssl.foundation.spreadsheet import csv_of
 from brainssl.foundation.storage import write_atomically, write_text
-from brainssl.reporting.blocks import Block, Choice, Columns, Fold, Multiples, Section, Strips
+from brainssl.reporting.blocks import Block, Multiples, Section, Strips, flat
 from brainssl.reporting.documents.drawing import draw, draw_matrix
 from brainssl.reporting.documents.latex import latex_of
 from brainssl.reporting.figures.figure import Figure
@@ -30,7 +30,7 @@ def export(folder: Path, sections: Sequence[Section]) -> None:
     captions: dict[str, str] = {}
     for section in sections:
         strips: list[tuple[str, Picture]] = []
-        for block in _flat(section.blocks):
+        for block in flat(section.blocks):
             if isinstance(block, Table):
                 _write_table(folder, block)
             if isinstance(block, Strips):
@@ -69,17 +69,6 @@ def _draw(folder: Path, block: Block) -> dict[str, str]:
         draw(folder, block.name, block.figures, block.keys)
         return {block.name: f"{block.title}. {block.caption}"}
     return {}
-
-
-def _flat(blocks: Sequence[Block]) -> Iterator[Block]:
-    for block in blocks:
-        if isinstance(block, Fold | Columns):
-            yield from _flat(block.blocks)
-        elif isinstance(block, Choice):
-            for panel in block.panels:
-                yield from _flat(panel.blocks)
-        else:
-            yield block
 
 
 def _free(head: str, taken: dict[str, list[str]]) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from brainssl.reporting.findings.classical import challenges
+from brainssl.reporting.findings.classical import CHOSEN, challenges
+from brainssl.reporting.findings.protocols import HONEST
 from brainssl.reporting.findings.tuning import trials_of
 from brainssl.reporting.study import BASELINE, Study, arm_title
 from brainssl.reporting.trainings import histories, watches
@@ -30,28 +31,34 @@ ENOUGH_DRAWS = 2000
 _RANDOM_SPLIT = "A random split by image"
 # How a study begins the error of a step whose pretraining failed.
 _NOT_DONE = "not done, because"
+_NAMED = 3  # of what a caution is about; tables have them all
+_FAILED = "steps failed, their results are missing"
 
 
 @dataclass(frozen=True)
 class Caution:
-    """Something that a reader should know before believing a number."""
+    """Something that a reader should know before believing a number.
+
+    `brief` is what of it speaks against the answer itself, in a few words; else it is empty.
+    """
 
     severity: Literal["serious", "note"]
     text: str
+    brief: str = ""
 
 
 def cautions(study: Study) -> list[Caution]:
     """Return what to be careful about, the serious first, each said once."""
     everything = [
         *_from_protocols(study),
-        *_from_classical(study),
         *_from_patients(study),
         *_from_groups(study),
         *_from_pretraining(study),
         *_from_losses(study),
+        *_from_run(study),
+        *_from_classical(study),
         *_from_patience(study),
         *_from_audit(study),
-        *_from_run(study),
         *_from_draws(study),
         *_from_size(study),
     ]
@@ -60,9 +67,7 @@ def cautions(study: Study) -> list[Caution]:
 
 
 def _from_protocols(study: Study) -> Iterator[Caution]:
-    for protocol in study.protocols:
-        if protocol in PROTOCOLS and protocol != "grouped":
-            yield Caution("serious", f"Protocol “{protocol}”: {PROTOCOLS[protocol]}")
+    leading = study.protocols[:1]
     for control in study.analysis.get("random_labels") or ():
         if control["learnt"]:
             yield Caution(
@@ -70,6 +75,14 @@ def _from_protocols(study: Study) -> Iterator[Caution]:
                 f"Protocol “{control['protocol']}” leaks: labels drawn at random were learnt "
                 f"({percent(control['accuracy'])} % right, guessing "
                 f"{percent(control['guessing'])} %).",
+                "labels drawn at random were learnt" * (control["protocol"] in leading),
+            )
+    for protocol in study.protocols:
+        if protocol in PROTOCOLS and protocol != HONEST:
+            yield Caution(
+                "serious",
+                f"Protocol “{protocol}”: {PROTOCOLS[protocol]}",
+                "images like those of the test stood in training" * (protocol in leading),
             )
     warned: dict[str, list[str]] = {}
     for protocol in study.protocols:
@@ -82,14 +95,21 @@ def _from_protocols(study: Study) -> Iterator[Caution]:
             "serious",
             "The images are simulated. The scores say how the methods compare on this simulation, "
             "and nothing about patients.",
+            "the images are simulated",
         )
 
 
 def _from_classical(study: Study) -> Iterator[Caution]:
     """A network that does not beat a decision tree should have to say so."""
-    for challenge in challenges(study):
-        if challenge.verdict != "above":
-            yield Caution("serious" if challenge.verdict == "below" else "note", challenge.text)
+    unbeaten = [challenge for challenge in challenges(study) if challenge.verdict != "above"]
+    for challenge in unbeaten:
+        below = challenge.verdict == "below"
+        rule = f" {CHOSEN}" if challenge is unbeaten[-1] else ""
+        yield Caution(
+            "serious" if below else "note",
+            f"{challenge.text}{rule}",
+            "a classical baseline beats the best network" * below,
+        )
 
 
 def _from_patients(study: Study) -> Iterator[Caution]:
@@ -99,6 +119,7 @@ def _from_patients(study: Study) -> Iterator[Caution]:
             "Patients are not known: groups are clusters of near-duplicates, which do not catch "
             "all slices of a patient. Slices of one patient may stand in training and test, so "
             "that some leakage may remain under every protocol, and intervals are too narrow.",
+            "patients are not known, so some leakage may remain",
         )
 
 
@@ -118,10 +139,15 @@ def _from_groups(study: Study) -> Iterator[Caution]:
             sentences.append(
                 f"Under “{protocol}” the test images of {count(len(single))} of "
                 f"{counted(len(by_class), 'class', 'classes')} come from a single group each, so "
-                f"that their own scores speak of that group alone: {some(single)}."
+                f"that their own scores speak of that group alone: {some(single, _NAMED)}."
             )
         if sentences:
-            yield Caution("serious" if few else "note", " ".join(sentences))
+            brief = f"only {counted(groups, 'group')} tested"
+            yield Caution(
+                "serious" if few else "note",
+                " ".join(sentences),
+                brief * (few and protocol in study.protocols[:1]),
+            )
 
 
 def _from_pretraining(study: Study) -> Iterator[Caution]:
@@ -132,6 +158,7 @@ def _from_pretraining(study: Study) -> Iterator[Caution]:
                 f"Pretraining has collapsed. {watch.training.title}, protocol "
                 f"“{watch.training.protocol}”: {watch.verdict}. Scores that rest on its encoder "
                 "are those of a failed pretraining, not of the method.",
+                "a pretraining has collapsed",
             )
 
 
@@ -152,7 +179,8 @@ def _from_losses(study: Study) -> Iterator[Caution]:
             "serious",
             f"The best validation loss of {count(len(worse))} of {count(len(trained))} trainings "
             "with labels is above that of an answer that gives every class the same probability, "
-            f"so what is ahead of them is ahead of a training that failed: {some(worse)}.",
+            f"so what is ahead of them is ahead of a training that failed: {some(worse, _NAMED)}.",
+            f"{count(len(worse))} of {count(len(trained))} trainings with labels failed",
         )
 
 
@@ -190,7 +218,8 @@ def _from_audit(study: Study) -> Iterator[Caution]:
             continue
         avoided = text.startswith(_RANDOM_SPLIT) and not by_image
         serious = severity == "serious" and not avoided
-        yield Caution("serious" if serious else "note", f"Audit: {text}")
+        brief = "the audit has a serious finding"
+        yield Caution("serious" if serious else "note", f"Audit: {text}", brief * serious)
 
 
 def _from_run(study: Study) -> Iterator[Caution]:
@@ -202,9 +231,9 @@ def _from_run(study: Study) -> Iterator[Caution]:
             undone.setdefault(error, []).append(step)
         else:
             text = f"{step}: {error}" if known else str(failed)
-            yield Caution("serious", f"A step failed and its results are missing. {text}")
+            yield Caution("serious", f"A step failed and its results are missing. {text}", _FAILED)
     for error, steps in undone.items():
-        yield Caution("serious", f"{counted(len(steps), 'step')} {error}: {some(steps)}")
+        yield Caution("serious", f"{counted(len(steps), 'step')} {error}: {some(steps)}", _FAILED)
     told = {w for protocol in study.protocols for w in study.split(protocol).get("warnings") or ()}
     for warning in study.facts.get("warnings") or ():
         if warning in told:
@@ -256,8 +285,8 @@ def _from_size(study: Study) -> Iterator[Caution]:
             yield Caution(
                 "note",
                 f"Fewer than {SMALL_CLASS} test images under “{protocol}” in "
-                f"{count(len(small))} of {count(len(counts))} classes: {some(small)}. Their own "
-                "scores, and every macro average, rest on few cases.",
+                f"{count(len(small))} of {count(len(counts))} classes: {some(small, _NAMED)}. "
+                "Their own scores, and every macro average, rest on few cases.",
             )
     if study.folds:
         yield Caution(

@@ -7,6 +7,8 @@ from brainssl.reporting.findings.outcomes import CHOOSING, Verdict, compare, of_
 from brainssl.reporting.study import CLASSICAL, CONTROLS, ENSEMBLE, Arm, Interval, Study
 from brainssl.reporting.wording import HEADLINE, labels_title, percent, signed
 
+CHOSEN = "Best is who has the highest macro F1 on validation."
+
 
 @dataclass(frozen=True)
 class Challenge:

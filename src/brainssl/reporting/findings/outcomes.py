@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from brainssl.data.shots import LabelFraction
+from brainssl.reporting.scoreboard import guessing
 from brainssl.reporting.study import BASELINE, Arm, Interval, Study, interval, method_title
 from brainssl.reporting.wording import (
     HEADLINE,
@@ -33,6 +34,7 @@ class Outcome:
         baseline: trained from labels alone.
         verdict: on `self_supervised` against `baseline`; None where one of them is missing.
         difference: of the two on the same test images, with its interval; None in older studies.
+        guess: what naming the most frequent class alone gets right; None where not known.
     """
 
     label_fraction: LabelFraction
@@ -42,6 +44,14 @@ class Outcome:
     baseline: Arm | None
     verdict: Verdict | None
     difference: tuple[float, Interval] | None = None
+    guess: float | None = None
+
+    @property
+    def below_guessing(self) -> bool:
+        """Whether both sides are right less often than who names the most frequent class."""
+        sides = [arm.mean(HEADLINE.name) for arm in (self.self_supervised, self.baseline) if arm]
+        known = [score for score in sides if score is not None]
+        return self.guess is not None and len(known) == 2 and max(known) < self.guess
 
     @property
     def text(self) -> str:
@@ -63,6 +73,11 @@ class Outcome:
             others = [arm for arm in (rival, baseline) if arm is not self.best]
             sentences += [f"{arm.title}: {_scores(arm)}." for arm in others]
             sentences.append(self._verdict_sentence(rival))
+            if self.below_guessing:
+                sentences.append(
+                    "Both are right less often than who always names the most frequent class "
+                    f"({percent(self.guess)}\u00a0%), so neither is of use."
+                )
         return " ".join(sentences)
 
     def _verdict_sentence(self, rival: Arm) -> str:
@@ -104,7 +119,10 @@ def outcomes(study: Study) -> list[Outcome]:
             difference = paired(study, rival, baseline)
             verdict = of_interval(difference[1]) if difference else compare(rival, baseline)
         best = max(here, key=lambda arm: arm.mean(HEADLINE.name) or 0.0)
-        found.append(Outcome(fraction, best, rival, len(tuned), baseline, verdict, difference))
+        guess = guessing(study, best)
+        found.append(
+            Outcome(fraction, best, rival, len(tuned), baseline, verdict, difference, guess)
+        )
     return found
 
 
@@ -151,44 +169,39 @@ def of_interval(limits: Interval) -> Verdict:
 
 
 def answer(study: Study) -> str:
-    """Return the whole study in a few sentences of plain language."""
+    """Return the whole study in one sentence, with its number and interval."""
     found = outcomes(study)
     if not found:
         return "No model was measured on a test split: there is no result to report."
+    compared = [one for one in reversed(found) if one.verdict is not None]
+    if not compared:
+        best = found[-1].best
+        return (
+            "There is no pair of a self-supervised method and the supervised baseline to compare; "
+            f"highest {HEADLINE.title.lower()} with "
+            f"{labels_title(best.label_fraction, of='the labels')}: {best.title}, {_scores(best)}."
+        )
+    most, *others = compared
+    clauses = [_first_clause(most), *(_further_clause(one, most) for one in others)]
+    return f"{'; '.join(clauses)}{_below_guessing(compared)}."
+
+
+def where_tested(study: Study) -> str:
+    """Return "On 120 test images of 40 groups (protocol “grouped”)", as far as it is known."""
     protocol = study.protocols[0]
     images = (study.split(protocol).get("images") or {}).get("test")
     groups = (study.split(protocol).get("groups") or {}).get("test")
     where = f"On {count(images)} test images" if images else "On the test images"
     where += f" of {count(groups)} groups" if groups else ""
     where += f", each tested once in {count(study.folds)} folds" if study.folds else ""
-    verdicts = {o.label_fraction: o.verdict for o in found if o.verdict is not None}
-    if not verdicts:
-        return f"{where} (protocol “{protocol}”), there is no pair of a self-supervised method " + (
-            "and the supervised baseline at the same label fraction to compare."
-        )
-    clauses: list[str] = []
-    for kind, (first, further) in _VERDICT_CLAUSES.items():
-        concerned = [f for f, verdict in verdicts.items() if verdict == kind]
-        if concerned:
-            labels = labels_title(*concerned, of="labels" if clauses else "the labels")
-            clauses.append((further if clauses else first).format(labels=labels))
-    return f"{where} (protocol “{protocol}”), {_subject(found)} {'; '.join(clauses)}."
+    return f"{where} (protocol “{protocol}”)"
 
 
 # How a verdict is said first in a sentence, and how after another one.
 _VERDICT_CLAUSES = {
-    "above": (
-        f"gave a higher {HEADLINE.title.lower()} than the supervised baseline with {{labels}}",
-        "",
-    ),
-    "below": (
-        f"gave a lower {HEADLINE.title.lower()} than the supervised baseline with {{labels}}",
-        "with {labels} a lower one",
-    ),
-    "undecided": (
-        "could not be told apart from the supervised baseline with {labels}",
-        "with {labels} the two could not be told apart",
-    ),
+    "above": ("is ahead of labels alone", "ahead"),
+    "below": ("is behind labels alone", "behind"),
+    "undecided": ("cannot be told apart from labels alone", "not told apart"),
 }
 _VERDICT_SENTENCE = {
     "above": "Every interval of “{first}” lies above every one of the supervised baseline.",
@@ -210,13 +223,58 @@ def _chosen(arms: Sequence[Arm], validated: Sequence[float | None]) -> Arm | Non
     return max(scored, key=lambda pair: pair[0])[1] if scored else None
 
 
-def _subject(found: Sequence[Outcome]) -> str:
-    compared = [o for o in found if o.self_supervised is not None]
-    titles = {method_title(o.self_supervised.method) for o in compared if o.self_supervised}
-    chosen = max((o.candidates for o in compared), default=1) > 1
-    if len(titles) > 1:
-        return "pretraining by the method that was best on validation at each label fraction"
-    return f"{titles.pop()} pretraining" + (", chosen on validation," if chosen else "")
+_INTERVAL = "95\u00a0% interval "
+
+
+def _first_clause(one: Outcome) -> str:
+    rival, baseline = one.self_supervised, one.baseline
+    assert rival is not None
+    assert baseline is not None
+    assert one.verdict is not None
+    chosen = ", chosen on validation," if one.candidates > 1 else ""
+    scores = f"{_brief(rival)} against {_brief(baseline)} of slices right"
+    return (
+        f"With {labels_title(one.label_fraction, of='the labels')}, {method_title(rival.method)} "
+        f"pretraining{chosen} {_VERDICT_CLAUSES[one.verdict][0]}: {scores}"
+        f"{_gap(one, _INTERVAL)}"
+    )
+
+
+def _further_clause(one: Outcome, first: Outcome) -> str:
+    rival, before = one.self_supervised, first.self_supervised
+    assert rival is not None
+    assert before is not None
+    assert one.verdict is not None
+    named = "" if rival.method == before.method else f" ({method_title(rival.method)})"
+    told = f"with {labels_title(one.label_fraction)}{named} {_VERDICT_CLAUSES[one.verdict][1]}"
+    return f"{told}{_gap(one)}"
+
+
+def _gap(one: Outcome, interval_is: str = "") -> str:
+    if one.difference is None:
+        return ""
+    gap, (low, high) = one.difference
+    return f", {signed(gap)} points ({interval_is}{percent(low)} to {percent(high)})"
+
+
+def _below_guessing(compared: Sequence[Outcome]) -> str:
+    """Say where both sides know less than which class is the most frequent."""
+    below = [one for one in compared if one.below_guessing]
+    if not below:
+        return ""
+    where = "" if len(below) == len(compared) else _with([one.label_fraction for one in below])
+    return f"; both are below guessing ({percent(below[0].guess)}\u00a0%){where}"
+
+
+def _with(fractions: Sequence[LabelFraction]) -> str:
+    return f" with {labels_title(*fractions)}"
+
+
+def _brief(arm: Arm) -> str:
+    """Return "60.0 %", with the interval if it is of one model."""
+    limits = arm.rows[0].intervals.get(HEADLINE.name)
+    span = f" ({HEADLINE.range(limits)})" if len(arm.rows) == 1 and limits else ""
+    return f"{percent(arm.mean(HEADLINE.name))}\u00a0%{span}"
 
 
 def _scores(arm: Arm) -> str:

@@ -20,6 +20,7 @@ class Page:
         made: When and how it was made.
         sections: What it shows.
         origin: What it was made from.
+        opening: Whether the first section is what must be seen first: the contents follow it.
     """
 
     kicker: str
@@ -27,6 +28,7 @@ class Page:
     made: str
     sections: Sequence[Section]
     origin: str
+    opening: bool = False
 
 
 def render_page(page: Page, *, audit: str | None = None) -> str:

@@ -22,6 +22,22 @@
   };
   const CONFIG = { displayModeBar: false, responsive: false };
 
+  // Figures that share the names of their rows have them once, at the left of the page.
+  const BARE = { margin: { l: 4 }, yaxis: { showticklabels: false } };
+  const bare = (canvas) => canvas.closest(".plot").classList.contains("bare");
+  const arrange = (printed) => {
+    for (const grid of document.querySelectorAll(".shared .grid")) {
+      const across = printed || innerWidth >= 768 ? Number(grid.dataset.across) : 1;
+      [...grid.children].forEach((plot, place) => plot.classList.toggle("bare", place % across > 0));
+    }
+  };
+  const onPaper = (canvas) => {
+    const grid = canvas.closest(".multiples .grid");
+    if (!grid) return PRINTED;
+    const labels = Number(grid.dataset.labels), across = Number(grid.dataset.across);
+    if (!labels) return PRINTED / 3 - 12;
+    return (PRINTED - labels - 12 * (across - 1)) / across + (bare(canvas) ? 0 : labels);
+  };
   // A legend stands beside the plot where there is room and below it where there is none.
   const layoutFor = (canvas, spec, width) => {
     const entries = spec.data.filter((trace) => trace.showlegend !== false && trace.name).length;
@@ -33,7 +49,8 @@
       : { x: 0, y: 0, yref: "container", xanchor: "left", yanchor: "bottom", orientation: "v" };
     const below = besides || entries < 2 ? 0 : entries * line + 10;
     const plot = canvas.hasAttribute("data-square") && !besides ? Math.min(inner, width) : inner;
-    return merge(merge(STYLE, spec.layout), {
+    const own = merge(merge(STYLE, spec.layout), bare(canvas) ? BARE : {});
+    return merge(own, {
       width, height: Math.max(plot, besides ? entries * line + 60 : 0) + below,
       legend: { font: { size: 12 }, tracegroupgap: 0, ...legend }, margin: { b: (spec.layout.margin?.b ?? 44) + below },
     });
@@ -88,15 +105,19 @@
   const canvases = [...document.querySelectorAll(".canvas")];
   const draw = (canvas, width) => {
     const wide = width ?? canvas.clientWidth;
-    if (wide === 0 || canvas.dataset.drawn === String(wide)) return;
+    const state = `${wide}${bare(canvas)}`;
+    if (wide === 0 || canvas.dataset.drawn === state) return;
     const spec = JSON.parse(canvas.nextElementSibling.textContent);
     const first = !canvas.dataset.drawn;
     if (first) canvas.replaceChildren();
-    canvas.dataset.drawn = String(wide);
+    canvas.dataset.drawn = state;
     Plotly.react(canvas, spec.data, layoutFor(canvas, spec, wide), CONFIG);
     if (first) tell(canvas);
   };
-  const drawAll = (width) => canvases.forEach((canvas) => draw(canvas, width));
+  const drawAll = () => {
+    arrange(false);
+    for (const canvas of canvases) draw(canvas);
+  };
 
   for (const choice of document.querySelectorAll(".choice")) {
     const select = choice.querySelector("select");
@@ -121,7 +142,8 @@
     opened = [...document.querySelectorAll("details:not([open])")];
     for (const fold of opened) fold.open = true;
     const shown = canvases.filter((canvas) => canvas.offsetParent !== null);
-    for (const canvas of shown) draw(canvas, canvas.closest(".multiples") ? PRINTED / 3 - 12 : PRINTED);
+    arrange(true);
+    for (const canvas of shown) draw(canvas, onPaper(canvas));
   });
   addEventListener("afterprint", () => {
     for (const fold of opened) fold.open = false;

@@ -1,33 +1,47 @@
-"""What came out, in words, with its uncertainty."""
+"""What must be seen first: the answer, whether to believe it, figure 1, and examples."""
 
-from brainssl.reporting.blocks import (
-    Block,
-    Facts,
-    Prose,
-)
-from brainssl.reporting.findings.classical import challenges
-from brainssl.reporting.findings.outcomes import answer, outcomes
-from brainssl.reporting.findings.protocols import protocol_finding
+from brainssl.reporting.blocks import Block, Facts, Fold, Multiples, Prose
+from brainssl.reporting.figures.scoreboard import label_width, legend, panels
+from brainssl.reporting.findings.belief import belief
+from brainssl.reporting.findings.classical import CHOSEN, challenges
+from brainssl.reporting.findings.outcomes import answer, outcomes, where_tested
+from brainssl.reporting.scoreboard import Board, boards
+from brainssl.reporting.sections.example_slices import example_strips
 from brainssl.reporting.study import Study
-from brainssl.reporting.wording import (
-    labels_title,
-)
+from brainssl.reporting.wording import labels_title
 
-_BEST = "Best is who has the highest macro F1 on validation."
+FIGURE = "figure-1"
+
+_ACROSS = 4  # panels side by side at most
+_HOW = (
+    "A marker is the test score of one seed{pooled}, its line the 95\u00a0% interval for the "
+    "choice of test groups. Best first; controls stand below."
+)
 
 
 def content(study: Study) -> tuple[Block, ...]:
-    """Say what came out, in words, with its uncertainty."""
-    found = outcomes(study)
+    """Answer in a sentence, say what that is worth, and show every model."""
     blocks: list[Block] = [Prose((answer(study),), lead=True)]
-    if finding := protocol_finding(study):
-        blocks.append(Prose((finding,)))
-    if challenged := challenges(study):
-        blocks.append(Prose((" ".join(one.text for one in challenged) + f" {_BEST}",)))
-    if found:
+    if worth := belief(study):
+        blocks.append(Prose((worth.text,), mark=worth.severity))
+    if shown := [found for protocol in study.protocols[:1] for found in boards(study, protocol)]:
+        pooled = ", pooled over folds" if study.folds else ""
+        blocks.append(scoreboard(shown, _HOW.format(pooled=pooled)))
+    blocks += example_strips(study)
+    if found := outcomes(study):
+        won = [one.text for one in challenges(study) if one.verdict == "above"]
+        told = [f"{where_tested(study)}:", *([f"{' '.join(won)} {CHOSEN}"] if won else [])]
         pairs = tuple((labels_title(o.label_fraction), o.text) for o in found)
-        blocks += [Facts(pairs), Prose((_what_intervals_say(study),))]
+        full = (Prose(tuple(told)), Facts(pairs), Prose((_what_intervals_say(study),)))
+        blocks.append(Fold("The answer in full", full))
     return tuple(blocks)
+
+
+def scoreboard(shown: list[Board], caption: str, name: str = FIGURE, title: str = "") -> Multiples:
+    """Return figure 1 of these panels."""
+    across = min(_ACROSS, len(shown))
+    labels = label_width(shown)
+    return Multiples(name, title, caption, legend(shown), panels(name, shown), across, labels)
 
 
 def _what_intervals_say(study: Study) -> str:

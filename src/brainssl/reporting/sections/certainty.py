@@ -59,17 +59,15 @@ def content(study: Study) -> tuple[Block, ...]:
     step = chosen_step(study)
     shown = next((m for m in models if m[0].step == step), models[0])
     blocks: list[Block] = [
-        Prose((_CALIBRATION,)),
         Columns((_reliability(study, *shown), _risk_coverage(study, models))),
-        Prose((_ABSTAINING,)),
         calibration_table(models),
-        Prose((_SETS,)),
-        coverage_table(models),
+        Fold("How to read this", (Prose((_CALIBRATION, _ABSTAINING)),)),
+        Fold("Sets of classes instead of one", (Prose((_SETS,)), coverage_table(models))),
         Fold(f"Coverage of each class, {_title(shown[0])}", (class_coverage_table(*shown),)),
     ]
     strange = [(row, about) for row, about in models if "novelty" in about]
     if strange:
-        blocks += [Prose((_STRANGE,)), novelty_table(strange)]
+        blocks += [novelty_table(strange), Fold("What is asked here", (Prose((_STRANGE,)),))]
     return tuple(blocks)
 
 

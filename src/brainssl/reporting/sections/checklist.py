@@ -91,11 +91,12 @@ def content(study: Study) -> tuple[Block, ...]:
     if not study.rows:
         return ()
     given = answers(study)
-    blocks: list[Block] = [Prose((_summary(given), _SOURCES))]
+    blocks: list[Block] = [Prose((_summary(given),))]
     for topic in dict.fromkeys(answer.item.topic for answer in given):
         own = [answer for answer in given if answer.item.topic == topic]
         head = f"{topic}: {_filled(own)} of {len(_asked(own))}"
         blocks.append(Fold(head, (Facts(tuple((a.item.title, _shown(a)) for a in own)),)))
+    blocks.append(Fold("Where the questions come from", (Prose((_SOURCES,)),)))
     return tuple(blocks)
 
 

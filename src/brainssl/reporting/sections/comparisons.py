@@ -30,28 +30,36 @@ def content(study: Study) -> tuple[Block, ...]:
         if pair["metric"] == HEADLINE.name and pair["protocol"] in study.protocols[:1]
     ]
     fractions = sorted({label_fraction(p["label_fraction"]) for p in pairs}, reverse=True)
-    blocks: list[Block] = [Prose((_HOW,))] if pairs else []
+    blocks: list[Block] = []
     for place, fraction in enumerate(fractions):
         own = [pair for pair in pairs if pair["label_fraction"] == fraction]
-        shown: tuple[Block, ...] = (Prose(tuple(sentences(own))), difference_table(own, fraction))
+        said, open_ones = sentences(own), undecided(own)
+        shown: tuple[Block, ...] = (Prose(tuple(said)), difference_table(own, fraction))
+        if open_ones:
+            shown += (Fold("Pairs that cannot be told apart", (Prose(tuple(open_ones)),)),)
         title = f"With {labels_title(fraction, of='the labels')}"
         blocks += shown if place == 0 else [Fold(title, shown)]
+    if pairs:
+        blocks.append(Fold("How models are compared", (Prose((_HOW,)),)))
     return tuple(blocks)
 
 
 def sentences(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say which pairs differ; where none does, say so of those that a reader would ask about."""
+    """Say how many pairs differ, and by how much those that do most."""
     labels = labels_title(pairs[0]["label_fraction"], of="the labels")
     sure = sorted((p for p in pairs if _differs(p)), key=lambda p: -abs(p["difference"]))
     said = [
         f"With {labels}, {len(sure)} of {counted(len(pairs), 'pair')} of models "
         f"{'differs' if len(sure) == 1 else 'differ'} after correction (Holm, p < {LEVEL:g})."
     ]
-    said += [f"{_difference(pair)}." for pair in sure[:_MOST_SENTENCES]]
+    return said + [f"{_difference(pair)}." for pair in sure[:_MOST_SENTENCES]]
+
+
+def undecided(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say of pairs that a reader would ask about, but do not differ, how far they are apart."""
     asked = [p for p in pairs if not _differs(p) and _is_of_methods(p)]
     widest = sorted(asked, key=lambda p: -abs(p["difference"]))[:_MOST_SENTENCES]
-    said += [_undecided(pair, len(pairs)) for pair in widest]
-    return said
+    return [_undecided(pair, len(pairs)) for pair in widest]
 
 
 def difference_table(pairs: Sequence[Mapping[str, Any]], fraction: LabelFraction) -> Table:

@@ -2,6 +2,7 @@
 
 from brainssl.reporting.blocks import (
     Block,
+    Fold,
     Prose,
     Strips,
 )
@@ -16,11 +17,13 @@ def content(study: Study) -> tuple[Block, ...]:
     """Show class counts and a few slices of each class."""
     balanced = balance_table(study)
     blocks: list[Block] = [balanced] if balanced else []
-    blocks += [
+    counts = tuple(
         tables.counts_table(study, protocol)
         for protocol in study.protocols
         if study.split(protocol).get("counts")
-    ]
+    )
+    if counts:
+        blocks.append(Fold("Images of each class", counts))
     if told := remainder(study):
         blocks.append(Prose((told,)))
     if found := study_images(study.folder):
@@ -29,5 +32,5 @@ def content(study: Study) -> tuple[Block, ...]:
         strips = tuple(sample_strips(images, manifest, classes))
         if strips:
             caption = "Slices of each class as the store holds them, from different groups."
-            blocks.append(Strips(caption, strips))
+            blocks.append(Fold("Slices of each class", (Strips(caption, strips),)))
     return tuple(blocks)

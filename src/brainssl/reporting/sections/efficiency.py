@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from brainssl.data.shots import Shots
-from brainssl.reporting.blocks import Block, Multiples, Prose
+from brainssl.reporting.blocks import Block, Fold, Multiples, Prose
 from brainssl.reporting.figures.figure import FAINT, Key, escape, method_keys, panel
 from brainssl.reporting.findings.classical import strongest
 from brainssl.reporting.study import BASELINE, CLASSICAL, CONTROLS, Arm, Row, Study
@@ -36,7 +36,7 @@ def content(study: Study) -> tuple[Block, ...]:
         order = [*known, *sorted(stages - set(known))] if arms else []
         blocks += [_stage(study, protocol, stage, arms) for stage in order]
     if blocks:
-        blocks.insert(0, Prose((_HOW_TO_READ,)))
+        blocks.append(Fold("How to read this", (Prose((_HOW_TO_READ,)),)))
     return tuple(blocks)
 
 

@@ -40,7 +40,7 @@ def slice_strips(study: Study, models: Sequence[Mapping[str, Any]]) -> list[Bloc
     """
     said = {}
     for model in models:
-        if (frame := _said(study, model)) is None:
+        if (frame := said_of(study, model)) is None:
             return []
         said[str(model["step"])] = frame
     known = pd.DataFrame({step: frame["known"] for step, frame in said.items()}).mean(axis=1)
@@ -49,7 +49,7 @@ def slice_strips(study: Study, models: Sequence[Mapping[str, Any]]) -> list[Bloc
     titles = join([MAP_TITLES.get(kind, kind) for kind in kinds])
     blocks: list[Block] = []
     for what, image in (("highest", order[0]), ("lowest", order[-1])):
-        own = _slice(study, image)
+        own = slice_of(study, image)
         strips = [_strip(study, model, image, kinds, own, said) for model in models]
         if pictures := tuple(strip for strip in strips if strip is not None):
             label = said[str(models[0]["step"])]["label"][image]
@@ -68,8 +68,12 @@ def folder_of(model: Mapping[str, Any]) -> str:
     return f"{FOLDER}/{str(model['step']).removeprefix('steps/')}"
 
 
-def _said(study: Study, model: Mapping[str, Any]) -> pd.DataFrame | None:
-    """Return, by slice that was explained, what is true and what was said; None if files lack."""
+def said_of(study: Study, model: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Return, by slice that was explained, what is true and what was said; None if files lack.
+
+    Columns are `label`, `known` (probability of the true class), the class `named`, and `sure`
+    (its probability).
+    """
     rows = (*study.rows, *study.of_folds)
     row = next((r for r in rows if (r.step, r.split) == (model["step"], "test")), None)
     predictions = study.predictions(row) if row else None
@@ -106,7 +110,7 @@ def _strip(
 ) -> Picture | None:
     overlays = study.folder / folder_of(model) / "overlays"
     try:
-        maps = [_pixels(overlays / f"{image}-{kind}.png") for kind in kinds]
+        maps = [pixels(overlays, image, kind) for kind in kinds]
     except (OSError, ValueError):
         return None
     tiles = maps if own is None else [own, *maps]
@@ -132,12 +136,17 @@ def _peaks(folder: Path, image: str, kinds: Sequence[str]) -> dict[str, float]:
         return {}
 
 
-def _pixels(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+def pixels(overlays: Path, image: str, kind: str) -> UInt8[np.ndarray, "h w 3"]:
+    """Read a map that lies over a slice.
+
+    Raises:
+        OSError, ValueError: it is not there, or no picture.
+    """
+    with Image.open(overlays / f"{image}-{kind}.png") as opened:
+        return np.asarray(opened.convert("RGB"))
 
 
-def _slice(study: Study, image: str) -> UInt8[np.ndarray, "h w"] | None:
+def slice_of(study: Study, image: str) -> UInt8[np.ndarray, "h w"] | None:
     """Return a slice's pixels from the store that holds it."""
     for store in sorted(study.folder.glob("store*")):
         if (found := read_images(store)) is None:

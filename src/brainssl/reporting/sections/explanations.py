@@ -43,11 +43,14 @@ def content(study: Study) -> tuple[Block, ...]:
     models = found.get("models") or ()
     if not models and not found.get("left_out"):
         return ()
-    blocks: list[Block] = [Prose((_HOW, *_findings(found)))]
+    blocks: list[Block] = [Prose(tuple(_findings(found)))]
     if models:
         blocks += [_table(found), _complete(found), _in_words(models)]
-        blocks += slice_strips(study, models)
-        blocks.append(Prose((_where(models),)))
+        if strips := slice_strips(study, models):
+            blocks.append(Fold("Two slices with the maps of every model", tuple(strips)))
+        blocks.append(
+            Fold("What is measured, and where the maps are", (Prose((_HOW, _where(models))),))
+        )
     return tuple(blocks)
 
 

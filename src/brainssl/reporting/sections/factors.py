@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from brainssl.reporting.blocks import Block, Prose
+from brainssl.reporting.blocks import Block, Fold, Prose
 from brainssl.reporting.study import Row, Study, arm_title, interval
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import HEADLINE, METRIC, counted, labels_title
@@ -28,9 +28,9 @@ def content(study: Study) -> tuple[Block, ...]:
     about = study.analysis.get("models") or {}
     blocks: list[Block] = []
     if rows := _analysed(study, about, "factors"):
-        blocks += [Prose((_WHY,)), _table(rows, about)]
+        blocks += [_table(rows, about), Fold("Why the two apart", (Prose((_WHY,)),))]
     if seen := _analysed(study, about, "planes"):
-        blocks += [Prose((_PLANES,)), plane_table(seen, about)]
+        blocks.append(Fold("By plane", (Prose((_PLANES,)), plane_table(seen, about))))
     return tuple(blocks)
 
 

@@ -14,7 +14,7 @@ from brainssl.data.sequence import in_order
 from brainssl.evaluation.factors import factors
 from brainssl.evaluation.projection import NEIGHBOURS, PROJECTIONS, Projections
 from brainssl.foundation.errors import BrainsslError
-from brainssl.reporting.blocks import Block, Choice, Multiples, Panel, Prose, Slices
+from brainssl.reporting.blocks import Block, Choice, Fold, Multiples, Panel, Prose, Slices
 from brainssl.reporting.figures.figure import COLOURS, FAINT, SYMBOLS, Figure, Key, panel, rounded
 from brainssl.reporting.figures.pictures import read_images
 from brainssl.reporting.study import Study, method_title
@@ -34,12 +34,12 @@ _HOW = (
     "dimensions what an encoder says in many. Point at one to see what it is and where it lies on "
     "the other maps, or walk through a map with the arrow keys."
 )
+_ONLY = "Only who is near whom can be read from these maps; they do not measure accuracy."
 _NOT = (
-    "Only who is near whom can be read from it. Distances between clusters and their sizes mean "
-    "nothing, t-SNE also makes clusters where there are none, and the axes have no unit. Nor does "
-    "it measure accuracy: the results do. In brackets stands the trustworthiness of each map: 1 if "
-    "every image’s {k} nearest on the map are its nearest by the features, too, about 0.5 if the "
-    "points lay at random."
+    "Distances between clusters and their sizes mean nothing, t-SNE also makes clusters where "
+    "there are none, and the axes have no unit. In brackets stands the trustworthiness of each "
+    "map: 1 if every image’s {k} nearest on the map are its nearest by the features, too, about "
+    "0.5 if the points lay at random."
 )
 
 
@@ -58,7 +58,8 @@ def content(study: Study) -> tuple[Block, ...]:
     )
     slices = _slices(study, maps.frame.drop_duplicates("row"))
     choice = Choice("features-by", "Coloured by", panels)
-    return (Prose(_text(maps)), choice, slices)
+    how = Fold("How to read a map", (Prose(_text(maps)),))
+    return (Prose((_ONLY,)), choice, slices, how)
 
 
 def _text(maps: Projections) -> tuple[str, ...]:
@@ -91,7 +92,7 @@ def _multiples(
             SYMBOLS[i // len(COLOURS) % len(SYMBOLS)],
             "",
         )
-        for i, value in enumerate(order or dict.fromkeys(values.values()))
+        for i, value in enumerate(dict.fromkeys([*order, *values.values()]))
     }
     figures = tuple(
         _map(name, str(method), str(moment), own, values, keys, places)

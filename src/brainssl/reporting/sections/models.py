@@ -3,7 +3,7 @@
 from itertools import chain, zip_longest
 
 from brainssl.evaluation.metrics import confusion
-from brainssl.reporting.blocks import Block, Choice, Columns, Panel, Prose
+from brainssl.reporting.blocks import Block, Choice, Columns, Fold, Panel, Prose
 from brainssl.reporting.figures import curves
 from brainssl.reporting.findings.outcomes import chosen_step
 from brainssl.reporting.study import CLASSICAL, Row, Study, arm_title
@@ -80,7 +80,7 @@ def _model_panel(study: Study, row: Row) -> Panel | None:
     probabilities = predictions.probabilities()
     blocks: list[Block] = [
         tables.confusion_table(counts, classes, f"confusion-{key}", where),
-        tables.class_table(row, classes, f"classes-{key}", where),
+        Fold("Each class", (tables.class_table(row, classes, f"classes-{key}", where),)),
         Columns(
             (
                 curves.roc_curves(

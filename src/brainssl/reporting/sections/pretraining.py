@@ -89,13 +89,13 @@ def content(study: Study) -> tuple[Block, ...]:
     sound = tuple((name, _last_epoch(w)) for name, w in named if not w.verdict)
     if sound:
         blocks.append(Facts(sound))
-    blocks.append(Prose((_what_is_looked_at(found),)))
     for protocol in study.protocols:
         own = [watch for watch in found if watch.training.protocol == protocol]
         if own:
-            blocks += [_curves(study, own, protocol), _table(own, protocol)]
+            table = Fold(f"All measures, protocol “{protocol}”", (_table(own, protocol),))
+            blocks += [_curves(study, own, protocol), table]
     meanings = tuple((m.title, m.meaning) for m in _MEASURES if _measured(found, m))
-    blocks.append(Fold("What the measures mean", (Facts(meanings),)))
+    blocks.append(Fold("What is measured", (Prose((_what_is_looked_at(found),)), Facts(meanings))))
     return tuple(blocks)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from brainssl.data.shots import label_fraction
-from brainssl.reporting.blocks import Block, Prose
+from brainssl.reporting.blocks import Block, Fold, Prose
 from brainssl.reporting.findings.protocols import HONEST, UNTRAINED_PROBE, protocol_finding
 from brainssl.reporting.study import Study, arm_title, interval
 from brainssl.reporting.tables import results as tables
@@ -26,7 +26,7 @@ def content(study: Study) -> tuple[Block, ...]:
     if finding := protocol_finding(study):
         blocks.append(Prose((finding,)))
     if study.analysis.get("random_labels"):
-        blocks += [Prose((_CONTROLS,)), control_table(study)]
+        blocks += [control_table(study), Fold("What the controls are", (Prose((_CONTROLS,)),))]
     side_by_side = [HEADLINE, METRIC["f1_macro"]]
     if study.analysis.get("optimism"):
         blocks.append(optimism_table(study))

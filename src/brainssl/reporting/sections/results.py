@@ -19,10 +19,6 @@ from brainssl.reporting.wording import (
 
 _MOST_LINES = 60  # of a table that nobody asked for
 
-_UNITS = (
-    "People decide for patients, not for slices: first what the models of the most labels make of "
-    "a whole patient and of a whole series, then, below, of single slices."
-)
 _CLASSICAL = (
     f"{join(list(CLASSICAL.values()))} are no networks: they know hand-made features alone "
     "(grey-level co-occurrence, local binary patterns, HOG). Their features and settings were "
@@ -37,10 +33,12 @@ def content(study: Study) -> tuple[Block, ...]:
         if not study.arms(protocol):
             continue
         if by_unit := unit_tables(study, protocol):
-            blocks += [Prose((_UNITS,)), *by_unit]
+            blocks += [by_unit[0], *(Fold("Series", (table,)) for table in by_unit[1:])]
         if len({arm.label_fraction for arm in study.arms(protocol)}) > 1:
-            shown = (HEADLINE, METRIC["f1_macro"])
-            blocks += [tables.overview_table(study, protocol, metric) for metric in shown]
+            blocks.append(tables.overview_table(study, protocol, HEADLINE))
+            other = METRIC["f1_macro"]
+            table = tables.overview_table(study, protocol, other)
+            blocks.append(Fold(f"{other.title}, protocol “{protocol}”", (table,)))
         main = tables.main_table(study, protocol)
         title = f"Every model with its interval, protocol “{protocol}”"
         blocks.append(main if len(main.lines) <= _MOST_LINES else Fold(title, (main,)))
@@ -55,10 +53,10 @@ def content(study: Study) -> tuple[Block, ...]:
             for split in ("test", "val", "train")
             if study.arms(protocol, split)
         ]
-    if any(row.method in CLASSICAL for row in study.rows):
-        blocks.append(Prose((_CLASSICAL,)))
-    if combined := _ensembles(study):
-        blocks.append(Prose((combined,)))
+    told = [_CLASSICAL] if any(row.method in CLASSICAL for row in study.rows) else []
+    told += [combined] if (combined := _ensembles(study)) else []
+    if told:
+        blocks.append(Fold("What classical baselines and ensembles are", (Prose(tuple(told)),)))
     if blocks:
         meanings = tuple((metric.title, metric.meaning) for metric in METRICS)
         blocks.append(Fold("What the metrics mean", (Facts(meanings),)))

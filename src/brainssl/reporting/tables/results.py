@@ -204,20 +204,32 @@ def counts_table(study: Study, protocol: str) -> Table:
     classes = study.classes or sorted({name for split in counts.values() for name in split})
     numbers = {label: [int(counts[s].get(label, 0)) for s in splits] for label in classes}
     largest = max((sum(row) for row in numbers.values()), default=0) or 1
+    # Folds test all images together, so that training and validation are no further ones.
+    all_of = (lambda row: row[splits.index("test")]) if study.folds else sum
     lines = [
         Line(
             (label,),
-            (*(Cell(count(n)) for n in row), Cell(count(sum(row)), shade=sum(row) / largest)),
+            (*(Cell(count(n)) for n in row), Cell(count(all_of(row)), shade=all_of(row) / largest)),
         )
         for label, row in numbers.items()
     ]
     columns = [sum(row[i] for row in numbers.values()) for i in range(len(splits))]
-    totals = tuple(Cell(count(total)) for total in (*columns, sum(columns)))
+    totals = tuple(Cell(count(total)) for total in (*columns, all_of(columns)))
+    heads = [_SPLIT_HEADS[name] for name in splits]
+    told = ""
+    if study.folds:
+        heads = [
+            f"{head}, {'all folds' if name == 'test' else 'first fold'}"
+            for name, head in zip(splits, heads, strict=True)
+        ]
+        told = (
+            " Each image is tested in one fold; training and validation differ from fold to fold."
+        )
     return Table(
         name=f"counts-{protocol}",
-        caption=f"Images of each class by split, protocol “{protocol}”.",
+        caption=f"Images of each class by split, protocol “{protocol}”.{told}",
         stub=("Class",),
-        columns=(*(_SPLIT_HEADS[name] for name in splits), "All"),
+        columns=(*heads, "All"),
         lines=(*lines, Line(("All classes",), totals, start=True)),
         layout="bars",
     )

@@ -331,7 +331,7 @@ def test_an_empty_word_names_no_folder(words: tuple[str, ...]) -> None:
     ("words", "told"),
     [
         (("--folds", 3, "--leave-out", "site"), "--folds and --leave-out both divide the images"),
-        (("--folds", 1), "--folds"),
+        (("--folds", 0), "--folds"),
         (("--leave-out", "site"), "the column site is not known"),
     ],
 )

@@ -98,6 +98,11 @@ def test_patients_come_before_slices_and_the_axis_says_which(study: Study) -> No
     ]
     for known, title, axis in (
         (units, "Patients, 100\u00a0% of labels", "Family right, % of patients"),
+        (
+            [{**unit, "asked": "class"} for unit in units],
+            "Patients, 100\u00a0% of labels",
+            "Accuracy, % of patients",
+        ),
         (units[:1], "Series, 100\u00a0% of labels", "Accuracy, % of series"),
     ):
         first, *slices = boards(replace(study, analysis={"units": known}), "grouped")

@@ -21,6 +21,7 @@ from brainssl.reporting.wording import HEADLINE, labels_title
 
 Kind = Literal["finetune", "linear", "supervised", "ensemble", "control", "classical"]
 Unit = Literal["slice", "series", "patient"]
+Asked = Literal["class", "family"]
 
 APART: frozenset[Kind] = frozenset({"control", "classical"})
 """Kinds that stand apart from what the question is about."""
@@ -60,12 +61,14 @@ class Board:
         unit: of which a share is right.
         entries: the models, in no order.
         guess: what naming the most frequent class alone gets right; None where not known.
+        asked: what is right or wrong.
     """
 
     title: str
     unit: Unit
     entries: tuple[Entry, ...]
     guess: float | None
+    asked: Asked = "class"
 
 
 def boards(study: Study, protocol: str) -> list[Board]:
@@ -162,9 +165,12 @@ def _unit_board(unit: Unit, rows: Sequence[Mapping[str, Any]]) -> Board:
         Entry(arm_title(*key), kind_of(*key), tuple(points)) for key, points in grouped.items()
     )
     most = max(label_fraction(row["label_fraction"]) for row in rows)
-    asked = "Patients" if unit == "patient" else "Series"
+    cases = "Patients" if unit == "patient" else "Series"
     guess = largest_share(rows[0].get("per_class") or {})
-    return Board(f"{asked}, {labels_title(most)}", unit, entries, guess)
+    # Earlier versions asked patients for nothing but the family.
+    family = unit == "patient" and rows[0].get("asked", "family") == "family"
+    asked: Asked = "family" if family else "class"
+    return Board(f"{cases}, {labels_title(most)}", unit, entries, guess, asked)
 
 
 def _largest(numbers: Sequence[float | None]) -> float | None:

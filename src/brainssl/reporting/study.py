@@ -195,6 +195,15 @@ class Study:
         except (OSError, ValueError, KeyError):
             return 0
 
+    @property
+    def patients_known(self) -> float:
+        """Of which share of the images the patient is known; where the store is gone, 0 or 1."""
+        path = self.folder / "store" / "manifest.parquet"
+        try:
+            return float(read_frame(path, columns=["patient"])["patient"].notna().mean())
+        except (OSError, ValueError, KeyError):
+            return float(self.patients > 0)
+
     def validated(self, protocol: str, metric: str) -> dict[tuple[str, str, LabelFraction], float]:
         """Return a metric on validation, in the mean over folds and seeds.
 

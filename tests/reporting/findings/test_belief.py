@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from brainssl.reporting.findings.belief import belief
@@ -54,6 +55,19 @@ def test_unknown_patients_and_few_groups_are_named(sound: Study) -> None:
     assert "near-duplicates kept apart" in text
     splits = {"grouped": {"images": {"test": 9}, "groups": {"test": 3}}}
     assert "only 3 groups tested" in said(sound, splits=splits)[1]
+
+
+def test_patients_of_some_images_alone_are_no_clean_bill(sound: Study) -> None:
+    path = sound.folder / "store" / "manifest.parquet"
+    held = pd.read_parquet(path)
+    known = ["p"] * (len(held) // 4) + [None] * (len(held) - len(held) // 4)
+    held.assign(patient=known).to_parquet(path)
+    share = 100 * (1 - len(held) // 4 / len(held))
+    severity, text = said(sound)
+    held.to_parquet(path)
+    assert severity == "serious"
+    assert f"the patients of {share:.1f}\u00a0% of the images are not known" in text
+    assert "; known patients kept apart;" in text
 
 
 def test_what_speaks_against_another_protocol_alone_is_left_to_the_cautions(sound: Study) -> None:

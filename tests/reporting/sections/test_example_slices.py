@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from brainssl.reporting.blocks import Strips
-from brainssl.reporting.sections.example_slices import chosen, example_strips
+from brainssl.reporting.sections.example_slices import _which, chosen, example_strips
 from brainssl.reporting.study import read_study
 
 
@@ -30,6 +30,19 @@ def said(hits: str, misses: str) -> pd.DataFrame:
 )
 def test_the_first_by_name_of_each_kind(hits: str, misses: str, shown: str) -> None:
     assert "".join(chosen(said(hits, misses))) == shown
+
+
+@pytest.mark.parametrize(
+    ("hits", "misses", "told"),
+    [
+        ("cad", "zxy", "the first 2 by name that are right and the first 2 by name that are wrong"),
+        ("cadb", "", "the first 4 by name that are right; none is wrong"),
+        ("c", "zxy", "the first 1 by name that are right and the first 3 by name that are wrong"),
+    ],
+)
+def test_the_caption_counts_what_is_shown(hits: str, misses: str, told: str) -> None:
+    own = said(hits, misses)
+    assert _which(own, chosen(own)) == told
 
 
 def test_each_says_what_was_named_and_what_is_true(analysed_study: Path) -> None:

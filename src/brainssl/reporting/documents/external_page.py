@@ -11,7 +11,7 @@ from brainssl.reporting.scoreboard import Board, Entry, Point, kind_of, largest_
 from brainssl.reporting.sections.answer import scoreboard
 from brainssl.reporting.study import arm_title, finite, interval
 from brainssl.reporting.tables.table import Cell, Line, Table
-from brainssl.reporting.wording import HEADLINE, MAIN_METRICS, counted
+from brainssl.reporting.wording import HEADLINE, MAIN_METRICS, counted, join
 
 _HOW = "The same classifier on both collections, with 95\u00a0% intervals for the choice of groups."
 
@@ -28,11 +28,14 @@ def render_external(told: Mapping[str, Any]) -> str:
     rows = dict(reversed(rows.items()))
     shown = [board for name, row in rows.items() if (board := _board(name, row, told))]
     groups = int(told["groups"])
-    few = f": only {counted(groups, 'group')} tested" if groups < ENOUGH_GROUPS else ""
     warnings = external_warnings(told)
-    serious = bool(few or told["learnt"] is None)
+    against = [
+        *([f"only {counted(groups, 'group')} tested"] if groups < ENOUGH_GROUPS else []),
+        *(["it may know some of the images"] if told["learnt"] is None else []),
+    ]
+    serious = bool(against)
     rests = (
-        f"{'To be read with care' if serious else 'Measured on another collection'}{few}. "
+        f"{f'To be read with care: {join(against)}' if serious else 'Measured elsewhere'}. "
         f"{counted(int(told['images']), 'slice')} of {counted(groups, 'group')}; asked for {what}."
     )
     blocks: list[Block] = [

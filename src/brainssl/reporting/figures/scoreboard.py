@@ -27,11 +27,8 @@ KEYS: dict[Kind, Key] = {
 
 GUESSING = Key("Guessing", CONTROL_COLOUR, "", "dot")
 
-_AXES = {
-    "slice": f"{HEADLINE.title}, % of slices",
-    "series": f"{HEADLINE.title}, % of series",
-    "patient": "Family right, % of patients",
-}
+_CASES = {"slice": "slices", "series": "series", "patient": "patients"}
+_ASKED = {"class": HEADLINE.title, "family": "Family right"}
 _ROW, _LOW_ROW = 17, 15  # CSS pixels; the lower where there are many
 _MANY_ROWS = 12
 _AXIS = 44  # below the rows
@@ -53,7 +50,7 @@ def panels(name: str, boards: Sequence[Board]) -> tuple[Figure, ...]:
     made = []
     for place, board in enumerate(boards, start=1):
         traces = [*_guess(board, rows), *_markers(board, rows)]
-        axis = {**layout["xaxis"], "title": {"text": _AXES[board.unit]}}
+        axis = {**layout["xaxis"], "title": {"text": _axis_title(board)}}
         made.append(
             Figure(
                 name if place == 1 else f"{name}-{place}",
@@ -109,6 +106,10 @@ def _axes(boards: Sequence[Board], rows: dict[str, float]) -> dict[str, Any]:
             "ticks": "",
         },
     }
+
+
+def _axis_title(board: Board) -> str:
+    return f"{_ASKED[board.asked]}, % of {_CASES[board.unit]}"
 
 
 def _guess(board: Board, rows: dict[str, float]) -> list[dict[str, Any]]:

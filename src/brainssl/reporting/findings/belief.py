@@ -52,14 +52,18 @@ def _rests_on(study: Study) -> str:
         counted(images, "test slice") + (f" of {counted(groups, 'group')}" if groups else "")
         if images
         else "",
-        f"{'patients' if study.patients else 'near-duplicates'} kept apart"
-        if protocol == HONEST
-        else f"protocol “{protocol}”",
+        f"{_kept_apart(study)} kept apart" if protocol == HONEST else f"protocol “{protocol}”",
         _leakage(study),
         counted(seeds, "seed") if seeds else "",
         counted(study.folds, "fold") if study.folds else "one split",
     ]
     return f"{'; '.join(fact for fact in facts if fact).capitalize()}."
+
+
+def _kept_apart(study: Study) -> str:
+    if not study.patients:
+        return "near-duplicates"
+    return "patients" if study.patients_known == 1 else "known patients"
 
 
 def _learnt(study: Study) -> bool | None:

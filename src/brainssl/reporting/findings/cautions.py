@@ -121,6 +121,13 @@ def _from_patients(study: Study) -> Iterator[Caution]:
             "that some leakage may remain under every protocol, and intervals are too narrow.",
             "patients are not known, so some leakage may remain",
         )
+    elif study.rows and (known := study.patients_known) < 1:
+        told = f"the patients of {percent(1 - known)}\u00a0% of the images are not known"
+        yield Caution(
+            "serious",
+            f"{told[0].upper()}{told[1:]}: slices of one of them may stand in training and test.",
+            told,
+        )
 
 
 def _from_groups(study: Study) -> Iterator[Caution]:

@@ -27,7 +27,7 @@ def external_answer(told: Mapping[str, Any]) -> str:
     )
     if not drop:
         return f"{said}; its own test images are not known."
-    said += f", and on {percent(drop['own'])}\u00a0% of its own test images"
+    said += f", and on {percent(drop['own'])}\u00a0% of its own test images of the same labels"
     ends = interval(drop["interval"])
     if ends is None:
         return f"{said}."

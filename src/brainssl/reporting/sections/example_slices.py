@@ -1,6 +1,6 @@
 """Four test slices with what the best classifier says of them: two right, two wrong."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,7 +14,7 @@ from brainssl.reporting.findings.outcomes import CHOOSING
 from brainssl.reporting.sections.explained_slices import folder_of, pixels, said_of, slice_of
 from brainssl.reporting.study import Study, arm_title
 from brainssl.reporting.tables.scorecards import MAP_TITLES
-from brainssl.reporting.wording import counted, percent
+from brainssl.reporting.wording import counted, join, percent
 
 _EACH = 2
 
@@ -31,16 +31,17 @@ def example_strips(study: Study) -> list[Block]:
     said = said_of(study, model) if model else None
     if model is None or said is None:
         return []
-    shown = [picture for image in chosen(said) if (picture := _strip(study, model, said, image))]
+    made = {image: _strip(study, model, said, image) for image in chosen(said)}
+    shown = {image: picture for image, picture in made.items() if picture}
     if not shown:
         return []
     title = arm_title(str(model["method"]), str(model["stage"]))
     caption = (
         f"{title}, of the explained classifiers the best on validation: of "
-        f"{counted(len(said), 'explained slice')} the first {_EACH} by name that are right and "
-        f"the first {_EACH} that are wrong. Colour: {MAP_TITLES[COMPARED_MAP]} of the class named."
+        f"{counted(len(said), 'explained slice')} {_which(said, list(shown))}. "
+        f"Colour: {MAP_TITLES[COMPARED_MAP]} of the class named."
     )
-    return [Strips(caption, tuple(shown), small=True)]
+    return [Strips(caption, tuple(shown.values()), small=True)]
 
 
 def chosen(said: pd.DataFrame) -> list[str]:
@@ -55,6 +56,16 @@ def chosen(said: pd.DataFrame) -> list[str]:
     some_hits = max(_EACH, 2 * _EACH - len(misses))
     some_misses = max(_EACH, 2 * _EACH - len(hits))
     return [*map(str, hits[:some_hits]), *map(str, misses[:some_misses])]
+
+
+def _which(said: pd.DataFrame, images: Sequence[str]) -> str:
+    """Say which slices are shown: of those named rightly and of those named wrongly."""
+    own = said.loc[list(images)]
+    hits = int((own["named"].to_numpy() == own["label"].to_numpy()).sum())
+    parts = [(hits, "right"), (len(images) - hits, "wrong")]
+    shown = [f"the first {number} by name that are {kind}" for number, kind in parts if number]
+    none = [f"none is {kind}" for number, kind in parts if not number]
+    return "; ".join([join(shown), *none])
 
 
 def _best(study: Study, found: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -133,7 +133,7 @@ def test_a_patient_of_whom_nothing_can_be_read_is_named(people: Path, tmp_path: 
     ("good", "bad", "kind"),
     [
         ("0_stray.png", "P1/b.png", "patients"),
-        ("P1/a.png", "P1/T1/b.png", "series"),
+        ("P1/0.png", "P1/T1/b.png", "series"),
     ],
 )
 def test_nobody_answers_for_whom_nothing_could_be_read(

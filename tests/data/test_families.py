@@ -16,12 +16,13 @@ def table(folder: Path, *rows: str, header: str = "label,family,sequence") -> Pa
 
 
 def test_a_table_knows_sequences_that_no_name_ends_in(tmp_path: Path) -> None:
-    rows = ["a,Glioma,FLAIR", "b,Glioma,T1ce", "c,Normal,dwi", "d,Normal,MRA"]
-    assert read_families(table(tmp_path, *rows), "abcd") == {
+    rows = ["a,Glioma,FLAIR", "b,Glioma,T1ce", "c,Normal,dwi", "d,Normal,MRA", "e,MS,pd"]
+    assert read_families(table(tmp_path, *rows), "abcde") == {
         "a": ["Glioma", "FLAIR"],
         "b": ["Glioma", "T1C+"],
         "c": ["Normal", "DWI"],
         "d": ["Normal", "MRA"],
+        "e": ["MS", "PD"],
     }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brainssl.data.layout import read_layout
+from brainssl.data.layout import Layout, read_layout, take_families
 from brainssl.data.levels import is_patient
 from brainssl.data.listing import masks_beside
 from brainssl.data.scan import scan
@@ -435,10 +435,16 @@ def test_further_columns_are_kept_where_they_are_asked_for(tmp_path: Path) -> No
     assert "site" not in scan(tmp_path).manifest
 
 
+def with_families(source: Path, labels: Path | None = None, given: Path | None = None) -> Layout:
+    layout = read_layout(source, labels)
+    take_families(layout, given, relabelled=labels is not None)
+    return layout
+
+
 def test_a_table_of_families_beside_the_images_is_read(tmp_path: Path) -> None:
     slices(tmp_path, "images/hgg", "images/none")
     (tmp_path / "Families.csv").write_text("label,family,sequence\nhgg,Glioma,t2f\nnone,No,\n")
-    layout = read_layout(tmp_path)
+    layout = with_families(tmp_path)
     assert layout.families == {"hgg": ["Glioma", "FLAIR"], "none": ["No", ""]}
     assert "taken from Families.csv" in "".join(layout.notes)
     found = scan(tmp_path)
@@ -448,7 +454,7 @@ def test_a_table_of_families_beside_the_images_is_read(tmp_path: Path) -> None:
     }
     given = tmp_path / "other.csv"
     given.write_text("label,family,sequence\nhgg,Tumour,DWI\nnone,No,\n")
-    told = read_layout(tmp_path, families=given).families
+    told = with_families(tmp_path, given=given).families
     assert told == {"hgg": ["Tumour", "DWI"], "none": ["No", ""]}
 
 
@@ -458,11 +464,23 @@ def test_a_table_of_families_that_does_not_fit_is_refused_unless_labels_are_othe
     slices(tmp_path, "images/hgg", "images/none")
     (tmp_path / "families.csv").write_text("label,family,sequence\nhgg,Glioma,\n")
     with pytest.raises(BrainsslError, match="no row for the class 'none'"):
-        read_layout(tmp_path)
+        with_families(tmp_path)
     labels = tmp_path / "map.csv"
     labels.write_text("folder,label\nhgg,tumour\nnone,normal\n")
-    layout = read_layout(tmp_path, labels)
+    layout = with_families(tmp_path, labels)
     assert layout.families is None
     assert "families.csv was not used, as other labels were given" in "".join(layout.notes)
     with pytest.raises(BrainsslError, match="'hgg' is not among the classes"):
-        read_layout(tmp_path, labels, families=tmp_path / "families.csv")
+        with_families(tmp_path, labels, tmp_path / "families.csv")
+
+
+@pytest.mark.parametrize("held", [(), ("families.csv",), ("patients.csv", "Families.csv", "masks")])
+def test_what_lies_beside_images_alone_is_told(tmp_path: Path, held: tuple[str, ...]) -> None:
+    slices(tmp_path, "new/images/a")
+    for name in held:
+        path = tmp_path / "new" / name
+        path.write_text("") if path.suffix else path.mkdir()
+    notes = read_layout(tmp_path / "new/images").notes
+    told = [note.split(" beside images/ was not read")[0] for note in notes]
+    assert told == [{"masks": "masks/"}.get(name, name.lower()) for name in held]
+    assert all("name the folder that holds both, new/" in note for note in notes)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from brainssl.data.sequence import SEQUENCES, family_and_sequence, in_order
+from brainssl.data.sequence import SEQUENCES, as_sequence, family_and_sequence, in_order
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,22 @@ from brainssl.data.sequence import SEQUENCES, family_and_sequence, in_order
 )
 def test_names_fall_into_family_and_sequence(name: str, family: str, sequence: str) -> None:
     assert family_and_sequence(name) == (family, sequence)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("t1ce", "T1C+"),
+        ("T1w", "T1"),
+        ("t2f", "FLAIR"),
+        ("pd", "PD"),
+        ("MRA", "MRA"),
+        ("early T1", "early T1"),
+        ("", ""),
+    ],
+)
+def test_the_name_of_a_sequence_has_one_spelling(name: str, told: str) -> None:
+    assert as_sequence(name) == told
 
 
 def test_sequences_have_an_order_and_others_follow_by_name() -> None:

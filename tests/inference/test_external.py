@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 import brainssl
-from brainssl.api.inference import _external_text
+from brainssl.api.summaries import external_text
 from brainssl.data.marks import marks
 from brainssl.data.read import read_slice
 from brainssl.data.store import ImageStore, letterbox, write_store
@@ -163,7 +163,7 @@ def test_images_that_it_learnt_are_left_out_with_their_groups(
     labels.write_text("\n".join(["path,label,patient", *rows]))
     before = evaluate_external(trained, elsewhere, tmp_path / "before", labels=labels)
     assert before["learnt"] is None
-    assert "cannot be told" in _external_text(before, tmp_path)
+    assert "cannot be told" in external_text(before, tmp_path)
     store = ImageStore.open(tmp_path / "before" / "store")
     paths = store.manifest["path"]
     seen = paths.isin(["gl/0.png", "gl/4.png", "gl/5.png", "no/3.png", "odd/1.png"]).to_numpy()
@@ -171,7 +171,7 @@ def test_images_that_it_learnt_are_left_out_with_their_groups(
     told = evaluate_external(trained, elsewhere, tmp_path / "after", labels=labels)
     assert told["learnt"] == {"images": 4, "left_out": 5}
     assert "trained on 4 of the images: they are left out, with all of their groups 5" in (
-        _external_text(told, tmp_path)
+        external_text(told, tmp_path)
     )
     assert (told["images"], told["groups"], told["unlabelled"]) == (15, 12, 10)
     kept = set(Predictions.load(tmp_path / "after" / "predictions.parquet").frame["image_id"])
@@ -272,8 +272,13 @@ def test_patients_and_series_are_measured_by_the_classifiers_rules(
     assert people["metrics"]["accuracy"] == pytest.approx(np.mean(right))
     assert (series["unit"], series["n"], series["conflicting"]) == ("series", 10, 1)
     assert series["rule"] == "mean of probabilities of the surest slice"
+    page = (Path(__file__).parents[2] / "docs/reference/files.md").read_text("utf-8")
+    (part,) = [part for part in page.split("\n\n") if part.startswith("`brainssl external`")]
+    rows = told["row"].keys()  # have a page of their own
+    documented = told.keys() | told["drop"].keys() | people.keys() - rows
+    assert [key for key in sorted(documented) if f"`{key}`" not in part] == []
     assert "10 patients, by the mean of logits (chosen on validation): accuracy" in (
-        _external_text(told, tmp_path)
+        external_text(told, tmp_path)
     )
 
 

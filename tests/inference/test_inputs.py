@@ -97,6 +97,45 @@ def test_every_folder_is_a_patient_where_that_is_said(tmp_path: Path) -> None:
     assert whose(found) == {"1.png": "anna", "2.png": "anna", "3.png": "bert", "4.png": "new"}
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["images/P1/a.png", "images/P2/T1/b.png", "images/c.png"], ["P1", "P2", "new"]),
+        (["wrap/Anna/a.png", "wrap/Bert/b.png"], ["Anna", "Bert"]),
+        (["one/two/Anna/a.png", "one/two/Bert/b.png", "one/two/c.png"], ["Anna", "Bert", "new"]),
+        (["P1/scan1/a.png", "P1/scan2/b.png"], ["P1", "P1"]),
+    ],
+)
+def test_folders_of_patients_may_be_wrapped(
+    tmp_path: Path, names: list[str], told: list[str]
+) -> None:
+    root = slices(tmp_path / "new", *names)
+    found = whose(collect([root], Path("folders")))
+    assert [found[Path(name).name] for name in names] == told
+
+
+def test_nobody_knows_whether_an_id_of_two_tables_is_one_patient(tmp_path: Path) -> None:
+    for name, rows in (("x", ["1.png,p1", "2.png,p2"]), ("y", ["3.png,p1", "4.png,p3"])):
+        root = slices(tmp_path / name, *(row.split(",")[0] for row in rows))
+        table(root / "patients.csv", *(f"{row},T1" for row in rows), header="path,patient,sequence")
+    found = collect([tmp_path / "x", tmp_path / "y"])
+    assert (found.patients, found.patients_from) == ({}, None)
+    files = [str(tmp_path / name / "patients.csv") for name in "xy"]
+    assert f"{files[0]} and {files[1]} both name p1" in found.notes[-2]
+    assert "--patients FILE.csv" in found.notes[-1]
+    assert found.sequences == dict.fromkeys(range(4), "T1"), "these are of files, not of patients"
+    table(tmp_path / "y/patients.csv", "3.png,p4", "4.png,p3")
+    apart = collect([tmp_path / "x", tmp_path / "y"])
+    assert apart.patients == {0: "p1", 1: "p2", 2: "p4", 3: "p3"}
+    assert all(file in str(apart.patients_from) for file in files)
+
+
+def test_a_table_that_is_found_twice_is_one(tmp_path: Path) -> None:
+    root = slices(tmp_path / "new", "wrap/a/1.png", "wrap/b/2.png")
+    table(root / "wrap/patients.csv", "a/1.png,x", "b/2.png,x")
+    assert collect([root, root / "wrap"]).patients == {0: "x", 1: "x"}
+
+
 def test_a_table_that_names_no_file_is_refused(tmp_path: Path) -> None:
     root = slices(tmp_path / "new", "1.png")
     with pytest.raises(BrainsslError, match="names none of the images"):

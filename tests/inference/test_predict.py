@@ -16,8 +16,9 @@ from brainssl.data.store import prepare
 from brainssl.explanation.cam import MAPS
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.spreadsheet import csv_of
-from brainssl.inference.predict import predict_files, predictions_table
+from brainssl.inference.predict import predict_files
 from brainssl.inference.saliency import saliency_map
+from brainssl.inference.tables import predictions_table
 from brainssl.models.classifier import Classifier
 from brainssl.models.encoder import build_encoder
 

@@ -18,6 +18,7 @@ from brainssl.studies.plan import (
     differing,
     digest_of,
     finished_steps,
+    gives_test_set,
     identity,
     is_begun,
 )
@@ -171,6 +172,18 @@ def test_values_of_a_column_are_counted_before_anything_is_read(
         count_values(image_folder, "scanner", labels=table)
     with pytest.raises(BrainsslError, match="the column label is one of ours"):
         count_values(image_folder, "label", labels=table)
+
+
+def test_families_are_no_matter_before_anything_is_read(tmp_path: Path) -> None:
+    """`--families` stands in the place of a table that does not fit, so nothing may read that."""
+    for name in ("training/a", "training/b", "testing/a", "testing/b"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "1.png").write_bytes(b"not looked into")
+    rows = [f"{part}/{name}/1.png,{part}" for part in ("training", "testing") for name in "ab"]
+    (tmp_path / "patients.csv").write_text("\n".join(["path,patient", *rows]))
+    (tmp_path / "families.csv").write_text("label,family,sequence\nz,Glioma,\n")
+    assert count_values(tmp_path, "patient") == 2
+    assert gives_test_set(tmp_path)
 
 
 def test_values_of_a_store_are_those_of_labelled_images(store: ImageStore) -> None:

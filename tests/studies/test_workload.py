@@ -2,15 +2,17 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from oracles.small_plan import small_plan
 
 from brainssl.data.shots import Shots
 from brainssl.methods import METHODS
 from brainssl.settings import Settings, load_settings
 from brainssl.settings.sections import SplitSettings
 from brainssl.studies.grid import Step
-from brainssl.studies.workload import Images, Work, work
+from brainssl.studies.workload import Images, Work, look_at, work
 from brainssl.training.classical.stage import MOST_IMAGES
 
 
@@ -28,6 +30,13 @@ def settings() -> Settings:
         "run.accelerator=cpu",
     ]
     return load_settings("quick", overrides)[0]
+
+
+def test_a_look_at_a_source_reads_no_families(image_folder: Path) -> None:
+    (image_folder / "families.csv").write_text("label,family,sequence\nz,Glioma,\n")
+    source = look_at(small_plan(image_folder, families=image_folder / "other.csv"))
+    assert len(source.labels) == len(source.files) == 24
+    assert set(source.labels) == {"Glioma T1", "Glioma T2", "Normal T1"}
 
 
 def test_images_are_divided_as_the_shares_say() -> None:

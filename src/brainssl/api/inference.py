@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from brainssl.api.answers import Answer
 from brainssl.api.options import (
@@ -54,6 +54,7 @@ def external(
         BrainsslError: labels that are not the classifier's, no labelled image, images of another
             size, or `out` exists.
     """
+    from brainssl.api.summaries import external_text
     from brainssl.inference.external import PAGE, evaluate_external
     from brainssl.reporting.documents.external_page import render_external
 
@@ -70,7 +71,7 @@ def external(
             page=render_external,
             progress=progress,
         )
-    return Answer(told, _external_text(told, out), out / PAGE)
+    return Answer(told, external_text(told, out), out / PAGE)
 
 
 def explain(
@@ -156,7 +157,8 @@ def predict(
             is given is a patient; by default `patients.csv` in the folders, or folders that are
             named as patients are.
         out: file to write: what is returned as JSON, or where its name ends in `.csv` a table, with
-            `-patients` and `-series` in the names of two more where patients are known.
+            `-patients` and `-series` in the names of two more where patients are known; where they
+            are not, those of an earlier answer are removed.
         seed: accepted everywhere; nothing is drawn here.
 
     Returns:
@@ -166,27 +168,26 @@ def predict(
         `brainssl.inference.predict.predict_files`.
 
     Raises:
-        BadUseError: with `folders`, two folders of one name.
+        BadUseError: with `folders`, two folders of one name; or `out` would write over `patients`.
         BrainsslError: there is no such classifier, no image in a folder, or a table that does not
             fit.
     """
-    from brainssl.foundation.spreadsheet import csv_of
-    from brainssl.foundation.storage import write_json, write_text
-    from brainssl.inference.predict import predict_files, predictions_table, units_table
+    from brainssl.api.summaries import predictions_text
+    from brainssl.foundation.storage import write_json
+    from brainssl.inference.predict import predict_files
+    from brainssl.inference.tables import refuse_overwriting, write_tables
 
     seed_of(seed)
     names = [files] if isinstance(files, str | Path) else files
-    answer = predict_files(
-        Path(classifier), [Path(name) for name in names], patients=path_or_none(patients)
-    )
+    table = path_or_none(patients)
+    if out and table:
+        refuse_overwriting(Path(out), table)
+    answer = predict_files(Path(classifier), [Path(name) for name in names], patients=table)
     if out and Path(out).suffix.lower() == ".csv":
-        write_text(Path(out), csv_of(predictions_table(answer)))
-        for kind in ("patients", "series"):
-            if (table := units_table(answer, kind)) is not None:
-                write_text(Path(out).with_stem(f"{Path(out).stem}-{kind}"), csv_of(table))
+        write_tables(answer, Path(out))
     elif out:
         write_json(Path(out), answer)
-    return Answer(answer, _predictions_text(answer))
+    return Answer(answer, predictions_text(answer))
 
 
 def embed(
@@ -263,62 +264,3 @@ def export(
         **facts, file=out
     )
     return Answer({"onnx": str(out), **facts}, said)
-
-
-def _predictions_text(answer: dict[str, Any]) -> str:
-    """Say what patients have, then series, then each file, then what is to be known of it."""
-    lines = []
-    for kind, of in (("patients", "patient"), ("series", "series")):
-        if units := answer[kind]:
-            rule = answer["rules"][of]
-            how = "chosen on validation" if rule["chosen"] else "not chosen on validation"
-            lines += [f"{kind.capitalize()}, by the {rule['rule']} ({how}):"]
-            lines += [f"  {_unit_text(one)}" for one in units]
-    files = list(map(_prediction_text, answer["predictions"]))
-    lines += ["Files:", *(f"  {line}" for line in files)] if lines else files
-    return "\n".join([*lines, *filter(None, [answer["patients_from"]]), *answer["notes"]])
-
-
-def _unit_text(unit: dict[str, Any]) -> str:
-    name = " · ".join(unit[part] for part in ("patient", "sequence") if part in unit)
-    if "error" in unit:
-        return f"{name}: {unit['error']}"
-    slices = f"{unit['slices']} slice{'' if unit['slices'] == 1 else 's'}"
-    lost = f", {len(unit['left_out'])} left out" if unit["left_out"] else ""
-    return f"{name}: {unit['label']} ({unit['probability']:.3f}), {slices}{lost}"
-
-
-def _prediction_text(row: dict[str, Any]) -> str:
-    if "error" in row:
-        return f"{row['file']}: {row['error']}"
-    return f"{row['file']}: {row['label']} ({row['probability']:.3f})"
-
-
-def _unit_row_text(row: dict[str, Any]) -> str:
-    units = "patients" if row["unit"] == "patient" else "series"
-    how = "chosen on validation" if row["chosen"] else "not chosen on validation"
-    lost = f"; {row['conflicting']} of several truths left out" if row["conflicting"] else ""
-    unknown = f"; {row['unknown']} images of unknown patients left out" if row["unknown"] else ""
-    return (
-        f"{row['n']} {units}, by the {row['rule']} ({how}): accuracy "
-        f"{row['metrics']['accuracy']:.3f}{lost}{unknown}"
-    )
-
-
-def _external_text(told: dict[str, Any], out: Path) -> str:
-    from brainssl.reporting.findings.external import WHAT, external_warnings
-
-    metrics, drop = told["row"]["metrics"], told["drop"]
-    what = WHAT[told["labels"]]
-    lines = [
-        f"{told['images']} images of {told['groups']} groups, {what}: accuracy "
-        f"{metrics['accuracy']:.3f}, balanced {metrics['balanced_accuracy']:.3f}"
-    ]
-    lines += map(_unit_row_text, told["units"])
-    if drop and drop["interval"]:
-        low, high = drop["interval"]
-        lines.append(
-            f"On its own test images of the same {what} it has {drop['own']:.3f}: a drop of "
-            f"{drop['difference']:.3f} [{low:.3f}, {high:.3f}]"
-        )
-    return "\n".join([*lines, *external_warnings(told), f"Predictions and figures are in {out}"])

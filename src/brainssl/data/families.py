@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from brainssl.data.csv_tables import Table, composed
-from brainssl.data.sequence import as_sequence, family_and_sequence, is_sequence
+from brainssl.data.sequence import as_sequence, family_and_sequence
 from brainssl.foundation.errors import BrainsslError
 
 Families: TypeAlias = Mapping[str, Sequence[str]]
@@ -48,8 +48,7 @@ def read_families(file: Path, classes: Collection[str]) -> dict[str, list[str]]:
             raise BrainsslError(f"{file}: has the label {label!r} twice; keep one row")
         if not row["family"]:
             raise BrainsslError(f"{file}: label {label!r} has no family; fill it in")
-        spelt = as_sequence(sequence) if is_sequence(sequence) else sequence
-        found[names[label]] = [row["family"], spelt]
+        found[names[label]] = [row["family"], as_sequence(sequence)]
     if absent := [name for name in classes if name not in found]:
         raise BrainsslError(f"{file}: has no row for the class {min(absent)!r}; add one")
     return found

@@ -20,6 +20,7 @@ class Layout:
     """The files of a source, and what folders and tables say of them.
 
     Attributes:
+        home: the source, or the folder in it that holds everything: its tables lie there.
         root: folder that the paths are relative to.
         paths: candidates for images, relative to `root` in POSIX form, sorted.
         unreadable: paths refused before reading, each with the reason.
@@ -29,10 +30,11 @@ class Layout:
         planes: plane of each path, in lower case; None where unknown.
         given: "train", "test" or None for each path.
         further: of each further column that was asked for, its value for each path that has one.
-        families: of each class `[family, sequence]`, where a table says them.
+        families: of each class `[family, sequence]`, where `take_families` found a table.
         questions: what only the user can answer; until then no study can be believed.
     """
 
+    home: Path
     root: Path
     paths: list[str]
     unreadable: list[tuple[str, str]]
@@ -51,20 +53,18 @@ def read_layout(
     labels: Path | None = None,
     classes_at: int | None = None,
     columns: Sequence[str] = (),
-    families: Path | None = None,
 ) -> Layout:
-    """List a source's files and read its folders and tables.
+    """List a source's files and read its folders and tables, but that of families.
 
     Args:
         source: class folders; `Training/` and `Testing/` holding them; a flat folder; or a folder
-            that holds `images/`, with `patients.csv`, `families.csv` and `masks/` beside it, see
+            that holds `images/`, with `patients.csv` and `masks/` beside it, see
             `brainssl.data.levels`. One wrapping folder is looked through.
         labels: CSV `folder,label` or `path,label[,patient]`; without it, a CSV of the second kind
             in the source is used where there is exactly one.
         classes_at: level of the classes among the folders of the source, from 1; by default it is
             found.
         columns: further columns of the tables to keep, such as `site`.
-        families: CSV `label,family,sequence`; without it `families.csv` in the source.
 
     Returns:
         The layout; nothing has been decoded.
@@ -74,7 +74,7 @@ def read_layout(
     """
     found = list_files(source)
     home = found.home
-    layout = Layout(found.root, found.paths, found.unreadable, found.notes)
+    layout = Layout(home, found.root, found.paths, found.unreadable, found.notes)
     layout.further = {name: {} for name in columns}
     above = len(home.relative_to(source).parts)  # folders that were looked through
     _read_folders(layout, found.closed, None if classes_at is None else classes_at - above, above)
@@ -89,16 +89,39 @@ def read_layout(
     patients = _own_table(home, "patients.csv")
     if patients:
         _take_patients(layout, Table.read(patients))
-    elif _parent_knows_patients(source):
-        layout.notes.append(
-            "patients.csv beside images/ was not read: name the folder that holds both, "
-            f"{source.resolve().parent.name}/, to use its patients."
-        )
-    classes = {name for name in layout.labels.values() if name}
-    _take_families(layout, families, home, classes, relabelled=labels is not None)
-    layout.questions += questions_about(classes)
+    layout.notes += [
+        f"{name} beside images/ was not read: name the folder that holds both, "
+        f"{source.resolve().parent.name}/, to use it."
+        for name in _company(source, home)
+    ]
+    layout.questions += questions_about({name for name in layout.labels.values() if name})
     layout.notes = list(dict.fromkeys(layout.notes))
     return layout
+
+
+def take_families(layout: Layout, given: Path | None = None, *, relabelled: bool = False) -> None:
+    """Take families and sequences from the table that is given, or lies in the source.
+
+    Args:
+        layout: is told.
+        given: CSV `label,family,sequence`; without it `families.csv` in the source.
+        relabelled: labels were given that are not those of the source. Its own table is of its own
+            labels: it need not fit these.
+
+    Raises:
+        BrainsslError: the table does not fit the classes.
+    """
+    file = given or _own_table(layout.home, FILE)
+    if file is None:
+        return
+    try:
+        layout.families = read_families(file, {name for name in layout.labels.values() if name})
+    except BrainsslError as error:
+        if given or not relabelled:
+            raise
+        layout.notes.append(f"{file.name} was not used, as other labels were given: {error}.")
+    else:
+        layout.notes.append(f"Families and sequences of the classes were taken from {file.name}.")
 
 
 def _own_table(home: Path, name: str) -> Path | None:
@@ -113,11 +136,14 @@ def _own_table(home: Path, name: str) -> Path | None:
     return own(home, name)
 
 
-def _parent_knows_patients(source: Path) -> bool:
+def _company(source: Path, home: Path) -> list[str]:
+    """Return what lies beside a source that is itself `images/`, and not in it."""
     folder = source.resolve()
     if folder.name.casefold() != "images":
-        return False
-    return any(entry.name.casefold() == "patients.csv" for entry in visible(folder.parent))
+        return []
+    inside, beside = ({e.name.casefold() for e in visible(at)} for at in (home, folder.parent))
+    company = {"patients.csv": "patients.csv", FILE: FILE, "masks": "masks/"}
+    return [shown for name, shown in company.items() if name in beside - inside]
 
 
 def _read_folders(
@@ -228,26 +254,6 @@ def _take_patients(layout: Layout, table: Table) -> None:
         layout.notes.append(f"The patient of {unknown} images is unknown.")
     if "plane" in table.columns:
         _take_planes(layout, table)
-
-
-def _take_families(
-    layout: Layout, given: Path | None, home: Path, classes: set[str], *, relabelled: bool
-) -> None:
-    """Take families and sequences from the table that is given, or lies in the source.
-
-    One that lies there is of the source's own labels: it need not fit others that were given.
-    """
-    file = given or _own_table(home, FILE)
-    if file is None:
-        return
-    try:
-        layout.families = read_families(file, classes)
-    except BrainsslError as error:
-        if given or not relabelled:
-            raise
-        layout.notes.append(f"{file.name} was not used, as other labels were given: {error}.")
-    else:
-        layout.notes.append(f"Families and sequences of the classes were taken from {file.name}.")
 
 
 def _take_planes(layout: Layout, table: Table) -> None:

@@ -17,7 +17,7 @@ from brainssl.data.csv_tables import composed
 from brainssl.data.duplicates import Pairs, near_pairs
 from brainssl.data.families import Families
 from brainssl.data.groups import blank_rows, group_slices
-from brainssl.data.layout import Layout, read_layout
+from brainssl.data.layout import Layout, read_layout, take_families
 from brainssl.data.look import Seen, look
 from brainssl.data.normalisation import READER
 from brainssl.data.pool import in_order
@@ -124,7 +124,8 @@ def scan(
     Raises:
         BrainsslError: no such folder, no readable image in it, or tables that do not fit it.
     """
-    layout = read_layout(source, labels, classes_at, columns, families)
+    layout = read_layout(source, labels, classes_at, columns)
+    take_families(layout, families, relabelled=labels is not None)
     seen: dict[str, Seen] = {}
     results = in_order(
         partial(look, reader=reader), [layout.root / path for path in layout.paths], workers=workers

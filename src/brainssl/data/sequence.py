@@ -38,8 +38,8 @@ def sequence_of(*names: str | None) -> str | None:
 
 
 def as_sequence(name: str) -> str:
-    """Return the name of a sequence in one spelling: `t1n` and `T1w` are T1."""
-    return sequence_of(f"x {name}") or name
+    """Return the name of a sequence in one spelling, others as they are: `t1n` and `T1w` are T1."""
+    return (sequence_of(f"x {name}") or name) if _SEQUENCE.fullmatch(name) else name
 
 
 def family_and_sequence(name: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore, is_store, prepare
 from brainssl.evaluation.factors import by_factor, factors
 from brainssl.evaluation.optimism import optimism
-from brainssl.evaluation.patients import fuse, patient_units
+from brainssl.evaluation.patients import fuse
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json, result_rows
 from brainssl.evaluation.units import KINDS, asked_of, known_units, rule_of
@@ -219,23 +219,18 @@ def _unit_rows(
     settings: EvaluationSettings,
 ) -> list[dict[str, Any]]:
     """Measure patients and series, where they are known, by the classifier's rules."""
-    families = classifier.facts.get("families")
-    if target.name == "class":
-        units = known_units(images, classifier.classes, families)
-    elif target.name == "family" and "patient" in images:
-        people = images.dropna(subset="patient")
-        units = {
-            "patient": patient_units(
-                dict(zip(images["image_id"], images["label"], strict=True)),
-                dict(zip(people["image_id"], people["patient"], strict=True)),
-            )
-        }
-    else:
+    kinds: Sequence[str] = KINDS
+    families: Families | None = classifier.facts.get("families")
+    if target.name == "family":
+        # Each label is a family, whatever its name ends in; a series is asked of its class.
+        kinds, families = ("patient",), {name: (name, "") for name in here.classes}
+    elif target.name != "class":
         return []  # the sequence is asked of slices alone
+    units = known_units(images, here.classes, families)
     rows = []
-    for kind in KINDS:
-        asked = asked_of(here, kind, families) if target.name == "class" else here
-        if kind not in units or not units[kind].of or asked is None:
+    for kind in kinds:
+        asked = asked_of(here, kind, families)
+        if not units[kind].of or asked is None:
             continue
         rule, chosen = rule_of(classifier.facts, kind)
         told = {

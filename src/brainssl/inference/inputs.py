@@ -9,7 +9,7 @@ from brainssl.data.csv_tables import Table, by_path
 from brainssl.data.levels import is_patient
 from brainssl.data.listing import Listing, list_files, own
 from brainssl.data.read import NAMED
-from brainssl.data.sequence import as_sequence, is_sequence, sequence_of
+from brainssl.data.sequence import as_sequence, sequence_of
 from brainssl.foundation.errors import BadUseError, BrainsslError
 
 FOLDERS = "folders"
@@ -23,11 +23,13 @@ class Image:
     Attributes:
         file: as it was named, or below the folder that was.
         home: the folder that was named, or that a named file lies in.
+        top: the folder in it whose folders may be patients: its `images/`, or what wraps them.
         refusal: why it is not read; None if it is.
     """
 
     file: Path
     home: Path
+    top: Path
     refusal: str | None = None
 
     @property
@@ -59,10 +61,12 @@ def collect(named: Sequence[Path], patients: Path | None = None) -> Inputs:
     """Return the images that are named, and all below the folders that are.
 
     Patients are those of a table that is given; with `folders` in its place the first folder below
-    each one that is named, or this one for images that lie right in it. Where nothing is given they
-    are those of `patients.csv` in the folders, or else the folders that are named as patients are
-    (`P12`, `sub-07`). Sequences are those of the table's column `sequence`, or else what the file's
-    name ends in, or that of a folder around it.
+    each one that is named, or this one for images that lie right in it; `images/` and a single
+    folder that wraps all others are looked through, but no folder that is named as patients are.
+    Where nothing is given they are those of `patients.csv` in the folders, or else the folders that
+    are named as patients are (`P12`, `sub-07`), unless two tables or folders name the same one.
+    Sequences are those of the table's column `sequence`, or else what the file's name ends in, or
+    that of a folder around it.
 
     Args:
         named: files and folders.
@@ -78,7 +82,7 @@ def collect(named: Sequence[Path], patients: Path | None = None) -> Inputs:
         if path.is_dir():
             listings.append(_listed(found, path))
         else:
-            found.images.append(Image(path, path.parent))
+            found.images.append(Image(path, path.parent, path.parent))
     found.images = list({image.file.absolute(): image for image in found.images}.values())
     found.sequences = _sequences(found.images)
     if patients is not None and str(patients) == FOLDERS:
@@ -106,12 +110,20 @@ def _listed(found: Inputs, folder: Path) -> Listing:
     refused = {listing.root / path: reason for path, reason in listing.unreadable}
     if not files and not refused:
         raise BrainsslError(f"{folder}: holds no image; name a folder with {NAMED} files")
+    top = _top(folder, listing.root)
     found.images += [
-        Image(file, folder, reason and f"{file}: {reason}")
+        Image(file, folder, top, reason and f"{file}: {reason}")
         for file, reason in sorted((files | refused).items())
     ]
     found.notes += [f"{folder}: {note}" for note in listing.notes]
     return listing
+
+
+def _top(folder: Path, root: Path) -> Path:
+    """Return the lowest folder that is looked through and is no patient."""
+    through = root.relative_to(folder).parts
+    depth = next((n for n, name in enumerate(through) if is_patient(name)), len(through))
+    return folder.joinpath(*through[:depth])
 
 
 def _sequences(images: Sequence[Image]) -> dict[int, str]:
@@ -124,19 +136,42 @@ def _sequences(images: Sequence[Image]) -> dict[int, str]:
 
 def _find(found: Inputs, listings: Sequence[Listing]) -> None:
     """Take patients from tables in the folders, or else from folders named as patients are."""
-    tables = [
-        (table, listing) for listing in listings if (table := own(listing.home, "patients.csv"))
-    ]
-    for table, listing in tables:
+    tables = {
+        table.resolve(): (table, listing.root)
+        for listing in listings
+        if (table := own(listing.home, "patients.csv"))
+    }
+    if tables:
+        _by_tables(found, list(tables.values()))
+    else:
+        _by_names(found)
+
+
+def _by_tables(found: Inputs, tables: Sequence[tuple[Path, Path]]) -> None:
+    """Take patients from tables, each with the folder of its images."""
+    tellers: dict[int, Path] = {}
+    for file, root in tables:
         inside = [
             at
             for at, image in enumerate(found.images)
-            if image.file.is_relative_to(listing.root) and not image.refusal
+            if image.file.absolute().is_relative_to(root.absolute()) and not image.refusal
         ]
-        _take(found, Table.read(table), inside, [listing.root])
-    if tables:
-        found.patients_from = f"Patients are those of {', '.join(str(t) for t, _ in tables)}."
-        return
+        tellers |= dict.fromkeys(_take(found, Table.read(file), inside, [root]), file)
+    named: dict[str, set[Path]] = {}
+    for at, file in tellers.items():
+        named.setdefault(found.patients[at], set()).add(file)
+    if twice := sorted(name for name, files in named.items() if len(files) > 1):
+        one, other, *_ = sorted(map(str, named[twice[0]]))
+        found.patients.clear()
+        found.notes.append(
+            f"{one} and {other} both name {twice[0]}: whether that is one patient cannot be told."
+        )
+    else:
+        found.patients_from = f"Patients are those of {', '.join(str(file) for file, _ in tables)}."
+
+
+def _by_names(found: Inputs) -> None:
+    """Take folders that are named as patients are."""
     places: dict[str, set[tuple[str, ...]]] = {}
     for at, image in enumerate(found.images):
         depth = next((n for n, name in enumerate(image.folders) if is_patient(name)), None)
@@ -158,8 +193,8 @@ def _by_folder(images: Sequence[Image]) -> dict[int, str]:
     patients: dict[int, str] = {}
     places: dict[str, Path] = {}
     for at, image in enumerate(images):
-        inside = image.file.relative_to(image.home).parts
-        folder = (image.home / inside[0] if len(inside) > 1 else image.home).absolute()
+        inside = image.file.relative_to(image.top).parts
+        folder = (image.top / inside[0] if len(inside) > 1 else image.home).absolute()
         if places.setdefault(folder.name, folder) != folder:
             raise BadUseError(
                 f"--patients folders: {places[folder.name]} and {folder} have one name: give a "
@@ -176,15 +211,19 @@ def _roots(found: Inputs, listings: Sequence[Listing]) -> list[Path]:
     return [*roots, Path(os.path.commonpath(parents)), Path.cwd()]
 
 
-def _take(found: Inputs, table: Table, places: Sequence[int], roots: Sequence[Path]) -> None:
-    """Take patients, and sequences if it has them, from a table."""
+def _take(
+    found: Inputs, table: Table, places: Sequence[int], roots: Sequence[Path]
+) -> Mapping[int, str]:
+    """Take patients, and sequences if it has them, from a table; return these patients."""
     table.needs("path", "patient")
-    patients = _best(found, table, "patient", places, roots)
-    found.patients |= {at: name for at, name in patients.items() if name}
+    read = _best(found, table, "patient", places, roots)
+    patients = {at: name for at, name in read.items() if name}
+    found.patients |= patients
     if "sequence" in table.columns:
         for at, name in _best(found, table, "sequence", places, roots).items():
             if name:
-                found.sequences[at] = as_sequence(name) if is_sequence(name) else name
+                found.sequences[at] = as_sequence(name)
+    return patients
 
 
 def _best(

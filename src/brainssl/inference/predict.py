@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float32, UInt8
 from scipy.special import softmax
 
@@ -14,8 +13,8 @@ from brainssl.data.pool import in_order
 from brainssl.data.read import UnreadableImage, read_slice
 from brainssl.data.store import letterbox
 from brainssl.hardware.device import device_of
+from brainssl.inference.answers import unit_answers
 from brainssl.inference.inputs import collect
-from brainssl.inference.units import unit_answers
 from brainssl.models.classifier import Classifier
 from brainssl.settings.sections import RunSettings
 
@@ -24,8 +23,6 @@ TOGETHER = 64
 
 How many they are changes the sums of float32 in their last digits, and nothing else.
 """
-
-_UNITS = {"patients": ("patient",), "series": ("patient", "sequence")}
 
 
 def predict_files(
@@ -43,7 +40,7 @@ def predict_files(
     Returns:
         `classifier` (facts of its training), `classes`, `patients_from` (a sentence, or None where
         no patient is known), `rules`, `patients` and `series`, see
-        `brainssl.inference.units.unit_answers`; `predictions`: per file, in order, `file`, then
+        `brainssl.inference.answers.unit_answers`; `predictions`: per file, in order, `file`, then
         `label`, `probability`, `probabilities` by class and `flags` of the reader, or `error`; and
         `notes`.
 
@@ -92,42 +89,6 @@ def predict_files(
         "predictions": rows,
         "notes": inputs.notes + units["notes"],
     }
-
-
-def predictions_table(answer: dict[str, Any]) -> pd.DataFrame:
-    """Return what `predict_files` does as a table, one row a file.
-
-    Its columns are `file`, `label`, `probability`, `probability:<class>` for each class, `flags`,
-    joined by ";", and `error`.
-    """
-    rows = []
-    for said in answer["predictions"]:
-        shares = said.get("probabilities", {})
-        row = {name: said.get(name) for name in ("file", "label", "probability")}
-        row |= {f"probability:{name}": shares.get(name) for name in answer["classes"]}
-        rows.append(row | {"flags": ";".join(said.get("flags", ())), "error": said.get("error")})
-    return pd.DataFrame(rows)
-
-
-def units_table(answer: dict[str, Any], kind: str) -> pd.DataFrame | None:
-    """Return the `patients` or the `series` of an answer as a table, one row each; None for none.
-
-    Its columns are `patient`, for series `sequence`, `label`, `probability`, `probability:<name>`
-    for each family or class, `slices`, `left_out` (how many), `rule` and `error`.
-    """
-    units = answer.get(kind)
-    if not units:
-        return None
-    names = next((list(one["probabilities"]) for one in units if "probabilities" in one), [])
-    rule = answer["rules"]["patient" if kind == "patients" else kind]["rule"]
-    rows = []
-    for said in units:
-        shares = said.get("probabilities", {})
-        row = {name: said.get(name) for name in (*_UNITS[kind], "label", "probability")}
-        row |= {f"probability:{name}": shares.get(name) for name in names}
-        row |= {"slices": said["slices"], "left_out": len(said["left_out"])}
-        rows.append(row | {"rule": rule, "error": said.get("error")})
-    return pd.DataFrame(rows)
 
 
 def _read(

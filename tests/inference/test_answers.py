@@ -129,6 +129,28 @@ def test_a_patient_of_whom_nothing_can_be_read_is_named(people: Path, tmp_path: 
     assert "P2: none of 4 files could be read" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("good", "bad", "kind"),
+    [
+        ("0_stray.png", "P1/b.png", "patients"),
+        ("P1/0.png", "P1/T1/b.png", "series"),
+    ],
+)
+def test_nobody_answers_for_whom_nothing_could_be_read(
+    tmp_path: Path, good: str, bad: str, kind: str
+) -> None:
+    """Not even where all that could be read is of nobody."""
+    for name in (good, bad):
+        (tmp_path / "n" / name).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.arange(1024, dtype=np.uint8).reshape(32, 32)).save(tmp_path / "n" / good)
+    (tmp_path / "n" / bad).write_bytes(b"no picture")
+    answer = brainssl.predict(saved(tmp_path / "c", families=FAMILIES, rules=RULES), tmp_path / "n")
+    (lost,) = answer[kind]
+    assert lost["error"] == "none of 1 files could be read"
+    assert "label" not in lost
+    assert sum("label" in row for row in answer["predictions"]) == 1
+
+
 def test_the_order_of_files_does_not_matter_to_a_patient(people: Path, tmp_path: Path) -> None:
     classifier = saved(tmp_path / "c", families=FAMILIES, rules=RULES)
     files = sorted(people.glob("P1/*/*.png"))

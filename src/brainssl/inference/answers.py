@@ -12,6 +12,9 @@ from brainssl.evaluation.units import asked_of, rule_of
 from brainssl.inference.inputs import Inputs
 from brainssl.models.classifier import Classifier
 
+MANY = {"patient": "patients", "series": "series"}
+"""Kinds of units, and several of each: so the lists of an answer are called."""
+
 
 def unit_answers(
     classifier: Classifier,
@@ -43,7 +46,7 @@ def unit_answers(
         },
     }
     said = Predictions.build(
-        [_id(at) for at in places],
+        [_image_id(at) for at in places],
         np.zeros(len(places), np.int64),
         ["test"] * len(places),
         np.zeros(len(places), np.int64),
@@ -57,22 +60,23 @@ def unit_answers(
             continue
         rule, chosen = rule_of(classifier.facts, kind)
         told["rules"][kind] = {"rule": rule.name, "chosen": chosen}
-        names = {key: f"{number:09}" for number, key in enumerate(sorted(set(keys.values())))}
-        held = {_id(at): names[key] for at, key in keys.items()}
-        read = {_id(at) for at in places} & held.keys()
-        fused = fuse(asked, held, rule) if read else asked
-        answers = dict(zip(fused.frame["image_id"], fused.probabilities(), strict=True))
-        name = "patients" if kind == "patient" else kind
-        told[name] = [
-            _answer(key, answers.get(number), fused.classes, _files(inputs, keys, key, places))
-            for key, number in names.items()
+        # Sorted as the keys are; a slice's id must never be taken for a unit's.
+        names = {key: f"unit {n:09}" for n, key in enumerate(sorted(set(keys.values())))}
+        held = {_image_id(at): names[key] for at, key in keys.items()}
+        answers: dict[str, np.ndarray] = {}
+        if held.keys() & {_image_id(at) for at in places}:
+            fused = fuse(asked, held, rule)
+            answers = dict(zip(fused.frame["image_id"], fused.probabilities(), strict=True))
+        told[MANY[kind]] = [
+            _answer(key, answers.get(name), asked.classes, _files(inputs, keys, key, places))
+            for key, name in names.items()
         ]
     told["notes"] = _notes(classifier, told["rules"], kinds)
     return told
 
 
-def _id(place: int) -> str:
-    return f"{place:09}"
+def _image_id(place: int) -> str:
+    return f"image {place:09}"
 
 
 def _files(
@@ -121,11 +125,7 @@ def _notes(
             "The classifier's file is of an earlier version: families and sequences are guessed "
             "from the names of its classes."
         )
-    unchosen = ["patients" if kind == "patient" else kind for kind in rules]
-    unchosen = [
-        name for name, rule in zip(unchosen, rules.values(), strict=True) if not rule["chosen"]
-    ]
-    if unchosen:
+    if unchosen := [MANY[kind] for kind, rule in rules.items() if not rule["chosen"]]:
         notes.append(
             f"How slices become {' and '.join(unchosen)} was not chosen on validation, as the "
             "classifier knew of none there: it is the mean of probabilities."

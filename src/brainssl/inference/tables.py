@@ -1,0 +1,92 @@
+"""What was said of files, patients and series as tables, and their files."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from brainssl.foundation.errors import BadUseError
+from brainssl.foundation.spreadsheet import csv_of
+from brainssl.foundation.storage import write_text
+from brainssl.inference.answers import MANY
+
+_BEGINS = {
+    "patient": ("patient", "label", "probability"),
+    "series": ("patient", "sequence", "label", "probability"),
+}
+"""The first columns of a table of units: by them we know one of ours."""
+
+
+def predictions_table(answer: dict[str, Any]) -> pd.DataFrame:
+    """Return what `predict_files` does as a table, one row a file.
+
+    Its columns are `file`, `label`, `probability`, `probability:<class>` for each class, `flags`,
+    joined by ";", and `error`.
+    """
+    rows = []
+    for said in answer["predictions"]:
+        shares = said.get("probabilities", {})
+        row = {name: said.get(name) for name in ("file", "label", "probability")}
+        row |= {f"probability:{name}": shares.get(name) for name in answer["classes"]}
+        rows.append(row | {"flags": ";".join(said.get("flags", ())), "error": said.get("error")})
+    return pd.DataFrame(rows)
+
+
+def units_table(answer: dict[str, Any], kind: str) -> pd.DataFrame | None:
+    """Return what `predict_files` says of a kind of unit as a table, one row each; None for none.
+
+    Its columns are `patient`, for series `sequence`, `label`, `probability`, `probability:<name>`
+    for each family or class, `slices`, `left_out` (how many), `rule` and `error`.
+
+    Args:
+        answer: of `brainssl.inference.predict.predict_files`.
+        kind: `patient` or `series`.
+    """
+    units = answer[MANY[kind]]
+    if not units:
+        return None
+    names = next((list(one["probabilities"]) for one in units if "probabilities" in one), [])
+    rule = answer["rules"][kind]["rule"]
+    rows = []
+    for said in units:
+        shares = said.get("probabilities", {})
+        row = {name: said.get(name) for name in _BEGINS[kind]}
+        row |= {f"probability:{name}": shares.get(name) for name in names}
+        row |= {"slices": said["slices"], "left_out": len(said["left_out"])}
+        rows.append(row | {"rule": rule, "error": said.get("error")})
+    return pd.DataFrame(rows)
+
+
+def refuse_overwriting(out: Path, kept: Path) -> None:
+    """Raise BadUseError if `write_tables` could write over a file that is to be kept."""
+    if kept.resolve() in (file.resolve() for file in (out, *_beside(out).values())):
+        raise BadUseError(f"--out {out} would write over {kept}: give another name")
+
+
+def write_tables(answer: dict[str, Any], out: Path) -> None:
+    """Write the table of files, and beside it those of patients and series, where there are any.
+
+    Those of an earlier answer do not stay beside a newer one that has none: they are removed.
+
+    Args:
+        answer: of `brainssl.inference.predict.predict_files`.
+        out: CSV to write; `-patients` and `-series` are added to its name for the others.
+    """
+    write_text(out, csv_of(predictions_table(answer)))
+    for kind, file in _beside(out).items():
+        if (table := units_table(answer, kind)) is not None:
+            write_text(file, csv_of(table))
+        elif _is_ours(file, kind):
+            file.unlink()
+
+
+def _beside(out: Path) -> dict[str, Path]:
+    return {kind: out.with_stem(f"{out.stem}-{many}") for kind, many in MANY.items()}
+
+
+def _is_ours(file: Path, kind: str) -> bool:
+    """Tell whether a file is a table of units; another of that name is somebody's own."""
+    if not file.is_file():
+        return False
+    with file.open(encoding="utf-8-sig", errors="replace") as lines:
+        return lines.readline().startswith(",".join([*_BEGINS[kind], ""]))

@@ -18,8 +18,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.developing lint types
 	scripts/browser
 	# One thread a process: two test processes with two threads each would fight for two cores.
-	# Tests of a file share what they train: by halves, not in turns, they mostly meet in one process.
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PARALLEL) --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PARALLEL)
 
 lint: $(VENV)/.developing
 	$(BIN)/ruff check .

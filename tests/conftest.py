@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,6 +26,12 @@ from PIL import Image
 from brainssl.data.store import ImageStore, write_store
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests can import `oracles`
+
+# On a busy machine an example may take long: no test is of its time.
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
 
 # Where files share what is slow to make, one process gets them all; the longest begin first.
 _TOGETHER = {

@@ -19,7 +19,8 @@ from typing import Any
 
 from brainssl.evaluation.comparison import Comparison, compare_all
 from brainssl.studies.arms import Arm, arms_of
-from brainssl.studies.grid import CLASSICAL, RANDOM_LABELS
+from brainssl.studies.grid import RANDOM_LABELS
+from brainssl.training.classical import FAMILIES
 
 SCORES = ("accuracy", "balanced_accuracy", "f1_macro", "auroc_macro", "nll", "ece")
 FACTS = ("method", "stage", "protocol", "fold", "label_fraction", "seed", "n", "seconds", "chosen")
@@ -65,7 +66,7 @@ def reduced(row: dict[str, Any]) -> dict[str, Any]:
 def widths(arms: Sequence[Arm]) -> list[dict[str, Any]]:
     """Return the mean width in points of differences between networks, by label fraction."""
     found = []
-    networks = [arm for arm in arms if arm.stage != CLASSICAL and arm.method != RANDOM_LABELS]
+    networks = [arm for arm in arms if arm.method not in (*FAMILIES, RANDOM_LABELS)]
     for fraction in dict.fromkeys(arm.label_fraction for arm in networks):
         own = [arm for arm in networks if arm.label_fraction == fraction]
         ways = {"all": [own]}

@@ -99,6 +99,7 @@ class Choice:
         label_fractions: shares of the training labels, or shots.
         seeds: trainings of everything, on one split or in each fold.
         folds: see `brainssl.studies.plan.Plan`.
+        trials: settings that each arm tries; the time was planned for so many.
         explained: test slices that show where a classifier looks.
         seconds: that it was estimated to take.
         table: what was chosen from, in words.
@@ -110,6 +111,7 @@ class Choice:
     label_fractions: tuple[LabelFraction, ...]
     seeds: int
     folds: int | None
+    trials: int
     explained: int
     seconds: float
     table: str
@@ -144,6 +146,7 @@ class Choice:
             "label_fractions": list(self.label_fractions),
             "seeds": self.seeds,
             "folds": self.folds,
+            "trials": self.trials,
             "explained": self.explained,
             "seconds": self.seconds,
             "table": self.table,
@@ -229,11 +232,19 @@ def choose(
     return replace(choice, seconds=round(seconds, 1), table=table)
 
 
-def kept(out: Path, budget: str) -> Choice | None:
+def kept(out: Path, budget: str, plan: Plan, asked: Asked) -> Choice | None:
     """Return what was chosen when a study was begun with a budget; None if there is none.
 
+    What is asked for goes before it, as it does in a choice.
+
+    Args:
+        out: folder of the study.
+        budget: the time, as it is asked for.
+        plan: of the study, without what a ladder decides.
+        asked: what stays as it is.
+
     Raises:
-        BrainsslError: it was begun with another budget.
+        BrainsslError: it was begun with another budget, or another search.
     """
     file = out / NOTES
     if not file.is_file():
@@ -243,14 +254,22 @@ def kept(out: Path, budget: str) -> Choice | None:
         raise BrainsslError(
             f"{out} was begun with --budget {held['budget']}: give that, or a new folder"
         )
+    # An older choice knew neither folds nor trials: they are what the plan says without it.
+    trials = held.get("trials", plan.trials)
+    if trials != plan.trials:
+        begun = (
+            "without --tune: leave it out" if trials == 1 else f"with --tune {trials}: give that"
+        )
+        raise BrainsslError(f"the budget of {out} was planned {begun}, or a new folder")
     return Choice(
         budget,
         held["rung"],
         tuple(held["overrides"]),
-        tuple(map(label_fraction, held["label_fractions"])),
-        held["seeds"],
-        held.get("folds"),
-        held["explained"],
+        asked.label_fractions or tuple(map(label_fraction, held["label_fractions"])),
+        asked.seeds or held["seeds"],
+        plan.folds if asked.divided else held.get("folds", plan.folds),
+        plan.trials,
+        held["explained"] if asked.explained is None else asked.explained,
         held["seconds"],
         held["table"],
     )
@@ -299,6 +318,7 @@ def _choice(
         asked.label_fractions or rung.label_fractions,
         asked.seeds or (rung.trainings if divided and folds is None else 1),
         folds,
+        plan.trials,
         rung.explained if asked.explained is None else asked.explained,
         0.0,
         "",

@@ -14,7 +14,7 @@ from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.hardware.speed import Speed
 from brainssl.settings import Settings, load_settings
-from brainssl.studies.budget import LADDER, Asked, Rung, choose, keep, kept, preset_text, seconds_of
+from brainssl.studies.budget import LADDER, Asked, Rung, choose, keep, kept, seconds_of
 from brainssl.studies.estimate import Measure, estimate, foresee
 from brainssl.studies.plan import Plan
 from brainssl.studies.workload import Images, Source
@@ -216,14 +216,6 @@ def test_the_preset_gives_the_same_settings_elsewhere(plan: Plan, tmp_path: Path
     assert json.loads((tmp_path / "budget.json").read_text())["budget"] == "30m"
     # Where and how exactly to compute is the other machine's own affair.
     assert reasons["run.precision"] == "default"
-
-
-@pytest.mark.parametrize("preset", ["quick", "paper", "reference"])
-def test_every_preset_can_be_written_and_read_again(preset: str, tmp_path: Path) -> None:
-    settings, reasons = load_settings(preset)
-    file = tmp_path / "own.toml"
-    file.write_text(preset_text(settings, reasons), encoding="utf-8")
-    assert load_settings(str(file))[0] == settings
 
 
 def test_a_study_with_a_budget_from_start_to_end(

@@ -108,6 +108,7 @@ def study(
 
     from brainssl.data.split import PROTOCOLS
     from brainssl.hardware.speed import settle_threads
+    from brainssl.settings.loading import chosen_on
     from brainssl.studies.budget import SMALLEST, Asked, choose, kept
     from brainssl.studies.division import Division, begun_division
     from brainssl.studies.estimate import estimate
@@ -169,6 +170,7 @@ def study(
         classical=classical,
         families=path_or_none(families),
         trials=tune or 1,
+        chosen_on=chosen_on(str(preset)),
     )
     terminal = Terminal(quiet=quiet)
     if held and budget is None and held != Division(None if seeds or given else DEFAULT_FOLDS):

@@ -1,6 +1,5 @@
 """A budget of time: which study fits into it, out of a short ladder of sensible ones."""
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -12,7 +11,8 @@ from brainssl.data.shots import LabelFraction, Shots, label_fraction
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.storage import read_json, write_json, write_text
 from brainssl.hardware.speed import Speed, speed_of
-from brainssl.settings import Settings, flat, load_settings
+from brainssl.settings import Settings, load_settings
+from brainssl.settings.writing import preset_text
 from brainssl.studies.estimate import Measure, duration, foresee
 from brainssl.studies.plan import Plan
 from brainssl.studies.workload import Images, Source, look_at
@@ -282,21 +282,6 @@ def keep(out: Path, plan: Plan) -> None:
     write_json(out / NOTES, plan.budget)
     text = preset_text(plan.settings, plan.reasons)
     write_text(out / PRESET, text)
-
-
-def preset_text(settings: Settings, reasons: dict[str, str]) -> str:
-    """Return settings as a TOML file that `--preset` takes, each line with its reason."""
-    sections: dict[str, list[str]] = {}
-    for key, value in flat(settings.written()):
-        if key.startswith("run."):
-            continue
-        section, _, name = key.rpartition(".")
-        # JSON writes what TOML reads: strings, numbers, truth and lists of them.
-        line = f"{name} = {json.dumps('none' if value is None else value)}"
-        sections.setdefault(section, []).append(f"{line}  # {reasons.get(key, 'default')}")
-    return "\n".join(
-        line for section, lines in sections.items() for line in (f"[{section}]", *lines, "")
-    )
 
 
 def _choice(

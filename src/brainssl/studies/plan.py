@@ -59,6 +59,7 @@ class Plan:
         classical: whether there are classical baselines beside the networks.
         families: CSV of tumour family and sequence of each class; `families.csv` in the source.
         trials: settings that each method and the supervised baseline try; 1: those given alone.
+        chosen_on: split on which a preset was chosen, see `brainssl.settings.loading.chosen_on`.
     """
 
     source: Path
@@ -82,6 +83,7 @@ class Plan:
     classical: bool = True
     families: Path | None = None
     trials: int = 1
+    chosen_on: dict[str, Any] | None = None
 
     @property
     def divisions(self) -> tuple[Fold | None, ...]:

@@ -25,7 +25,7 @@ from brainssl.data.store import ImageStore, write_store
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.storage import write_json
 from brainssl.studies.grid import Step
-from brainssl.studies.plan import identity
+from brainssl.studies.identity import identity
 
 COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 ONLY_COMMANDS = {"as_json"}  # a function returns what it would print

@@ -14,8 +14,9 @@ from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.hardware.speed import Speed
 from brainssl.settings import Settings, load_settings
-from brainssl.studies.budget import LADDER, Asked, Rung, choose, keep, kept, seconds_of
+from brainssl.studies.budget import Asked, choose, keep, kept, seconds_of
 from brainssl.studies.estimate import Measure, estimate, foresee
+from brainssl.studies.ladder import LADDER, Rung
 from brainssl.studies.plan import Plan
 from brainssl.studies.workload import Images, Source
 

@@ -20,8 +20,9 @@ from brainssl.foundation.storage import BusyError, locked, working_folder
 from brainssl.models.classifier import Classifier
 from brainssl.studies import run as module
 from brainssl.studies.grid import Step
+from brainssl.studies.identity import identity
 from brainssl.studies.journal import Journal
-from brainssl.studies.plan import Plan, identity
+from brainssl.studies.plan import Plan
 from brainssl.studies.run import Study
 from brainssl.studies.trials import KEPT, Change
 from brainssl.studies.tuning import choose, is_settled

@@ -109,10 +109,11 @@ def study(
     from brainssl.data.split import PROTOCOLS
     from brainssl.hardware.speed import settle_threads
     from brainssl.settings.loading import chosen_on
-    from brainssl.studies.budget import SMALLEST, Asked, choose, kept
+    from brainssl.studies.budget import Asked, choose, kept
     from brainssl.studies.division import Division, begun_division
     from brainssl.studies.estimate import estimate
     from brainssl.studies.jobs import workers
+    from brainssl.studies.ladder import SMALLEST
     from brainssl.studies.plan import Plan, gives_test_set
     from brainssl.studies.run import Study
 

@@ -9,7 +9,7 @@ from brainssl.data.split import PROTOCOLS
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.plain_names import read_frame
 from brainssl.foundation.storage import read_json
-from brainssl.studies.plan import finished_steps
+from brainssl.studies.identity import finished_steps
 
 _FILE = re.compile(rf"(?:{'|'.join(PROTOCOLS)})(?:-(k|.+-)\d+of(\d+))?")
 

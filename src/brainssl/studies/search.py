@@ -23,7 +23,7 @@ from brainssl.models.encoder import build_encoder, load_encoder
 from brainssl.settings import Settings
 from brainssl.settings.loading import CHOSEN_ON
 from brainssl.settings.writing import preset_text
-from brainssl.studies.plan import differing
+from brainssl.studies.identity import differing
 from brainssl.studies.trials import Change, Proposals
 from brainssl.training.pretrain import pretrain
 from brainssl.training.stages import Features, finetune_stage, probe_stage

@@ -11,7 +11,7 @@ from brainssl.foundation.extras import require
 from brainssl.foundation.storage import read_json, write_json
 from brainssl.settings import Settings, flat
 from brainssl.settings.sections import STRONGEST, Section
-from brainssl.studies.plan import finished_steps
+from brainssl.studies.identity import finished_steps
 
 KEPT = "trials.json"
 _OF_A_SEARCH = re.compile(r"^tuned\d+-|-t\d+$")  # names of steps

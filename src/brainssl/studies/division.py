@@ -65,13 +65,13 @@ def _column(out: Path, kind: str | None) -> str | None:
     if kind in (None, "k"):
         return None
     try:
-        columns = list(read_frame(out / "store" / "manifest.parquet"))
+        columns = [str(name) for name in read_frame(out / "store" / "manifest.parquet")]
     except (OSError, ValueError):
         columns = []
     own = [name for name in columns if Fold(1, 2, name).name == f"{kind}1of2"]
     if len(own) != 1:
         raise BadUseError(f"{out} was begun with --leave-out: give it again")
-    return str(own[0])
+    return own[0]
 
 
 def _reported(out: Path) -> Division | None:

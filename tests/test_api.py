@@ -13,13 +13,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
+from oracles.small_plan import small_plan
 from typer.testing import CliRunner
 
 import brainssl
 from brainssl.api.answers import Answer, Rows
+from brainssl.api.options import settings_of
 from brainssl.cli import app
+from brainssl.data.folds import Fold, split_name
 from brainssl.data.store import ImageStore, write_store
 from brainssl.foundation.errors import BadUseError, BrainsslError
+from brainssl.foundation.storage import write_json
+from brainssl.studies.grid import Step
+from brainssl.studies.identity import identity
 
 COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 ONLY_COMMANDS = {"as_json"}  # a function returns what it would print
@@ -379,6 +385,43 @@ def test_without_a_wish_folds_test_every_image(folder: Path, tmp_path: Path) -> 
         shutil.copy(file, moved)
     # A given test set stays what it is.
     assert divided(given) == {"-f1-s0", "-f1-s1"}
+
+
+def test_a_study_that_has_begun_goes_on_as_it_was_divided(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = folder / "store"
+    plan = small_plan(store, settings=settings_of("quick", SMALL, store)[0])
+    more: dict[str, Any] = {"methods": "simclr", "overrides": SMALL, "label_fractions": 1.0}
+
+    def steps(out: Path, **asked: object) -> set[str]:
+        answer = brainssl.study(plan.source, out, dry_run=True, **more, **asked)
+        return {one["step"][23:] for one in answer["steps"] if "finetune-simclr" in one["step"]}
+
+    def begun(name: str, *folds: Fold | None) -> Path:
+        """Leave what an interrupted study of these folds does."""
+        out = tmp_path / name
+        write_json(out / "study.json", identity(plan))
+        for fold in folds:
+            write_json(out / "splits" / f"{split_name('grouped', fold)}.json", {})
+            step = Step("linear", "untrained", "grouped", 0, 1.0, fold)
+            (out / "steps" / step.name).mkdir(parents=True)
+        return out
+
+    five = begun("five", *(Fold(n, 5) for n in range(1, 6)))
+    three = {f"-k{n}of5-f1-s{seed}" for n in range(1, 6) for seed in range(3)}
+    capsys.readouterr()
+    assert steps(five, seeds=3) == three
+    said = " ".join(capsys.readouterr().err.split())
+    assert "begun with 5 folds and goes on so" in said
+    assert steps(five) == {name for name in three if name.endswith("s0")}
+    assert "goes on so" not in capsys.readouterr().err
+    assert steps(five, seeds=2, folds=1) == {"-f1-s0", "-f1-s1"}
+    assert steps(five, folds=2) == {"-k1of2-f1-s0", "-k2of2-f1-s0"}
+    one = begun("one", None)
+    assert steps(one) == {"-f1-s0", "-f1-s1"}
+    assert steps(one, seeds=1) == {"-f1-s0"}
+    assert steps(one, folds=2) == {"-k1of2-f1-s0", "-k2of2-f1-s0"}
 
 
 @pytest.mark.parametrize(

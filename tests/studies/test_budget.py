@@ -3,17 +3,20 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from oracles.small_plan import small_plan
 
 import brainssl
+from brainssl.data.folds import Fold
 from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.hardware.speed import Speed
 from brainssl.settings import Settings, load_settings
-from brainssl.studies.budget import LADDER, Asked, Rung, choose, keep, kept, preset_text, seconds_of
+from brainssl.studies.budget import Asked, choose, keep, kept, seconds_of
 from brainssl.studies.estimate import Measure, estimate, foresee
+from brainssl.studies.ladder import LADDER, Rung
 from brainssl.studies.plan import Plan
 from brainssl.studies.workload import Images, Source
 
@@ -151,11 +154,56 @@ def test_small_collections_are_not_gone_through_for_ever(plan: Plan) -> None:
 
 def test_a_study_goes_on_with_what_was_chosen(plan: Plan, tmp_path: Path) -> None:
     choice = choose(plan, "30m", Asked(), measure=machine(), source=SOURCE)
-    assert kept(tmp_path, "30m") is None
+    assert kept(tmp_path, "30m", plan, Asked()) is None
     keep(tmp_path, choice.applied(plan, ()))
-    assert kept(tmp_path, "30m") == choice
+    assert kept(tmp_path, "30m", plan, Asked()) == choice
     with pytest.raises(BrainsslError, match="begun with --budget 30m: give that"):
-        kept(tmp_path, "2h")
+        kept(tmp_path, "2h", plan, Asked())
+
+
+def test_what_is_decided_goes_before_what_was_chosen(plan: Plan, tmp_path: Path) -> None:
+    """Begun with the ladder's folds: they stay unless the images are divided by hand."""
+    choice = choose(plan, "300d", Asked(), measure=machine(), source=SOURCE)
+    assert choice.folds == 5
+    keep(tmp_path, choice.applied(plan, ()))
+
+    def again(asked: Asked, **changes: Any) -> Plan:
+        own = replace(plan, **changes)
+        held = kept(tmp_path, "300d", own, asked)
+        assert held
+        return held.applied(own, ())
+
+    assert again(Asked()).folds == 5
+    assert again(Asked(divided=True)).folds is None
+    assert again(Asked(divided=True), folds=3).folds == 3
+    assert again(Asked(divided=True), folds=4, leave_out="site").divisions[0] == Fold(1, 4, "site")
+    more = again(Asked(label_fractions=(0.5,), seeds=3, explained=0))
+    assert (more.label_fractions, more.seeds, more.explained) == ((0.5,), 3, 0)
+
+
+def test_an_older_choice_knew_neither_folds_nor_trials(plan: Plan, tmp_path: Path) -> None:
+    keep(tmp_path, choose(plan, "30m", Asked(), measure=machine(), source=SOURCE).applied(plan, ()))
+    file = tmp_path / "budget.json"
+    held = json.loads(file.read_text())
+    file.write_text(json.dumps({k: v for k, v in held.items() if k not in ("folds", "trials")}))
+    for folds in (None, 5):
+        own = replace(plan, folds=folds, trials=3)
+        choice = kept(tmp_path, "30m", own, Asked(divided=folds is not None))
+        assert choice
+        assert (choice.applied(own, ()).folds, choice.trials) == (folds, 3)
+
+
+@pytest.mark.parametrize(
+    ("begun", "asked", "told"),
+    [(1, 3, "without --tune: leave it out"), (3, 1, "--tune 3: give that"), (3, 5, "--tune 3")],
+)
+def test_a_search_that_was_not_planned_for_is_refused(
+    plan: Plan, tmp_path: Path, begun: int, asked: int, told: str
+) -> None:
+    own = replace(plan, trials=begun)
+    keep(tmp_path, choose(own, "2h", Asked(), measure=machine(), source=SOURCE).applied(own, ()))
+    with pytest.raises(BrainsslError, match=f"{told}.*, or a new folder"):
+        kept(tmp_path, "2h", replace(plan, trials=asked), Asked())
 
 
 def test_the_preset_gives_the_same_settings_elsewhere(plan: Plan, tmp_path: Path) -> None:
@@ -169,14 +217,6 @@ def test_the_preset_gives_the_same_settings_elsewhere(plan: Plan, tmp_path: Path
     assert json.loads((tmp_path / "budget.json").read_text())["budget"] == "30m"
     # Where and how exactly to compute is the other machine's own affair.
     assert reasons["run.precision"] == "default"
-
-
-@pytest.mark.parametrize("preset", ["quick", "paper", "reference"])
-def test_every_preset_can_be_written_and_read_again(preset: str, tmp_path: Path) -> None:
-    settings, reasons = load_settings(preset)
-    file = tmp_path / "own.toml"
-    file.write_text(preset_text(settings, reasons), encoding="utf-8")
-    assert load_settings(str(file))[0] == settings
 
 
 def test_a_study_with_a_budget_from_start_to_end(

@@ -15,8 +15,9 @@ from brainssl.hardware.speed import Speed
 from brainssl.settings import Settings, load_settings
 from brainssl.studies.estimate import duration, estimate
 from brainssl.studies.grid import Step, grid
+from brainssl.studies.identity import digest_of, identity
 from brainssl.studies.journal import Journal
-from brainssl.studies.plan import Plan, digest_of, identity
+from brainssl.studies.plan import Plan
 from brainssl.studies.workload import Images, work
 
 STEP = 1.5  # of whatever step, in seconds

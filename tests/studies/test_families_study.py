@@ -17,7 +17,7 @@ from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.progress import Terminal
 from brainssl.models.classifier import Classifier
-from brainssl.studies.plan import identity
+from brainssl.studies.identity import identity
 from brainssl.studies.run import Study
 
 TABLE = "label,family,sequence\na,Glioma,flair\nb,Glioma,DWI\nc,Healthy,\n"

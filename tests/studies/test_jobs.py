@@ -18,8 +18,9 @@ from brainssl.foundation.progress import Terminal
 from brainssl.foundation.storage import is_busy
 from brainssl.settings import load_settings
 from brainssl.studies.grid import grid
+from brainssl.studies.identity import finished_steps
 from brainssl.studies.jobs import workers
-from brainssl.studies.plan import Plan, finished_steps
+from brainssl.studies.plan import Plan
 from brainssl.studies.preparation import prepared
 
 OVERRIDES = [

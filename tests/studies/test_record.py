@@ -10,7 +10,8 @@ from brainssl.data.duplicates import Pairs
 from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore, write_store
 from brainssl.settings import load_settings
-from brainssl.studies.plan import Plan, differing, identity
+from brainssl.studies.identity import differing, identity
+from brainssl.studies.plan import Plan
 from brainssl.studies.record import describe
 
 

@@ -31,8 +31,9 @@ from brainssl.settings.sections import RunSettings
 from brainssl.studies import preparation
 from brainssl.studies import run as module
 from brainssl.studies.grid import grid
+from brainssl.studies.identity import finished_steps
 from brainssl.studies.journal import Journal, read_log
-from brainssl.studies.plan import Plan, finished_steps
+from brainssl.studies.plan import Plan
 from brainssl.studies.preparation import prepared
 from brainssl.studies.run import Study
 from brainssl.training.classical import FAMILIES

@@ -21,6 +21,7 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.progress import Report
 from brainssl.models.classifier import Classifier
 from brainssl.settings import Settings, flat, load_settings
+from brainssl.settings.loading import chosen_on
 from brainssl.studies import search as module
 from brainssl.studies.search import Search, search
 
@@ -154,6 +155,9 @@ def test_the_preset_is_what_was_chosen(
         shared_store.manifest, protocol="grouped", seed=0, **loaded.split.model_dump()
     )
     assert split.digest == json.loads((out / "split.json").read_text())["digest"]
+    told = {"protocol": "grouped", "seed": 0, "digest": split.digest}
+    assert chosen_on(str(out / "best.toml")) == told
+    assert "with --folds 1 --protocols grouped --seed 0." in (out / "best.toml").read_text()
 
 
 def test_a_search_predicts_no_test_image(finished: Path) -> None:

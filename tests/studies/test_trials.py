@@ -115,8 +115,23 @@ def test_what_a_study_drew_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert kept_changes(tmp_path, 0, 4) == (*three, Change(pretrain_rate=4.0))
     assert kept_changes(tmp_path, 0, 4)[:3] == three
     (tmp_path / KEPT).write_text('[{"pretrain_speed": 1.0}]')
-    with pytest.raises(BrainsslError, match=r"trials\.json is damaged: delete it"):
+    with pytest.raises(BrainsslError, match=r"trials\.json is damaged: delete it and the steps"):
         kept_changes(tmp_path, 0, 2)
+
+
+@pytest.mark.parametrize("name", ["supervised-grouped-f1-s0-t2", "tuned2-supervised-grouped-f1-s0"])
+def test_finished_trials_are_not_taken_for_others(tmp_path: Path, name: str) -> None:
+    """Without what was drawn, another version of Optuna would give them other names' settings."""
+    (tmp_path / "steps" / "supervised-grouped-f1-s0").mkdir(parents=True)
+    (tmp_path / "steps" / name).mkdir()
+    with pytest.raises(
+        BrainsslError, match=r"missing: delete the steps of its trials \(.*/steps/\*"
+    ):
+        kept_changes(tmp_path, 0, 2)
+    assert not (tmp_path / KEPT).exists()
+    assert kept_changes(tmp_path, 0, 1) == (Change(),)
+    (tmp_path / "steps" / name).rmdir()
+    assert kept_changes(tmp_path, 0, 2) == drawn(0, 2)
 
 
 def test_without_the_package_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

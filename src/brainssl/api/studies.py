@@ -73,12 +73,13 @@ def study(
         protocols: grouped, image, paper; the report leads with the first.
         folds: of cross-validation: so many splits, whose test sets are all images; their
             predictions are pooled; 1: one split. By default 5, or what fits the budget; one
-            split where the source gives a test set, or seeds are asked for.
+            split where the source gives a test set, or seeds are asked for. A study that has
+            begun goes on as it was divided.
         leave_out: column of `patients.csv` or of the label table, such as `site`: each of its
             values is tested by models that saw none of its images.
         label_fractions: shares of the training labels, 0.0001 to 1, or so many images of each
             class: 8-shot,0.1,1.0; 0.1,1.0 without a budget.
-        seeds: how many trainings of everything, in each fold; 1 by default.
+        seeds: how many trainings of everything, in each fold; by default 1, or 2 on one split.
         seed: of the split; trainings have the seeds seed, seed + 1, ...
         overrides: `section.key=value` of settings, such as `["pretrain.epochs=10"]`.
         budget: a time such as `10m` or `2h`: it chooses encoder, image size, epochs and what else
@@ -107,9 +108,12 @@ def study(
 
     from brainssl.data.split import PROTOCOLS
     from brainssl.hardware.speed import settle_threads
-    from brainssl.studies.budget import SMALLEST, Asked, choose, kept
+    from brainssl.settings.loading import chosen_on
+    from brainssl.studies.budget import Asked, choose, kept
+    from brainssl.studies.division import Division, begun_division
     from brainssl.studies.estimate import estimate
     from brainssl.studies.jobs import workers
+    from brainssl.studies.ladder import SMALLEST
     from brainssl.studies.plan import Plan, gives_test_set
     from brainssl.studies.run import Study
 
@@ -131,15 +135,21 @@ def study(
     settings, reasons = settings_of(preset, overrides, source)
     compared = known("--methods", listed(methods), method_names())
     split_by = known("--protocols", listed(protocols), PROTOCOLS)
+    held = begun_division(out) if folds is None and leave_out is None else None
+    given = not (folds or leave_out or seeds) and gives_test_set(
+        source, labels=path_or_none(labels), classes_at=level_of(classes_at)
+    )
     decided = Asked(
         overrides=tuple(settings_listed(overrides)),
         label_fractions=None if label_fractions is None else fractions(label_fractions),
         seeds=seeds,
         explained=explained,
-        divided=bool(folds or leave_out or seeds)
-        or gives_test_set(source, labels=path_or_none(labels), classes_at=level_of(classes_at)),
+        divided=bool(folds or leave_out or seeds or held) or given,
     )
-    divisions = _folds(source, folds, leave_out, path_or_none(labels), level_of(classes_at))
+    if held:
+        divisions, leave_out = held.folds, held.leave_out
+    else:
+        divisions = _folds(source, folds, leave_out, path_or_none(labels), level_of(classes_at))
     plan = Plan(
         source=source,
         labels=path_or_none(labels),
@@ -161,11 +171,14 @@ def study(
         classical=classical,
         families=path_or_none(families),
         trials=tune or 1,
+        chosen_on=chosen_on(str(preset)),
     )
     terminal = Terminal(quiet=quiet)
+    if held and budget is None and held != Division(None if seeds or given else DEFAULT_FOLDS):
+        terminal.say(f"{out} was begun with {held} and goes on so; --folds divides it otherwise")
     settle_threads(settings if budget is None else settings.with_encoder(*SMALLEST), terminal.say)
     if budget is not None:
-        choice = kept(out, budget) or choose(plan, budget, decided, jobs=jobs)
+        choice = kept(out, budget, plan, decided) or choose(plan, budget, decided, jobs=jobs)
         terminal.say(choice.table)
         plan = choice.applied(plan, decided.overrides)
     if dry_run:

@@ -86,16 +86,12 @@ def tune(
 
 def _table(found: Mapping[str, Any]) -> str:
     """Return a line a trial, with an arrow at the one that was chosen."""
+    from brainssl.settings.writing import in_one_line
+
     lines = [f"   trial  val NLL  settings ({found['val_images']} validation images)"]
     for one in found["tried"]:
-        told = ", ".join(
-            f"{key}={value:g}"
-            for key, value in one["changed"].items()
-            if not key.endswith("warmup_epochs")  # it goes with the epochs
-        )
         loss = "failed" if one["val_nll"] is None else f"{one['val_nll']:.4f}"
         arrow = "→" if one["trial"] == found["chosen"] else " "
-        lines.append(
-            f"{arrow}  {one['trial']:5}  {loss:>7}  {one.get('error') or told or 'as given'}"
-        )
+        told = one.get("error") or in_one_line(one["changed"])
+        lines.append(f"{arrow}  {one['trial']:5}  {loss:>7}  {told}")
     return "\n".join(lines)

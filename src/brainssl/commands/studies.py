@@ -44,7 +44,7 @@ def study(
             min=1,
             max=50,
             help="So many splits, whose test sets are all images; 1: one split. By default 5, or "
-            "what fits the budget.",
+            "what fits the budget; a study that has begun goes on as it was divided.",
         ),
     ] = None,
     leave_out: Annotated[
@@ -60,7 +60,10 @@ def study(
     ] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, help="How many trainings of everything, in each fold; by default 1."),
+        typer.Option(
+            min=1,
+            help="How many trainings of everything, in each fold; by default 1, or 2 on one split.",
+        ),
     ] = None,
     seed: Seed = 0,
     overrides: Set = None,

@@ -14,6 +14,8 @@ from brainssl.settings.methods import STAGES
 from brainssl.settings.settings import OWN_STAGES, Settings, flat
 
 BY_HAND = "set by hand"
+CHOSEN_ON = "chosen_on"
+"""Table of a preset that says on which split its settings were chosen, and is no setting."""
 
 
 def load_settings(
@@ -36,6 +38,7 @@ def load_settings(
         BadUseError: no such preset, unknown key (the nearest is named), or a wrong value.
     """
     where, tables = _read_preset(preset)
+    tables.pop(CHOSEN_ON, None)
     _require_sections(where, tables)
     reasons = {key: f"preset {where}" for key, _ in flat(tables)}
     # First what holds for all methods, so that what is set for one of them has the last word.
@@ -61,6 +64,25 @@ def load_settings(
         raise BadUseError(f"{where}: {_explain(first)}") from None
     every = [key for key, _ in flat(settings.written())]
     return settings, {key: reasons.get(key, "default") for key in every}
+
+
+def chosen_on(preset: str) -> dict[str, Any] | None:
+    """Return protocol, seed and digest of the split on which a preset was chosen; None of others.
+
+    Args:
+        preset: as for `load_settings`, which raises what this does.
+
+    Raises:
+        BadUseError: no such preset, or its table of that name is not as `brainssl tune` writes it.
+    """
+    where, tables = _read_preset(preset)
+    told: Any = tables.get(CHOSEN_ON)
+    names = ("protocol", "seed", "digest")
+    if told is None:
+        return None
+    if not isinstance(told, dict) or set(told) != set(names):
+        raise BadUseError(f"{where}: {CHOSEN_ON} must hold {', '.join(names)}, or be left out")
+    return told
 
 
 def preset_names() -> list[str]:

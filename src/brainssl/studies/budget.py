@@ -1,6 +1,5 @@
 """A budget of time: which study fits into it, out of a short ladder of sensible ones."""
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -12,80 +11,16 @@ from brainssl.data.shots import LabelFraction, Shots, label_fraction
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.storage import read_json, write_json, write_text
 from brainssl.hardware.speed import Speed, speed_of
-from brainssl.settings import Settings, flat, load_settings
+from brainssl.settings import Settings, load_settings
+from brainssl.settings.writing import preset_text
 from brainssl.studies.estimate import Measure, duration, foresee
+from brainssl.studies.ladder import LADDER, Rung
 from brainssl.studies.plan import Plan
 from brainssl.studies.workload import Images, Source, look_at
 
 NOTES, PRESET = "budget.json", "budget.toml"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _RESERVE = 0.9  # of the budget is planned: an estimate may be wrong
-_MOST_PRETRAINING, _MOST_TRAINING = 200, 60  # epochs; more bring little
-
-
-@dataclass(frozen=True)
-class Rung:
-    """A study whose parts fit together.
-
-    Attributes:
-        encoder: name of the network.
-        image_size: in pixels.
-        pretraining: images that a pretraining goes through, over all its epochs.
-        training: images that a fine-tuning and a supervised training with all labels go through.
-        label_fractions: shares of the training labels, or shots.
-        trainings: of everything; more than one are folds, or seeds where one split was asked for.
-        explained: test slices that show where a classifier looks.
-        head_factor: how many times faster than the encoder a new classifier learns. Within few
-            steps a fast one only grows sure of itself, by the validation loss of short trainings
-            on the phantom.
-    """
-
-    encoder: str
-    image_size: int
-    pretraining: int
-    training: int
-    label_fractions: tuple[LabelFraction, ...]
-    trainings: int
-    explained: int
-    head_factor: float = 10.0
-
-    def overrides(self, images: Images) -> dict[str, Any]:
-        """Return the settings that it stands for, on so many images."""
-        pretraining = _epochs(self.pretraining, images.train + images.unlabelled, _MOST_PRETRAINING)
-        training = _epochs(self.training, images.train, _MOST_TRAINING)
-        return {
-            "encoder.name": self.encoder,
-            "encoder.image_size": self.image_size,
-            "pretrain.epochs": pretraining,
-            "pretrain.warmup_epochs": round(min(2.0, pretraining / 10), 2),
-            "finetune.epochs": training,
-            "finetune.head_factor": self.head_factor,
-            "finetune.warmup_epochs": round(min(1.0, training / 10), 2),
-            "finetune.patience": training,
-        }
-
-
-_ALL, _TWO = (1.0,), (0.1, 1.0)
-
-# The foot was settled on validation slices of other simulated patients, which it learns to tell
-# apart better than by their most frequent class; below it nothing was tried. The last has the
-# encoder and the image size of the study.
-LADDER = (
-    Rung("resnet10t", 32, 5_000, 6_000, _ALL, 1, 6, 1.0),
-    Rung("resnet10t", 32, 8_000, 9_000, _ALL, 1, 6, 1.0),
-    Rung("resnet10t", 48, 6_000, 10_000, _ALL, 1, 6, 1.0),
-    Rung("resnet10t", 48, 10_000, 12_000, _ALL, 1, 8, 1.0),
-    Rung("resnet10t", 48, 16_000, 16_000, _ALL, 1, 12, 1.0),
-    Rung("resnet10t", 48, 20_000, 16_000, _TWO, 1, 16, 1.0),
-    Rung("resnet10t", 48, 40_000, 20_000, _TWO, 1, 20, 1.0),
-    Rung("resnet10t", 64, 60_000, 30_000, _TWO, 1, 24),
-    Rung("resnet18", 64, 80_000, 40_000, _TWO, 1, 32),
-    Rung("resnet18", 64, 120_000, 60_000, _TWO, 3, 40),
-    Rung("resnet18", 96, 240_000, 80_000, _TWO, 3, 40),
-    Rung("resnet18", 128, 400_000, 120_000, _TWO, 5, 40),
-    Rung("resnet50", 224, 400_000, 160_000, _TWO, 5, 40),
-)
-SMALLEST = LADDER[0].encoder, LADDER[0].image_size
 
 
 @dataclass(frozen=True)
@@ -99,6 +34,7 @@ class Choice:
         label_fractions: shares of the training labels, or shots.
         seeds: trainings of everything, on one split or in each fold.
         folds: see `brainssl.studies.plan.Plan`.
+        trials: settings that each arm tries; the time was planned for so many.
         explained: test slices that show where a classifier looks.
         seconds: that it was estimated to take.
         table: what was chosen from, in words.
@@ -110,6 +46,7 @@ class Choice:
     label_fractions: tuple[LabelFraction, ...]
     seeds: int
     folds: int | None
+    trials: int
     explained: int
     seconds: float
     table: str
@@ -144,6 +81,7 @@ class Choice:
             "label_fractions": list(self.label_fractions),
             "seeds": self.seeds,
             "folds": self.folds,
+            "trials": self.trials,
             "explained": self.explained,
             "seconds": self.seconds,
             "table": self.table,
@@ -229,11 +167,19 @@ def choose(
     return replace(choice, seconds=round(seconds, 1), table=table)
 
 
-def kept(out: Path, budget: str) -> Choice | None:
+def kept(out: Path, budget: str, plan: Plan, asked: Asked) -> Choice | None:
     """Return what was chosen when a study was begun with a budget; None if there is none.
 
+    What is asked for goes before it, as it does in a choice.
+
+    Args:
+        out: folder of the study.
+        budget: the time, as it is asked for.
+        plan: of the study, without what a ladder decides.
+        asked: what stays as it is.
+
     Raises:
-        BrainsslError: it was begun with another budget.
+        BrainsslError: it was begun with another budget, or another search.
     """
     file = out / NOTES
     if not file.is_file():
@@ -243,14 +189,22 @@ def kept(out: Path, budget: str) -> Choice | None:
         raise BrainsslError(
             f"{out} was begun with --budget {held['budget']}: give that, or a new folder"
         )
+    # An older choice knew neither folds nor trials: they are what the plan says without it.
+    trials = held.get("trials", plan.trials)
+    if trials != plan.trials:
+        begun = (
+            "without --tune: leave it out" if trials == 1 else f"with --tune {trials}: give that"
+        )
+        raise BrainsslError(f"the budget of {out} was planned {begun}, or a new folder")
     return Choice(
         budget,
         held["rung"],
         tuple(held["overrides"]),
-        tuple(map(label_fraction, held["label_fractions"])),
-        held["seeds"],
-        held.get("folds"),
-        held["explained"],
+        asked.label_fractions or tuple(map(label_fraction, held["label_fractions"])),
+        asked.seeds or held["seeds"],
+        plan.folds if asked.divided else held.get("folds", plan.folds),
+        plan.trials,
+        held["explained"] if asked.explained is None else asked.explained,
         held["seconds"],
         held["table"],
     )
@@ -263,21 +217,6 @@ def keep(out: Path, plan: Plan) -> None:
     write_json(out / NOTES, plan.budget)
     text = preset_text(plan.settings, plan.reasons)
     write_text(out / PRESET, text)
-
-
-def preset_text(settings: Settings, reasons: dict[str, str]) -> str:
-    """Return settings as a TOML file that `--preset` takes, each line with its reason."""
-    sections: dict[str, list[str]] = {}
-    for key, value in flat(settings.written()):
-        if key.startswith("run."):
-            continue
-        section, _, name = key.rpartition(".")
-        # JSON writes what TOML reads: strings, numbers, truth and lists of them.
-        line = f"{name} = {json.dumps('none' if value is None else value)}"
-        sections.setdefault(section, []).append(f"{line}  # {reasons.get(key, 'default')}")
-    return "\n".join(
-        line for section, lines in sections.items() for line in (f"[{section}]", *lines, "")
-    )
 
 
 def _choice(
@@ -299,6 +238,7 @@ def _choice(
         asked.label_fractions or rung.label_fractions,
         asked.seeds or (rung.trainings if divided and folds is None else 1),
         folds,
+        plan.trials,
         rung.explained if asked.explained is None else asked.explained,
         0.0,
         "",
@@ -317,10 +257,6 @@ def _by_encoder(measure: Measure) -> Measure:
         return known[key]
 
     return measured
-
-
-def _epochs(seen: int, images: float, most: int) -> int:
-    return max(1, min(most, round(seen / max(1.0, images))))
 
 
 def _table(budget: str, tried: Sequence[tuple[Choice, Plan, float]], chosen: int) -> str:

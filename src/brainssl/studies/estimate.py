@@ -13,8 +13,9 @@ from brainssl.hardware.speed import Speed, seconds_to_read, speed_of
 from brainssl.settings import Settings
 from brainssl.studies.explanations import MOST_ALIKE
 from brainssl.studies.grid import CLASSICAL, Step, grid, reported
+from brainssl.studies.identity import finished_steps, identity, is_begun
 from brainssl.studies.journal import read_log
-from brainssl.studies.plan import Plan, finished_steps, identity, is_begun
+from brainssl.studies.plan import Plan
 from brainssl.studies.projections import MOST_IMAGES
 from brainssl.studies.tuning import is_given_up
 from brainssl.studies.workload import Images, Source, Work, look_at, work

@@ -17,8 +17,9 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.progress import Terminal
 from brainssl.foundation.storage import damage, locked, read_json, remove, write_json
 from brainssl.studies.grid import grid
+from brainssl.studies.identity import IDENTITY, digest_of, finished_steps, identity, is_begun
 from brainssl.studies.journal import Journal, noting
-from brainssl.studies.plan import IDENTITY, Plan, digest_of, finished_steps, identity, is_begun
+from brainssl.studies.plan import Plan
 from brainssl.studies.trials import KEPT, Change, kept_changes
 from brainssl.views.recipes import augment_table2
 

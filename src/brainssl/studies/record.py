@@ -69,6 +69,7 @@ def describe(
         "source": plan.source.name,
         "simulated": store.facts.get("simulated", False),
         "preset": plan.preset,
+        "chosen_on": plan.chosen_on,
         "seed": plan.seed,
         "seeds": plan.seeds,
         "methods": list(plan.methods),

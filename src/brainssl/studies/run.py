@@ -29,7 +29,7 @@ from brainssl.studies.preparation import Prepared, prepared
 from brainssl.studies.projections import make_projections
 from brainssl.studies.publication import publish
 from brainssl.studies.record import describe, environment
-from brainssl.studies.tuning import choose, is_given_up, is_settled, searches
+from brainssl.studies.tuning import choose, failed, is_given_up, is_settled, searches
 from brainssl.training.classical.features import HandMade
 from brainssl.training.classical.stage import classical_stage
 from brainssl.training.pretrain import pretrain
@@ -148,15 +148,19 @@ class Study:
     def _settle(self, step: Step, title: str, ground: Prepared) -> bool:
         """Do a step unless it is done or cannot be; False if it must wait for another process."""
         folder, journal = self._folder(step.name), ground.journal
-        if folder.is_dir() or journal.failure(step.name):
+        if folder.is_dir() or is_given_up(self.plan, step, folder.parent):
             return True
-        if is_given_up(self.plan, step, folder.parent):
+        # A candidate that failed here may be tried by another process, which may die of it.
+        for one in _before(step):
+            if not is_settled(one, folder.parent, journal) and not self._settle(
+                one, one.name, ground
+            ):
+                return False
+        if failed(step, folder.parent, journal):
             return True
-        if not all(is_settled(one, folder.parent, journal) for one in _before(step)):
+        if is_busy(folder):
             return False
         if step.pretraining and not self._folder(step.pretraining).is_dir():
-            return journal.failure(step.pretraining) is not None
-        if is_busy(folder):
             return False
         started = time.perf_counter()
         try:

@@ -21,8 +21,9 @@ from brainssl.foundation.storage import (
 from brainssl.hardware.device import device_of
 from brainssl.models.encoder import build_encoder, load_encoder
 from brainssl.settings import Settings
-from brainssl.studies.budget import preset_text
-from brainssl.studies.plan import differing
+from brainssl.settings.loading import CHOSEN_ON
+from brainssl.settings.writing import preset_text
+from brainssl.studies.identity import differing
 from brainssl.studies.trials import Change, Proposals
 from brainssl.training.pretrain import pretrain
 from brainssl.training.stages import Features, finetune_stage, probe_stage
@@ -208,4 +209,18 @@ def _preset(search: Search, change: Change, best: int, trials: int) -> str:
     reason = f"trial {best} of {trials}, by {CHOSEN_BY}"
     changed = change.changed(search.settings, search.method, search.stage)
     named = {f"{search.method}.{key}": reason for key in changed}
-    return preset_text(settings, {**search.reasons, **named})
+    return _origin(search) + preset_text(settings, {**search.reasons, **named})
+
+
+def _origin(search: Search) -> str:
+    """Say in TOML on which split was chosen: a study of another one tests images that chose."""
+    split = search.data.split
+    return f"""\
+# Chosen on the validation set of this split, images of which another split may test. So study it
+# with --folds 1 --protocols {split.protocol} --seed {split.seed}.
+[{CHOSEN_ON}]
+protocol = "{split.protocol}"
+seed = {split.seed}
+digest = "{split.digest}"
+
+"""

@@ -1,5 +1,6 @@
 """Trials: relative changes of settings, the same for every method and for the baseline."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,8 +11,10 @@ from brainssl.foundation.extras import require
 from brainssl.foundation.storage import read_json, write_json
 from brainssl.settings import Settings, flat
 from brainssl.settings.sections import STRONGEST, Section
+from brainssl.studies.identity import finished_steps
 
 KEPT = "trials.json"
+_OF_A_SEARCH = re.compile(r"^tuned\d+-|-t\d+$")  # names of steps
 STARTUP = 10
 """Trials that do not depend on what became of others: so many can be shared by processes."""
 
@@ -173,24 +176,31 @@ def kept_changes(out: Path, seed: int, number: int) -> tuple[Change, ...]:
         number: of trials; with 1 nothing is read or written.
 
     Raises:
-        BrainsslError: `trials.json` is damaged, or Optuna is needed and not installed.
+        BrainsslError: `trials.json` is damaged, or missing beside finished trials, or Optuna is
+            needed and not installed.
     """
     if number == 1:
         return (Change(),)
     file = out / KEPT
-    held = _read(file) if file.is_file() else ()
+    held = _read(file, out)
     if len(held) < number:
         held = (*held, *drawn(seed, number)[len(held) :])
         write_json(file, [asdict(change) for change in held])
     return held[:number]
 
 
-def _read(file: Path) -> tuple[Change, ...]:
+def _read(file: Path, out: Path) -> tuple[Change, ...]:
+    """Read what was drawn; without it nobody knows what the finished trials had tried."""
+    tried = sorted(name for name in finished_steps(out) if _OF_A_SEARCH.search(name))
+    if not file.is_file() and not tried:
+        return ()
     try:
         return tuple(change_of(entry) for entry in read_json(file, "the trials of a study"))
-    except (TypeError, ValueError):
+    except (BrainsslError, TypeError, ValueError):
+        state = "is damaged: delete it and" if file.is_file() else "is missing: delete"
         raise BrainsslError(
-            f"{file} is damaged: delete it, and the trials are drawn anew"
+            f"{file} {state} the steps of its trials ({out / 'steps'}/*-t[0-9]* and tuned*), and "
+            "they are drawn and made anew"
         ) from None
 
 

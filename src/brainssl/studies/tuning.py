@@ -6,7 +6,7 @@ from typing import Any
 
 from brainssl.data.dataset import Data
 from brainssl.foundation.errors import BrainsslError
-from brainssl.foundation.storage import read_json
+from brainssl.foundation.storage import BusyError, is_busy, read_json
 from brainssl.studies.grid import Step, final, grid
 from brainssl.studies.journal import Journal
 from brainssl.studies.plan import Plan
@@ -26,12 +26,13 @@ def choose(
 
     Raises:
         BrainsslError: all of them failed.
+        BusyError: another process is trying one of them again.
     """
     tried = []
     for one, change in zip(step.candidates, changes, strict=True):
-        failure = None
-        if not (folder.parent / one.name).is_dir():
-            failure = journal.failure(one.name) or journal.failure(one.pretraining or "")
+        failure = failed(one, folder.parent, journal)
+        if failure is None and not (folder.parent / one.name).is_dir():
+            raise BusyError(f"{one.name} is not settled: wait for it")
         tried.append(
             Tried(
                 one.trial,
@@ -43,17 +44,29 @@ def choose(
     tuned_stage(data, tried, folder, settings=plan.settings.of(step.method))
 
 
-def is_settled(step: Step, steps: Path, journal: Journal) -> bool:
-    """Tell whether a candidate is finished, or has failed in this run with or before its encoder.
+def failed(step: Step, steps: Path, journal: Journal) -> dict[str, str] | None:
+    """Return the failure of a step, or of its pretraining; None as long as another may mend it.
+
+    A process that began later tries again what had failed for this one. While it does, nothing is
+    settled.
 
     Args:
-        step: the candidate.
+        step: that trains.
         steps: the folder of all steps.
         journal: of this run.
     """
-    if (steps / step.name).is_dir() or journal.failure(step.name):
-        return True
-    return step.pretraining is not None and journal.failure(step.pretraining) is not None
+    if (steps / step.name).is_dir():
+        return None
+    needed = [name for name in (step.name, step.pretraining) if name]
+    own = [name for name in needed if not (steps / name).is_dir()]
+    if any(is_busy(steps / name) for name in own):
+        return None
+    return next((told for name in own if (told := journal.failure(name))), None)
+
+
+def is_settled(step: Step, steps: Path, journal: Journal) -> bool:
+    """Tell whether a candidate is finished, or has failed: arguments as for `failed`."""
+    return (steps / step.name).is_dir() or failed(step, steps, journal) is not None
 
 
 def is_given_up(plan: Plan, step: Step, steps: Path) -> bool:
@@ -104,7 +117,8 @@ def searches(plan: Plan, out: Path) -> dict[str, Any] | None:
                 "seed": step.seed,
             }
             own = {name: record[name] for name in ("chosen", "val_images", "tried")}
-            found.append(named | own)
+            lost = sum(one["val_nll"] is None for one in record["tried"])
+            found.append(named | own | {"failed": lost})
     return {"trials": plan.trials, "chosen_by": CHOSEN_BY, "searches": found}
 
 

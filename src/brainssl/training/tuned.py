@@ -63,7 +63,10 @@ def chosen(tried: Sequence[dict[str, Any]]) -> int | None:
 def tuned_stage(
     data: Data, tried: Sequence[Tried], out: Path, *, settings: Settings
 ) -> list[dict[str, Any]]:
-    """Choose among trials and measure what was chosen, the test set for the first time.
+    """Choose among trials on validation and measure what was chosen, on the test set, too.
+
+    Of the settings that were changed only those chosen are measured on it; the first trial, the
+    settings as given, was before.
 
     The folder holds what that of a probe or a fine-tuning does, with `trial` and `trials` in the
     facts and rows, and `tuning.json`: what was tried, how it did and what was chosen.

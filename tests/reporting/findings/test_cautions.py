@@ -205,3 +205,42 @@ def test_trainings_that_patience_ended_are_named(make_study: Callable[..., Path]
     assert found.severity == "note"
     assert "1 of 2 trainings with labels before their last epoch" in found.text
     assert ": SimCLR, 100\u00a0% of labels, seed 0 (20 of 23 epochs). Fresh" in found.text
+
+
+def _search(method: str, stage: str, *losses: float | None) -> dict[str, Any]:
+    tried = [
+        {"trial": n, "changed": {}, "val_nll": loss, "error": "diverged"}
+        for n, loss in enumerate(losses, start=1)
+    ]
+    place = {"protocol": "grouped", "fold": None, "label_fraction": 1.0, "seed": 0}
+    own = {"method": method, "stage": stage, "step": f"steps/{method}"}
+    return own | place | {"chosen": 1, "val_images": 50, "tried": tried}
+
+
+def test_searches_that_lost_trials_on_one_side_are_serious(
+    make_study: Callable[..., Path],
+) -> None:
+    folder = make_study(classes=["a", "b"], seeds=1, fractions=[1.0], extras=False)
+    baseline = _search("supervised", "supervised", 0.5, 0.4, None)
+    for lost, told in ((0.6, 1), (None, 0)):
+        searches = [_search("simclr", "finetune", 0.7, 0.5, lost), baseline]
+        _changed(folder, tuning={"trials": 3, "searches": searches})
+        found = _with(folder, "as many settings to choose from")
+        assert [caution.severity for caution in found] == ["serious"] * told
+        if found:
+            assert found[0].brief == "trials of some models failed"
+            assert "SimCLR, fine-tuned 3 of 3 and Supervised baseline 2 of 3" in found[0].text
+
+
+def test_settings_that_were_chosen_on_another_split_are_serious(
+    make_study: Callable[..., Path],
+) -> None:
+    folder = make_study(classes=["a", "b"], seeds=1, fractions=[1.0], extras=False)
+    own = read_study(folder).split("grouped")["digest"]
+    for digest, told in ((own, 0), ("another", 1)):
+        chosen_on = {"protocol": "grouped", "seed": 3, "digest": digest}
+        found = _with(_changed(folder, chosen_on=chosen_on), "validation set of another split")
+        assert [caution.severity for caution in found] == ["serious"] * told
+        if found:
+            assert found[0].brief == "settings were chosen on images tested here"
+            assert "--folds 1 --protocols grouped --seed 3" in found[0].text

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,20 @@ def test_searches_of_an_arm_stand_together(searched: Study) -> None:
     assert simclr.favourite.number == 1  # of equals the first
     assert baseline.favourite.number == 2
     assert baseline.trials[0].mean is None
+    assert [(arm.finished, arm.tried) for arm in (few, simclr, baseline)] == [
+        (2, 2),
+        (3, 4),
+        (1, 2),
+    ]
+
+
+def test_what_a_search_gained_is_of_the_same_searches(searched: Study) -> None:
+    few, simclr, baseline = arm_searches(searched)
+    assert simclr.gain == pytest.approx(((0.9 + 0.7) / 2, (0.5 + 0.7) / 2))
+    assert few.gain == (0.6, 0.6)
+    assert baseline.gain == (None, None)  # nothing to compare with
+    first = replace(simclr.trials[0], losses=(None, 0.7))
+    assert replace(simclr, trials=(first, *simclr.trials[1:])).gain == (0.7, 0.7)
 
 
 def test_a_step_tells_what_it_changed(searched: Study) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from brainssl.reporting.blocks import Fold, Prose
-from brainssl.reporting.sections.tuning import changes, content
+from brainssl.reporting.sections.tuning import content
 from brainssl.reporting.study import read_study
 from brainssl.reporting.tables.table import Table
 
@@ -48,7 +48,7 @@ def test_an_arm_has_a_line_and_every_trial_one_behind_a_fold(
     prose, chosen, fold = content(study)
     assert isinstance(chosen, Table)
     assert cells(chosen) == [
-        ["100\u00a0%", "Supervised baseline", "2", "2", "trial 1", "as set", "0.900", "0.600"]
+        ["100\u00a0%", "Supervised baseline", "2", "2", "trial 1", "as given", "0.900", "0.600"]
     ]
     assert chosen.lines[0].cells[2].detail == "1 of 2"
     assert isinstance(fold, Fold)
@@ -56,7 +56,7 @@ def test_an_arm_has_a_line_and_every_trial_one_behind_a_fold(
     assert isinstance(table, Table)
     told = "finetune.learning_rate 0.002, finetune.epochs 5"
     assert cells(table) == [
-        ["100\u00a0%", "Supervised baseline", "1", "as set", "0.900", "1", "–"],
+        ["100\u00a0%", "Supervised baseline", "1", "as given", "0.900", "1", "–"],
         ["100\u00a0%", "Supervised baseline", "2", told, "0.300", "1", "1"],
     ]
     assert table.lines[1].cells[3].detail == "diverged"
@@ -77,10 +77,3 @@ def test_protocols_are_named_where_there_are_several(make_study: Callable[..., P
 
 def test_without_a_search_there_is_no_section(study: Path) -> None:
     assert content(read_study(study)) == ()
-
-
-def test_settings_are_told_in_one_line() -> None:
-    assert changes({"pretrain.weight_decay": 1.5e-5, "views.strength": 0.5}) == (
-        "pretrain.weight_decay 1.5e-05, views.strength 0.5"
-    )
-    assert changes({}) == "as set"

@@ -6,7 +6,7 @@ from typing import Literal
 
 from brainssl.reporting.findings.classical import CHOSEN, challenges
 from brainssl.reporting.findings.protocols import HONEST
-from brainssl.reporting.findings.tuning import trials_of
+from brainssl.reporting.findings.tuning import ArmSearch, arm_searches, trials_of
 from brainssl.reporting.study import BASELINE, Study, arm_title
 from brainssl.reporting.trainings import histories, watches
 from brainssl.reporting.wording import (
@@ -55,6 +55,8 @@ def cautions(study: Study) -> list[Caution]:
         *_from_groups(study),
         *_from_pretraining(study),
         *_from_losses(study),
+        *_from_searches(study),
+        *_from_preset(study),
         *_from_run(study),
         *_from_classical(study),
         *_from_patience(study),
@@ -188,6 +190,40 @@ def _from_losses(study: Study) -> Iterator[Caution]:
             "with labels is above that of an answer that gives every class the same probability, "
             f"so what is ahead of them is ahead of a training that failed: {some(worse, _NAMED)}.",
             f"{count(len(worse))} of {count(len(trained))} trainings with labels failed",
+        )
+
+
+def _from_searches(study: Study) -> Iterator[Caution]:
+    """Who had fewer settings to choose from is at a disadvantage."""
+    cells: dict[tuple[object, ...], list[ArmSearch]] = {}
+    for arm in arm_searches(study):
+        cells.setdefault((arm.protocol, arm.label_fraction), []).append(arm)
+    unequal = [arms for arms in cells.values() if len({arm.finished for arm in arms}) > 1]
+    for arms in unequal:
+        told = join([f"{arm.title} {arm.finished} of {arm.tried}" for arm in arms])
+        yield Caution(
+            "serious",
+            f"Not every model had as many settings to choose from, as trials failed. With "
+            f"{labels_title(arms[0].label_fraction)}, protocol “{arms[0].protocol}”, trials "
+            f"finished: {told}.",
+            "trials of some models failed" * (arms[0].protocol in study.protocols[:1]),
+        )
+
+
+def _from_preset(study: Study) -> Iterator[Caution]:
+    """What was searched for on one split must not be tested on another one."""
+    told = study.facts.get("chosen_on")
+    if not told:
+        return
+    others = [p for p in study.protocols if study.split(p).get("digest") != told["digest"]]
+    if others:
+        yield Caution(
+            "serious",
+            "The settings were chosen on the validation set of another split (protocol "
+            f"“{told['protocol']}”, seed {told['seed']}). Its images may be tested here under "
+            f"{join([f'“{one}”' for one in others])}, which flatters the scores. Study them with "
+            f"--folds 1 --protocols {told['protocol']} --seed {told['seed']}.",
+            "settings were chosen on images tested here" * (others[0] in study.protocols[:1]),
         )
 
 

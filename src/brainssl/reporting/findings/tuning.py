@@ -71,6 +71,28 @@ class ArmSearch:
         """The trial that was chosen most often, the earliest of equals."""
         return max(self.trials, key=lambda trial: (trial.chosen, -trial.number))
 
+    @property
+    def gain(self) -> tuple[float | None, float | None]:
+        """Return the mean loss with the settings as given and with those chosen.
+
+        Both are of the searches in which the first did not fail; None if it did in all.
+        """
+        given = self.trials[0].losses
+        both = [(one, best) for one, best in zip(given, self.best, strict=True) if one is not None]
+        if not both:
+            return None, None
+        return fmean(one for one, _ in both), fmean(best for _, best in both)
+
+    @property
+    def finished(self) -> int:
+        """How many trials did not fail, over all searches."""
+        return sum(len(trial.losses) - trial.failed for trial in self.trials)
+
+    @property
+    def tried(self) -> int:
+        """How many trials there were, over all searches."""
+        return sum(len(trial.losses) for trial in self.trials)
+
 
 def trials_of(study: Study) -> int:
     """Return how many settings each arm tried; 1 without a search."""

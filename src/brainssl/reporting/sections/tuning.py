@@ -1,15 +1,13 @@
 """The section that says what a search over settings tried, and what validation chose."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from brainssl.reporting.blocks import Block, Fold, Prose
 from brainssl.reporting.findings.tuning import ArmSearch, Trial, arm_searches, trials_of
 from brainssl.reporting.study import Study
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import MISSING, count, counted, decimal, fraction_title
-
-_AS_SET = "as set"
+from brainssl.settings.writing import in_one_line
 
 
 def content(study: Study) -> tuple[Block, ...]:
@@ -59,7 +57,8 @@ def chosen_table(found: Sequence[ArmSearch], protocols: Sequence[str]) -> Table:
         name="tuning-chosen",
         caption=(
             "What validation chose, and its NLL at the best temperature (lower is better, mean "
-            "over folds and seeds) with the settings as given and with those chosen."
+            "over folds and seeds) with the settings as given and with those chosen, in the same "
+            "searches: those in which the settings as given did not fail."
         ),
         stub=_stub(protocols),
         columns=(
@@ -67,7 +66,7 @@ def chosen_table(found: Sequence[ArmSearch], protocols: Sequence[str]) -> Table:
             "Trials",
             "Chosen most often",
             "Its settings",
-            "NLL as set",
+            "NLL as given",
             "NLL chosen",
         ),
         lines=tuple(
@@ -80,9 +79,8 @@ def chosen_table(found: Sequence[ArmSearch], protocols: Sequence[str]) -> Table:
                         f"trial {arm.favourite.number}",
                         f"{arm.favourite.chosen} of {len(arm.best)}",
                     ),
-                    Cell(changes(arm.favourite.changed)),
-                    Cell(decimal(arm.trials[0].mean)),
-                    Cell(decimal(sum(arm.best) / len(arm.best))),
+                    Cell(in_one_line(arm.favourite.changed)),
+                    *(Cell(decimal(loss)) for loss in arm.gain),
                 ),
                 start=_begins(found, place),
             )
@@ -116,17 +114,14 @@ def trials_table(found: Sequence[ArmSearch], protocols: Sequence[str]) -> Table:
     )
 
 
-def changes(changed: Mapping[str, Any]) -> str:
-    """Return settings in one line, such as "pretrain.epochs 20, views.strength 1.2"."""
-    told = [
-        f"{key} {value:g}" for key, value in changed.items() if not key.endswith("warmup_epochs")
-    ]
-    return ", ".join(told) or _AS_SET
-
-
 def _cells(trial: Trial) -> tuple[Cell, ...]:
     failed = Cell(str(trial.failed), trial.error) if trial.failed else Cell(MISSING)
-    return Cell(changes(trial.changed)), Cell(decimal(trial.mean)), Cell(str(trial.chosen)), failed
+    return (
+        Cell(in_one_line(trial.changed)),
+        Cell(decimal(trial.mean)),
+        Cell(str(trial.chosen)),
+        failed,
+    )
 
 
 def _stub(protocols: Sequence[str]) -> tuple[str, ...]:

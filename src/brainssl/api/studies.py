@@ -135,13 +135,17 @@ def study(
     settings, reasons = settings_of(preset, overrides, source)
     compared = known("--methods", listed(methods), method_names())
     split_by = known("--protocols", listed(protocols), PROTOCOLS)
+    shares = None if label_fractions is None else fractions(label_fractions)
+    recorders = logger_names(logger)
+    if folds is not None:
+        within("--folds", folds, 1, MOST_FOLDS)
     held = begun_division(out) if folds is None and leave_out is None else None
     given = not (folds or leave_out or seeds) and gives_test_set(
         source, labels=path_or_none(labels), classes_at=level_of(classes_at)
     )
     decided = Asked(
         overrides=tuple(settings_listed(overrides)),
-        label_fractions=None if label_fractions is None else fractions(label_fractions),
+        label_fractions=shares,
         seeds=seeds,
         explained=explained,
         divided=bool(folds or leave_out or seeds or held) or given,
@@ -162,7 +166,7 @@ def study(
         settings=settings,
         reasons=reasons,
         command=_command(study, asked),
-        loggers=logger_names(logger),
+        loggers=recorders,
         explained=40 if explained is None else explained,
         lesions=path_or_none(lesions),
         classes_at=level_of(classes_at),
@@ -295,7 +299,7 @@ def _folds(
     from brainssl.studies.plan import count_values
 
     if leave_out is None:
-        return None if folds is None or within("--folds", folds, 1, MOST_FOLDS) == 1 else folds
+        return None if folds == 1 else folds
     if folds is not None:
         raise BadUseError("--folds and --leave-out both divide the images: leave out one of them")
     return count_values(source, leave_out, labels=labels, classes_at=at)

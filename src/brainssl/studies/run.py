@@ -263,7 +263,10 @@ class Study:
         """Return the rows of all finished steps, and fill `failed` with the other steps."""
         rows: list[dict[str, Any]] = []
         undone: dict[str, list[str]] = {}
-        for step in reported(self.plan):
+        own = set(reported(self.plan))
+        if self.plan.trials == 1:  # else what a trial lost is told by the search
+            own |= {step for step in grid(self.plan) if not step.measured}
+        for step in (step for step in grid(self.plan) if step in own):
             try:
                 rows += self._rows(step)
             except BrainsslError as error:
@@ -285,6 +288,8 @@ class Study:
         folder = self._folder(step.name)
         if not folder.is_dir():
             raise BrainsslError(f"{folder} is missing: run the study again")
+        if not step.measured:
+            return []
         rows = read_json(folder / "rows.json", "the results of a step")
         fold = step.fold.number if step.fold else None
         return [row | {"fold": fold, "step": f"steps/{step.name}"} for row in rows]

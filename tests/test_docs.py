@@ -419,25 +419,61 @@ NAMES = {"simclr": "SimCLR", "byol": "BYOL", "dino": "DINO", "mocov3": "MoCo v3"
 STAGES = {"linear": "linear probe", "finetune": "fine-tuned"}
 
 
-def test_the_results_are_those_of_the_committed_study() -> None:
-    """Each accuracy and interval on the page is a row of the study on the test set."""
-    study = json.loads((ROOT / "results" / "mri44-methods.json").read_text("utf-8"))
-    names = {
-        ("untrained", "linear"): "untrained encoder, linear probe",
-        ("supervised", "supervised"): "supervised",
-        **{(m, s): f"{NAMES[m]}, {STAGES[s]}" for m in NAMES for s in STAGES},
-    }
-    cells: dict[tuple[str, str], list[str]] = {}
-    for row in study["rows"]:
-        if row["split"] != "test":
-            continue
-        cell = measured(row["metrics"]["accuracy"], row["intervals"]["accuracy"])
-        labels = "all" if row["label_fraction"] == 1 else f"{100 * row['label_fraction']:.0f} %"
-        cells.setdefault((names[row["method"], row["stage"]], labels), []).append(cell)
+def test_the_results_in_folds_are_those_of_the_committed_study() -> None:
+    """Each score, difference and width on the page is one of all folds pooled."""
+    study = json.loads((ROOT / "results" / "mri44-folds.json").read_text("utf-8"))
     page = (ROOT / "docs" / "why" / "results.md").read_text("utf-8")
-    assert len(cells) == 40
-    for (name, labels), seeds in cells.items():
-        assert f"| {name} | {labels} | {' | '.join(seeds)} |" in page
+    folds = study["study"]["splits"]["grouped"]["folds"]
+    assert all(f"`{fold['digest'][:12]}`" in page for fold in folds)
+    accuracy: dict[str, dict[float, str]] = {}
+    for row in study["rows"]:
+        if row["fold"] == "all":
+            cell = measured(row["metrics"]["accuracy"], row["intervals"]["accuracy"])
+            accuracy.setdefault(in_folds(row), {})[row["label_fraction"]] = cell
+    assert len(accuracy) == 10
+    for name, cells in accuracy.items():
+        assert f"| {name} | {cells[0.1]} | {cells[1.0]} |" in page
+    gains: dict[str, dict[float, str]] = {}
+    for pair in study["comparisons"]:
+        models = [in_folds(pair[end]) for end in ("first", "second")]
+        if "supervised" not in models or "ensemble" in models:
+            continue
+        sign = 1 if models[1] == "supervised" else -1
+        ends = sorted(sign * end for end in pair["interval"])
+        told = gained({"difference": sign * pair["difference"], "interval": ends})
+        bold = f"**{told}**" if ends[0] > 0 or ends[1] < 0 else told
+        cell = f"{bold}, p = {pair['p_holm']:.3f}"
+        gains.setdefault(models[models[0] == "supervised"], {})[pair["label_fraction"]] = cell
+    told_of = {name: cells for name, cells in gains.items() if len(cells) == 2}
+    assert len(told_of) == 6
+    for name, cells in told_of.items():
+        assert f"| {name} | {cells[0.1]} | {cells[1.0]} |" in page
+    few = told_of["SimCLR, fine-tuned"][0.1].strip("*").partition("**")[0].replace("+", "")
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert f"**SimCLR is {few.replace(' (', ' points (')} ahead of labels alone" in readme
+    width = {(one["of"], one["label_fraction"]): one["width"] for one in study["widths"]}
+    text = " ".join(page.split())
+    assert (
+        f"between networks are {width['all', 0.1]:.1f} and {width['all', 1.0]:.1f} points wide; in "
+        f"a single fold, with a third of the groups, {width['single folds', 0.1]:.1f} and "
+        f"{width['single folds', 1.0]:.1f}." in text
+    )
+    folds_page = " ".join((ROOT / "docs" / "why" / "folds.md").read_text("utf-8").split())
+    assert (
+        f"pairs is {width['all', 0.1]:.1f} points with a tenth of the labels and "
+        f"{width['all', 1.0]:.1f} with all; in single folds, each with a third of the groups, it "
+        f"is {width['single folds', 0.1]:.1f} and {width['single folds', 1.0]:.1f}." in folds_page
+    )
+
+
+def in_folds(row: dict[str, Any]) -> str:
+    """Return what the page calls a model of the study in folds."""
+    method = row["method"]
+    made = {"decision_tree": "decision tree", "lda": "LDA", "svm": "SVM"}
+    made["knn"] = "nearest neighbours"
+    if method in made:
+        return f"{made[method]}, hand-made features"
+    return method if method in ("supervised", "ensemble") else arm(row)
 
 
 def test_the_differences_are_the_committed_ones() -> None:

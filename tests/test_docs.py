@@ -837,6 +837,17 @@ def test_what_helps_is_told_as_measured() -> None:
     assert len(ended["val_loss"]) == 20
 
 
+def test_patience_was_chosen_without_the_test_set() -> None:
+    page = " ".join((DOCS / "why" / "what-helps.md").read_text("utf-8").split())
+    found = json.loads((ROOT / "results" / "patience.json").read_text("utf-8"))
+    (own,) = found["stores"].values()
+    assert f"and {own['judging']} others judge" in page
+    for fraction in ("0.1", "1"):
+        assert len(own[fraction]["to the end"]) == found["seeds"] == 3
+        assert own[fraction]["patience of 10"] == own[fraction]["to the end"]
+        assert own[fraction]["to the end minus patience of 10"]["difference"] == 0
+
+
 def test_what_the_sentinel_said_of_broken_methods_is_told() -> None:
     page = (DOCS / "why" / "collapse.md").read_text("utf-8")
     runs = json.loads((ROOT / "results" / "sabotage-phantom.json").read_text("utf-8"))["runs"]

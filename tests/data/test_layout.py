@@ -480,7 +480,9 @@ def test_what_lies_beside_images_alone_is_told(tmp_path: Path, held: tuple[str, 
     for name in held:
         path = tmp_path / "new" / name
         path.write_text("") if path.suffix else path.mkdir()
-    notes = read_layout(tmp_path / "new/images").notes
+    layout = read_layout(tmp_path / "new/images")
+    notes = layout.notes
+    assert layout.overlooked == notes  # what a study says on the terminal, too
     told = [note.split(" beside images/ was not read")[0] for note in notes]
     assert told == [{"masks": "masks/"}.get(name, name.lower()) for name in held]
     assert all("name the folder that holds both, new/" in note for note in notes)

@@ -7,6 +7,7 @@ import numpy as np
 
 from brainssl.data.dataset import Data
 from brainssl.data.duplicates import Pairs
+from brainssl.data.folds import make_folds
 from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore, write_store
 from brainssl.settings import load_settings
@@ -51,6 +52,19 @@ def test_different_precisions_are_said_with_their_steps(shared_store: ImageStore
     assert warnings(shared_store, new, {**new, "device": "GPU"}) == [
         "Steps ran on different machines or versions: see log/."
     ]
+
+
+def test_warnings_of_splits_name_their_folds(shared_store: ImageStore) -> None:
+    plan = replace(plan_of(shared_store), folds=3)
+    splits = make_folds(shared_store.manifest, folds=3)
+    warned = [("all",), ("all", "two"), ("all", "one", "two")]
+    shared = {
+        ("grouped", fold): Data(shared_store, replace(split, warnings=own))
+        for fold, split, own in zip(plan.divisions, splits, warned, strict=True)
+    }
+    told = describe(plan, shared, None, [], {})
+    expected = ["all", "folds 2, 3: two", "fold 3: one"]
+    assert told["warnings"] == told["splits"]["grouped"]["warnings"] == expected
 
 
 def test_a_split_is_told_with_what_it_leaves(shared_store: ImageStore, tmp_path: Path) -> None:

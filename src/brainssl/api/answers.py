@@ -71,4 +71,5 @@ def _table(rows: list[dict[str, Any]], out: Path) -> str:
         )
     if rows and (labels := LabelShare.of_row(rows[0])) and labels.share < 1:
         lines.append(str(labels))
-    return "\n".join([*lines, f"Classifier, predictions and history are in {out}"])
+    held = "Classifier, p" if (out / "classifier.safetensors").is_file() else "P"
+    return "\n".join([*lines, f"{held}redictions and rows of results are in {out}"])

@@ -29,6 +29,7 @@ class Layout:
         patients: patient of each path; None where unknown.
         planes: plane of each path, in lower case; None where unknown.
         given: "train", "test" or None for each path.
+        overlooked: tables and masks that lie beside the folder that was named, a sentence each.
         further: of each further column that was asked for, its value for each path that has one.
         families: of each class `[family, sequence]`, where `take_families` found a table.
         questions: what only the user can answer; until then no study can be believed.
@@ -43,6 +44,7 @@ class Layout:
     patients: dict[str, str | None] = field(default_factory=dict)
     planes: dict[str, str | None] = field(default_factory=dict)
     given: dict[str, str | None] = field(default_factory=dict)
+    overlooked: list[str] = field(default_factory=list)
     further: dict[str, dict[str, str]] = field(default_factory=dict)
     families: dict[str, list[str]] | None = None
     questions: list[str] = field(default_factory=list)
@@ -89,11 +91,12 @@ def read_layout(
     patients = _own_table(home, "patients.csv")
     if patients:
         _take_patients(layout, Table.read(patients))
-    layout.notes += [
+    layout.overlooked = [
         f"{name} beside images/ was not read: name the folder that holds both, "
         f"{source.resolve().parent.name}/, to use it."
         for name in _company(source, home)
     ]
+    layout.notes += layout.overlooked
     layout.questions += questions_about({name for name in layout.labels.values() if name})
     layout.notes = list(dict.fromkeys(layout.notes))
     return layout

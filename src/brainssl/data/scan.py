@@ -61,6 +61,7 @@ class Scan:
         lost: classes of which no file could be read.
         reader: version of the normalisation by which the files were read.
         families: `[family, sequence]` of each class, where a table says them.
+        overlooked: tables and masks beside the folder that was named, a sentence each.
     """
 
     root: Path
@@ -73,6 +74,7 @@ class Scan:
     lost: list[str] = field(default_factory=list)
     reader: int = READER
     families: Families | None = None
+    overlooked: list[str] = field(default_factory=list)
 
     @property
     def lost_in_words(self) -> list[str]:
@@ -82,7 +84,7 @@ class Scan:
     @property
     def losses(self) -> list[str]:
         """What was left out, in sentences for the terminal."""
-        told = self.lost_in_words
+        told = [*self.lost_in_words, *self.overlooked]
         if self.unreadable:
             path, reason = self.unreadable[0]
             told.append(f"left out: {len(self.unreadable)}, e.g. {path}: {reason}")
@@ -205,6 +207,7 @@ def _describe(layout: Layout, seen: dict[str, Seen], reader: int) -> Scan:
         lost,
         reader,
         layout.families,
+        layout.overlooked,
     )
 
 

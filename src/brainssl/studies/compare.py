@@ -10,7 +10,7 @@ from brainssl.evaluation.comparison import compare_all
 from brainssl.evaluation.optimism import optimism
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json
-from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.errors import BadUseError
 from brainssl.reporting.study import Arm, Study, read_study
 from brainssl.reporting.wording import HEADLINE
 
@@ -34,10 +34,11 @@ def compare_studies(folders: Sequence[Path]) -> dict[str, Any]:
         is the first `difference` from it, its `interval` and whether it is `paired`.
 
     Raises:
-        BrainsslError: fewer than two studies, or a folder that holds none.
+        BadUseError: fewer than two studies.
+        BrainsslError: a folder holds none.
     """
     if len(folders) < 2:
-        raise BrainsslError("one study cannot be compared: name two or more")
+        raise BadUseError("one study cannot be compared: name two or more")
     studies = [read_study(folder) for folder in folders]
     arms = [_arms(study) for study in studies]
     keys = list(dict.fromkeys(key for own in arms for key in own))

@@ -55,8 +55,8 @@ def describe(
         rows: of results.
         log: notes on each finished step, see `brainssl.studies.journal.read_log`.
     """
-    said = (warning for data in shared.values() for warning in data.split.warnings)
-    warnings = list(dict.fromkeys(said))
+    said = [_warned([d for (p, _), d in shared.items() if p == name]) for name in plan.protocols]
+    warnings = list(dict.fromkeys(warning for own in said for warning in own))
     places = [note["where"] for note in log.values()]
     if any(place != places[0] for place in places):
         warnings.append("Steps ran on different machines or versions: see log/.")
@@ -166,17 +166,28 @@ def _splits(own: list[Data], plan: Plan) -> dict[str, Any]:
         name: facts[0][name] | {"test": whole[name]} for name in ("images", "groups", "counts")
     }
     remaining = [one["near_duplicates"] for one in facts]
-    warnings = dict.fromkeys(warning for one in facts for warning in one["warnings"])
     return {
         **facts[0],
         **joint,
         "digest": hashlib.sha256(digests.encode()).hexdigest(),
         "near_duplicates": None if None in remaining else sum(map(int, remaining)),
-        "warnings": list(warnings),
+        "warnings": _warned(own),
         "folds": [
             {name: one[name] for name in ("file", "digest", "images", "groups")} for one in facts
         ],
     }
+
+
+def _warned(own: list[Data]) -> list[str]:
+    """Return what the splits of a protocol warn of, with the folds where not all of them do."""
+    folds: dict[str, list[str]] = {}
+    for number, data in enumerate(own, start=1):
+        for warning in data.split.warnings:
+            folds.setdefault(warning, []).append(str(number))
+    return [
+        warning if len(of) == len(own) else f"fold{'s' * (len(of) > 1)} {', '.join(of)}: {warning}"
+        for warning, of in folds.items()
+    ]
 
 
 def _part_facts(own: pd.DataFrame) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def test_the_first_by_name_of_each_kind(hits: str, misses: str, shown: str) -> N
     [
         ("cad", "zxy", "the first 2 by name that are right and the first 2 by name that are wrong"),
         ("cadb", "", "the first 4 by name that are right; none is wrong"),
-        ("c", "zxy", "the first 1 by name that are right and the first 3 by name that are wrong"),
+        ("c", "zxy", "the first that is right and the first 3 by name that are wrong"),
     ],
 )
 def test_the_caption_counts_what_is_shown(hits: str, misses: str, told: str) -> None:

@@ -189,7 +189,8 @@ def _from_losses(study: Study) -> Iterator[Caution]:
             f"The best validation loss of {count(len(worse))} of {count(len(trained))} trainings "
             "with labels is above that of an answer that gives every class the same probability, "
             f"so what is ahead of them is ahead of a training that failed: {some(worse, _NAMED)}.",
-            f"{count(len(worse))} of {count(len(trained))} trainings with labels failed",
+            f"{count(len(worse))} of {count(len(trained))} trainings with labels have a loss worse "
+            "than guessing",
         )
 
 

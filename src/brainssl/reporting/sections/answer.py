@@ -17,6 +17,10 @@ _HOW = (
     "A marker is the test score of one seed{pooled}, its line the 95\u00a0% interval for the "
     "choice of test groups. Best first; controls stand below."
 )
+_NO_LINE = (
+    " A marker without a line scores the same in every draw: it is right on all or none, or names "
+    "one class for all, and classes are as frequent in each."
+)
 
 
 def content(study: Study) -> tuple[Block, ...]:
@@ -26,7 +30,9 @@ def content(study: Study) -> tuple[Block, ...]:
         blocks.append(Prose((worth.text,), mark=worth.severity))
     if shown := [found for protocol in study.protocols[:1] for found in boards(study, protocol)]:
         pooled = ", pooled over folds" if study.folds else ""
-        blocks.append(scoreboard(shown, _HOW.format(pooled=pooled)))
+        points = [point for board in shown for entry in board.entries for point in entry.points]
+        still = any(point.limits and point.limits[0] == point.limits[1] for point in points)
+        blocks.append(scoreboard(shown, _HOW.format(pooled=pooled) + _NO_LINE * still))
     blocks += example_strips(study)
     if found := outcomes(study):
         won = [one.text for one in challenges(study) if one.verdict == "above"]

@@ -63,7 +63,11 @@ def _which(said: pd.DataFrame, images: Sequence[str]) -> str:
     own = said.loc[list(images)]
     hits = int((own["named"].to_numpy() == own["label"].to_numpy()).sum())
     parts = [(hits, "right"), (len(images) - hits, "wrong")]
-    shown = [f"the first {number} by name that are {kind}" for number, kind in parts if number]
+    shown = [
+        f"the first {number} by name that are {kind}" if number > 1 else f"the first that is {kind}"
+        for number, kind in parts
+        if number
+    ]
     none = [f"none is {kind}" for number, kind in parts if not number]
     return "; ".join([join(shown), *none])
 

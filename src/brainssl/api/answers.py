@@ -71,5 +71,6 @@ def _table(rows: list[dict[str, Any]], out: Path) -> str:
         )
     if rows and (labels := LabelShare.of_row(rows[0])) and labels.share < 1:
         lines.append(str(labels))
-    held = "Classifier, p" if (out / "classifier.safetensors").is_file() else "P"
-    return "\n".join([*lines, f"{held}redictions and rows of results are in {out}"])
+    trained = (out / "classifier.safetensors").is_file()
+    held = "Classifier, predictions and history" if trained else "Predictions and rows of results"
+    return "\n".join([*lines, f"{held} are in {out}"])

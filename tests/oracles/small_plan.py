@@ -21,6 +21,19 @@ FAST = (
 )
 """Settings of trainings that take a moment, on the images of 32 px of `conftest`."""
 
+FORESEEN = (
+    "encoder.name=test_resnet",
+    "encoder.image_size=32",
+    "pretrain.epochs=10",
+    "finetune.epochs=4",
+    "finetune.batch_size=8",
+    "finetune.min_epoch_steps=0",
+    "split.val_fraction=0.2",
+    "split.test_fraction=0.3",
+    "run.accelerator=cpu",
+)
+"""Settings of studies that are foreseen and never run: their numbers differ from each other."""
+
 
 def small_plan(source: Path, overrides: Iterable[str] = (), **changes: Any) -> Plan:
     """Return a plan for a source, with settings overridden and fields changed."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from oracles.small_plan import small_plan
+from oracles.small_plan import FORESEEN, small_plan
 
 from brainssl.data.store import ImageStore
 from brainssl.explanation.measure import BRIEF
@@ -26,18 +26,7 @@ SPEED = Speed(pretraining=0.5, finetuning=0.6, forward=0.1)  # seconds of an ima
 
 @pytest.fixture(scope="module")
 def settings() -> Settings:
-    overrides = [
-        "encoder.name=test_resnet",
-        "encoder.image_size=32",
-        "pretrain.epochs=10",
-        "finetune.epochs=4",
-        "finetune.batch_size=8",
-        "finetune.min_epoch_steps=0",
-        "split.val_fraction=0.2",
-        "split.test_fraction=0.3",
-        "run.accelerator=cpu",
-    ]
-    return load_settings("quick", overrides)[0]
+    return load_settings("quick", list(FORESEEN))[0]
 
 
 @pytest.fixture

@@ -172,35 +172,12 @@ def open_data(
     encoder: "Encoder | None" = None,
     at: Path | None = None,
     other_data: bool = False,
-) -> "tuple[Data, Settings]":
-    """Open a store with its split: the one that lies beside the encoder at `at`, else a new one."""
-    data, settings, _ = open_split(
-        path,
-        preset,
-        overrides,
-        terminal,
-        protocol=protocol,
-        seed=seed,
-        encoder=encoder,
-        at=at,
-        other_data=other_data,
-    )
-    return data, settings
-
-
-def open_split(
-    path: Path,
-    preset: Where,
-    overrides: Names | None,
-    terminal: Terminal,
-    *,
-    protocol: str,
-    seed: int,
-    encoder: "Encoder | None" = None,
-    at: Path | None = None,
-    other_data: bool = False,
 ) -> "tuple[Data, Settings, dict[str, str]]":
-    """Do as `open_data`, and return the reasons of the settings too."""
+    """Open a store with its split: the one that lies beside the encoder at `at`, else a new one.
+
+    Returns:
+        Store and split; the settings for its images; and why each of them is what it is.
+    """
     from brainssl.data.dataset import Data
     from brainssl.data.split import Split, make_split
     from brainssl.data.store import ImageStore

@@ -236,8 +236,8 @@ def compare(studies: Sequence[Where], *, out: Where | None = None, seed: int = 0
         notebook shows the page, where one was asked for.
 
     Raises:
-        BadUseError: `out` does not end in .html.
-        BrainsslError: fewer than two studies, or a folder that holds none.
+        BadUseError: fewer than two studies, or `out` does not end in .html.
+        BrainsslError: a folder holds no study.
     """
     from brainssl.studies.compare import compare_studies, text_of
 

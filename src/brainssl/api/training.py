@@ -67,7 +67,7 @@ def pretrain(
     refuse_existing(out)
     known("--method", [method], method_names())
     loggers = logger_names(logger)
-    data, settings = open_data(
+    data, settings, _ = open_data(
         Path(store), preset, overrides, terminal, protocol=protocol, seed=seed
     )
     announce(settings.run, terminal.say)
@@ -133,7 +133,7 @@ def probe(
     seed_of(seed)
     refuse_existing(out)
     loaded = load_encoder(encoder)
-    data, settings = open_data(
+    data, settings, _ = open_data(
         Path(store),
         preset,
         overrides,
@@ -204,7 +204,7 @@ def finetune(
     refuse_existing(out)
     loggers = logger_names(logger)
     loaded = load_encoder(encoder) if encoder else None
-    data, settings = open_data(
+    data, settings, _ = open_data(
         Path(store),
         preset,
         overrides,

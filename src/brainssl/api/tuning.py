@@ -11,7 +11,7 @@ from brainssl.api.options import (
     fraction,
     known,
     method_names,
-    open_split,
+    open_data,
     seed_of,
     within,
 )
@@ -72,7 +72,7 @@ def tune(
             raise BadUseError("--stage linear: the supervised baseline has none; leave it out")
         stage = "supervised"
     require("tune")
-    data, settings, reasons = open_split(
+    data, settings, reasons = open_data(
         Path(store), preset, overrides, terminal, protocol=protocol, seed=seed
     )
     build_encoder(**settings.encoder.model_dump(), seed=seed)  # what would make every trial fail

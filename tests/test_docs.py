@@ -451,6 +451,7 @@ def test_the_results_in_folds_are_those_of_the_committed_study() -> None:
     few = told_of["SimCLR, fine-tuned"][0.1].strip("*").partition("**")[0].replace("+", "")
     readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
     assert f"**SimCLR is {few.replace(' (', ' points (')} ahead of labels alone" in readme
+    assert f"have {float(accuracy['supervised'][1.0].split()[0]):.0f} %." in readme
     width = {(one["of"], one["label_fraction"]): one["width"] for one in study["widths"]}
     text = " ".join(page.split())
     assert (
@@ -463,6 +464,23 @@ def test_the_results_in_folds_are_those_of_the_committed_study() -> None:
         f"pairs is {width['all', 0.1]:.1f} points with a tenth of the labels and "
         f"{width['all', 1.0]:.1f} with all; in single folds, each with a third of the groups, it "
         f"is {width['single folds', 0.1]:.1f} and {width['single folds', 1.0]:.1f}." in folds_page
+    )
+
+
+def test_what_one_split_had_with_all_labels_is_as_measured() -> None:
+    study = json.loads((ROOT / "results" / "mri44-methods.json").read_text("utf-8"))
+    found: dict[str, list[float]] = {}
+    for row in study["rows"]:
+        if (row["split"], row["label_fraction"]) == ("test", 1) and row["method"] != "untrained":
+            found.setdefault(row["stage"], []).append(100 * row["metrics"]["accuracy"])
+    ends = {stage: (min(own), max(own)) for stage, own in found.items()}
+    page = " ".join((DOCS / "why" / "results.md").read_text("utf-8").split())
+    assert (
+        "the probes had {:.0f} to {:.0f} %, fine-tuned models {:.0f} to {:.0f}, supervised "
+        "training {:.1f} and {:.1f}.".format(
+            *ends["linear"], *ends["finetune"], *found["supervised"]
+        )
+        in page
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -171,6 +172,21 @@ def test_models_go_out_as_features_and_as_onnx(
         again = run(*command, tmp_path / "encoder.onnx")
         assert again.exit_code == 1
         assert "exists already" in again.stderr
+
+
+def test_models_go_out_for_timm_and_for_monai(
+    prepared: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    made = said("export", pretrained, "--hub", tmp_path / "hub")
+    assert made == {"hub": str(tmp_path / "hub")}
+    assert timm.create_model(f"local-dir:{tmp_path / 'hub'}", pretrained=True).num_classes == 0
+    refused = run("export", pretrained, "--monai", tmp_path / "bundle")
+    assert (refused.exit_code, "give a classifier" in refused.stderr) == (1, True)
+    nothing = run("export", pretrained)
+    assert (nothing.exit_code, "--hub" in nothing.stderr) == (2, True)
+    again = run("export", pretrained, tmp_path / "encoder.onnx", "--hub", tmp_path / "hub")
+    assert "exists already" in again.stderr
+    assert not (tmp_path / "encoder.onnx").exists()
 
 
 def test_all_stages_share_the_split_of_the_pretraining(prepared: Path, pretrained: Path) -> None:

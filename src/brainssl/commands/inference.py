@@ -128,12 +128,20 @@ def embed(
 @teaching
 def export(
     model: Model,
-    out: Annotated[Path, typer.Argument(help="ONNX file to make; must not exist.")],
+    out: Annotated[
+        Path | None, typer.Argument(help="ONNX file to make; needs brainssl[onnx].")
+    ] = None,
+    hub: Annotated[
+        Path | None, typer.Option("--hub", help="Folder to make, in the layout of timm's hub.")
+    ] = None,
+    monai: Annotated[
+        Path | None, typer.Option("--monai", help="Folder to make: a MONAI bundle of a classifier.")
+    ] = None,
     seed: NoSeed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Write an encoder or a classifier as ONNX, checked against PyTorch; needs brainssl[onnx].
+    """Write a model as ONNX, as a folder in the layout of timm's hub, or as a MONAI bundle.
 
-    Example: brainssl export runs/tuned classifier.onnx
+    Example: brainssl export runs/tuned classifier.onnx --hub runs/for-timm
     """
-    tell(api.export(model, out, seed=seed), as_json)
+    tell(api.export(model, out, hub=hub, monai=monai, seed=seed), as_json)

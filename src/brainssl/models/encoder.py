@@ -44,6 +44,8 @@ class Encoder(nn.Module):
         facts: how it was pretrained; empty for a fresh one.
     """
 
+    mean, std = MEAN, STD
+
     def __init__(self, name: str, *, image_size: int, weights: Weights = "random") -> None:
         super().__init__()
         self.name, self.image_size = name, image_size
@@ -91,13 +93,13 @@ class Encoder(nn.Module):
 
     def forward(self, images: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n dim"]:
         """Return pooled features of float slices in [0, 1]."""
-        features: Tensor = self.network((images - MEAN) / STD)
+        features: Tensor = self.network((images - self.mean) / self.std)
         return features
 
     def last_map(self, images: Float[Tensor, "n 1 h w"]) -> Tensor:
         """Return what the network has before it pools: of a CNN (n, channels, rows, columns)."""
         network: Any = self.network
-        values: Tensor = network.forward_features((images - MEAN) / STD)
+        values: Tensor = network.forward_features((images - self.mean) / self.std)
         return values.movedim(-1, 1) if self._channels_last else values
 
     def pool(self, values: Tensor) -> Float[Tensor, "n dim"]:

@@ -8,6 +8,7 @@ from brainssl.foundation.progress import Terminal
 from brainssl.foundation.storage import read_json, write_json
 from brainssl.reporting import render_report
 from brainssl.reporting.assembly import sections, untimed_sections
+from brainssl.reporting.documents.croissant import write_croissant
 from brainssl.reporting.documents.exports import export
 from brainssl.reporting.documents.model_card import write_model_card
 from brainssl.reporting.findings.about import read_about, write_template
@@ -47,6 +48,7 @@ def publish(
     with terminal.task("report"):
         with noting(out, "report"):
             write_model_card(read_study(out))
+            write_croissant(read_study(out))
             built = untimed_sections(read_study(out))
         study["time"] = where_time_went(out)
         write_json(out / RESULTS, results)

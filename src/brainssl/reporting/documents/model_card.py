@@ -23,7 +23,7 @@ from brainssl.reporting.wording import METRICS, PROTOCOLS, labels_title, percent
 
 CARD = "model-card.md"
 
-_RESEARCH = (
+RESEARCH = (
     "For research: not a medical device, and nothing that it says is a diagnosis. Every readable "
     "picture gets a class, a photograph too."
 )
@@ -93,7 +93,14 @@ def _body(study: Study, row: Row, about: About) -> list[str]:
         "## How to use",
         _use(study, row),
         "## More",
-        _said(about, ethics="Ethics", funding="Funding", interests="Interests", contact="Contact"),
+        _said(
+            about,
+            authors="Authors",
+            ethics="Ethics",
+            funding="Funding",
+            interests="Interests",
+            contact="Contact",
+        ),
         MODEL_EVIDENCE["software"](study),
         "Every model of the study with its curves is in `report.html`, every number in "
         "`results.json`.",
@@ -105,7 +112,7 @@ def _what(study: Study, row: Row) -> str:
     return (
         f"It gives a slice of a brain MRI the probabilities of {len(study.classes)} classes: "
         f"{classes}. {arm_title(row.method, row.stage)}, with "
-        f"{labels_title(row.label_fraction, of='the training labels')}.{_one_of(study)} {_RESEARCH}"
+        f"{labels_title(row.label_fraction, of='the training labels')}.{_one_of(study)} {RESEARCH}"
     )
 
 

@@ -29,6 +29,8 @@ class About(BaseModel):
         use_attribute_docstrings=True,  # they are what the template asks
     )
 
+    authors: str = ""
+    """Who made the study and its classifier."""
     intended_use: str = ""
     """What the classifier is to help with, and where."""
     users: str = ""

@@ -1,0 +1,67 @@
+"""A model in the layout of timm's hub: a folder that any timm opens, normalisation included."""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from brainssl.foundation.storage import refuse_existing, whole_folder, write_json, write_text
+from brainssl.inference.timm_network import encoder_of, timm_arguments, timm_network
+from brainssl.models.classifier import Classifier
+from brainssl.models.encoder import Encoder
+
+
+def export_hub(model: Encoder | Classifier, out: Path, *, card: str) -> dict[str, Any]:
+    """Write a folder that `timm.create_model("local-dir:FOLDER", pretrained=True)` opens.
+
+    Uploaded to a hub as it is, it is opened by `hf-hub:OWNER/NAME` in the same way.
+
+    Args:
+        model: what to write; it stays as it is.
+        out: folder to make: `config.json` with one input channel, mean, deviation, image size and
+            label names; `model.safetensors`; and `README.md`.
+        card: the model card, in Markdown.
+
+    Returns:
+        The content of `config.json`.
+
+    Raises:
+        BrainsslError: `out` exists, or timm cannot build encoder and head as one network.
+    """
+    refuse_existing(out)
+    network = timm_network(model)
+    config = _config(model, network)
+    with whole_folder(out) as folder:
+        tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        write_json(folder / "config.json", config)
+        write_text(folder / "README.md", card)
+    return config
+
+
+def _config(model: Encoder | Classifier, network: Any) -> dict[str, Any]:
+    encoder = encoder_of(model)
+    own = network.pretrained_cfg
+    size = encoder.image_size
+    arguments = timm_arguments(model)
+    names = list(model.classes) if isinstance(model, Classifier) else []
+    return {
+        "architecture": encoder.name.split(".")[0],
+        "num_classes": arguments["num_classes"],
+        "num_features": encoder.dim,
+        **({"label_names": names} if names else {}),
+        "model_args": {"in_chans": arguments["in_chans"]},
+        "pretrained_cfg": {
+            "input_size": [1, size, size],
+            "fixed_input_size": bool(own.get("fixed_input_size", False)),
+            # The whole slice: scaled until its longer side fits, the rest filled.
+            "interpolation": "bilinear",
+            "crop_pct": 1.0,
+            "crop_mode": "border",
+            "mean": [encoder.mean],
+            "std": [encoder.std],
+            "num_classes": arguments["num_classes"],
+            "first_conv": own.get("first_conv"),
+            "classifier": own.get("classifier"),
+        },
+    }

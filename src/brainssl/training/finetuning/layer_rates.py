@@ -40,7 +40,7 @@ def layer_groups(
     # timm is asked about its network with a classifier, of which nothing but the name is needed.
     classifier = f"{names if isinstance(names, str) else names[0]}.weight"
     named = [*network.named_parameters(), (classifier, None)]
-    whole = SimpleNamespace(named_parameters=lambda: named)
+    whole: Any = SimpleNamespace(named_parameters=lambda: named)
     layers = group_parameters(whole, network.group_matcher(coarse=False), reverse=True)
     groups: dict[tuple[int, float], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in network.named_parameters():

@@ -13,11 +13,15 @@ from torch import Tensor, nn
 from brainssl.data.split import Indices
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import plainly
-from brainssl.models.encoder import Encoder, load_encoder, read_tensors, write_tensors
+from brainssl.models.encoder import Encoder, load_encoder
+from brainssl.models.stem import MEAN, STD
+from brainssl.models.tensor_files import VERSIONS, read_tensors, write_tensors
 from brainssl.views.recipes import to_unit
 
-VERSION = 2
-"""Version 2 holds marks of the training images; without them a file is of version 1."""
+FORM = "brainssl-classifier"
+VERSION = VERSIONS[FORM]
+"""Version 3 has another normalisation than the constants of before; version 2 holds marks of the
+training images, version 1 none."""
 _BATCH = 128
 _LEARNT = "learnt"
 
@@ -77,11 +81,15 @@ class Classifier(nn.Module):
             "image_size": self.image_size,
             "classes": list(self.classes),
             "facts": self.facts,
+            "mean": self.encoder.mean,
+            "std": self.encoder.std,
         }
         tensors, version = self.state_dict(), 1
         if self.learnt is not None:
-            tensors, version = {**tensors, _LEARNT: torch.from_numpy(self.learnt)}, VERSION
-        write_tensors(path, tensors, "brainssl-classifier", version, described)
+            tensors, version = {**tensors, _LEARNT: torch.from_numpy(self.learnt)}, 2
+        if (self.encoder.mean, self.encoder.std) != (MEAN, STD):
+            version = VERSION
+        write_tensors(path, tensors, FORM, version, described)
 
     @classmethod
     def load(cls, path: Path) -> "Classifier":
@@ -95,8 +103,13 @@ class Classifier(nn.Module):
         """
         if path.is_dir():
             path = path / "classifier.safetensors"
-        tensors, described = read_tensors(path, "brainssl-classifier", VERSION)
-        encoder = Encoder(described["encoder"], image_size=described["image_size"])
+        tensors, described = read_tensors(path, FORM)
+        encoder = Encoder(
+            described["encoder"],
+            image_size=described["image_size"],
+            mean=described.get("mean", MEAN),
+            std=described.get("std", STD),
+        )
         head = nn.Linear(encoder.dim, len(described["classes"]))
         classifier = cls(encoder, head, tuple(described["classes"]), described["facts"])
         learnt = tensors.pop(_LEARNT, None)
@@ -127,7 +140,7 @@ def load_model(path: Path) -> Encoder | Classifier:
         ) from None
     except (SafetensorError, OSError):
         form = None  # the error is told below
-    return Classifier.load(path) if form == "brainssl-classifier" else load_encoder(path).eval()
+    return Classifier.load(path) if form == FORM else load_encoder(path).eval()
 
 
 def run_in_batches(

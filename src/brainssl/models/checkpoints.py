@@ -1,9 +1,9 @@
 """Checkpoints of others: where in a file the tensors of a network lie, under whatever names."""
 
 import argparse
-import pickle
 import re
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -133,11 +133,12 @@ def read_checkpoint(path: Path) -> list[Table]:
     """
     try:
         # What DINO and timm keep their arguments in: a plain holder of values.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that are none of PyTorch's
             content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BrainsslError(f"{path} is missing: see encoder.weights") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - a damaged or hostile file may fail in any way
         raise BrainsslError(_why_not(path, str(error))) from None
     return tables_of(content)
 

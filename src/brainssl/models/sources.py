@@ -194,6 +194,8 @@ def _refuse_other(where: str, name: str, architecture: str, arguments: Mapping[s
             f"to {architecture.split('.')[0]}"
         )
     other = {key: value for key, value in arguments.items() if key not in _HARMLESS}
+    if other.get("global_pool") == "avg":  # which timm writes for what is so anyway
+        del other["global_pool"]
     if other:
         told = ", ".join(f"{key}={value}" for key, value in other.items())
         raise BrainsslError(

@@ -70,7 +70,7 @@ def test_the_record_says_what_was_taken_and_what_not(colour: nn.Module, file: Pa
 def test_what_nothing_is_said_of_has_the_constants_and_is_told_so(file: Path) -> None:
     for encoder in (begun(), begun(file)):
         assert (encoder.mean, encoder.std) == (0.449, 0.226)
-        assert "ImageNet's, for nothing says another" in str(encoder.start)
+        assert "ImageNet's, as nothing says another" in str(encoder.start)
     assert "exactly but at the border" in str(begun(file).start)
     assert begun().start.facts().keys() == {"name", "mean", "std", "normalised_by"}
 
@@ -116,7 +116,7 @@ def test_weights_of_another_architecture_are_refused_with_its_name(
     monkeypatch.setattr(architectures, "_USUAL", ((NAME, "resnet10t"),))
     state = colour.state_dict()
     torch.save(state, tmp_path / "a.pth")
-    told = r"a\.pth holds nothing like resnet10t; these look like test_resnet: set encoder\.name to that$"
+    told = r"a\.pth holds nothing like resnet10t; these look like test_resnet: set encoder\.name"
     with pytest.raises(BrainsslError, match=told) as caught:
         build_encoder("resnet10t", image_size=32, weights=str(tmp_path / "a.pth"), seed=0)
     assert "\n" not in str(caught.value)

@@ -146,7 +146,7 @@ def _normalisation(
     said, whence = known, "as the weights say"
     if said is None:
         said = IMAGENET if colour else PLAIN
-        whence = "ImageNet's, for nothing says another (encoder.mean, encoder.std)"
+        whence = "ImageNet's, as nothing says another"
     if mean is not None or std is not None:
         said = Normalisation(
             said.mean if mean is None else (mean,), said.std if std is None else (std,)

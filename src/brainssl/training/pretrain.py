@@ -151,8 +151,8 @@ def pretrain(
     begun = begun_for(out, request, before) if resume else None
     if begun is not None and begun | {"precision": precision.name} != request:
         raise BrainsslError(
-            f"the unfinished run at {working_folder(out)} has other settings, data or starting "
-            "weights: give it those, or leave out --resume to begin anew"
+            f"the unfinished run at {working_folder(out)} has other settings or data, or other "
+            "starting weights: give it those, or leave out --resume to begin anew"
         )
     if begun is not None and begun != request:
         told(f"another machine began this in another precision: begun anew in {precision.name}")

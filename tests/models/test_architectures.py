@@ -40,6 +40,18 @@ def test_tensors_of_nothing_known_are_near_nothing() -> None:
     assert likely_architectures(tables_of({"a": torch.zeros(2)}), "vgg11") == (False, [])
 
 
+def test_what_timm_cannot_lay_out_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    create, tensors = timm.create_model, state("test_resnet")
+
+    def failing(name: str, **options: object) -> torch.nn.Module:
+        if name == "test_convnext":
+            raise NotImplementedError("no numbers on this device")
+        return create(name, **options)
+
+    monkeypatch.setattr(architectures.timm, "create_model", failing)
+    assert likely_architectures(tables_of(tensors), "resnet18") == (True, ["test_resnet"])
+
+
 def test_the_usual_ones_are_of_timm() -> None:
     usual = [name for family in architectures._USUAL for name in family]
     assert set(usual) <= set(timm.list_models())

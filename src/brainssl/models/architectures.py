@@ -37,7 +37,7 @@ def likely_architectures(tables: Sequence[Table], named: str) -> tuple[bool, lis
     likeness: dict[str, tuple[bool, float]] = {}
     for names in (*_USUAL, relatives):
         likeness |= _likeness(tables, names)
-        best = max(likeness.values())
+        best = max(likeness.values(), default=(False, 0.0))
         if best[0]:
             break
     near = [name for name, rank in likeness.items() if rank == best and best[1] >= _ALIKE]
@@ -48,8 +48,11 @@ def _likeness(tables: Sequence[Table], names: Sequence[str]) -> dict[str, tuple[
     """Return for each architecture whether it fits, and what share of its tensors is there."""
     ranks = {}
     for name in names:
-        with torch.device("meta"):
-            network = timm.create_model(name, in_chans=1, num_classes=0)
+        try:
+            with torch.device("meta"):
+                network = timm.create_model(name, in_chans=1, num_classes=0)
+        except (NotImplementedError, RuntimeError, TypeError, ValueError):
+            continue  # it cannot be laid out without its numbers
         reading = read_network(tables, network)
         ranks[name] = reading.rank[:2] if reading else (False, 0.0)
     return ranks

@@ -76,7 +76,7 @@ def _imagenet(name: str) -> Source:
         ) from None
     except (OSError, ValueError) as error:
         raise _not_to_be_had(f"the imagenet weights of {name}", error) from None
-    said = network.pretrained_cfg
+    said: Any = network.pretrained_cfg
     tag = f".{said['tag']}" if said.get("tag") else ""
     tables = tables_of(network.state_dict())
     return Source(f"timm's {said.get('architecture', name)}{tag}", tables, _told_by(said))
@@ -172,9 +172,10 @@ def _is(said: Mapping[str, Any], name: str) -> bool:
 
 
 def _told_by(said: Mapping[str, Any]) -> Normalisation | None:
-    if not said.get("mean") or not said.get("std"):
+    try:
+        return _normalisation(said["mean"], said["std"])
+    except (KeyError, TypeError, ValueError):
         return None
-    return _normalisation(said["mean"], said["std"])
 
 
 def _normalisation(mean: Any, std: Any) -> Normalisation:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.layers import Conv2dSame, ScaledStdConv2d, ScaledStdConv2dSame, StdConv2d, StdConv2dSame
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.std_conv import ScaledStdConv2d, ScaledStdConv2dSame, StdConv2d, StdConv2dSame
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -116,7 +117,9 @@ def _collapsed(
     mean, std = (torch.tensor(v, dtype=torch.float64) for v in normalisation.grey)
     means = torch.tensor(normalisation.mean, dtype=torch.float64).expand(3)
     stds = torch.tensor(normalisation.std, dtype=torch.float64).expand(3)
-    channels = weight.double().unflatten(1, (-1, 3))  # colours come together, as timm has them
+    out, _, height, width = weight.shape
+    # Colours come together, as timm has them.
+    channels = weight.double().reshape(out, -1, 3, height, width)
     summed = torch.einsum("oichw,c->oihw", channels, std / stds)
     constant = torch.einsum("oichw,c->o", channels, (mean - means) / stds)
     return summed, constant

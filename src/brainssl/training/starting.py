@@ -17,7 +17,7 @@ def refuse_seen_start(encoder: Encoder, store: ImageStore, split: Split) -> None
     """
     start = encoder.start
     told = (start.trained_on if start else None) or {}
-    if start and told.get("store") == store.checksum and told["split_digest"] != split.digest:
+    if start and told.get("store") == store.checksum and told.get("split_digest") != split.digest:
         raise BrainsslError(
             f"encoder.weights: {start.name} was trained on another split of {store.path}, so this "
             "test set may hold images that it has learnt: give weights of other images, or of "

@@ -20,7 +20,7 @@ from brainssl.views.recipes import to_unit
 
 FORM = "brainssl-classifier"
 VERSION = VERSIONS[FORM]
-"""Version 3 has another normalisation than the constants of before; version 2 holds marks of the
+"""Version 4 has another normalisation than the constants of before; version 2 holds marks of the
 training images, version 1 none."""
 _BATCH = 128
 _LEARNT = "learnt"

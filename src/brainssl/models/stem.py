@@ -86,12 +86,12 @@ def collapse(
     Returns:
         "" where the tensors were for one channel already.
     """
-    told = ""
+    told, held = "", network.state_dict()
     for stem in stems_of(network):
         name = f"{stem}.weight"
-        conv, own = network.get_submodule(stem), network.state_dict()[name]
-        if not is_collapsible(network, name, tensors[name], own):
+        if name not in held or not is_collapsible(network, name, tensors[name], held[name]):
             continue
+        conv, own = network.get_submodule(stem), held[name]
         weight, constant = _collapsed(tensors[name], normalisation)
         tensors[name] = weight.to(own.dtype)
         told = "its three channels are taken as one, exactly"

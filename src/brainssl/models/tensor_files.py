@@ -12,7 +12,7 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import plainly
 from brainssl.foundation.storage import write_atomically
 
-VERSIONS = {"brainssl-encoder": 2, "brainssl-classifier": 3}
+VERSIONS = {"brainssl-encoder": 2, "brainssl-classifier": 4}
 """Formats, and up to which version each is read."""
 
 

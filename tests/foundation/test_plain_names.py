@@ -11,7 +11,7 @@ import torch
 from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.plain_names import is_plain, plainly, read_frame
 from brainssl.foundation.storage import whole_folder, write_atomically
-from brainssl.models.encoder import read_tensors, write_tensors
+from brainssl.models.tensor_files import read_tensors, write_tensors
 
 ODD = os.fsdecode(b"caf\xe9")
 
@@ -50,7 +50,7 @@ def test_frames_are_written_and_read(home: Path) -> None:
 def test_weights_are_written_and_read(home: Path) -> None:
     file = home / "encoder.safetensors"
     write_tensors(file, {"w": torch.arange(3.0)}, "brainssl-encoder", 1, {"name": "n"})
-    tensors, described = read_tensors(file, "brainssl-encoder", 1)
+    tensors, described = read_tensors(file, "brainssl-encoder")
     assert tensors["w"].tolist() == [0, 1, 2]
     assert described == {"name": "n"}
 

@@ -46,6 +46,19 @@ def test_features_are_those_of_the_encoder_in_the_order_of_the_manifest(
     assert told[-1] == (60, 60)
 
 
+def test_features_are_normalised_as_the_weights_want_it(
+    shared_store: ImageStore, tmp_path: Path
+) -> None:
+    other = build_encoder("test_resnet", image_size=32, mean=0.5, std=0.25, seed=0).eval()
+    told = embed(shared_store, other, tmp_path / "f.parquet")
+    assert (told["mean"], told["std"]) == (0.5, 0.25)
+    images = torch.from_numpy(shared_store.images[:, None] / np.float32(255))
+    with torch.inference_mode():
+        expected = other.network((images - 0.5) / 0.25).numpy()
+    found = np.stack(pd.read_parquet(tmp_path / "f.parquet")["features"].to_list())
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_images_read_by_another_version_are_refused(
     shared_store: ImageStore, encoder: Encoder, tmp_path: Path
 ) -> None:
@@ -69,6 +82,7 @@ def test_the_file_says_whence_it_comes(
     assert told["store"] == shared_store.checksum
     assert told["facts"] == encoder.facts
     assert (told["encoder"], told["image_size"]) == ("test_resnet", 32)
+    assert (told["mean"], told["std"]) == (0.449, 0.226)
     assert (told["dim"], told["images"]) == (encoder.dim, 60)
 
 

@@ -108,6 +108,16 @@ def test_a_file_predicts_over_the_views_that_its_classifier_does(
     assert np.abs(found["logits"] - classifier.logits(pixels)).max() > 1e-2
 
 
+def test_the_normalisation_is_that_of_the_weights(tmp_path: Path) -> None:
+    other = build_encoder("test_resnet", image_size=32, mean=0.5, std=0.25, seed=0).eval()
+    file, images = tmp_path / "other.onnx", torch.rand(2, 1, 32, 32)
+    told = export_onnx(other, file)
+    with torch.inference_mode():
+        expected = other.network((images - 0.5) / 0.25)
+    np.testing.assert_allclose(answers(file, images)["features"], expected.numpy(), atol=1e-4)
+    assert (told["mean"], told["std"]) == (0.5, 0.25)
+
+
 def test_the_file_says_what_it_is(encoder_file: Path, classifier_file: Path) -> None:
     def told(file: Path) -> dict[str, Any]:
         return {entry.key: entry.value for entry in onnx.load(file).metadata_props}
@@ -119,6 +129,8 @@ def test_the_file_says_what_it_is(encoder_file: Path, classifier_file: Path) -> 
         "kind": "classifier",
         "name": "test_resnet",
         "image_size": "32",
+        "mean": "0.449",
+        "std": "0.226",
         "classes": json.dumps(list(CLASSES), ensure_ascii=False),
         "facts": '{"stage": "finetune"}',
     }
@@ -161,6 +173,7 @@ class Unlike(nn.Module):
     """Answers otherwise when it is traced than when it runs: a fault as an exporter makes it."""
 
     image_size, name, dim = 32, "unlike", 1
+    mean, std = 0.0, 1.0
 
     def __init__(self, wrong: float) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from torch import nn
 from brainssl.foundation.errors import BrainsslError
 from brainssl.models.classifier import Classifier, load_model, run_in_batches
 from brainssl.models.encoder import Encoder, build_encoder, save_encoder
+from brainssl.models.tensor_files import write_tensors
 from brainssl.views.fixed import fixed_view
 
 
@@ -50,6 +51,28 @@ def test_marks_of_the_training_images_go_along_or_are_left_out(
     again.learnt = None
     again.save(file)
     assert Classifier.load(file).learnt is None
+
+
+def test_the_normalisation_is_kept_and_another_one_makes_a_newer_file(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    file = tmp_path / "classifier.safetensors"
+    classifier.encoder.mean, classifier.encoder.std = 0.5, 0.25
+    classifier.save(file)
+    assert version_of(file) == "4"
+    again = Classifier.load(file)
+    assert (again.encoder.mean, again.encoder.std) == (0.5, 0.25)
+    assert again.learnt is None
+    np.testing.assert_array_equal(again.logits(pictures(5)), classifier.logits(pictures(5)))
+
+
+def test_files_of_before_have_the_constants(classifier: Classifier, tmp_path: Path) -> None:
+    said = {"encoder": "test_resnet", "image_size": 32, "classes": ["a", "b", "c"], "facts": {}}
+    file = tmp_path / "classifier.safetensors"
+    write_tensors(file, classifier.state_dict(), "brainssl-classifier", 1, said)
+    again = Classifier.load(file)
+    assert (again.encoder.mean, again.encoder.std) == (0.449, 0.226)
+    np.testing.assert_array_equal(again.logits(pictures(5)), classifier.logits(pictures(5)))
 
 
 def version_of(file: Path) -> str:

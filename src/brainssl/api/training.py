@@ -217,6 +217,8 @@ def finetune(
     )
     announce(settings.run, terminal.say)
     start = loaded or build_encoder(**settings.encoder.model_dump(), seed=seed)
+    if start.start:
+        terminal.say(str(start.start))
     method = loaded.facts.get("method", "unknown") if loaded else "supervised"
     with terminal.task("fine-tuning" if loaded else "supervised training") as progress:
         rows = finetune_stage(

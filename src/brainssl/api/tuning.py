@@ -75,7 +75,9 @@ def tune(
     data, settings, reasons = open_data(
         Path(store), preset, overrides, terminal, protocol=protocol, seed=seed
     )
-    build_encoder(**settings.encoder.model_dump(), seed=seed)  # what would make every trial fail
+    # What would make every trial fail.
+    encoder = build_encoder(**settings.encoder.model_dump(), seed=seed)
+    terminal.say(str(encoder.start))
     announce(settings.run, terminal.say)
     asked = Search(data, method, stage, fraction(label_fraction), settings, reasons, seed)
     found = search(asked, out, trials, task=terminal.task)

@@ -40,8 +40,8 @@ def embed(
         progress: called with (images encoded, images in all).
 
     Returns:
-        What the metadata say: `version`, `brainssl`, `encoder`, `image_size`, `dim`, `facts` of
-        the model, `store` (its checksum) and `images`.
+        What the metadata say: `version`, `brainssl`, `encoder`, `image_size`, `mean` and `std` of
+        its normalisation, `dim`, `facts` of the model, `store` (its checksum) and `images`.
 
     Raises:
         BrainsslError: `out` exists, the images have another size or were read by another version
@@ -63,6 +63,8 @@ def embed(
         "brainssl": __version__,
         "encoder": encoder.name,
         "image_size": encoder.image_size,
+        "mean": encoder.mean,
+        "std": encoder.std,
         "dim": encoder.dim,
         "facts": model.facts,
         "store": store.checksum,

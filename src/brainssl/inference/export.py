@@ -82,21 +82,24 @@ def export_onnx(model: Encoder | Classifier, out: Path) -> dict[str, Any]:
 
 
 def _metadata(model: Encoder | Classifier) -> dict[str, Any]:
+    encoder = model.encoder if isinstance(model, Classifier) else model
     described = {
         "format": "brainssl-onnx",
         "version": VERSION,
         "brainssl": __version__,
         "image_size": model.image_size,
+        "mean": encoder.mean,
+        "std": encoder.std,
         "facts": model.facts,
     }
     if isinstance(model, Classifier):
         return {
             **described,
             "kind": "classifier",
-            "name": model.encoder.name,
+            "name": encoder.name,
             "classes": list(model.classes),
         }
-    return {**described, "kind": "encoder", "name": model.name}
+    return {**described, "kind": "encoder", "name": encoder.name}
 
 
 def _text(value: Any) -> str:

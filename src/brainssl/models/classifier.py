@@ -14,13 +14,16 @@ from torch import Tensor, nn
 from brainssl.data.split import Indices
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import plainly
-from brainssl.models.encoder import Encoder, load_encoder, read_tensors, write_tensors
+from brainssl.models.encoder import Encoder, load_encoder
+from brainssl.models.stem import MEAN, STD
+from brainssl.models.tensor_files import VERSIONS, read_tensors, write_tensors
 from brainssl.views.fixed import MOST, fixed_view
 from brainssl.views.recipes import to_unit
 
-VERSION = 3
-"""Version 3 predicts over several views of an image; version 2 holds marks of the training images;
-a file without either is of version 1."""
+FORM = "brainssl-classifier"
+VERSION = VERSIONS[FORM]
+"""Version 4 has another normalisation than the constants of before, version 3 predicts over several
+views of an image, version 2 holds marks of the training images; a file without is of version 1."""
 _BATCH = 128
 _LEARNT = "learnt"
 
@@ -99,13 +102,17 @@ class Classifier(nn.Module):
             "image_size": self.image_size,
             "classes": list(self.classes),
             "facts": self.facts,
+            "mean": self.encoder.mean,
+            "std": self.encoder.std,
         }
         tensors, version = self.state_dict(), 1
         if self.learnt is not None:
             tensors, version = {**tensors, _LEARNT: torch.from_numpy(self.learnt)}, 2
         if self.test_views > 1:
+            version = 3
+        if (self.encoder.mean, self.encoder.std) != (MEAN, STD):
             version = VERSION
-        write_tensors(path, tensors, "brainssl-classifier", version, described)
+        write_tensors(path, tensors, FORM, version, described)
 
     @classmethod
     def load(cls, path: Path) -> "Classifier":
@@ -119,8 +126,13 @@ class Classifier(nn.Module):
         """
         if path.is_dir():
             path = path / "classifier.safetensors"
-        tensors, described = read_tensors(path, "brainssl-classifier", VERSION)
-        encoder = Encoder(described["encoder"], image_size=described["image_size"])
+        tensors, described = read_tensors(path, FORM)
+        encoder = Encoder(
+            described["encoder"],
+            image_size=described["image_size"],
+            mean=described.get("mean", MEAN),
+            std=described.get("std", STD),
+        )
         head = nn.Linear(encoder.dim, len(described["classes"]))
         classifier = cls(encoder, head, tuple(described["classes"]), described["facts"])
         if not 1 <= classifier.test_views <= MOST:
@@ -156,7 +168,7 @@ def load_model(path: Path) -> Encoder | Classifier:
         ) from None
     except (SafetensorError, OSError):
         form = None  # the error is told below
-    return Classifier.load(path) if form == "brainssl-classifier" else load_encoder(path).eval()
+    return Classifier.load(path) if form == FORM else load_encoder(path).eval()
 
 
 def run_in_batches(

@@ -1,25 +1,21 @@
 """Encoders: any timm CNN with one input channel, and their weights on disk."""
 
-import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import timm
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from brainssl.foundation.errors import BrainsslError
-from brainssl.foundation.plain_names import plainly
-from brainssl.foundation.storage import write_atomically
+from brainssl.models.starts import FACTS, RANDOM, Start, begin, digest_of
+from brainssl.models.stem import MEAN, STD
+from brainssl.models.tensor_files import VERSIONS, read_tensors, write_tensors
 
-VERSION = 1
-# Mean and standard deviation of ImageNet over its channels: what published weights expect.
-MEAN, STD = 0.449, 0.226
-
-Weights = Literal["random", "imagenet"]
+FORM = "brainssl-encoder"
+VERSION = VERSIONS[FORM]
+"""Version 2 has another normalisation than the constants of version 1."""
 
 
 def _refuse_other_names(name: str) -> None:
@@ -41,30 +37,26 @@ class Encoder(nn.Module):
         name: timm's name of the architecture.
         image_size: side of the slices that it was (or will be) trained on, in pixels.
         dim: length of the feature vector.
+        mean: subtracted from slices before the network sees them; belongs to the weights.
+        std: by which they are then divided.
         facts: how it was pretrained; empty for a fresh one.
+        start: the weights that it began with; None for one that was read from a file of ours.
     """
 
-    mean, std = MEAN, STD
+    start: Start | None = None
 
-    def __init__(self, name: str, *, image_size: int, weights: Weights = "random") -> None:
+    def __init__(self, name: str, *, image_size: int, mean: float = MEAN, std: float = STD) -> None:
         super().__init__()
         self.name, self.image_size = name, image_size
+        self.mean, self.std = mean, std
         self.facts: dict[str, Any] = {}
         _refuse_other_names(name)
         try:
-            # timm collapses a three-channel stem of published weights into one channel.
-            self.network = timm.create_model(
-                name, pretrained=weights == "imagenet", in_chans=1, num_classes=0
-            )
+            self.network = timm.create_model(name, in_chans=1, num_classes=0)
         except RuntimeError as error:
             near = ", ".join(timm.list_models(f"*{name.split('.')[0]}*")[:5])
             hint = f"; near: {near}" if near else ""
             raise BrainsslError(f"encoder.name: {error}{hint}") from None
-        except (OSError, ValueError) as error:
-            raise BrainsslError(
-                f"the {weights} weights of {name} cannot be had ({type(error).__name__}): connect "
-                "to the internet, or set encoder.weights to random"
-            ) from None
         self.dim = self._width()
 
     def _width(self) -> int:
@@ -91,6 +83,17 @@ class Encoder(nn.Module):
         """Version of the normalisation of the images that it was pretrained on."""
         return int(self.facts.get("reader", 1))
 
+    @property
+    def digest(self) -> str:
+        """Digest of its weights and its normalisation."""
+        return digest_of(self.network, self.mean, self.std)
+
+    @property
+    def starting_weights(self) -> dict[str, Any]:
+        """Facts of the weights that it began with, under their name; empty where none are told."""
+        told = self.start.facts() if self.start else self.facts.get(FACTS)
+        return {FACTS: told} if told else {}
+
     def forward(self, images: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n dim"]:
         """Return pooled features of float slices in [0, 1]."""
         features: Tensor = self.network((images - self.mean) / self.std)
@@ -116,11 +119,32 @@ class Encoder(nn.Module):
         return getattr(self.network, "output_fmt", "NCHW") == "NHWC"
 
 
-def build_encoder(name: str, *, image_size: int, weights: Weights = "random", seed: int) -> Encoder:
-    """Make an encoder whose random weights depend on the seed and on nothing else."""
+def build_encoder(
+    name: str,
+    *,
+    image_size: int,
+    weights: str = RANDOM,
+    mean: float | None = None,
+    std: float | None = None,
+    seed: int,
+) -> Encoder:
+    """Make an encoder whose random weights depend on the seed and on nothing else.
+
+    Args:
+        name: of the architecture in timm.
+        image_size: side of the slices in pixels.
+        weights: that it begins with; see `brainssl.models.starts.begin`, which also says what
+            `mean` and `std` are and what is refused.
+        mean: of the normalisation; None: that of the weights.
+        std: as `mean`.
+        seed: of random weights.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Encoder(name, image_size=image_size, weights=weights)
+        encoder = Encoder(name, image_size=image_size)
+        encoder.start = begin(encoder.network, name, weights, size=image_size, mean=mean, std=std)
+    encoder.mean, encoder.std = encoder.start.mean, encoder.start.std
+    return encoder
 
 
 def save_encoder(encoder: Encoder, path: Path) -> None:
@@ -131,7 +155,9 @@ def save_encoder(encoder: Encoder, path: Path) -> None:
         path: file to write, atomically.
     """
     described = {"name": encoder.name, "image_size": encoder.image_size, "facts": encoder.facts}
-    write_tensors(path, encoder.network.state_dict(), "brainssl-encoder", VERSION, described)
+    described |= {"mean": encoder.mean, "std": encoder.std}
+    version = 1 if (encoder.mean, encoder.std) == (MEAN, STD) else VERSION
+    write_tensors(path, encoder.network.state_dict(), FORM, version, described)
 
 
 def load_encoder(path: Path) -> Encoder:
@@ -145,47 +171,13 @@ def load_encoder(path: Path) -> Encoder:
     """
     if path.is_dir():
         path = path / "encoder.safetensors"
-    tensors, described = read_tensors(path, "brainssl-encoder", VERSION)
-    encoder = Encoder(described["name"], image_size=described["image_size"])
+    tensors, described = read_tensors(path, FORM)
+    encoder = Encoder(
+        described["name"],
+        image_size=described["image_size"],
+        mean=described.get("mean", MEAN),
+        std=described.get("std", STD),
+    )
     encoder.network.load_state_dict(tensors)
     encoder.facts = described["facts"]
     return encoder
-
-
-def write_tensors(
-    path: Path, tensors: dict[str, Tensor], form: str, version: int, described: dict[str, Any]
-) -> None:
-    """Write tensors with a JSON header that names the format and its version."""
-    header = {"format": form, "version": str(version), "json": json.dumps(described)}
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, lambda beside: save_file(plain, beside, metadata=header))
-
-
-def read_tensors(path: Path, form: str, version: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_tensors` wrote.
-
-    Raises:
-        BrainsslError: missing, damaged, another format or a newer version.
-    """
-    kind = form.removeprefix("brainssl-")
-    try:
-        with plainly(path) as plain, safe_open(plain, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        made_by = "a pretraining" if kind == "encoder" else "a probe or a fine-tuning"
-        raise BrainsslError(
-            f"{path} is missing: give {kind} weights, or the folder of {made_by} (in a study: one "
-            "under steps/)"
-        ) from None
-    except (SafetensorError, OSError) as error:
-        raise BrainsslError(f"{path} is damaged or no safetensors file ({error})") from None
-    if header.get("format") != form:
-        raise BrainsslError(f"{path} holds no brainssl {kind}: give the file that brainssl wrote")
-    if int(header["version"]) > version:
-        raise BrainsslError(
-            f"{path} is a {kind} of version {header['version']}; this brainssl reads up to "
-            f"{version}: upgrade brainssl"
-        )
-    described: dict[str, Any] = json.loads(header["json"])
-    return tensors, described

@@ -1,5 +1,6 @@
 """The sections of the settings: a typed field for each value, its unit and when to change it."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -22,6 +23,18 @@ def _none(value: object) -> object:
     return None if value == "none" else value  # TOML has no null: the word stands for it
 
 
+def _weights(value: str) -> str:
+    hub = re.fullmatch(r"hub:[\w.-]+/[\w.-]+(@[\w.-]+)?", value)
+    path = "/" in value or value.endswith(_FILES)
+    if value in ("random", "imagenet") or hub or (path and not value.startswith("hub:")):
+        return value
+    raise ValueError(
+        f"give random, imagenet, hub:OWNER/NAME, a file ({', '.join(_FILES)}) or a folder, "
+        "such as ./weights"
+    )
+
+
+_FILES = (".safetensors", ".pth", ".pt", ".ckpt", ".tar")
 Positive = Annotated[int, Field(ge=1)]
 BatchSize = Annotated[int, Field(ge=2)]  # one image has nothing to be normalised by or told from
 Count = Annotated[int, Field(ge=0)]
@@ -39,6 +52,7 @@ Area = Annotated[tuple[Rate, Probability], _FROM_LIST, AfterValidator(_ascending
 OptionalRate = Annotated[Rate | None, BeforeValidator(_none)]
 OptionalProbability = Annotated[Probability | None, BeforeValidator(_none)]
 ClassWeights = Annotated[Literal["inverse", "effective"] | None, BeforeValidator(_none)]
+OptionalShare = Annotated[Annotated[float, Field(gt=0, le=1)] | None, BeforeValidator(_none)]
 OptionalPositive = Annotated[Positive | None, BeforeValidator(_none)]
 
 
@@ -53,7 +67,9 @@ class EncoderSettings(Section):
 
     name: str = "resnet18"  # any CNN of timm; resnet50 in the study
     image_size: Annotated[int, Field(ge=16, le=1024)] = 64  # pixels; small lesions need more
-    weights: Literal["random", "imagenet"] = "random"  # imagenet is downloaded
+    weights: Annotated[str, AfterValidator(_weights)] = "random"  # of the baseline too
+    mean: OptionalProbability = None  # of the images that the weights know; "none": as they say
+    std: OptionalShare = None  # their deviation, likewise
 
 
 class SplitSettings(Section):

@@ -18,12 +18,14 @@ from brainssl.hardware.device import precision_of
 from brainssl.methods import Method, build_method
 from brainssl.methods.method import Crop, Moment
 from brainssl.models.encoder import Encoder, build_encoder, save_encoder
+from brainssl.models.starts import RANDOM
 from brainssl.settings import Settings
 from brainssl.training.batches import refuse_alone, seeded, training_batches
 from brainssl.training.loggers import build_loggers
 from brainssl.training.requests import as_before
 from brainssl.training.sentinel import COLLAPSE, Sentinel, Watched
 from brainssl.training.single_pixels import refuse_single_pixels
+from brainssl.training.starting import refuse_seen_start
 from brainssl.training.trainer import CHECKPOINT, Training, adamw, fit, without_decay
 from brainssl.views.recipes import ViewRecipe
 
@@ -139,13 +141,18 @@ def pretrain(
         "reader": store.reader,
     }
     precision = precision_of(settings.run)
+    encoder = build_encoder(**settings.encoder.model_dump(), seed=seed)
+    refuse_seen_start(encoder, store, split)
+    told(str(encoder.start))
     request = facts | {"settings": settings.written([method]), "precision": precision.name}
+    if settings.encoder.weights != RANDOM:  # those the settings and the seed tell
+        request["start"] = encoder.digest
     before = as_before(method, [method])
     begun = begun_for(out, request, before) if resume else None
     if begun is not None and begun | {"precision": precision.name} != request:
         raise BrainsslError(
-            f"the unfinished run at {working_folder(out)} has other settings or data: give it "
-            "those, or leave out --resume to begin anew"
+            f"the unfinished run at {working_folder(out)} has other settings or data, or other "
+            "starting weights: give it those, or leave out --resume to begin anew"
         )
     if begun is not None and begun != request:
         told(f"another machine began this in another precision: begun anew in {precision.name}")
@@ -156,7 +163,6 @@ def pretrain(
     resolved = chosen.resolved(len(batches))
     for name, (value, reason) in resolved.items():
         told(f"{method}.{name} = {value:.5g}: {reason}")
-    encoder = build_encoder(**settings.encoder.model_dump(), seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 1)  # the heads' weights, apart from the encoder's
         learner = build_method(method, encoder, chosen)
@@ -193,7 +199,7 @@ def pretrain(
                 "pretraining has diverged: lower pretrain.learning_rate (now "
                 f"{settings.pretrain.learning_rate:g})"
             )
-        trained.facts = facts | {"images": len(rows)}
+        trained.facts = facts | {"images": len(rows)} | encoder.starting_weights
         save_encoder(trained, folder / "encoder.safetensors")
         split.save(folder / "split.json")
         reasons = {name: {"value": value, "reason": why} for name, (value, why) in resolved.items()}

@@ -1,6 +1,5 @@
 """Linear probe and fine-tuning as folders: classifier, predictions, history, rows of results."""
 
-import hashlib
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float32
-from torch import nn
 
 from brainssl.data.dataset import Data, evenly
 from brainssl.data.families import pairs_of
@@ -27,11 +25,13 @@ from brainssl.foundation.storage import whole_folder, write_json, write_text
 from brainssl.hardware.device import device_of, precision_of
 from brainssl.models.classifier import Classifier, run_in_batches
 from brainssl.models.encoder import Encoder
+from brainssl.models.starts import FACTS
 from brainssl.settings import Settings
 from brainssl.training.finetune import finetune, passes, supervised_epochs
 from brainssl.training.loggers import build_loggers
 from brainssl.training.probe import Labelled, fit_probe
 from brainssl.training.requests import as_before
+from brainssl.training.starting import refuse_seen_start
 from brainssl.training.trainer import CHECKPOINT
 
 Progress = Callable[[int, int], None]
@@ -107,7 +107,7 @@ def probe_stage(
             write_text(folder / "history.csv", csv_of(pd.DataFrame(probe.history)))
         told = facts | {"stage": "linear", "label_fraction": label_fraction, "seed": seed}
         told |= data.labelled(label_fraction, train).facts()
-        told["chosen"] = probe.chosen
+        told |= {"chosen": probe.chosen} | features.encoder.starting_weights
         classifier = Classifier(
             features.encoder, probe.head, data.store.classes, told | data.facts()
         )
@@ -143,12 +143,13 @@ def finetune_stage(
         loggers: names of `brainssl.training.loggers.LOGGERS`, beside `history.csv`.
     """
     started = time.perf_counter()
+    refuse_seen_start(encoder, data.store, data.split)
     rows = data.rows(label_fraction, seed)
     if facts["stage"] == "supervised":
         seen = len(data.split.pretraining(data.store.manifest))
         settings = settings.with_epochs(supervised_epochs(settings, len(rows["train"]), seen))
     request = {**facts, **data.facts(), "label_fraction": label_fraction, "seed": seed}
-    request |= {"start": _digest(encoder), "settings": settings.written(())}
+    request |= {"start": encoder.digest, "settings": settings.written(())}
     request["precision"] = precision_of(settings.run).name
     before = as_before(str(facts["method"]), ())
     with whole_folder(out, resume=True, request=request, defaults=before) as folder:
@@ -167,7 +168,7 @@ def finetune_stage(
         told |= data.labelled(label_fraction, rows["train"]).facts()
         told["passes"] = passes(settings.finetune, len(rows["train"]))
         told["epochs"] = settings.finetune.epochs
-        told["chosen"] = tuned.chosen
+        told |= {"chosen": tuned.chosen} | encoder.starting_weights
         told |= {"val_loss": tuned.val_loss, "uniform_loss": tuned.uniform_loss}
         if settings.finetune.test_views > 1:
             told["test_views"] = settings.finetune.test_views
@@ -231,14 +232,6 @@ def predict_unlabelled(classifier: Classifier, data: Data) -> Unlabelled:
     )
 
 
-def _digest(network: nn.Module) -> str:
-    """Return a digest of the weights: a training goes on only from the same beginning."""
-    digest = hashlib.sha256()
-    for tensor in network.state_dict().values():
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _finish(
     classifier: Classifier,
     data: Data,
@@ -297,7 +290,7 @@ def measure(
         said = predict_unlabelled(classifier, data)
         if len(said.image_ids):
             said.save(folder / UNLABELLED)
-    hidden = ("store", "split_digest", "reader", "families", "rules")
+    hidden = ("store", "split_digest", "reader", "families", "rules", FACTS)
     facts = {name: value for name, value in classifier.facts.items() if name not in hidden}
     facts["seconds"] = round(time.perf_counter() - started, 2)
     results = result_rows(predictions, facts, settings.evaluation)

@@ -1,0 +1,78 @@
+"""Our own safetensors files: tensors with a JSON header that names their format and version."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.plain_names import plainly
+from brainssl.foundation.storage import write_atomically
+
+VERSIONS = {"brainssl-encoder": 2, "brainssl-classifier": 4}
+"""Formats, and up to which version each is read."""
+
+
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], form: str, version: int, described: dict[str, Any]
+) -> None:
+    """Write tensors with a JSON header that names the format and its version."""
+    header = {"format": form, "version": str(version), "json": json.dumps(described)}
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, lambda beside: save_file(plain, beside, metadata=header))
+
+
+def read_tensors(path: Path, form: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_tensors` wrote.
+
+    Raises:
+        BrainsslError: missing, damaged, another format or a newer version.
+    """
+    kind = form.removeprefix("brainssl-")
+    try:
+        tensors, header = read_safetensors(path)
+    except FileNotFoundError:
+        made_by = "a pretraining" if kind == "encoder" else "a probe or a fine-tuning"
+        raise BrainsslError(
+            f"{path} is missing: give {kind} weights, or the folder of {made_by} (in a study: one "
+            "under steps/)"
+        ) from None
+    if header.get("format") != form:
+        raise BrainsslError(f"{path} holds no brainssl {kind}: give the file that brainssl wrote")
+    return tensors, described(path, header)
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read the tensors of any safetensors file, and the texts of its header.
+
+    Raises:
+        FileNotFoundError: it is missing.
+        BrainsslError: it is damaged, or of another kind.
+    """
+    try:
+        with plainly(path) as plain, safe_open(plain, framework="pt") as file:
+            header: dict[str, str] = file.metadata() or {}
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, OSError) as error:
+        raise BrainsslError(f"{path} is damaged or no safetensors file ({error})") from None
+
+
+def described(path: Path, header: dict[str, str]) -> dict[str, Any]:
+    """Return what the header of a file of ours says.
+
+    Raises:
+        BrainsslError: a newer version wrote it.
+    """
+    form = header["format"]
+    if int(header["version"]) > VERSIONS[form]:
+        raise BrainsslError(
+            f"{path} is a {form.removeprefix('brainssl-')} of version {header['version']}; this "
+            f"brainssl reads up to {VERSIONS[form]}: upgrade brainssl"
+        )
+    told: dict[str, Any] = json.loads(header["json"])
+    return told

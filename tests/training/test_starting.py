@@ -1,0 +1,73 @@
+"""Weights of ours that saw the test set begin nothing; those of other images may."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from brainssl.data.dataset import Data
+from brainssl.data.split import make_split
+from brainssl.data.store import ImageStore
+from brainssl.foundation.errors import BrainsslError
+from brainssl.models.classifier import Classifier
+from brainssl.models.encoder import build_encoder, save_encoder
+from brainssl.settings import Settings, load_settings
+from brainssl.training.pretrain import pretrain
+from brainssl.training.stages import finetune_stage
+from brainssl.training.starting import refuse_seen_start
+from brainssl.training.untrained import untrained_encoder
+
+
+@pytest.fixture
+def data(shared_store: ImageStore) -> Data:
+    split = make_split(shared_store.manifest, val_fraction=0.2, test_fraction=0.2)
+    return Data(shared_store, split)
+
+
+@pytest.fixture
+def settings_for(data: Data, tmp_path: Path) -> Callable[..., Settings]:
+    """Give settings that begin with an encoder of ours that has these facts."""
+
+    def make(**facts: str) -> Settings:
+        encoder = build_encoder("test_resnet", image_size=32, seed=0)
+        encoder.facts = {"method": "simclr"} | facts
+        file = tmp_path / "start.safetensors"
+        save_encoder(encoder, file)
+        own = ["encoder.name=test_resnet", "encoder.image_size=32", f"encoder.weights={file}"]
+        fast = ["run.accelerator=cpu", "finetune.epochs=1", "pretrain.epochs=1"]
+        return load_settings("quick", [*own, *fast])[0]
+
+    return make
+
+
+def test_weights_that_may_have_seen_the_test_set_are_refused(
+    data: Data, settings_for: Callable[..., Settings], tmp_path: Path
+) -> None:
+    settings = settings_for(store=data.store.checksum, split_digest="of another split")
+    told = "trained on another split of .*: give weights of other images"
+    encoder = build_encoder(**settings.encoder.model_dump(), seed=0)
+    with pytest.raises(BrainsslError, match=told):
+        pretrain(data.store, data.split, tmp_path / "a", method="simclr", settings=settings)
+    with pytest.raises(BrainsslError, match=told):
+        facts = {"method": "supervised", "stage": "supervised"}
+        finetune_stage(data, encoder, tmp_path / "b", facts=facts, settings=settings)
+    with pytest.raises(BrainsslError, match=told):
+        untrained_encoder(data, settings, 0)
+    assert not (tmp_path / "a").exists()
+    assert not (tmp_path / "b").exists()
+
+
+def test_weights_of_this_split_or_of_other_images_are_taken_and_remembered(
+    data: Data, settings_for: Callable[..., Settings], tmp_path: Path
+) -> None:
+    other = settings_for(store="of another hospital", split_digest="of another split")
+    refuse_seen_start(untrained_encoder(data, other, 0), data.store, data.split)
+    same = settings_for(store=data.store.checksum, split_digest=data.split.digest)
+    encoder = build_encoder(**same.encoder.model_dump(), seed=0)
+    facts = {"method": "supervised", "stage": "supervised"}
+    rows = finetune_stage(data, encoder, tmp_path / "out", facts=facts, settings=same)
+    told = Classifier.load(tmp_path / "out").facts["starting_weights"]
+    assert told["name"] == "start.safetensors"
+    assert told["trained_on"]["split_digest"] == data.split.digest
+    assert told["digest"] == build_encoder(**same.encoder.model_dump(), seed=0).digest
+    assert all("starting_weights" not in row for row in rows)

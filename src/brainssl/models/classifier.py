@@ -16,8 +16,9 @@ from brainssl.foundation.plain_names import plainly
 from brainssl.models.encoder import Encoder, load_encoder, read_tensors, write_tensors
 from brainssl.views.recipes import to_unit
 
-VERSION = 2
-"""Version 2 holds marks of the training images; without them a file is of version 1."""
+VERSION = 3
+"""Version 2 holds marks of the training images, 3 has another pooling than the architecture's own;
+without both a file is of version 1."""
 _BATCH = 128
 _LEARNT = "learnt"
 
@@ -75,12 +76,15 @@ class Classifier(nn.Module):
         described = {
             "encoder": self.encoder.name,
             "image_size": self.image_size,
+            "pool": self.encoder.pooling,
             "classes": list(self.classes),
             "facts": self.facts,
         }
         tensors, version = self.state_dict(), 1
         if self.learnt is not None:
-            tensors, version = {**tensors, _LEARNT: torch.from_numpy(self.learnt)}, VERSION
+            tensors, version = {**tensors, _LEARNT: torch.from_numpy(self.learnt)}, 2
+        if self.encoder.pooling != "auto":
+            version = VERSION
         write_tensors(path, tensors, "brainssl-classifier", version, described)
 
     @classmethod
@@ -96,7 +100,11 @@ class Classifier(nn.Module):
         if path.is_dir():
             path = path / "classifier.safetensors"
         tensors, described = read_tensors(path, "brainssl-classifier", VERSION)
-        encoder = Encoder(described["encoder"], image_size=described["image_size"])
+        encoder = Encoder(
+            described["encoder"],
+            image_size=described["image_size"],
+            pool=described.get("pool", "auto"),
+        )
         head = nn.Linear(encoder.dim, len(described["classes"]))
         classifier = cls(encoder, head, tuple(described["classes"]), described["facts"])
         learnt = tensors.pop(_LEARNT, None)

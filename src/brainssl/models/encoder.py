@@ -1,4 +1,4 @@
-"""Encoders: any timm CNN with one input channel, and their weights on disk."""
+"""Encoders: any timm network with one input channel, and their weights on disk."""
 
 import json
 from pathlib import Path
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import plainly
 from brainssl.foundation.storage import write_atomically
+from brainssl.models.tokens import Pool, build_network, patch_side
 
-VERSION = 1
+VERSION = 2
+"""Version 2 has another pooling than the architecture's own; without one a file is of version 1."""
 # Mean and standard deviation of ImageNet over its channels: what published weights expect.
 MEAN, STD = 0.449, 0.226
 
@@ -41,20 +43,24 @@ class Encoder(nn.Module):
         name: timm's name of the architecture.
         image_size: side of the slices that it was (or will be) trained on, in pixels.
         dim: length of the feature vector.
+        pooling: what makes a feature vector of tokens or maps; `auto`: as timm has it.
+        arguments: that timm needs beside name, channels and classes to build the network.
         facts: how it was pretrained; empty for a fresh one.
     """
 
     mean, std = MEAN, STD
 
-    def __init__(self, name: str, *, image_size: int, weights: Weights = "random") -> None:
+    def __init__(
+        self, name: str, *, image_size: int, weights: Weights = "random", pool: Pool = "auto"
+    ) -> None:
         super().__init__()
-        self.name, self.image_size = name, image_size
+        self.name, self.image_size, self.pooling = name, image_size, pool
         self.facts: dict[str, Any] = {}
         _refuse_other_names(name)
         try:
             # timm collapses a three-channel stem of published weights into one channel.
-            self.network = timm.create_model(
-                name, pretrained=weights == "imagenet", in_chans=1, num_classes=0
+            self.network, self.arguments = build_network(
+                name, image_size=image_size, pool=pool, pretrained=weights == "imagenet"
             )
         except RuntimeError as error:
             near = ", ".join(timm.list_models(f"*{name.split('.')[0]}*")[:5])
@@ -65,25 +71,38 @@ class Encoder(nn.Module):
                 f"the {weights} weights of {name} cannot be had ({type(error).__name__}): connect "
                 "to the internet, or set encoder.weights to random"
             ) from None
-        self.dim = self._width()
+        self.dim = self.width_at(image_size)
 
-    def _width(self) -> int:
-        """Return the length of the features, which timm's `num_features` does not always say."""
+    @property
+    def patch(self) -> int:
+        """Side in pixels of what images are cut into: that of a transformer's patches, else 1."""
+        return patch_side(self.network)
+
+    def width_at(self, size: int) -> int:
+        """Return the length of the features, which timm's `num_features` does not always say.
+
+        Args:
+            size: side of the images in pixels.
+
+        Raises:
+            BrainsslError: the network does not take such images, or gives no feature vector.
+        """
         training = self.network.training
         self.network.eval()
         try:
             with torch.no_grad():
-                size = self.image_size
                 features = self.network(torch.zeros(1, 1, size, size))
         except (AssertionError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise BrainsslError(
-                f"encoder.name: {self.name} does not take one-channel images of {self.image_size} "
-                f"px ({reason}): set encoder.image_size, or choose a CNN"
+                f"encoder.name: {self.name} does not take one-channel images of {size} px "
+                f"({reason}): set encoder.image_size, or choose another architecture"
             ) from None
         self.network.train(training)
         if features.ndim != 2:
-            raise BrainsslError(f"encoder.name: {self.name} gives no feature vector: choose a CNN")
+            raise BrainsslError(
+                f"encoder.name: {self.name} gives no feature vector: choose another architecture"
+            )
         return int(features.shape[1])
 
     @property
@@ -97,7 +116,10 @@ class Encoder(nn.Module):
         return features
 
     def last_map(self, images: Float[Tensor, "n 1 h w"]) -> Tensor:
-        """Return what the network has before it pools: of a CNN (n, channels, rows, columns)."""
+        """Return what the network has before it pools.
+
+        Of a CNN (n, channels, rows, columns), of a transformer (n, tokens, channels).
+        """
         network: Any = self.network
         values: Tensor = network.forward_features((images - self.mean) / self.std)
         return values.movedim(-1, 1) if self._channels_last else values
@@ -116,11 +138,13 @@ class Encoder(nn.Module):
         return getattr(self.network, "output_fmt", "NCHW") == "NHWC"
 
 
-def build_encoder(name: str, *, image_size: int, weights: Weights = "random", seed: int) -> Encoder:
+def build_encoder(
+    name: str, *, image_size: int, weights: Weights = "random", pool: Pool = "auto", seed: int
+) -> Encoder:
     """Make an encoder whose random weights depend on the seed and on nothing else."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Encoder(name, image_size=image_size, weights=weights)
+        return Encoder(name, image_size=image_size, weights=weights, pool=pool)
 
 
 def save_encoder(encoder: Encoder, path: Path) -> None:
@@ -131,7 +155,9 @@ def save_encoder(encoder: Encoder, path: Path) -> None:
         path: file to write, atomically.
     """
     described = {"name": encoder.name, "image_size": encoder.image_size, "facts": encoder.facts}
-    write_tensors(path, encoder.network.state_dict(), "brainssl-encoder", VERSION, described)
+    described["pool"] = encoder.pooling
+    version = 1 if encoder.pooling == "auto" else VERSION
+    write_tensors(path, encoder.network.state_dict(), "brainssl-encoder", version, described)
 
 
 def load_encoder(path: Path) -> Encoder:
@@ -146,7 +172,9 @@ def load_encoder(path: Path) -> Encoder:
     if path.is_dir():
         path = path / "encoder.safetensors"
     tensors, described = read_tensors(path, "brainssl-encoder", VERSION)
-    encoder = Encoder(described["name"], image_size=described["image_size"])
+    encoder = Encoder(
+        described["name"], image_size=described["image_size"], pool=described.get("pool", "auto")
+    )
     encoder.network.load_state_dict(tensors)
     encoder.facts = described["facts"]
     return encoder

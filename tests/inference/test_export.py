@@ -96,6 +96,18 @@ def test_a_classifier_gives_the_same_logits_and_their_softmax(
     )
 
 
+def test_a_file_predicts_over_the_views_that_its_classifier_does(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    own = copy.deepcopy(classifier)
+    own.facts["test_views"] = 3
+    export_onnx(own, tmp_path / "views.onnx")
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8)
+    found = answers(tmp_path / "views.onnx", torch.from_numpy(pixels[:, None] / 255).float())
+    np.testing.assert_allclose(found["logits"], own.logits(pixels), atol=1e-4)
+    assert np.abs(found["logits"] - classifier.logits(pixels)).max() > 1e-2
+
+
 def test_the_file_says_what_it_is(encoder_file: Path, classifier_file: Path) -> None:
     def told(file: Path) -> dict[str, Any]:
         return {entry.key: entry.value for entry in onnx.load(file).metadata_props}

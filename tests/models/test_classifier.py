@@ -12,6 +12,7 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.models.classifier import Classifier, load_model, run_in_batches
 from brainssl.models.encoder import Encoder, build_encoder, save_encoder
 from brainssl.models.tokens import Pool
+from brainssl.views.fixed import fixed_view
 
 
 @pytest.fixture
@@ -55,6 +56,43 @@ def test_marks_of_the_training_images_go_along_or_are_left_out(
 def version_of(file: Path) -> str:
     with safe_open(file, framework="pt") as opened:
         return str(opened.metadata()["version"])
+
+
+@pytest.mark.parametrize("views", [2, 5, 10])
+def test_a_prediction_is_the_mean_of_the_probabilities_of_its_views(
+    classifier: Classifier, tmp_path: Path, views: int
+) -> None:
+    """It is done by whoever asks for logits, also of a classifier that was read from its file."""
+    images = torch.from_numpy(pictures(4))[:, None] / 255
+    with torch.no_grad():
+        each = torch.stack([classifier(fixed_view(images, n)) for n in range(views)]).double()
+    classifier.facts["test_views"] = views
+    classifier.save(tmp_path / "classifier.safetensors")
+    assert version_of(tmp_path / "classifier.safetensors") == "3"
+    for one in (classifier, Classifier.load(tmp_path)):
+        said = torch.from_numpy(one.logits(pictures(4))).double()
+        torch.testing.assert_close(said.softmax(1), each.softmax(2).mean(0), atol=1e-6, rtol=0)
+        torch.testing.assert_close(said.logsumexp(1), each.logsumexp(2).mean(0), atol=1e-4, rtol=0)
+        with torch.no_grad():
+            plain = one(images)
+        torch.testing.assert_close(plain.double(), each[0], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("views", [0, 11])
+def test_a_file_of_views_that_there_are_not_is_refused(
+    classifier: Classifier, tmp_path: Path, views: int
+) -> None:
+    classifier.facts["test_views"] = views
+    classifier.save(tmp_path / "classifier.safetensors")
+    with pytest.raises(BrainsslError, match=rf"predicts over {views} views .*: upgrade brainssl"):
+        Classifier.load(tmp_path)
+
+
+def test_one_view_is_the_image_itself_bit_for_bit(classifier: Classifier) -> None:
+    before = classifier.logits(pictures(3))
+    np.testing.assert_array_equal(before, run_in_batches(classifier, pictures(3)))
+    classifier.facts["test_views"] = 1
+    np.testing.assert_array_equal(before, classifier.logits(pictures(3)))
 
 
 @pytest.mark.parametrize(("facts", "reader"), [({}, 1), ({"reader": 2}, 2)])

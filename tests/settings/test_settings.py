@@ -392,9 +392,32 @@ def test_a_key_below_a_value_or_of_no_stage_is_refused(override):
     assert override.rpartition(".")[0] in message
 
 
+@pytest.mark.parametrize("section", ["", "supervised.", "byol."])
+@pytest.mark.parametrize(
+    ("own", "mend"),
+    [
+        (("loss=focal", "label_smoothing=0.1"), "set label_smoothing to 0, or loss to cross_ent"),
+        (("sampling=balanced", "class_weights=inverse"), "set class_weights to none, or sampling"),
+    ],
+)
+def test_parts_of_fine_tuning_that_do_not_go_together_are_refused(section, own, mend):
+    message = refused([f"{section}finetune.{one}" for one in own])
+    assert message.startswith(f"--set: {section}finetune: ")
+    assert mend in message
+    for one in own:
+        load_settings("quick", [f"{section}finetune.{one}"])
+
+
 @pytest.mark.parametrize(
     "override",
     [
+        "finetune.layer_decay=0",
+        "finetune.layer_decay=1.1",
+        "finetune.label_smoothing=1.0",
+        "finetune.mixup=-0.1",
+        "finetune.test_views=0",
+        "finetune.test_views=11",
+        "finetune.head_start=zero",
         "pretrain.epochs=many",
         "pretrain.epochs=0",
         "pretrain.epochs=-3",

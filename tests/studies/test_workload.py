@@ -71,6 +71,16 @@ def test_a_baseline_of_equal_steps_works_longer(settings: Settings) -> None:
     assert method == Work(0, 4 * 50, 4 * 30 + (50 + 30 + 60))
 
 
+def test_predicting_over_views_looks_as_often() -> None:
+    one, three = (load_settings("quick", [f"finetune.test_views={n}"])[0] for n in (1, 3))
+    supervised = Step("supervised", "supervised", "grouped", 0, 0.5)
+    once = work(supervised, IMAGES, one)
+    often = replace(once, forward=once.forward + 2 * (50 + 30 + 60))
+    assert work(supervised, IMAGES, three) == often
+    linear = Step("linear", "simclr", "grouped", 0, 0.5)
+    assert work(linear, IMAGES, three) == work(linear, IMAGES, one)
+
+
 def test_of_folds_each_tests_its_share() -> None:
     images = Images.of(["a"] * 50 + ["b"] * 50, "grouped", SplitSettings(val_fraction=0.1), 4)
     assert (images.train, images.val, images.test) == pytest.approx((65, 10, 25))

@@ -1,7 +1,9 @@
 """Fine-tuning: budget, choice of epoch, augmentation of training images alone."""
 
+import copy
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,21 +16,23 @@ from torch import Tensor, nn
 
 from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BrainsslError
+from brainssl.models.classifier import run_in_batches
 from brainssl.models.encoder import Encoder, build_encoder
 from brainssl.settings import Settings, load_settings
 from brainssl.settings.sections import FinetuneSettings
 from brainssl.training import finetune as module
 from brainssl.training import trainer as trainer_module
-from brainssl.training.batches import training_batches
+from brainssl.training.batches import seeded, training_batches
+from brainssl.training.batchnorm import estimate_statistics
 from brainssl.training.choice import SmoothedChoice
-from brainssl.training.finetune import (
-    Finetuning,
-    finetune,
-    focal_loss,
-    passes,
-    supervised_epochs,
-)
-from brainssl.training.trainer import CHECKPOINT
+from brainssl.training.finetune import finetune, passes, recipe_of, supervised_epochs
+from brainssl.training.finetuning import module as steps
+from brainssl.training.finetuning.averaging import AveragedChoice
+from brainssl.training.finetuning.losses import class_weights, classification_loss
+from brainssl.training.finetuning.mixing import Mixed
+from brainssl.training.finetuning.module import Finetuning
+from brainssl.training.probe import Labelled, fit_probe
+from brainssl.training.trainer import CHECKPOINT, cosine
 from brainssl.views.recipes import TABLE2, ViewRecipe
 
 
@@ -105,23 +109,40 @@ def test_the_losses_of_what_is_kept_and_of_the_uniform_answer_are_told(
 def choices(monkeypatch: pytest.MonkeyPatch) -> list[SmoothedChoice]:
     """The choices that trainings make."""
     made: list[SmoothedChoice] = []
+    begin = SmoothedChoice.__init__
 
-    class Remembered(SmoothedChoice):
-        def __init__(self, **arguments: Any) -> None:
-            super().__init__(**arguments)
-            made.append(self)
+    def remember(self: SmoothedChoice, **arguments: Any) -> None:
+        begin(self, **arguments)
+        made.append(self)
 
-    monkeypatch.setattr(module, "SmoothedChoice", Remembered)
+    monkeypatch.setattr(SmoothedChoice, "__init__", remember)
     return made
 
 
+TRAINING_ALONE = (
+    "finetune.label_smoothing=0.2",
+    "finetune.class_weights=inverse",
+    "finetune.mixup=0.4",
+    "finetune.cutmix=1.0",
+)
+
+
 @pytest.mark.parametrize("loss", ["cross_entropy", "focal"])
+@pytest.mark.parametrize("parts", [(), TRAINING_ALONE, ("finetune.average_half_life=1",)])
 def test_what_is_kept_has_the_validation_loss_that_was_judged(
-    shared_store: ImageStore, tmp_path: Path, choices: list[SmoothedChoice], loss: str
+    shared_store: ImageStore,
+    tmp_path: Path,
+    choices: list[SmoothedChoice],
+    loss: str,
+    parts: tuple[str, ...],
 ) -> None:
-    """Computed again, image by image, from the encoder and the head that came back."""
-    own = ("finetune.learning_rate=0.01", "run.precision=32-true", f"finetune.loss={loss}")
-    encoder, head = train(shared_store, tmp_path, *own)
+    """Computed again, image by image, from the encoder and the head that came back.
+
+    It is the plain one whatever the training loss has beside it.
+    """
+    fixed = ("finetune.learning_rate=0.01", "run.precision=32-true", f"finetune.loss={loss}")
+    own = [part for part in parts if loss != "focal" or "smoothing" not in part]
+    encoder, head = train(shared_store, tmp_path, *fixed, *own)
     val = labelled(shared_store)[1::2]
     images = torch.from_numpy(shared_store.images[val]).float()[:, None] / 255
     with torch.no_grad():
@@ -132,6 +153,7 @@ def test_what_is_kept_has_the_validation_loss_that_was_judged(
     told = pd.read_csv(tmp_path / "history.csv")["val_loss"]
     assert told.min() == pytest.approx(expected, abs=1e-5)
     assert told.idxmin() + 1 == choices[0].best_epoch > 1, "no epoch was averaged"
+    assert isinstance(choices[0], AveragedChoice) == ("finetune.average_half_life=1" in parts)
 
 
 def test_what_is_kept_is_the_mean_of_the_last_epochs_weights(
@@ -205,14 +227,14 @@ def test_only_training_images_are_augmented(
         return draw(self, images, *rest)
 
     evaluated: list[Tensor] = []
-    unit = module.to_unit
+    unit = steps.to_unit
 
     def spy_unit(images: Tensor) -> Tensor:
         evaluated.extend(images)
         return unit(images)
 
     monkeypatch.setattr(ViewRecipe, "draw", spy)
-    monkeypatch.setattr(module, "to_unit", spy_unit)
+    monkeypatch.setattr(steps, "to_unit", spy_unit)
     train(shared_store, tmp_path)
     rows = labelled(shared_store)
     allowed = {shared_store.images[row].tobytes() for row in rows[::2]}
@@ -222,17 +244,38 @@ def test_only_training_images_are_augmented(
     assert {image.numpy().tobytes() for image in evaluated} == chosen_on
 
 
+def in_training(shared_store: ImageStore, settings: Settings) -> Finetuning:
+    encoder = build_encoder("test_resnet", image_size=shared_store.size, seed=0)
+    pixels, head = torch.from_numpy(shared_store.images), nn.Linear(encoder.dim, 3)
+    return Finetuning(
+        encoder,
+        head,
+        pixels,
+        shared_store.labels,
+        settings.finetune,
+        seed=0,
+        recipe=recipe_of(settings),
+    )
+
+
+def test_the_augmentation_may_be_that_of_pretraining_as_strong_as_the_settings_say(
+    shared_store: ImageStore,
+) -> None:
+    own = ["finetune.views=pretraining", "finetune.augmentation=0.5", "views.strength=2"]
+    settings = settings_for(shared_store, *own, "views.rotation=15", "views.crop_area=[0.25,1]")
+    recipe = in_training(shared_store, settings).views
+    assert recipe.geometry.rotation == pytest.approx(15)
+    assert recipe.geometry.crop_area == pytest.approx((0.25, 1))
+    assert recipe.intensity.jitter == settings.views.jitter
+
+
 def test_the_augmentation_is_table_2_as_strong_as_the_settings_say(
     shared_store: ImageStore,
 ) -> None:
     recipes = {}
     for augmentation in (0.0, 1.0, 1.5):
-        settings = settings_for(shared_store, f"finetune.augmentation={augmentation}").finetune
-        encoder = build_encoder("test_resnet", image_size=shared_store.size, seed=0)
-        pixels = torch.from_numpy(shared_store.images)
-        head = nn.Linear(encoder.dim, 3)
-        own = Finetuning(encoder, head, pixels, shared_store.labels, settings, seed=0)
-        recipes[augmentation] = own.views
+        settings = settings_for(shared_store, f"finetune.augmentation={augmentation}")
+        recipes[augmentation] = in_training(shared_store, settings).views
     assert recipes[1.0] is TABLE2
     assert recipes[0.0].geometry.rotation == 0.0
     assert recipes[1.5].geometry.rotation == pytest.approx(30.0)
@@ -260,13 +303,31 @@ def test_images_outside_of_the_two_sets_cannot_matter(
     assert torch.equal(heads[0].weight, heads[1].weight)
 
 
-@pytest.mark.parametrize("patience", [1, 10], ids=["stopped early", "ran to its end"])
+ALL_PARTS = (
+    *TRAINING_ALONE,
+    "finetune.average_half_life=0.5",
+    "finetune.head_start=probe",
+    "finetune.layer_decay=0.7",
+    "finetune.freeze_batchnorm=true",
+    "finetune.views=pretraining",
+)
+
+
+@pytest.mark.parametrize(
+    ("patience", "parts"),
+    [(1, ()), (10, ()), (1, ALL_PARTS)],
+    ids=["stopped early", "ran to its end", "with all parts"],
+)
 def test_resuming_gives_the_same_bits(
-    shared_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: int
+    shared_store: ImageStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    patience: int,
+    parts: tuple[str, ...],
 ) -> None:
     """Killed after any epoch, also after the last one before an early stop."""
     monkeypatch.setattr(Finetuning, "validation_step", _judge([1.0, 0.5, 0.6, 0.4, 0.3, 0.2]))
-    choose = (f"finetune.patience={patience}", "finetune.smoothing=3", "finetune.epochs=6")
+    choose = (f"finetune.patience={patience}", "finetune.smoothing=3", "finetune.epochs=6", *parts)
     encoder, whole = train(shared_store, tmp_path / "whole", *choose)
     epochs = len((tmp_path / "whole" / "history.csv").read_text().splitlines()) - 1
     assert epochs == (3 if patience == 1 else 6)
@@ -337,30 +398,14 @@ def test_the_head_learns_faster_than_the_encoder(shared_store: ImageStore) -> No
     assert len(rates) == len(list(training.parameters()))
 
 
-@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
-def test_focal_loss_is_the_papers_formula(gamma: float) -> None:
-    logits = torch.randn(40, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    labels = torch.arange(40) % 5
-    p = logits.softmax(1)[torch.arange(40), labels]
-    expected = (-((1 - p) ** gamma) * p.log()).mean()
-    torch.testing.assert_close(focal_loss(logits, labels, gamma), expected)
-
-
-def test_focal_loss_has_a_gradient_where_an_image_is_surely_right() -> None:
-    logits = torch.tensor([[100.0, 0.0]], requires_grad=True)
-    for gamma in (0.0, 0.5, 2.0):
-        (gradient,) = torch.autograd.grad(focal_loss(logits, torch.tensor([0]), gamma), logits)
-        assert gradient.isfinite().all(), gamma
-
-
 def test_sampling_and_loss_are_what_the_settings_say(
     shared_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gammas: list[float] = []
 
-    def spy(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:
+    def spy(logits: Tensor, labels: Tensor, *, gamma: float, **named: Any) -> Tensor:
         gammas.append(gamma)
-        return focal_loss(logits, labels, gamma)
+        return classification_loss(logits, labels, gamma=gamma, **named)
 
     balances: list[Any] = []
     make = module.training_batches
@@ -369,7 +414,7 @@ def test_sampling_and_loss_are_what_the_settings_say(
         balances.append(named["balance"])
         return make(*arguments, **named)
 
-    monkeypatch.setattr(module, "focal_loss", spy)
+    monkeypatch.setattr(steps, "classification_loss", spy)
     monkeypatch.setattr(module, "training_batches", spy_batches)
     train(shared_store, tmp_path / "a")
     assert set(gammas) == {0.0}
@@ -379,3 +424,162 @@ def test_sampling_and_loss_are_what_the_settings_say(
     assert set(gammas) == {1.5}
     assert balances[0] is None
     assert np.array_equal(balances[1], shared_store.labels[labelled(shared_store)[::2]])
+
+
+def test_by_default_it_is_a_plain_loop_of_adamw(shared_store: ImageStore, tmp_path: Path) -> None:
+    """Bit for bit: no part that is off leaves a trace."""
+    rows, epochs = labelled(shared_store)[::2], 3
+    plain = ["run.precision=32-true", "finetune.smoothing=1", "finetune.clip_norm=none"]
+    settings = settings_for(shared_store, *plain, f"finetune.epochs={epochs}")
+    encoder = build_encoder("test_resnet", image_size=shared_store.size, seed=0)
+    own = settings.finetune
+    expected = build_encoder("test_resnet", image_size=shared_store.size, seed=0)
+    torch.manual_seed(2)
+    head = nn.Linear(expected.dim, 3)
+    network = nn.Sequential(expected, head).to(memory_format=torch.channels_last)
+    groups = [
+        {
+            "params": [p for p in part.parameters() if (p.ndim > 1) == (decay > 0)],
+            "lr": own.learning_rate * factor,
+            "weight_decay": decay,
+        }
+        for part, factor in ((expected, 1), (head, own.head_factor))
+        for decay in (own.weight_decay, 0.0)
+    ]
+    optimizer = torch.optim.AdamW(groups, fused=True)
+    each = len(rows) // own.batch_size
+    rates = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, partial(cosine, steps=epochs * each, warmup=round(each * own.warmup_epochs))
+    )
+    batches = training_batches(rows, own.batch_size, 0)
+    pixels, labels = torch.from_numpy(shared_store.images), torch.from_numpy(shared_store.labels)
+    states = []
+    for epoch in range(epochs):
+        batches.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        for step, batch in enumerate(batches, start=epoch * each):
+            views = TABLE2.draw(pixels[batch], shared_store.size, seeded(0, 3, step))
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(views), labels[batch]).backward()
+            optimizer.step()
+            rates.step()
+        states.append(copy.deepcopy(network.state_dict()))
+    tuned = finetune(
+        shared_store,
+        rows,
+        labelled(shared_store)[1::2],
+        tmp_path,
+        encoder=encoder,
+        settings=settings,
+    )
+    kept = states[int(tuned.chosen.split()[1].rstrip(",")) - 1]
+    found = nn.Sequential(encoder, tuned.head).state_dict()
+    assert {name: torch.equal(value, kept[name]) for name, value in found.items()} == dict.fromkeys(
+        kept, True
+    )
+
+
+def test_each_part_changes_what_is_learnt(shared_store: ImageStore, tmp_path: Path) -> None:
+    """Alone, and for the supervised baseline, which is what a fresh encoder is trained as."""
+    parts = [*ALL_PARTS, "finetune.class_weights=effective"]
+    heads = {}
+    for number, part in enumerate(["finetune.epochs=1", *parts]):
+        _, head = train(shared_store, tmp_path / str(number), "finetune.epochs=1", part)
+        heads[part] = head.weight.detach().numpy().tobytes()
+    assert len(set(heads.values())) == len(heads)
+
+
+def test_the_head_begins_as_the_linear_probe_of_the_labelled_images(
+    shared_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fresh encoder has first the statistics of those images."""
+    begun: list[tuple[Tensor, Tensor]] = []
+    monkeypatch.setattr(
+        module,
+        "fit",
+        lambda training, *_, callbacks, **__: (
+            begun.append((training.head.weight.clone(), training.encoder.network.bn1.running_var)),
+            callbacks[0].best.update(training.state_dict()),
+        ),
+    )
+    train(shared_store, tmp_path, "finetune.head_start=probe")
+    rows = labelled(shared_store)
+    encoder = build_encoder("test_resnet", image_size=shared_store.size, seed=0)
+    estimate_statistics(encoder, shared_store.images, rows[::2])
+    told = [
+        Labelled(run_in_batches(encoder, shared_store.images, own), shared_store.labels[own])
+        for own in (rows[::2], rows[1::2])
+    ]
+    probe = fit_probe(*told, classes=3, settings=settings_for(shared_store).probe)
+    assert torch.equal(begun[0][0], probe.head.weight)
+    assert torch.equal(begun[0][1], encoder.network.bn1.running_var)  # type: ignore[union-attr]
+
+
+def test_frozen_statistics_are_those_of_the_beginning(
+    shared_store: ImageStore, tmp_path: Path
+) -> None:
+    """Of the images of the training, for a fresh encoder; scale and shift have learnt."""
+    own = ("finetune.freeze_batchnorm=true", "finetune.smoothing=1")
+    encoder, _ = train(shared_store, tmp_path, *own)
+    fresh = build_encoder("test_resnet", image_size=shared_store.size, seed=0)
+    estimate_statistics(fresh, shared_store.images, labelled(shared_store)[::2])
+    before = fresh.state_dict()
+    for name, value in encoder.state_dict().items():
+        if "running" in name:
+            assert torch.equal(value, before[name]), name
+    assert not torch.equal(encoder.network.bn1.weight, fresh.network.bn1.weight)  # type: ignore[arg-type,union-attr]
+
+
+def test_the_training_loss_of_mixed_images_is_that_of_both_labels(
+    shared_store: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cross-entropy with soft, smoothed and weighed targets, by its definition."""
+    settings = settings_for(shared_store, *TRAINING_ALONE)
+    training = in_training(shared_store, settings)
+    weights = torch.tensor([0.5, 1.0, 2.0])
+    training.weights = weights
+    monkeypatch.setattr(training, "log", lambda *_, **__: None)
+    batch = Mixed(
+        torch.rand(4, 1, 32, 32), torch.tensor([0, 1, 2, 0]), torch.tensor([1, 1, 0, 2]), 0.3
+    )
+    training.eval()
+    found = training.training_step(batch, 0)
+    one_hot = torch.eye(3)
+    targets = 0.3 * one_hot[batch.labels] + 0.7 * one_hot[batch.others]
+    targets = 0.8 * targets + 0.2 / 3
+    logits = training.head(training.encoder(batch.images))
+    expected = -(weights * targets * logits.log_softmax(1)).sum(1).mean()
+    torch.testing.assert_close(found, expected)
+
+
+def test_weights_of_classes_are_those_of_the_training_images(
+    shared_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def spy(logits: Tensor, labels: Tensor, **named: Any) -> Tensor:
+        seen.append(named.get("weights"))
+        return classification_loss(logits, labels, **named)
+
+    monkeypatch.setattr(steps, "classification_loss", spy)
+    train(shared_store, tmp_path, "finetune.class_weights=effective", "finetune.epochs=1")
+    own = shared_store.labels[labelled(shared_store)[::2]]
+    expected = class_weights(own, 3, "effective")
+    given = [weights for weights in seen if weights is not None]
+    assert given
+    assert all(torch.equal(weights, expected) for weights in given)
+    assert len(seen) > len(given), "validation has none"
+
+
+def test_rates_fall_with_the_distance_from_the_head(shared_store: ImageStore) -> None:
+    settings = settings_for(shared_store, "finetune.layer_decay=0.5", "finetune.learning_rate=0.01")
+    training = in_training(shared_store, settings)
+    training._trainer = SimpleNamespace(  # type: ignore[assignment]
+        max_epochs=2, estimated_stepping_batches=10, precision_plugin=None
+    )
+    chosen: Any = training.configure_optimizers()
+    groups = chosen["optimizer"].param_groups
+    rates = {id(p): group["initial_lr"] for group in groups for p in group["params"]}
+    assert rates[id(training.head.weight)] == pytest.approx(0.1)
+    last = training.encoder.network.layer4[-1].conv2.weight  # type: ignore[index,union-attr]
+    assert rates[id(last)] == pytest.approx(0.005)
+    assert len(rates) == len(list(training.parameters()))

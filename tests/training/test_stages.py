@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from scipy.special import log_softmax
 
 from brainssl.data.dataset import Data
 from brainssl.data.marks import known
 from brainssl.data.split import Split, make_split
 from brainssl.data.store import ImageStore
+from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
-from brainssl.models.classifier import Classifier
+from brainssl.models.classifier import Classifier, run_in_batches
 from brainssl.models.encoder import build_encoder
 from brainssl.settings import Settings, load_settings
 from brainssl.training.stages import Features, evaluate_stage, finetune_stage, probe_stage
@@ -118,6 +120,26 @@ def test_only_the_baseline_has_equal_steps_and_its_rows_say_what_was_kept(
     assert val["chosen"].endswith(f"by the validation loss {val['val_loss']:.4f}") or (
         "mean weights" in val["chosen"]
     )
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_a_classifier_predicts_over_the_views_that_its_training_was_asked_for(
+    views: int, data: Data, settings: Settings, tmp_path: Path
+) -> None:
+    """Its own rows are of those predictions; what chose the epoch is of the plain image."""
+    own = settings.finetune.model_copy(update={"test_views": views})
+    learnt("finetune", data, tmp_path / "out", settings.model_copy(update={"finetune": own}))
+    classifier = Classifier.load(tmp_path / "out")
+    assert classifier.test_views == views
+    assert ("test_views" in classifier.facts) == (views > 1)
+    said = Predictions.load(tmp_path / "out" / "predictions.parquet")
+    val = data.rows(0.7, 0)["val"]
+    expected = classifier.logits(data.store.images, val)
+    np.testing.assert_allclose(said.of("val").logits, expected, atol=1e-4)
+    plain = run_in_batches(classifier, data.store.images, val)
+    assert np.allclose(expected, plain, atol=1e-3) == (views == 1)
+    nll = -log_softmax(plain, axis=1)[range(len(val)), data.store.labels[val]].mean()
+    assert classifier.facts["val_loss"] == pytest.approx(nll, abs=1e-3)
 
 
 @pytest.mark.parametrize("pretrained", [False, True])

@@ -36,7 +36,7 @@ class _Answers(nn.Module):
         self, images: Float[Tensor, "n 1 size size"]
     ) -> tuple[Float[Tensor, "n classes"], Float[Tensor, "n classes"]]:
         """Return logits and probabilities."""
-        logits = self.classifier(images)
+        logits = self.classifier.predict(images)
         return logits, logits.softmax(dim=1)
 
 
@@ -45,7 +45,7 @@ def export_onnx(model: Encoder | Classifier, out: Path) -> dict[str, Any]:
 
     The input `images` is float32 (n, 1, size, size) in [0, 1]; the normalisation is inside. An
     encoder gives `features` (n, dim); a classifier `logits` and `probabilities`, their softmax,
-    both (n, classes).
+    both (n, classes), over as many views of an image as it has `test_views`.
 
     Args:
         model: what to write; it stays as it is.

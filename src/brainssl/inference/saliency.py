@@ -66,7 +66,8 @@ def saliency_map(
     """Classify an image file and map what in it speaks for the class.
 
     The file is read and letterboxed to (size, size) as in training. The map is that of the
-    encoder's last feature map, (h, w), enlarged bilinearly to (size, size).
+    encoder's last feature map, (h, w), enlarged bilinearly to (size, size). It explains the image
+    as it is, and so are the probabilities, also where the classifier predicts over several views.
 
     Args:
         classifier: loaded, or where it is.

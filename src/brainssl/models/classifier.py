@@ -1,5 +1,6 @@
 """Classifier: encoder, head, classes and preprocessing in one safetensors file."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from brainssl.data.split import Indices
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import plainly
 from brainssl.models.encoder import Encoder, load_encoder, read_tensors, write_tensors
+from brainssl.views.fixed import MOST, fixed_view
 from brainssl.views.recipes import to_unit
 
 VERSION = 3
-"""Version 2 holds marks of the training images, 3 has another pooling than the architecture's own;
-without both a file is of version 1."""
+"""Version 3 predicts over several views of an image, or has another pooling than its architecture;
+version 2 holds marks of the training images; a file of neither is of version 1."""
 _BATCH = 128
 _LEARNT = "learnt"
 
@@ -55,21 +57,40 @@ class Classifier(nn.Module):
         """Version of the normalisation of its training images: files are read by the same."""
         return int(self.facts.get("reader", 1))
 
+    @property
+    def test_views(self) -> int:
+        """Over how many views of an image it predicts, see `brainssl.views.fixed`."""
+        return int(self.facts.get("test_views", 1))
+
     def forward(self, images: Float[Tensor, "n 1 size size"]) -> Float[Tensor, "n classes"]:
-        """Return logits of slices in [0, 1]."""
+        """Return logits of slices in [0, 1] as they are, which maps explain."""
         logits: Tensor = self.head(self.encoder(images))
         return logits
+
+    def predict(self, images: Float[Tensor, "n 1 size size"]) -> Float[Tensor, "n classes"]:
+        """Return logits of slices in [0, 1], of several views each if it has `test_views`.
+
+        Their softmax is the mean of the views' probabilities, and their log Σ exp the mean of the
+        views', so that they are as large as logits are. Of a single view they are `forward`'s.
+        """
+        if self.test_views == 1:
+            logits: Tensor = self(images)
+            return logits
+        views = [self(fixed_view(images, number)) for number in range(self.test_views)]
+        seen = torch.stack(views).float()
+        sizes = seen.logsumexp(dim=2, keepdim=True)
+        return (seen - sizes).logsumexp(dim=0) - math.log(self.test_views) + sizes.mean(dim=0)
 
     def logits(
         self, images: UInt8[np.ndarray, "n size size"], rows: Indices | None = None
     ) -> Float32[np.ndarray, "m classes"]:
-        """Return logits of letterboxed slices, as an ImageStore holds them.
+        """Return what `predict` says of letterboxed slices, as an ImageStore holds them.
 
         Args:
             images: grey values 0..255.
             rows: which of them, and in which order; all by default.
         """
-        return run_in_batches(self, images, rows)
+        return run_in_batches(self, images, rows, answer=self.predict)
 
     def save(self, path: Path) -> None:
         """Write the classifier, atomically."""
@@ -83,7 +104,7 @@ class Classifier(nn.Module):
         tensors, version = self.state_dict(), 1
         if self.learnt is not None:
             tensors, version = {**tensors, _LEARNT: torch.from_numpy(self.learnt)}, 2
-        if self.encoder.pooling != "auto":
+        if self.test_views > 1 or self.encoder.pooling != "auto":
             version = VERSION
         write_tensors(path, tensors, "brainssl-classifier", version, described)
 
@@ -107,6 +128,11 @@ class Classifier(nn.Module):
         )
         head = nn.Linear(encoder.dim, len(described["classes"]))
         classifier = cls(encoder, head, tuple(described["classes"]), described["facts"])
+        if not 1 <= classifier.test_views <= MOST:
+            raise BrainsslError(
+                f"{path} predicts over {classifier.test_views} views of an image; this brainssl "
+                f"knows {MOST}: upgrade brainssl"
+            )
         learnt = tensors.pop(_LEARNT, None)
         classifier.learnt = None if learnt is None else learnt.numpy()
         classifier.load_state_dict(tensors)
@@ -143,9 +169,21 @@ def run_in_batches(
     images: UInt8[np.ndarray, "n size size"],
     rows: Indices | None = None,
     *,
+    answer: Callable[[Tensor], Tensor] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Float32[np.ndarray, "m out"]:
-    """Apply a network to stored slices, in float32 and evaluation mode, without gradients."""
+    """Apply a network to stored slices, in float32 and evaluation mode, without gradients.
+
+    Args:
+        network: its `forward` is asked.
+        images: grey values 0..255.
+        rows: which of them, and in which order; all by default.
+        answer: a method of the network that is asked instead.
+        progress: called with (images seen, images in all).
+
+    Raises:
+        BrainsslError: there are no images.
+    """
     if rows is None:
         rows = np.arange(len(images), dtype=np.int64)
     if len(rows) == 0:
@@ -153,11 +191,12 @@ def run_in_batches(
     device = next(network.parameters()).device
     training = network.training
     network.eval()
+    ask = answer or network
     out = []
     with torch.inference_mode():
         for start in range(0, len(rows), _BATCH):
             batch = torch.from_numpy(images[rows[start : start + _BATCH]])
-            out.append(network(to_unit(batch.to(device))).float().cpu().numpy())
+            out.append(ask(to_unit(batch.to(device))).float().cpu().numpy())
             if progress:
                 progress(start + len(batch), len(rows))
     network.train(training)

@@ -150,6 +150,8 @@ def _explain(error: ErrorDetails) -> str:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "model_type":
         return f"{place} is a section: give its values, as in {place}.key = value"
+    if error["type"] == "value_error" and isinstance(error["input"], dict):
+        return f"{place}: {error['ctx']['error']}"  # values that do not go together
     if error["type"] != "extra_forbidden":
         return f"{place} = {error['input']!r}: {error['msg'].lower()}"
     known = _known_places()

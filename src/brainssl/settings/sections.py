@@ -1,8 +1,15 @@
 """The sections of the settings: a typed field for each value, its unit and when to change it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 
 def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
@@ -21,6 +28,7 @@ Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
 STRONGEST = 4.0  # beyond, views have little of their image left
+MOST_TEST_VIEWS = 10  # brainssl.views.fixed has no more
 Strength = Annotated[float, Field(ge=0, le=STRONGEST)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -30,6 +38,7 @@ Range = Annotated[tuple[Rate, Rate], _FROM_LIST, AfterValidator(_ascending)]
 Area = Annotated[tuple[Rate, Probability], _FROM_LIST, AfterValidator(_ascending)]
 OptionalRate = Annotated[Rate | None, BeforeValidator(_none)]
 OptionalProbability = Annotated[Probability | None, BeforeValidator(_none)]
+ClassWeights = Annotated[Literal["inverse", "effective"] | None, BeforeValidator(_none)]
 OptionalPositive = Annotated[Positive | None, BeforeValidator(_none)]
 
 
@@ -120,6 +129,35 @@ class FinetuneSettings(Section):
     loss: Literal["cross_entropy", "focal"] = "cross_entropy"
     focal_gamma: Amount = 2.0  # how much less an image counts that is classified well already
     augmentation: Strength = 1.0  # how far training images differ from those stored; 0: flips alone
+    views: Literal["table2", "pretraining"] = (
+        "table2"  # which augmentation: the study's, or [views]
+    )
+    head_start: Literal["random", "probe"] = "random"  # probe: the head begins as the linear probe
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0  # factor on the rate with each layer
+    #                                                         away from the head
+    freeze_batchnorm: bool = False  # normalise by the statistics that the encoder came with
+    average_half_life: Amount = 0.0  # epochs in which the average of weights that is judged and
+    #                                  kept forgets half; 0: `smoothing` decides
+    mixup: Amount = 0.0  # α of Beta(α, α); 0: images are not mixed
+    cutmix: Amount = 0.0  # α of Beta(α, α); 0: no part of another image is put in
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of a label that all share
+    class_weights: ClassWeights = None  # in the loss; "none": every image counts the same
+    test_views: Annotated[int, Field(ge=1, le=MOST_TEST_VIEWS)] = 1  # of an image, over which
+    #                                                                  predictions are averaged
+
+    @model_validator(mode="after")
+    def _refuse_what_makes_no_sense(self) -> Self:
+        if self.loss == "focal" and self.label_smoothing > 0:
+            raise ValueError(
+                "the focal loss knows no smoothed labels: set label_smoothing to 0, or loss to "
+                "cross_entropy"
+            )
+        if self.sampling == "balanced" and self.class_weights is not None:
+            raise ValueError(
+                "balanced sampling shows classes equally often already: set class_weights to none, "
+                "or sampling to natural"
+            )
+        return self
 
 
 class EvaluationSettings(Section):

@@ -121,7 +121,8 @@ def work(step: Step, images: Images, settings: Settings) -> Work:
     labelled = _labelled(step.label_fraction, images)
     if step.stage == CLASSICAL:
         return Work(0.0, 0.0, 0.0, _CLASSICAL * min(labelled, MOST_IMAGES))
-    measuring = labelled + images.val + images.test
+    views = 1 if step.stage == "linear" else own.finetune.test_views
+    measuring = views * (labelled + images.val + images.test)
     if step.tuned:
         return Work(0.0, 0.0, measuring)
     if step.stage == "linear":

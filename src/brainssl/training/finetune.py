@@ -5,12 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int64
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore
@@ -18,88 +14,16 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.models.encoder import Encoder
 from brainssl.settings import Settings
 from brainssl.settings.sections import FinetuneSettings
-from brainssl.training.batches import plain_batches, refuse_alone, seeded, training_batches
+from brainssl.training.batches import plain_batches, refuse_alone, training_batches
 from brainssl.training.choice import SmoothedChoice
+from brainssl.training.finetuning.averaging import AveragedChoice
+from brainssl.training.finetuning.losses import class_weights
+from brainssl.training.finetuning.module import Finetuning
+from brainssl.training.finetuning.start import freeze_statistics, probed_head, settle_statistics
 from brainssl.training.loggers import MakeLoggers
 from brainssl.training.single_pixels import refuse_single_pixels
-from brainssl.training.trainer import Training, adamw, fit, without_decay
-from brainssl.views.recipes import TABLE2, to_unit
-
-
-class Finetuning(Training):
-    """Encoder and a new head; augmentation on training batches alone."""
-
-    def __init__(
-        self,
-        encoder: Encoder,
-        head: nn.Linear,
-        pixels: Tensor,
-        labels: Int64[np.ndarray, " n"],
-        settings: FinetuneSettings,
-        *,
-        seed: int,
-    ) -> None:
-        super().__init__(pixels, seed=seed)
-        self.encoder, self.head, self.settings = encoder, head, settings
-        self.views = TABLE2.stronger(settings.augmentation)
-        self.register_buffer("labels", torch.tensor(labels), persistent=False)
-
-    def on_after_batch_transfer(
-        self, batch: Tensor, dataloader_idx: int
-    ) -> tuple[Float[Tensor, "n 1 size size"], Int64[Tensor, " n"]]:
-        """Turn row numbers into images and labels; only training images are augmented."""
-        images = self.pixels[batch]
-        if self.trainer.training:
-            generator = seeded(self.seed, 3, self.global_step)
-            views = self.views.draw(images, images.shape[-1], generator)
-        else:
-            views = to_unit(images)
-        return views, self.labels[batch]  # type: ignore[index]
-
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Float[Tensor, ""]:
-        """Return the loss of an augmented batch."""
-        return self._loss(batch, "train_loss")
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Log the loss; Lightning averages it over the whole validation set."""
-        self._loss(batch, "val_loss")
-
-    def _loss(self, batch: tuple[Tensor, Tensor], name: str) -> Float[Tensor, ""]:
-        images, labels = batch
-        loss = self.loss_of(self.head(self.encoder(images)).float(), labels)
-        self.log(name, loss, on_step=False, on_epoch=True, batch_size=len(images))
-        return loss
-
-    def loss_of(
-        self, logits: Float[Tensor, "n classes"], labels: Int64[Tensor, " n"]
-    ) -> Float[Tensor, ""]:
-        """Return the loss that the settings ask for."""
-        gamma = self.settings.focal_gamma if self.settings.loss == "focal" else 0.0
-        return focal_loss(logits, labels, gamma)
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW with warm-up and cosine, the head faster than the encoder."""
-        rate, decay = self.settings.learning_rate, self.settings.weight_decay
-        groups = [
-            *without_decay(self.encoder, weight_decay=decay, lr=rate),
-            *without_decay(self.head, weight_decay=decay, lr=rate * self.settings.head_factor),
-        ]
-        epochs = self.trainer.max_epochs or self.settings.epochs
-        return adamw(self, groups, warmup_epochs=self.settings.warmup_epochs, epochs=epochs)
-
-
-def focal_loss(
-    logits: Float[Tensor, "n classes"], labels: Int64[Tensor, " n"], gamma: float
-) -> Float[Tensor, ""]:
-    """Return the mean of (1 − p)^γ · −ln p of the true class, in nats (Lin et al. 2017, eq. 4).
-
-    With γ = 0 it is the cross-entropy; the larger γ, the less what is learnt already counts.
-    """
-    loss = functional.cross_entropy(logits, labels, reduction="none")
-    if gamma:
-        # 1 − p from −ln p, exact where p is nearly 1; the root of 0 has no finite slope.
-        loss = (-torch.expm1(-loss)).clamp(min=1e-12) ** gamma * loss
-    return loss.mean()
+from brainssl.training.trainer import fit
+from brainssl.views.recipes import TABLE2, ViewRecipe
 
 
 def passes(settings: FinetuneSettings, images: int) -> int:
@@ -162,11 +86,11 @@ def finetune(
     progress: Callable[[int, int], None] | None = None,
     loggers: MakeLoggers = list,
 ) -> Tuned:
-    """Train `encoder` in place, together with a new head that is returned.
+    """Train `encoder` in place, together with a head that is returned.
 
     Args:
         store: of the images.
-        rows: images whose labels may be used, augmented as in the study's Table 2.
+        rows: images whose labels may be used, augmented by `recipe_of` the settings.
         val_rows: the validation set, which chooses the epoch; never augmented.
         folder: where `history.csv` goes, and a checkpoint for going on, which the caller removes
             when all is done.
@@ -177,35 +101,43 @@ def finetune(
         loggers: makes the loggers, beside `history.csv`.
 
     Raises:
-        BrainsslError: an image has no label, images are too small for bfloat16 on a processor, or
-            the validation loss is never finite.
+        BrainsslError: an image has no label, images are too small for bfloat16 on a processor, the
+            encoder has no layers to tell apart, or the validation loss is never finite.
     """
     refuse_alone(rows)
     labels = store.labels
     if min(labels[rows].min(), labels[val_rows].min()) < 0:
         raise BrainsslError("fine-tuning was given an image without a label: give labelled rows")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed + 2)
-        head = nn.Linear(encoder.dim, len(store.classes))
+    chosen = settings.finetune
     refuse_single_pixels(encoder, [store.size], settings.run)
-    epochs = settings.finetune.epochs
-    choice = SmoothedChoice(
-        smoothing=settings.finetune.smoothing, patience=settings.finetune.patience
+    if chosen.freeze_batchnorm or chosen.head_start == "probe":
+        settle_statistics(encoder, store, rows, settings)
+    head = _head(encoder, store, rows, val_rows, settings, seed)
+    choice = _choice(chosen)
+    training = Finetuning(
+        encoder,
+        head,
+        torch.from_numpy(store.images),
+        labels,
+        chosen,
+        seed=seed,
+        recipe=recipe_of(settings),
+        weights=class_weights(labels[rows], len(store.classes), chosen.class_weights),
     )
-    pixels = torch.from_numpy(store.images)
-    training = Finetuning(encoder, head, pixels, labels, settings.finetune, seed=seed)
+    if chosen.freeze_batchnorm:
+        freeze_statistics(encoder)
     fit(
         training,
         training_batches(
             rows,
-            settings.finetune.batch_size,
+            chosen.batch_size,
             seed,
-            passes=passes(settings.finetune, len(rows)),
-            balance=labels[rows] if settings.finetune.sampling == "balanced" else None,
+            passes=passes(chosen, len(rows)),
+            balance=labels[rows] if chosen.sampling == "balanced" else None,
         ),
-        val_batches=plain_batches(val_rows, 4 * settings.finetune.batch_size),
-        epochs=epochs,
-        clip_norm=settings.finetune.clip_norm,
+        val_batches=plain_batches(val_rows, 4 * chosen.batch_size),
+        epochs=chosen.epochs,
+        clip_norm=chosen.clip_norm,
         run=settings.run,
         folder=folder,
         callbacks=[choice],
@@ -215,8 +147,39 @@ def finetune(
     if not choice.best:
         raise BrainsslError(
             "the validation loss was never finite: lower finetune.learning_rate (now "
-            f"{settings.finetune.learning_rate:g})"
+            f"{chosen.learning_rate:g})"
         )
     training.load_state_dict(choice.best)
     same = torch.zeros(1, len(store.classes)), torch.zeros(1, dtype=torch.int64)
     return Tuned(head, choice.told, choice.best_loss, training.loss_of(*same).item())
+
+
+def recipe_of(settings: Settings) -> ViewRecipe:
+    """Return how training images are augmented, before `finetune.augmentation` makes it stronger.
+
+    It is that of the study's Table 2, or the one of pretraining's views.
+    """
+    if settings.finetune.views == "table2":
+        return TABLE2
+    return ViewRecipe.of(settings.views.model_dump())
+
+
+def _head(
+    encoder: Encoder,
+    store: ImageStore,
+    rows: Indices,
+    val_rows: Indices,
+    settings: Settings,
+    seed: int,
+) -> nn.Linear:
+    if settings.finetune.head_start == "probe":
+        return probed_head(encoder, store, rows, val_rows, settings, seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed + 2)
+        return nn.Linear(encoder.dim, len(store.classes))
+
+
+def _choice(settings: FinetuneSettings) -> SmoothedChoice:
+    if settings.average_half_life:
+        return AveragedChoice(half_life=settings.average_half_life, patience=settings.patience)
+    return SmoothedChoice(smoothing=settings.smoothing, patience=settings.patience)

@@ -169,6 +169,8 @@ def finetune_stage(
         told["epochs"] = settings.finetune.epochs
         told["chosen"] = tuned.chosen
         told |= {"val_loss": tuned.val_loss, "uniform_loss": tuned.uniform_loss}
+        if settings.finetune.test_views > 1:
+            told["test_views"] = settings.finetune.test_views
         classifier = Classifier(encoder, tuned.head, data.store.classes, told | data.facts())
         results = _finish(classifier, data, rows, folder, settings, started, parts)
         (folder / CHECKPOINT).unlink(missing_ok=True)

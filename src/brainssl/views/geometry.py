@@ -92,5 +92,7 @@ def warp(
     fill: Literal["border", "zeros"],
 ) -> Float[Tensor, "n 1 size size"]:
     """Resample every image once, bilinearly, through its affine map."""
-    grid = functional.affine_grid(warps, [len(images), 1, size, size], align_corners=False)
+    # Not len(images): an exporter would take that for a constant.
+    count = images.shape[0]
+    grid = functional.affine_grid(warps, [count, 1, size, size], align_corners=False)
     return functional.grid_sample(images, grid, padding_mode=fill, align_corners=False)

@@ -44,6 +44,15 @@ def test_the_smallest_and_the_largest_class_are_those_of_training() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("weights", "told"), [(None, "loss focal."), ("inverse", "loss focal, inverse weights of cl")]
+)
+def test_what_was_done_about_rare_classes_is_told(weights: str | None, told: str) -> None:
+    own = {"sampling": "natural", "loss": "focal", "class_weights": weights}
+    facts = {"protocols": ["grouped"], "splits": {"grouped": SPLIT}, "settings": {"finetune": own}}
+    assert f"Fine-tuning: sampling natural, {told}" in DATA_EVIDENCE["balance"](study(**facts))
+
+
 @pytest.mark.parametrize("learnt", [True, False])
 def test_the_control_is_told_as_it_came_out(learnt: bool) -> None:
     control = {"protocol": "image", "accuracy": 0.4171, "guessing": 0.163, "learnt": learnt}

@@ -27,3 +27,24 @@ def test_views_are_shown_as_each_method_draws_them(make_study: Callable[..., Pat
     assert own.caption.startswith("Pretraining with DINO: each strip")
     assert shared.pictures == strips[0].pictures
     assert own.pictures != strips[0].pictures
+
+
+def test_fine_tuning_is_shown_with_the_views_that_it_had(make_study: Callable[..., Path]) -> None:
+    folder = make_study(classes=["a", "b"], methods=["simclr"], seeds=1)
+    path = folder / "results.json"
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    settings = raw["study"]["settings"]
+    settings["views"] = Settings().views.model_dump(mode="json")
+    settings["finetune"] = Settings().finetune.model_dump(mode="json")
+
+    def shown(views: str) -> Strips:
+        settings["finetune"]["views"] = views
+        path.write_text(json.dumps(raw), encoding="utf-8")
+        return [b for b in content(read_study(folder)) if isinstance(b, Strips)][-1]
+
+    assert "the augmentation of the study’s Table 2" in shown("table2").caption
+    assert "the views of pretraining" in shown("pretraining").caption
+    assert shown("pretraining").pictures != shown("table2").pictures
+    whole = shown("pretraining")
+    settings["finetune"]["augmentation"] = 0.5
+    assert shown("pretraining").pictures != whole.pictures

@@ -141,6 +141,8 @@ def _balance(study: Study) -> str:
     finetune = (study.facts.get("settings") or {}).get("finetune") or {}
     if "sampling" in finetune and "loss" in finetune:
         told += f" Fine-tuning: sampling {finetune['sampling']}, loss {finetune['loss']}."
+        if finetune.get("class_weights"):
+            told = f"{told[:-1]}, {finetune['class_weights']} weights of classes."
     return told
 
 

@@ -30,20 +30,19 @@ def content(study: Study) -> tuple[Block, ...]:
     recipes = {
         f"Pretraining{methods}: each strip begins with the slice as stored.": ViewRecipe.of(own)
         for methods, own in _view_settings(study, values)
-    } | {
-        "Fine-tuning and supervised training: the augmentation of the study’s Table 2, applied to "
-        "training slices alone.": TABLE2.stronger(_augmentation(study)),
     }
+    finetune = study.facts["settings"].get("finetune") or {}
+    if finetune.get("views", "table2") == "table2":  # older studies do not say: it was that
+        of, recipe = "augmentation of the study’s Table 2", TABLE2
+    else:
+        of, recipe = "views of pretraining", ViewRecipe.of(values)
+    caption = f"Fine-tuning and supervised training: the {of}, applied to training slices alone."
+    # Nor how far it goes.
+    recipes[caption] = recipe.stronger(float(finetune.get("augmentation", 1.0)))
     return tuple(
         Strips(caption, tuple(recipe_strips(images[rows], list(labels[rows]), recipe)))
         for caption, recipe in recipes.items()
     )
-
-
-def _augmentation(study: Study) -> float:
-    """Return how far it goes; older studies do not say, and it went as far as Table 2 does."""
-    own = study.facts["settings"].get("finetune") or {}
-    return float(own.get("augmentation", 1.0))
 
 
 def _view_settings(study: Study, shared: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -1,0 +1,1 @@
+"""The parts of fine-tuning, each of which a setting turns on."""

@@ -55,7 +55,7 @@ def explain(
     ] = None,
     images: Annotated[int, typer.Option(min=1, help="Test slices at most.")] = 100,
     layer: Annotated[
-        str | None, typer.Option(help="Module of the encoder; default: the last feature map.")
+        str | None, typer.Option(help="Module of the encoder; default: the last map.")
     ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,

@@ -69,7 +69,7 @@ def _scorecard(told: Mapping[str, Any]) -> tuple[Block, ...]:
     )
     scores = score_table("scores", caption, {"": told["scores"]})
     facts = (
-        ("Layer", str(told["layer"] or "last feature map")),
+        ("Layer", str(told["layer"] or "the encoder's last")),
         ("Raw maps", f"{rows} × {columns}"),
         *(
             (f"{MAP_TITLES.get(kind, kind)} without evidence", f"{percent(share)} % of slices")

@@ -74,7 +74,7 @@ def test_monai_verifies_the_metadata(bundle: Path, tmp_path: Path) -> None:
     monai.bundle.verify_metadata(meta_file=str(written), filepath=str(schema))
     metadata = json.loads(written.read_text())
     schema.write_text(json.dumps({**SCHEMA, "required": ["what nobody wrote"]}))
-    with pytest.raises(ValueError, match="(?i)failed validating"):
+    with pytest.raises(ValueError, match=r"(?i)failed validating"):
         monai.bundle.verify_metadata(meta_file=str(written), filepath=str(schema))
     assert metadata["authors"] == "A. Author"
     image = metadata["network_data_format"]["inputs"]["image"]

@@ -104,7 +104,9 @@ def test_only_the_baseline_has_equal_steps_and_its_rows_say_what_was_kept(
 ) -> None:
     own = settings.supervised.model_copy(update={"equal_steps": True})
     before = settings.pretrain.model_copy(update={"epochs": 2, "batch_size": 16})
-    longer = settings.model_copy(update={"supervised": own, "pretrain": before})
+    # What is logged is of the precision of the training, what is measured of float32.
+    run = settings.run.model_copy(update={"precision": "32-true"})
+    longer = settings.model_copy(update={"supervised": own, "pretrain": before, "run": run})
     encoder = build_encoder("test_resnet", image_size=data.store.size, seed=0)
     facts = {"method": "byol", "stage": stage}
     rows = finetune_stage(data, encoder, tmp_path / "out", facts=facts, settings=longer)

@@ -150,5 +150,54 @@ def test_layers_of_no_use_are_refused() -> None:
 
 
 def test_an_encoder_without_feature_maps_is_refused() -> None:
-    with pytest.raises(BrainsslError, match=r"test_vit gives .* no feature map"):
-        activations(make("test_vit", 160), slices(size=160))
+    with pytest.raises(BrainsslError, match=r"levit_128s gives .* no feature map"):
+        activations(make("levit_128s", 224), slices(1, size=224))
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_vit2", "test_vit3"])
+def test_of_tokens_it_is_what_autograd_says_before_the_last_attention(name: str) -> None:
+    """A class token, an average of patches, and a pooling by attention."""
+    classifier, images = make(name), slices()
+    found = activations(classifier, images, "all")
+    kept: list[Tensor] = []
+    norm = classifier.encoder.network.blocks[-1].norm1  # type: ignore[union-attr,index]
+    hook = norm.register_forward_hook(lambda *args: kept.append(args[-1]))
+    logits = classifier(images)
+    hook.remove()
+    torch.testing.assert_close(found.logits, logits.detach())
+    assert found.of_tokens
+
+    def laid(tokens: Tensor) -> Tensor:
+        return tokens[:, 1:].transpose(1, 2).reshape(4, -1, 4, 4)
+
+    torch.testing.assert_close(found.features, laid(kept[0]).detach())
+    for target in range(3):
+        gradient = torch.autograd.grad(logits[:, target].sum(), kept[0], retain_graph=True)[0]
+        assert gradient.abs().max() > 0
+        torch.testing.assert_close(found.gradients[:, target], laid(gradient))
+
+
+@pytest.mark.parametrize("layer", [None, "blocks.2", "patch_embed", "patch_embed.proj"])
+def test_a_transformer_is_left_as_it_was_and_is_the_same_frozen_and_under_autocast(
+    layer: str | None,
+) -> None:
+    classifier, images = make("test_vit").train(), slices()
+    expected = activations(classifier, images, "all", layer=layer)
+    assert expected.features.shape[2:] == (4, 4)
+    assert classifier.training
+    assert all(p.grad is None for p in classifier.parameters())
+    assert not [m for m in classifier.modules() if m._forward_hooks]
+    classifier.requires_grad_(False)
+    for surroundings in (torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16)):
+        with surroundings:
+            found = activations(classifier, images, "all", layer=layer)
+        torch.testing.assert_close(found.gradients, expected.gradients, rtol=0, atol=0)
+
+
+def test_channels_that_come_last_are_told_from_rows_and_columns() -> None:
+    classifier, images = make("test_vit"), slices()
+    found, expected = (
+        activations(classifier, images, layer=name) for name in ("patch_embed", "patch_embed.proj")
+    )
+    torch.testing.assert_close(found.features, expected.features)
+    torch.testing.assert_close(found.gradients, expected.gradients)

@@ -5,14 +5,24 @@ import pytest
 import pytorch_grad_cam
 import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
 from torch import Tensor, nn
 
 from brainssl.explanation.activations import Activations, activations
-from brainssl.explanation.cam import MAPS, at_image_size, eigen_cam, grad_cam, grad_cam_plus_plus
+from brainssl.explanation.cam import (
+    MAPS,
+    ROLLOUT,
+    at_image_size,
+    eigen_cam,
+    grad_cam,
+    grad_cam_plus_plus,
+)
+from brainssl.foundation.errors import BrainsslError
 from brainssl.models.classifier import Classifier
 from brainssl.models.encoder import build_encoder
 
-NAMES = tuple(MAPS)
+NAMES = tuple(name for name in MAPS if name != ROLLOUT)
+OF_TOKENS = ("gradcam", "eigencam", "layercam", ROLLOUT)
 LIBRARY = {"gradcam": "GradCAM", "gradcampp": "GradCAMPlusPlus", "layercam": "LayerCAM"}
 
 
@@ -34,9 +44,9 @@ def spread(of: Activations) -> Activations:
     return Activations(of.features, full, of.logits, of.targets)
 
 
-def classifier(name: str = "test_resnet", size: int = 64) -> Classifier:
+def classifier(name: str = "test_resnet", size: int = 64, pool: str = "auto") -> Classifier:
     torch.manual_seed(0)
-    encoder = build_encoder(name, image_size=size, seed=0)
+    encoder = build_encoder(name, image_size=size, pool=pool, seed=0)  # type: ignore[arg-type]
     return Classifier(encoder, nn.Linear(encoder.dim, 3), ("a", "b", "c"), {}).eval()
 
 
@@ -206,3 +216,62 @@ def test_maps_are_those_of_the_library_where_it_is_right(name: str, theirs: str)
         ours = (ours - ours.min()) / (ours.max() - ours.min())
         assert expected.max() > 0.9
         assert np.abs(ours.numpy() - expected).max() < 0.02
+
+
+def laid(tokens: Tensor) -> Tensor:
+    """Patch tokens of test_vit as that library wants them."""
+    return tokens[:, 1:].reshape(len(tokens), 10, 10, -1).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("pool", ["token", "avg"])
+def test_grad_cam_of_tokens_is_that_of_the_library(pool: str) -> None:
+    model, size = classifier("test_vit", 160, pool), 160
+    layer = [model.encoder.network.blocks[-1].norm1]  # type: ignore[union-attr,index]
+    for image in slices(3, size):
+        raws = grad_cam(activations(model, image[None], "all"))
+        target = int(raws.amax((0, 2, 3)).argmax())
+        with pytorch_grad_cam.GradCAM(
+            model=model, target_layers=layer, reshape_transform=laid
+        ) as library:
+            expected = library(image[None].clone(), [ClassifierOutputTarget(target)])[0]
+        raw = raws[:, target : target + 1]
+        ours = at_image_size(raw - raw.amin(), size).maps[0, 0]
+        ours = (ours - ours.min()) / (ours.max() - ours.min())
+        assert expected.max() > 0.9
+        assert np.abs(ours.numpy() - expected).max() < 0.02
+
+
+def test_eigen_cam_of_tokens_is_that_of_the_library_but_for_its_sign() -> None:
+    """Both centre; the library takes the sign that comes, we the one that is farthest from 0."""
+    of = activations(classifier("test_vit", 160), slices(3, 160))
+    assert (of.features < 0).any()
+    for ours, theirs in zip(
+        eigen_cam(of)[:, 0].numpy(), get_2d_projection(of.features.numpy()), strict=True
+    ):
+        expected = theirs * np.sign(theirs.flat[np.abs(theirs).argmax()])
+        np.testing.assert_allclose(ours, expected.clip(min=0), rtol=1e-3, atol=1e-4)
+        assert ours.max() == pytest.approx(np.abs(theirs).max(), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", OF_TOKENS)
+def test_a_batch_of_tokens_is_the_same_images_one_by_one(name: str) -> None:
+    model, images = classifier("test_vit"), slices(4)
+    together, *alone = (
+        MAPS[name](activations(model, some, "all", attention=True))
+        for some in (images, *images[:, None])
+    )
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-3, atol=1e-6)
+
+
+def test_grad_cam_plus_plus_is_refused_of_tokens() -> None:
+    with pytest.raises(BrainsslError, match="leave gradcampp out"):
+        grad_cam_plus_plus(activations(classifier("test_vit"), slices(1)))
+
+
+def test_where_no_token_speaks_for_a_class_the_map_is_empty_and_says_so() -> None:
+    model = classifier("test_vit")
+    with torch.no_grad():
+        model.head.weight[1] = 0
+    found = at_image_size(grad_cam(activations(model, slices(2), "all")), 64)
+    assert (found.peaks > 0).tolist() == [[True, False, True]] * 2
+    assert not found.maps[:, 1].any()

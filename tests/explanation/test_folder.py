@@ -15,13 +15,13 @@ from brainssl.data.dataset import Data
 from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore
 from brainssl.explanation.folder import Request, explain_classifier, make_explanation
-from brainssl.explanation.measure import How
+from brainssl.explanation.measure import STUDIED, How
 from brainssl.foundation.errors import BrainsslError
 from brainssl.models.classifier import Classifier
 from brainssl.models.encoder import build_encoder
 from brainssl.reporting.documents.gallery import render_gallery
 
-FEW = How(steps=2)
+FEW = How(STUDIED, steps=2)
 
 
 @pytest.fixture(scope="module")

@@ -95,3 +95,36 @@ def test_in_parts_it_is_the_same(
 def test_without_any_lesion_nothing_is_located(classifier: Classifier, cases: Cases) -> None:
     unknown = Cases(cases.images[:2], ("a", "b"), cases.groups[:2], (None, None))
     assert "pointing" not in explain(classifier, unknown, FEW).measures
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("test_vit", ("gradcam", "eigencam", "rollout")),
+        ("test_vit3", ("gradcam", "eigencam")),  # pools by an attention that nothing shows
+        ("test_resnet", STUDIED),
+    ],
+)
+def test_maps_are_those_that_an_encoder_has(name: str, kinds: tuple[str, ...]) -> None:
+    encoder = build_encoder(name, image_size=SIZE, seed=0)
+    assert How().of(encoder).kinds == kinds
+    assert How(("layercam",)).of(encoder).kinds == ("layercam",)
+
+
+def test_a_transformer_is_measured_as_others_are(cases: Cases) -> None:
+    torch.manual_seed(7)
+    encoder = build_encoder("test_vit", image_size=SIZE, seed=0)
+    model = Classifier(encoder, nn.Linear(encoder.dim, 3), ("a", "b", "c"), {}).eval()
+    found = explain(model, cases, FEW)
+    assert list(found.maps) == ["gradcam", "eigencam", "rollout"]
+    assert found.grid == (4, 4)
+    images = torch.from_numpy(cases.images)[:, None] / 255
+    of = activations(model, images, attention=True)
+    for kind, maps in found.maps.items():
+        expected = at_image_size(MAPS[kind](of), SIZE)
+        np.testing.assert_allclose(maps, expected.maps[:, 0], atol=1e-4)
+        assert (found.peaks[kind] > 0).any()
+    own = found.measures[found.measures["map"].isin(found.maps)]
+    assert own["randomised"].between(0, 1).all()
+    assert own["sensitivity"].notna().all()
+    assert list(dict.fromkeys(found.cascade["block"]))[-1] == "patch_embed"

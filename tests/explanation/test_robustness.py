@@ -131,8 +131,9 @@ def test_a_map_that_vanishes_or_turns_is_told_and_an_empty_one_is_not(
     assert np.isnan(empty["head"]).all()
 
 
-def test_nothing_that_was_trained_is_left_in_blocks_with_parameters_of_their_own() -> None:
-    encoder = build_encoder("test_convnext", image_size=SIZE, seed=0)
+@pytest.mark.parametrize("name", ["test_convnext", "test_vit", "vit_small_patch16_dinov3"])
+def test_nothing_that_was_trained_is_left_in_blocks_with_parameters_of_their_own(name: str) -> None:
+    encoder = build_encoder(name, image_size=SIZE, seed=0)
     trained = Classifier(encoder, nn.Linear(encoder.dim, 3), ("a", "b", "c"), {}).eval()
     with torch.no_grad():
         for parameter in trained.parameters():

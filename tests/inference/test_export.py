@@ -203,3 +203,16 @@ def test_an_architecture_that_cannot_be_exported_is_one_clear_line(tmp_path: Pat
         export_onnx(Undecided(0.0), tmp_path / "out.onnx")  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["test_vit", "vit_small_patch16_dinov3"])
+def test_a_transformer_gives_the_same_logits(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    encoder = build_encoder(name, image_size=32, pool="avg", seed=0)
+    model = Classifier(encoder, nn.Linear(encoder.dim, 3), CLASSES, {}).eval()
+    assert export_onnx(model, tmp_path / "out.onnx")["difference"] <= 1e-4
+    images = torch.rand(3, 1, 32, 32)
+    with torch.inference_mode():
+        expected = model(images).numpy()
+    found = answers(tmp_path / "out.onnx", images)["logits"]
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())

@@ -17,22 +17,23 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.inference.hub import export_hub
 from brainssl.models.classifier import Classifier
 from brainssl.models.encoder import Encoder, build_encoder
+from brainssl.models.tokens import Pool
 
 CLASSES = ("Glioma T1", "Läsion T2", "Normal T1")
 
 
-def trained(name: str = "test_resnet") -> Encoder:
+def trained(name: str = "test_resnet", pool: Pool = "auto") -> Encoder:
     """Make an encoder whose running statistics are not 0 and 1."""
-    encoder = build_encoder(name, image_size=32, seed=0)
+    encoder = build_encoder(name, image_size=32, pool=pool, seed=0)
     encoder.mean, encoder.std = 0.4, 0.3
     encoder.train()
     encoder(torch.rand(8, 1, 32, 32, generator=torch.Generator().manual_seed(0)))
     return encoder.eval()
 
 
-def classifier(name: str = "test_resnet") -> Classifier:
+def classifier(name: str = "test_resnet", pool: Pool = "auto") -> Classifier:
     torch.manual_seed(0)
-    encoder = trained(name)
+    encoder = trained(name, pool)
     return Classifier(encoder, nn.Linear(encoder.dim, 3), CLASSES, {"stage": "finetune"}).eval()
 
 
@@ -44,10 +45,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["test_resnet", "test_convnext", "resnetv2_18", "test_efficientnet"]
+    ("name", "pool"),
+    [
+        ("test_resnet", "auto"),
+        ("test_convnext", "auto"),
+        ("resnetv2_18", "auto"),
+        ("test_efficientnet", "auto"),
+        ("test_vit", "auto"),
+        ("test_vit", "avg"),
+        ("test_vit4", "avg"),
+        ("vit_small_patch16_dinov3", "token"),
+    ],
 )
-def test_timm_gives_the_same_logits(name: str, tmp_path: Path) -> None:
-    model = classifier(name)
+def test_timm_gives_the_same_logits(name: str, pool: Pool, tmp_path: Path) -> None:
+    model = classifier(name, pool)
     export_hub(model, tmp_path / "hub", card="")
     network = timm.create_model(f"local-dir:{tmp_path / 'hub'}", pretrained=True).eval()
     images = torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(1))

@@ -107,7 +107,7 @@ def test_a_map_comes_with_the_prediction_of_the_file(saved: Path, slice_file: Pa
     assert shown.width > 2 * shown.height
 
 
-@pytest.mark.parametrize("kind", MAPS)
+@pytest.mark.parametrize("kind", sorted(set(MAPS) - {"rollout"}))
 def test_a_map_is_made_of_the_evidence_for_its_class(
     kind: str, saved: Path, slice_file: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """What holds for every method, and the contract's small types."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -59,6 +60,25 @@ def test_the_loss_teaches_all_of_the_encoder(name: str) -> None:
         assert parameter.grad is not None, key
         assert torch.isfinite(parameter.grad).all(), key
         assert parameter.grad.any(), key
+
+
+@pytest.mark.parametrize("architecture", ["test_vit", "test_vit2"])
+@every_method
+def test_a_step_teaches_all_of_a_transformer_but_frozen_patches(
+    name: str, architecture: str
+) -> None:
+    """One with a class token, one with a register that is pooled by the mean of its patches."""
+    local = {"local_scale": 0.5} if name == "dino" else {}
+    method = small(name, architecture=architecture, **local)
+    views = views_of(method, 8)
+    assert {view.shape[-1] for view in views} == ({32, 16} if name == "dino" else {32})
+    before = {key: own.clone() for key, own in method.encoder.named_parameters()}
+    losses = learn(method, views, 2)
+    assert all(map(math.isfinite, losses))
+    for key, parameter in method.encoder.named_parameters():
+        assert torch.isfinite(parameter).all(), key
+        frozen = name == "mocov3" and "patch_embed" in key
+        assert torch.equal(parameter, before[key]) == frozen, key
 
 
 @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
@@ -127,6 +147,10 @@ def test_sides_of_crops() -> None:
     assert Crop(scale=0.43).side(224) == 96
     assert Crop(scale=0.5).side(64) == 32
     assert Crop(scale=0.001).side(64) >= 1
+    # Of whole patches.
+    assert [Crop(scale=0.43).side(224, patch) for patch in (14, 16)] == [98, 96]
+    assert Crop(scale=0.001).side(64, 16) == 16
+    assert Crop().side(64, 16) == 64
 
 
 def test_epochs_are_counted_in_fractions() -> None:

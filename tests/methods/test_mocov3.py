@@ -10,6 +10,7 @@ from oracles.small_methods import of_preset, small, views_of
 from torch import Tensor, nn
 
 from brainssl.methods.mocov3 import MoCoV3, info_nce
+from brainssl.training.trainer import without_decay
 
 
 def pair(n: int, dim: int) -> tuple[Tensor, Tensor]:
@@ -127,3 +128,33 @@ def test_heads_of_paper_are_the_studys() -> None:
     assert not method.symmetric
     assert method.scale == 1
     assert method.temperature == 0.2
+
+
+def patches_of(method: MoCoV3, network: nn.Module) -> list[Tensor]:
+    return [p for name, p in network.named_parameters() if "patch_embed" in name]
+
+
+def test_the_patch_projection_of_a_transformer_stays_random() -> None:
+    """No gradient, no weight decay, the same bits in the teacher; the rest learns."""
+    method = moco(architecture="test_vit")
+    before = [own.clone() for own in patches_of(method, method.online)]
+    optimizer = torch.optim.AdamW(without_decay(method, weight_decay=0.5, lr=1e-2))
+    decayed = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    for seed in range(3):
+        method.loss(views_of(method, 8, seed=seed)).backward()
+        optimizer.step()
+        method.after_step()
+    assert len(before) == 2
+    for network in (method.online, method.teacher):
+        for own, then in zip(patches_of(method, network), before, strict=True):
+            assert own.grad is None
+            assert id(own) not in decayed
+            assert torch.equal(own, then)
+    first = next(iter(method.teacher.parameters()))
+    assert not torch.equal(first, next(iter(method.online.parameters())))
+
+
+def test_the_patch_projection_may_learn_and_a_cnn_has_none() -> None:
+    method = moco(architecture="test_vit", freeze_patches=False)
+    assert all(own.requires_grad for own in patches_of(method, method.online))
+    assert all(own.requires_grad for own in moco().online.parameters())

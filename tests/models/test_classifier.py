@@ -12,6 +12,7 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.models.classifier import Classifier, load_model, run_in_batches
 from brainssl.models.encoder import Encoder, build_encoder, save_encoder
 from brainssl.models.tensor_files import write_tensors
+from brainssl.models.tokens import Pool
 from brainssl.views.fixed import fixed_view
 
 
@@ -176,3 +177,18 @@ def test_an_encoder_is_no_classifier(classifier: Classifier, tmp_path: Path) -> 
         Classifier.load(tmp_path / "encoder.safetensors")
     with pytest.raises(BrainsslError, match="missing"):
         Classifier.load(tmp_path)
+
+
+@pytest.mark.parametrize(("pool", "version"), [("auto", "1"), ("avg", "4")])
+def test_a_transformer_comes_back_with_its_size_and_pooling(
+    tmp_path: Path, pool: Pool, version: str
+) -> None:
+    encoder = build_encoder("test_vit", image_size=48, pool=pool, seed=0)
+    model = Classifier(encoder, nn.Linear(encoder.dim, 2), ("a", "b"), {}).eval()
+    model.save(tmp_path / "classifier.safetensors")
+    with safe_open(tmp_path / "classifier.safetensors", framework="pt") as file:
+        assert file.metadata()["version"] == version
+    again = Classifier.load(tmp_path)
+    images = torch.rand(3, 1, 48, 48)
+    assert torch.equal(again(images), model(images))
+    assert again.encoder.pooling == pool

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from brainssl.foundation.errors import BrainsslError
 from brainssl.models import encoder as encoders
 from brainssl.models.encoder import Encoder, build_encoder, load_encoder, save_encoder
+from brainssl.models.tokens import Pool
 
 
 def tiny(seed: int = 0) -> Encoder:
@@ -77,7 +78,27 @@ def test_saved_encoder_comes_back_and_timm_takes_it(tmp_path: Path) -> None:
 
 def test_a_network_that_takes_no_such_images_is_refused() -> None:
     with pytest.raises(BrainsslError, match=r"encoder\.image_size"):
-        Encoder("vit_tiny_patch16_224", image_size=32)
+        Encoder("levit_128s", image_size=32)
+
+
+@pytest.mark.parametrize("pool", ["auto", "avg"])
+def test_a_saved_transformer_comes_back_with_its_size_and_pooling(
+    tmp_path: Path, pool: Pool
+) -> None:
+    encoder = build_encoder("test_vit", image_size=48, pool=pool, seed=0).eval()
+    save_encoder(encoder, tmp_path / "encoder.safetensors")
+    with safe_open(tmp_path / "encoder.safetensors", framework="pt") as file:
+        assert file.metadata()["version"] == ("1" if pool == "auto" else "2")
+    again = load_encoder(tmp_path).eval()
+    images = torch.rand(3, 1, 48, 48)
+    assert torch.equal(encoder(images), again(images))
+    assert (again.pooling, again.image_size, again.patch) == (pool, 48, 16)
+
+
+def test_what_is_before_pooling_and_pooling_are_the_whole_of_a_transformer() -> None:
+    encoder = build_encoder("test_vit", image_size=32, seed=0).eval()
+    images = torch.rand(2, 1, 32, 32)
+    torch.testing.assert_close(encoder.pool(encoder.last_map(images)), encoder(images))
 
 
 def test_unknown_architecture_is_named_with_near_ones() -> None:

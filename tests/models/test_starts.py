@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import nn
 
 from brainssl.foundation.errors import BrainsslError
@@ -132,3 +133,32 @@ def test_weights_of_another_architecture_are_refused_with_its_name(
     torch.save({"epoch": 3}, tmp_path / "e.pth")
     with pytest.raises(BrainsslError, match=r"e\.pth holds nothing like test_resnet"):
         begun(tmp_path / "e.pth")
+
+
+@pytest.mark.parametrize("size", [160, 80])
+@pytest.mark.parametrize("pool", ["token", "avg"])
+def test_a_transformer_takes_weights_of_another_size_as_timm_does(
+    size: int, pool: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    native = timm.create_model("test_vit", num_classes=0)  # 160 px, three channels
+    nn.init.normal_(native.pos_embed)
+    torch.save(native.state_dict(), tmp_path / "vit.pth")
+    encoder = build_encoder(
+        "test_vit",
+        image_size=size,
+        pool=pool,  # type: ignore[arg-type]
+        weights=str(tmp_path / "vit.pth"),
+        mean=0.5,
+        std=0.5,
+        seed=1,
+    ).eval()
+    theirs = timm.create_model("test_vit", num_classes=0, img_size=size).eval()
+    theirs.load_state_dict(checkpoint_filter_fn(native.state_dict(), theirs))
+    images = torch.rand(2, 1, size, size)
+    with torch.inference_mode():
+        tokens = theirs.forward_features((images.repeat(1, 3, 1, 1) - 0.5) / 0.5)
+        expected = tokens[:, 0] if pool == "token" else tokens[:, 1:].mean(dim=1)
+        found = encoder(images)
+    scale = float(expected.abs().max())
+    assert float((found - expected).abs().max()) < 1e-4 * scale

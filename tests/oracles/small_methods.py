@@ -26,11 +26,11 @@ _OWN: dict[str, dict[str, Any]] = {
 }
 
 
-def small(name: str, *, seed: int = 0, **own: Any) -> Method:
+def small(name: str, *, seed: int = 0, architecture: str = "test_resnet", **own: Any) -> Method:
     """Build a method with narrow heads; `own` overrides its settings."""
     method = METHODS[name]
     chosen = method.settings_type(**(_OWN[name] | own))
-    encoder = build_encoder("test_resnet", image_size=SIZE, seed=seed)
+    encoder = build_encoder(architecture, image_size=SIZE, seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 1)
         built: Method = method(encoder, chosen)
@@ -51,7 +51,7 @@ def views_of(method: Method, images: int, *, seed: int = 0) -> list[Tensor]:
     scene = torch.rand(images, 1, 5, 5, generator=generator)
     drawn = []
     for crop in type(method).crops(chosen):
-        side = crop.side(SIZE)
+        side = crop.side(SIZE, method.encoder.patch)
         noise = torch.rand(images, 1, side, side, generator=generator)
         smooth = torch.nn.functional.interpolate(scene, size=(side, side), mode="bilinear")
         drawn.append(0.8 * smooth + 0.2 * noise)

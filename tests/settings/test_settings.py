@@ -95,6 +95,7 @@ class Wide(nn.Module):
     """Stands for the study's ResNet-50: heads ask an encoder for features of a width."""
 
     dim = 2048
+    network = nn.Identity()
 
     def forward(self, view):
         return view.flatten(1).mean(dim=1, keepdim=True).expand(-1, self.dim)

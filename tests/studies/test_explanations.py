@@ -305,3 +305,20 @@ def test_without_slices_to_explain_there_is_no_section(
     assert not (out / FOLDER / INDEX).exists()
     assert read_explanations(out, DRAWS) == {}
     assert "Where the models look" not in (out / "report.html").read_text("utf-8")
+
+
+def test_a_study_of_transformers_ends_in_a_report_with_their_maps(
+    source: Path, tmp_path: Path
+) -> None:
+    plan = small_plan(source, [*SMALL, "encoder.name=test_vit"], explained=3)
+    report = Study(plan, tmp_path / "out", Terminal(quiet=True)).run()
+    results = json.loads((tmp_path / "out" / "results.json").read_text("utf-8"))
+    told = results["analysis"]["explanations"]
+    assert not told["left_out"]
+    for model in told["models"]:
+        kinds = dict.fromkeys(score["map"] for score in model["scores"])
+        assert list(kinds) == ["gradcam", "eigencam", "rollout", "random", "centre"]
+    arms = {(row["method"], row["stage"]) for row in results["rows"]}
+    assert arms >= {("untrained", "linear"), ("simclr", "linear"), ("supervised", "supervised")}
+    page = report.read_text("utf-8")
+    assert "Attention rollout shows which patches are attended to and knows no class" in page

@@ -109,6 +109,54 @@ def test_resuming_gives_the_same_bits(
     assert_same_bits(whole(method), out)
 
 
+VIT = small_settings(
+    f"pretrain.epochs={EPOCHS}",
+    "pretrain.batch_size=20",
+    "encoder.name=test_vit",
+    "dino.local_scale=0.5",
+)
+
+
+@pytest.mark.parametrize("method", ["dino", "mocov3"])
+def test_a_transformer_resumes_with_the_same_bits(
+    method: str, shared_store: ImageStore, tmp_path: Path
+) -> None:
+    """DINO's local crops are of one patch; MoCo v3's patch projection is what it was."""
+    whole = train(shared_store, tmp_path / "whole", method, settings=VIT)
+    with pytest.raises(KeyboardInterrupt):
+        train(shared_store, tmp_path / "run", method, settings=VIT, resume=True, progress=Killer(5))
+    train(shared_store, tmp_path / "run", method, settings=VIT, resume=True)
+    assert_same_bits(whole, tmp_path / "run")
+    trained = load_encoder(whole)
+    fresh = build_encoder("test_vit", image_size=32, seed=3)
+    same = {
+        name: torch.equal(own, fresh.get_parameter(name))
+        for name, own in trained.named_parameters()
+    }
+    assert [n for n, kept in same.items() if kept] == [
+        f"network.patch_embed.proj.{part}" for part in ("weight", "bias") if method == "mocov3"
+    ]
+
+
+def test_what_was_frozen_in_a_pretraining_is_not_frozen_after_it(
+    shared_store: ImageStore, tmp_path: Path
+) -> None:
+    settings = small_settings(
+        "pretrain.epochs=1", "pretrain.batch_size=60", "encoder.name=test_vit"
+    )
+    options = {"settings": settings, "method": "mocov3"}
+    trained = pretrain(shared_store, all_of(shared_store), tmp_path / "out", **options)  # type: ignore[arg-type]
+    assert all(parameter.requires_grad for parameter in trained.parameters())
+
+
+def test_local_crops_that_a_network_does_not_take_are_refused(
+    shared_store: ImageStore, tmp_path: Path
+) -> None:
+    settings = small_settings("encoder.name=test_vit_relpos", "dino.local_scale=0.5")
+    with pytest.raises(BrainsslError, match=r"no local crops of 16 px: set dino\.local_crops=0"):
+        train(shared_store, tmp_path / "out", "dino", settings=settings)
+
+
 @every_method
 def test_resuming_after_a_kill_gives_the_same_bits(
     method: str, whole: Callable[[str], Path], shared_store: ImageStore, tmp_path: Path

@@ -81,7 +81,7 @@ def explain(
     out: Where,
     *,
     lesions: Where | None = None,
-    maps: Names = "gradcam,gradcampp,eigencam",
+    maps: Names | None = None,
     images: int = 100,
     layer: str | None = None,
     seed: int = 0,
@@ -94,9 +94,11 @@ def explain(
         classifier: folder of a probe or a fine-tuning.
         out: folder to make; must not exist.
         lesions: folder of masks, COCO JSON, or folder of YOLO text.
-        maps: names of `brainssl.explanation.cam.MAPS`.
+        maps: names of `brainssl.explanation.cam.MAPS`; by default `gradcam,gradcampp,eigencam`, and
+            of a transformer `gradcam,eigencam,rollout`.
         images: test slices at most.
-        layer: dotted name of a module of the encoder; by default its last feature map.
+        layer: dotted name of a module of the encoder; by default its last feature map, and of a
+            transformer the patch tokens before its last attention.
         seed: of the choice of slices.
         quiet: show no progress.
 
@@ -124,7 +126,8 @@ def explain(
     classifier, out = Path(classifier), Path(out)
     within("--images", images, 1)
     seed_of(seed)
-    how = How(kinds=known("--maps", listed(maps), tuple(MAPS)), layer=layer)
+    kinds = () if maps is None else tuple(known("--maps", listed(maps), tuple(MAPS)))
+    how = How(kinds=kinds, layer=layer)
     loaded = Classifier.load(classifier).to(device_of(Settings().run))
     opened = ImageStore.open(Path(store))
     opened.require_size(loaded.image_size)

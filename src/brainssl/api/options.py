@@ -188,7 +188,7 @@ def open_data(
     settings, reasons = settings_of(preset, overrides, path)
     terminal.say(f"images of {store.size} px: {reasons['encoder.image_size']}")
     if encoder:
-        settings = settings.with_encoder(encoder.name, encoder.image_size)
+        settings = settings.with_encoder(encoder.name, encoder.image_size, encoder.pooling)
     store.require_size(settings.encoder.image_size)
     file = split_beside(at) if at and not other_data else None
     if file and file.is_file():

@@ -50,11 +50,12 @@ def explain(
     out: Out,
     lesions: Lesions = None,
     maps: Annotated[
-        str, typer.Option(help="Comma-separated: gradcam, gradcampp, eigencam, layercam.")
-    ] = "gradcam,gradcampp,eigencam",
+        str | None,
+        typer.Option(help="Comma-separated: gradcam, gradcampp, eigencam, layercam, rollout."),
+    ] = None,
     images: Annotated[int, typer.Option(min=1, help="Test slices at most.")] = 100,
     layer: Annotated[
-        str | None, typer.Option(help="Module of the encoder; default: the last feature map.")
+        str | None, typer.Option(help="Module of the encoder; default: the last map.")
     ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,

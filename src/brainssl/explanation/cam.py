@@ -10,8 +10,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from brainssl.explanation.activations import Activations
+from brainssl.foundation.errors import BrainsslError
 
 Raw = Float32[Tensor, "n k h w"]
+ROLLOUT = "rollout"
+"""The one kind that needs activations with attention."""
 _TINY = torch.finfo(torch.float32).tiny
 
 
@@ -33,7 +36,15 @@ def grad_cam_plus_plus(of: Activations) -> Raw:
     positive factor of each map and left out.
 
     Source: Chattopadhay et al., Grad-CAM++, WACV 2018, equations 10 and 19.
+
+    Raises:
+        BrainsslError: the activations are tokens, half of which are negative.
     """
+    if of.of_tokens:
+        raise BrainsslError(
+            "Grad-CAM++ is not defined for the tokens of a transformer, which have either sign: "
+            "leave gradcampp out of --maps"
+        )
     gradient: Tensor = of.gradients
     denominator = 2 + of.features.sum((2, 3))[:, None, :, None, None] * gradient
     counts = (gradient > 0) & (denominator > 0)
@@ -49,10 +60,17 @@ def eigen_cam(of: Activations) -> Raw:
     direction's sign is arbitrary and taken such that the projection is positive in sum; of
     activations that are never negative it then is positive everywhere.
 
-    Source: Muhammad and Yeasin, Eigen-CAM, IJCNN 2020.
+    Tokens are normalised, so that not centred the direction is that of their mean, and what is
+    commonest comes out strongest. They are centred, and the sign is taken such that the projection
+    farthest from 0 is positive.
+
+    Source: Muhammad and Yeasin, Eigen-CAM, IJCNN 2020; of the sign of what is centred Chung and
+    Ying, Seg-Eigen-CAM, Applied Sciences 2025, equation 13.
     """
     n, c, h, w = of.features.shape
     places: Tensor = of.features.flatten(2)
+    if of.of_tokens:
+        places = places - places.mean(2, keepdim=True)
     projected: Tensor
     # The first right singular vector, from the smaller of the two Gram matrices, all at once.
     if h * w <= c:
@@ -62,7 +80,10 @@ def eigen_cam(of: Activations) -> Raw:
     else:
         _, vectors = torch.linalg.eigh(places @ places.mT)
         projected = (vectors[:, None, :, -1] @ places)[:, 0]
-    projected = projected * projected.sum(1, keepdim=True).sign()
+    leading = projected.sum(1, keepdim=True)
+    if of.of_tokens:
+        leading = projected.amax(1, keepdim=True) + projected.amin(1, keepdim=True)
+    projected = projected * leading.sign()
     k = of.targets.shape[1]
     return projected.relu().reshape(n, 1, h, w).expand(n, k, h, w)
 
@@ -79,12 +100,27 @@ def layer_cam(of: Activations) -> Raw:
     return maps.relu()
 
 
+def attention_rollout(of: Activations) -> Raw:
+    """Show of which patches the features are made, if attention alone moved them.
+
+    It looks at attention and not at what is attended to, and knows no class: it is the same for
+    all. See `brainssl.explanation.rollout`.
+
+    Raises:
+        ValueError: the activations were made without attention.
+    """
+    if of.attended is None:
+        raise ValueError("activations(..., attention=True) makes what attention rollout needs")
+    return of.attended.expand(-1, of.targets.shape[1], -1, -1)
+
+
 MAPS: MappingProxyType[str, Callable[[Activations], Raw]] = MappingProxyType(
     {
         "gradcam": grad_cam,
         "gradcampp": grad_cam_plus_plus,
         "eigencam": eigen_cam,
         "layercam": layer_cam,
+        ROLLOUT: attention_rollout,
     }
 )
 

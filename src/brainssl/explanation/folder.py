@@ -195,7 +195,7 @@ def _facts(made: Explanation, request: Request) -> dict[str, Any]:
     found, cases = made.found, made.cases
     scores = scorecard(found.measures, draws=request.draws)
     return {
-        "maps": list(request.how.kinds),
+        "maps": list(found.maps),
         "layer": request.how.layer,
         "grid": list(found.grid),
         "alike_among": len(made.training),

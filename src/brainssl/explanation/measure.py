@@ -1,7 +1,7 @@
 """Maps of a classifier for a set of slices, and everything that can be measured of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, Int64, UInt8
 from torch import Tensor
 
 from brainssl.explanation.activations import activations
-from brainssl.explanation.cam import MAPS, at_image_size
+from brainssl.explanation.cam import MAPS, ROLLOUT, at_image_size
 from brainssl.explanation.faithfulness import (
     BASELINES,
     STEPS,
@@ -20,11 +20,15 @@ from brainssl.explanation.faithfulness import (
 )
 from brainssl.explanation.localisation import centred_blob, localise, random_maps
 from brainssl.explanation.robustness import CHANGES, DRAWS, cascade, sensitivity
+from brainssl.explanation.rollout import has_attention
 from brainssl.explanation.scorecard import CENTRE, RANDOM
 from brainssl.models.classifier import Classifier
+from brainssl.models.encoder import Encoder
+from brainssl.models.tokens import last_tokens
 from brainssl.views.recipes import to_unit
 
 STUDIED = ("gradcam", "gradcampp", "eigencam")
+STUDIED_OF_TOKENS = ("gradcam", "eigencam", ROLLOUT)
 
 _BATCH = 64
 
@@ -89,21 +93,31 @@ class How:
     """How to explain.
 
     Attributes:
-        kinds: of maps, names of `brainssl.explanation.cam.MAPS`.
+        kinds: of maps, names of `brainssl.explanation.cam.MAPS`; none: those that are usual for the
+            encoder, `STUDIED` or, of a transformer, `STUDIED_OF_TOKENS`.
         layer: see `brainssl.explanation.activations.activations`.
         baselines: what takes the place of pixels in insertion and deletion.
         steps: of insertion and deletion.
     """
 
-    kinds: tuple[str, ...] = STUDIED
+    kinds: tuple[str, ...] = ()
     layer: str | None = None
     baselines: tuple[Baseline, ...] = BASELINES
     steps: int = STEPS
 
+    def of(self, encoder: Encoder) -> "How":
+        """Return the same with the kinds of maps of an encoder, where none are named."""
+        if self.kinds:
+            return self
+        if last_tokens(encoder.network) is None:
+            return replace(self, kinds=STUDIED)
+        usual = STUDIED_OF_TOKENS if has_attention(encoder) else STUDIED_OF_TOKENS[:-1]
+        return replace(self, kinds=usual)
+
     @property
     def passes(self) -> int:
         """Runs of the network that a slice takes, about: six blocks of weights are drawn anew."""
-        measured = len(self.kinds) + len((RANDOM, CENTRE))
+        measured = len(self.kinds or STUDIED) + len((RANDOM, CENTRE))
         curves = len(self.baselines) * (2 + 2 * measured * (self.steps - 1))
         return 1 + curves + (1 + CHANGES) + (1 + 6 * DRAWS)
 
@@ -131,9 +145,10 @@ def explain(
         progress: called with (slices done, slices in all).
 
     Raises:
-        BrainsslError: the encoder or the layer gives no feature map with height and width.
+        BrainsslError: the encoder or the layer gives no feature map with height and width, or a
+            kind of map is not to be had of it.
     """
-    how = how or How()
+    how = (how or How()).of(classifier.encoder)
     parts = []
     for start in range(0, len(cases), _BATCH):
         parts.append(_explain(classifier, cases.part(slice(start, start + _BATCH)), how, start))
@@ -154,7 +169,8 @@ def _explain(classifier: Classifier, cases: Cases, how: How, first: int) -> Expl
     device = next(classifier.parameters()).device
     images = to_unit(torch.from_numpy(np.ascontiguousarray(cases.images)).to(device))
     size = images.shape[-1]
-    of = activations(classifier, images, layer=how.layer)
+    attention = ROLLOUT in how.kinds
+    of = activations(classifier, images, layer=how.layer, attention=attention)
     targets = of.targets[:, 0]
     raw = {kind: MAPS[kind](of) for kind in how.kinds}
     found = {kind: at_image_size(own, size) for kind, own in raw.items()}
@@ -165,7 +181,7 @@ def _explain(classifier: Classifier, cases: Cases, how: How, first: int) -> Expl
     }
 
     def mapper(model: Classifier, given: Tensor) -> Tensor:
-        own = activations(model, given, targets, layer=how.layer)
+        own = activations(model, given, targets, layer=how.layer, attention=attention)
         return torch.cat([at_image_size(MAPS[kind](own), size).maps for kind in how.kinds], 1)
 
     moved = sensitivity(mapper, classifier, images, seed=first)

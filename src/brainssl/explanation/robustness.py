@@ -63,7 +63,8 @@ def randomised(classifier: Classifier, seed: int = 0) -> Iterator[tuple[str, Cla
     """Yield copies whose weights are drawn anew from the head down, one block more each time.
 
     Each layer is drawn as PyTorch first does; parameters of no layer, such as the scales of
-    ConvNeXt's blocks, become those of a fresh encoder.
+    ConvNeXt's blocks, become those of a fresh encoder, and a transformer's position embeddings
+    with the last block.
 
     Source: Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, section 3.
 
@@ -73,16 +74,21 @@ def randomised(classifier: Classifier, seed: int = 0) -> Iterator[tuple[str, Cla
     """
     copy = deepcopy(classifier).eval()
     encoder = classifier.encoder
-    fresh = build_encoder(encoder.name, image_size=encoder.image_size, seed=seed).network
-    blocks = [("head", copy.head), *reversed(list(copy.encoder.network.named_children()))]
+    fresh = build_encoder(
+        encoder.name, image_size=encoder.image_size, pool=encoder.pooling, seed=seed
+    ).network
+    network = copy.encoder.network
+    blocks = [("head", copy.head), *reversed(list(network.named_children()))]
+    blocks = [(name, block) for name, block in blocks if any(True for _ in block.parameters())]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for name, block in blocks:
-            if not any(True for _ in block.parameters()):
-                continue
             if name != "head":
                 block.load_state_dict(fresh.get_submodule(name).state_dict())
             _draw_layers(block)
+            if name == blocks[-1][0]:  # a transformer's positions and class token are in no block
+                for own in dict(network.named_parameters(recurse=False)):
+                    network.get_parameter(own).data.copy_(fresh.get_parameter(own))
             yield name, copy
 
 

@@ -98,7 +98,8 @@ def _training(settings: Settings, batch: int) -> tuple[nn.Module, Tensor, Callab
     if device.type == "cpu":
         keep_freed_memory()
         batch = max(2, min(batch, _CPU_PIXELS // size**2))
-    encoder: nn.Module = build_encoder(settings.encoder.name, image_size=size, seed=0)
+    chosen = settings.encoder
+    encoder: nn.Module = build_encoder(chosen.name, image_size=size, pool=chosen.pool, seed=0)
     encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     images = torch.rand(batch, 1, size, size, device=device)
     optimizer = torch.optim.AdamW(encoder.parameters())

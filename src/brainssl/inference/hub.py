@@ -50,7 +50,7 @@ def _config(model: Encoder | Classifier, network: Any) -> dict[str, Any]:
         "num_classes": arguments["num_classes"],
         "num_features": encoder.dim,
         **({"label_names": names} if names else {}),
-        "model_args": {"in_chans": arguments["in_chans"]},
+        "model_args": {name: own for name, own in arguments.items() if name != "num_classes"},
         "pretrained_cfg": {
             "input_size": [1, size, size],
             "fixed_input_size": bool(own.get("fixed_input_size", False)),

@@ -12,8 +12,8 @@ from scipy.special import softmax
 
 from brainssl.data.read import read_slice
 from brainssl.data.store import letterbox
-from brainssl.explanation.activations import activations
-from brainssl.explanation.cam import MAPS, at_image_size
+from brainssl.explanation.activations import Targets, activations
+from brainssl.explanation.cam import MAPS, ROLLOUT, at_image_size
 from brainssl.explanation.overlay import enlarged, overlay
 from brainssl.foundation.errors import BadUseError
 from brainssl.models.classifier import Classifier
@@ -78,7 +78,7 @@ def saliency_map(
     Raises:
         BadUseError: no such kind of map, or no such class.
         BrainsslError: there is no such classifier, the file cannot be read, or the encoder has no
-            feature map.
+            feature map, or not what that kind of map needs.
     """
     if kind not in MAPS:
         raise BadUseError(f"{kind!r} is none of {', '.join(MAPS)}")
@@ -91,7 +91,8 @@ def saliency_map(
     device = next(classifier.parameters()).device
     batch = to_unit(torch.from_numpy(image[None]).to(device))
     asked = None if label is None else torch.tensor([classifier.classes.index(label)])
-    found = activations(classifier, batch, "predicted" if asked is None else asked)
+    wanted: Targets = "predicted" if asked is None else asked
+    found = activations(classifier, batch, wanted, attention=kind == ROLLOUT)
     made = at_image_size(MAPS[kind](found), classifier.image_size)
     shares = softmax(found.logits[0].double().cpu().numpy())
     named = dict(zip(classifier.classes, shares.tolist(), strict=True))

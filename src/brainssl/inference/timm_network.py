@@ -23,6 +23,7 @@ def timm_arguments(model: Encoder | Classifier) -> dict[str, Any]:
     return {
         "in_chans": 1,
         "num_classes": len(model.classes) if isinstance(model, Classifier) else 0,
+        **encoder_of(model).arguments,
     }
 
 
@@ -37,7 +38,7 @@ def timm_network(model: Encoder | Classifier) -> nn.Module:
             encoder followed by one linear layer.
     """
     encoder = encoder_of(model)
-    network = timm.create_model(encoder.name, pretrained=False, **timm_arguments(model))
+    network: Any = timm.create_model(encoder.name, pretrained=False, **timm_arguments(model))
     absent = network.load_state_dict(encoder.network.state_dict(), strict=False)
     if isinstance(model, Classifier):
         head = network.get_classifier()
@@ -51,13 +52,13 @@ def timm_network(model: Encoder | Classifier) -> nn.Module:
             filled = {id(value) for value in head.parameters()}
             named = {name for name, value in network.named_parameters() if id(value) in filled}
             absent.missing_keys[:] = [name for name in absent.missing_keys if name not in named]
-    network = network.cpu().float().eval()
-    if absent.missing_keys or absent.unexpected_keys or not _agree(network, model):
+    built: nn.Module = network.cpu().float().eval()
+    if absent.missing_keys or absent.unexpected_keys or not _agree(built, model):
         raise BrainsslError(
             f"timm's {encoder.name} has more between features and classes than one layer: take it "
             "elsewhere as ONNX (brainssl export MODEL FILE.onnx)"
         )
-    return network
+    return built
 
 
 def _agree(network: nn.Module, model: Encoder | Classifier) -> bool:

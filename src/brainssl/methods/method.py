@@ -23,9 +23,9 @@ class Crop:
     area: tuple[float, float] | None = None
     scale: float = 1.0
 
-    def side(self, image_size: int) -> int:
-        """Return the side of the view in pixels."""
-        return max(1, round(image_size * self.scale))
+    def side(self, image_size: int, patch: int = 1) -> int:
+        """Return the side of the view in pixels: the nearest one of whole patches."""
+        return max(1, round(image_size * self.scale / patch)) * patch
 
 
 @dataclass(frozen=True)

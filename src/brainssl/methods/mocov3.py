@@ -9,6 +9,7 @@ from brainssl.methods.gathering import gather
 from brainssl.methods.heads import mlp
 from brainssl.methods.momentum import MomentumMethod
 from brainssl.models.encoder import Encoder
+from brainssl.models.tokens import patch_projection
 from brainssl.settings.methods import MoCoV3Settings
 
 
@@ -20,6 +21,9 @@ class MoCoV3(MomentumMethod):
     def __init__(self, encoder: Encoder, chosen: MoCoV3Settings) -> None:
         hidden, out = chosen.hidden_dim, chosen.output_dim
         inner = [hidden] * (chosen.projector_layers - 1)
+        patches = patch_projection(encoder.network) if chosen.freeze_patches else None
+        if patches is not None:  # a random one suffices, and training is steadier (section 4.2)
+            patches.requires_grad_(False)
         super().__init__(
             encoder, mlp(encoder.dim, *inner, out, last_norm=chosen.projector_norm), chosen
         )

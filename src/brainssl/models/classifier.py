@@ -22,8 +22,9 @@ from brainssl.views.recipes import to_unit
 
 FORM = "brainssl-classifier"
 VERSION = VERSIONS[FORM]
-"""Version 4 has another normalisation than the constants of before, version 3 predicts over several
-views of an image, version 2 holds marks of the training images; a file without is of version 1."""
+"""Version 4 has another normalisation than the constants of before, or another pooling than its
+architecture; version 3 predicts over several views of an image; version 2 holds marks of the
+training images; a file without any of these is of version 1."""
 _BATCH = 128
 _LEARNT = "learnt"
 
@@ -100,6 +101,7 @@ class Classifier(nn.Module):
         described = {
             "encoder": self.encoder.name,
             "image_size": self.image_size,
+            "pool": self.encoder.pooling,
             "classes": list(self.classes),
             "facts": self.facts,
             "mean": self.encoder.mean,
@@ -110,7 +112,8 @@ class Classifier(nn.Module):
             tensors, version = {**tensors, _LEARNT: torch.from_numpy(self.learnt)}, 2
         if self.test_views > 1:
             version = 3
-        if (self.encoder.mean, self.encoder.std) != (MEAN, STD):
+        encoder = self.encoder
+        if (encoder.mean, encoder.std, encoder.pooling) != (MEAN, STD, "auto"):
             version = VERSION
         write_tensors(path, tensors, FORM, version, described)
 
@@ -130,6 +133,7 @@ class Classifier(nn.Module):
         encoder = Encoder(
             described["encoder"],
             image_size=described["image_size"],
+            pool=described.get("pool", "auto"),
             mean=described.get("mean", MEAN),
             std=described.get("std", STD),
         )

@@ -1,4 +1,4 @@
-"""Encoders: any timm CNN with one input channel, and their weights on disk."""
+"""Encoders: any timm network with one input channel, and their weights on disk."""
 
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.models.starts import FACTS, RANDOM, Start, begin, digest_of
 from brainssl.models.stem import MEAN, STD
 from brainssl.models.tensor_files import VERSIONS, read_tensors, write_tensors
+from brainssl.models.tokens import Pool, build_network, patch_side
 
 FORM = "brainssl-encoder"
 VERSION = VERSIONS[FORM]
-"""Version 2 has another normalisation than the constants of version 1."""
+"""Version 2 has another normalisation than the constants of version 1, or another pooling."""
 
 
 def _refuse_other_names(name: str) -> None:
@@ -37,6 +38,8 @@ class Encoder(nn.Module):
         name: timm's name of the architecture.
         image_size: side of the slices that it was (or will be) trained on, in pixels.
         dim: length of the feature vector.
+        pooling: what makes a feature vector of tokens or maps; `auto`: as timm has it.
+        arguments: that timm needs beside name, channels and classes to build the network.
         mean: subtracted from slices before the network sees them; belongs to the weights.
         std: by which they are then divided.
         facts: how it was pretrained; empty for a fresh one.
@@ -45,37 +48,58 @@ class Encoder(nn.Module):
 
     start: Start | None = None
 
-    def __init__(self, name: str, *, image_size: int, mean: float = MEAN, std: float = STD) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        image_size: int,
+        pool: Pool = "auto",
+        mean: float = MEAN,
+        std: float = STD,
+    ) -> None:
         super().__init__()
-        self.name, self.image_size = name, image_size
+        self.name, self.image_size, self.pooling = name, image_size, pool
         self.mean, self.std = mean, std
         self.facts: dict[str, Any] = {}
         _refuse_other_names(name)
         try:
-            self.network = timm.create_model(name, in_chans=1, num_classes=0)
+            self.network, self.arguments = build_network(name, image_size=image_size, pool=pool)
         except RuntimeError as error:
             near = ", ".join(timm.list_models(f"*{name.split('.')[0]}*")[:5])
             hint = f"; near: {near}" if near else ""
             raise BrainsslError(f"encoder.name: {error}{hint}") from None
-        self.dim = self._width()
+        self.dim = self.width_at(image_size)
 
-    def _width(self) -> int:
-        """Return the length of the features, which timm's `num_features` does not always say."""
+    @property
+    def patch(self) -> int:
+        """Side in pixels of what images are cut into: that of a transformer's patches, else 1."""
+        return patch_side(self.network)
+
+    def width_at(self, size: int) -> int:
+        """Return the length of the features, which timm's `num_features` does not always say.
+
+        Args:
+            size: side of the images in pixels.
+
+        Raises:
+            BrainsslError: the network does not take such images, or gives no feature vector.
+        """
         training = self.network.training
         self.network.eval()
         try:
             with torch.no_grad():
-                size = self.image_size
                 features = self.network(torch.zeros(1, 1, size, size))
         except (AssertionError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise BrainsslError(
-                f"encoder.name: {self.name} does not take one-channel images of {self.image_size} "
-                f"px ({reason}): set encoder.image_size, or choose a CNN"
+                f"encoder.name: {self.name} does not take one-channel images of {size} px "
+                f"({reason}): set encoder.image_size, or choose another architecture"
             ) from None
         self.network.train(training)
         if features.ndim != 2:
-            raise BrainsslError(f"encoder.name: {self.name} gives no feature vector: choose a CNN")
+            raise BrainsslError(
+                f"encoder.name: {self.name} gives no feature vector: choose another architecture"
+            )
         return int(features.shape[1])
 
     @property
@@ -100,7 +124,10 @@ class Encoder(nn.Module):
         return features
 
     def last_map(self, images: Float[Tensor, "n 1 h w"]) -> Tensor:
-        """Return what the network has before it pools: of a CNN (n, channels, rows, columns)."""
+        """Return what the network has before it pools.
+
+        Of a CNN (n, channels, rows, columns), of a transformer (n, tokens, channels).
+        """
         network: Any = self.network
         values: Tensor = network.forward_features((images - self.mean) / self.std)
         return values.movedim(-1, 1) if self._channels_last else values
@@ -123,6 +150,7 @@ def build_encoder(
     name: str,
     *,
     image_size: int,
+    pool: Pool = "auto",
     weights: str = RANDOM,
     mean: float | None = None,
     std: float | None = None,
@@ -133,6 +161,7 @@ def build_encoder(
     Args:
         name: of the architecture in timm.
         image_size: side of the slices in pixels.
+        pool: see `brainssl.models.tokens.build_network`.
         weights: that it begins with; see `brainssl.models.starts.begin`, which also says what
             `mean` and `std` are and what is refused.
         mean: of the normalisation; None: that of the weights.
@@ -141,7 +170,7 @@ def build_encoder(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = Encoder(name, image_size=image_size)
+        encoder = Encoder(name, image_size=image_size, pool=pool)
         encoder.start = begin(encoder.network, name, weights, size=image_size, mean=mean, std=std)
     encoder.mean, encoder.std = encoder.start.mean, encoder.start.std
     return encoder
@@ -155,8 +184,9 @@ def save_encoder(encoder: Encoder, path: Path) -> None:
         path: file to write, atomically.
     """
     described = {"name": encoder.name, "image_size": encoder.image_size, "facts": encoder.facts}
-    described |= {"mean": encoder.mean, "std": encoder.std}
-    version = 1 if (encoder.mean, encoder.std) == (MEAN, STD) else VERSION
+    described |= {"pool": encoder.pooling, "mean": encoder.mean, "std": encoder.std}
+    plain = (encoder.mean, encoder.std, encoder.pooling) == (MEAN, STD, "auto")
+    version = 1 if plain else VERSION
     write_tensors(path, encoder.network.state_dict(), FORM, version, described)
 
 
@@ -175,6 +205,7 @@ def load_encoder(path: Path) -> Encoder:
     encoder = Encoder(
         described["name"],
         image_size=described["image_size"],
+        pool=described.get("pool", "auto"),
         mean=described.get("mean", MEAN),
         std=described.get("std", STD),
     )

@@ -20,7 +20,10 @@ OF_TORCH = (".pth", ".pt", ".ckpt", ".tar", ".bin")
 _CONFIG = "config.json"
 _IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
 # What a configuration may say that changes nothing of a network without its head.
-_HARMLESS = {"in_chans", "num_classes", "drop_rate", "drop_path_rate", "pretrained_cfg"}
+_HARMLESS = {
+    *("in_chans", "num_classes", "drop_rate", "drop_path_rate", "pretrained_cfg"),
+    *("global_pool", "img_size", "dynamic_img_size"),  # positions are resampled
+}
 
 
 @dataclass(frozen=True)
@@ -195,8 +198,6 @@ def _refuse_other(where: str, name: str, architecture: str, arguments: Mapping[s
             f"to {architecture.split('.')[0]}"
         )
     other = {key: value for key, value in arguments.items() if key not in _HARMLESS}
-    if other.get("global_pool") == "avg":  # which timm writes for what is so anyway
-        del other["global_pool"]
     if other:
         told = ", ".join(f"{key}={value}" for key, value in other.items())
         raise BrainsslError(

@@ -120,6 +120,8 @@ class MoCoV3Settings(MomentumSettings):
     scaled: bool = True  # the loss is multiplied by 2τ, which matters only where gradients are
     #                      clipped or the optimiser is not Adam
     temperature: Rate = 0.2
+    freeze_patches: bool = True  # a transformer's patch projection stays random, which steadies the
+    #                              training; of a CNN it changes nothing
 
 
 class BarlowTwinsSettings(MethodSettings):

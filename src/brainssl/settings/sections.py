@@ -65,8 +65,10 @@ class Section(BaseModel):
 class EncoderSettings(Section):
     """The network that is pretrained and then classifies."""
 
-    name: str = "resnet18"  # any CNN of timm; resnet50 in the study
-    image_size: Annotated[int, Field(ge=16, le=1024)] = 64  # pixels; small lesions need more
+    name: str = "resnet18"  # any network of timm; resnet50 in the study
+    image_size: Annotated[int, Field(ge=16, le=1024)] = 64  # pixels; small lesions need more; of a
+    #                                                         transformer a multiple of its patches
+    pool: Literal["auto", "avg", "token"] = "auto"  # auto: as timm has it for the architecture
     weights: Annotated[str, AfterValidator(_weights)] = "random"  # of the baseline too
     mean: OptionalProbability = None  # of the images that the weights know; "none": as they say
     std: OptionalShare = None  # their deviation, likewise

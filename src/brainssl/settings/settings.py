@@ -65,11 +65,12 @@ class Settings(Section):
 
     def with_image_size(self, size: int) -> "Settings":
         """Return the same settings for images of another side, in pixels."""
-        return self.with_encoder(self.encoder.name, size)
+        return self.with_encoder(self.encoder.name, size, self.encoder.pool)
 
-    def with_encoder(self, name: str, image_size: int) -> "Settings":
+    def with_encoder(self, name: str, image_size: int, pool: str = "auto") -> "Settings":
         """Return the same settings for another encoder and images of its side, in pixels."""
-        encoder = self.encoder.model_copy(update={"name": name, "image_size": image_size})
+        changed = {"name": name, "image_size": image_size, "pool": pool}
+        encoder = self.encoder.model_copy(update=changed)
         return self._with(encoder=encoder)
 
     def with_epochs(self, epochs: int) -> "Settings":

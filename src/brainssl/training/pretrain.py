@@ -1,6 +1,6 @@
 """Self-supervised pretraining."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,8 @@ class Pretraining(Training):
         super().__init__(pixels, seed=seed)
         self.method, self.settings = method, settings
         size, recipe = settings.encoder.image_size, ViewRecipe.of(settings.views.model_dump())
-        self.views = [(recipe.cropped(crop.area), crop.side(size)) for crop in crops]
+        sides = [crop.side(size, method.encoder.patch) for crop in crops]
+        self.views = [(recipe.cropped(crop.area), s) for crop, s in zip(crops, sides, strict=True)]
 
     def on_after_batch_transfer(
         self, batch: Tensor, dataloader_idx: int
@@ -167,7 +168,9 @@ def pretrain(
         torch.manual_seed(seed + 1)  # the heads' weights, apart from the encoder's
         learner = build_method(method, encoder, chosen)
     pixels, crops = torch.from_numpy(store.images), learner.crops(chosen)
-    refuse_single_pixels(encoder, [crop.side(store.size) for crop in crops], settings.run)
+    sides = {crop.side(store.size, encoder.patch) for crop in crops}
+    _refuse_other_sides(encoder, method, sides - {store.size})
+    refuse_single_pixels(encoder, sides, settings.run)
     training = Pretraining(learner, crops, pixels, settings, seed=seed)
     with whole_folder(out, resume=resume, request=request, defaults=before) as folder:
         watched = Watched.of(store, split, images=settings.pretrain.watch_images, seed=seed)
@@ -206,4 +209,16 @@ def pretrain(
         reasons["run.precision"] = {"value": precision.name, "reason": precision.reason}
         write_json(folder / "settings.json", settings.written([method]) | {"resolved": reasons})
         (folder / CHECKPOINT).unlink()
-    return trained.eval()
+    return trained.eval().requires_grad_()  # what was frozen here need not stay so
+
+
+def _refuse_other_sides(encoder: Encoder, method: str, sides: Iterable[int]) -> None:
+    """Refuse local crops that a network for images of one size does not take."""
+    for side in sides:
+        try:
+            encoder.width_at(side)
+        except BrainsslError:
+            raise BrainsslError(
+                f"{encoder.name} takes images of {encoder.image_size} px and no local crops of "
+                f"{side} px: set {method}.local_crops=0, or choose another encoder.name"
+            ) from None

@@ -21,7 +21,18 @@ def found(encoder: Encoder, decay: float) -> dict[str, tuple[float, float]]:
     }
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "resnet18", "test_efficientnet", "test_convnext"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_resnet",
+        "resnet18",
+        "test_efficientnet",
+        "test_convnext",
+        "test_vit",
+        "test_vit4",
+        "vit_small_patch16_dinov3",
+    ],
+)
 def test_scales_are_those_of_timm_with_its_own_head(name: str) -> None:
     whole = timm.create_model(name, in_chans=1, num_classes=3)
     names = {id(p): parameter for parameter, p in whole.named_parameters()}

@@ -15,7 +15,13 @@ from brainssl.reporting.figures.map_strips import map_strip, scale_strip
 from brainssl.reporting.figures.pictures import Picture
 from brainssl.reporting.page import Page, render_page
 from brainssl.reporting.study import arm_title
-from brainssl.reporting.tables.scorecards import MAP_TITLES, coarseness, score_table, verdict
+from brainssl.reporting.tables.scorecards import (
+    MAP_TITLES,
+    classless,
+    coarseness,
+    score_table,
+    verdict,
+)
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import counted, fixed, join, percent
 
@@ -28,7 +34,6 @@ _HOW = (
     "{among} training slices that the encoder finds most alike, one of a group, none of the "
     "slice’s own."
 )
-_CLASSLESS = " Eigen-CAM shows what is strongest in the layer and knows no class."
 
 
 def render_gallery(
@@ -64,7 +69,7 @@ def _scorecard(told: Mapping[str, Any]) -> tuple[Block, ...]:
     )
     scores = score_table("scores", caption, {"": told["scores"]})
     facts = (
-        ("Layer", str(told["layer"] or "last feature map")),
+        ("Layer", str(told["layer"] or "the encoder's last")),
         ("Raw maps", f"{rows} × {columns}"),
         *(
             (f"{MAP_TITLES.get(kind, kind)} without evidence", f"{percent(share)} % of slices")
@@ -109,7 +114,7 @@ def _chapters(
     outline = " The white line is the outline of the lesion." if _outlined(made) else ""
     titles = join([MAP_TITLES.get(kind, kind) for kind in kinds])
     how = _HOW.format(titles=titles, outline=outline, among=len(made.training))
-    how += _CLASSLESS * ("eigencam" in kinds)
+    how += classless(kinds)
     sections: list[Section] = []
     for name, title, places in chapters:
         if not len(places):

@@ -17,7 +17,7 @@ from brainssl.reporting.blocks import Block, Prose, Strips
 from brainssl.reporting.figures.map_strips import map_strip, scale_strip
 from brainssl.reporting.figures.pictures import Picture, read_images
 from brainssl.reporting.study import Study, arm_title
-from brainssl.reporting.tables.scorecards import BLIND, MAP_TITLES
+from brainssl.reporting.tables.scorecards import BLIND, MAP_TITLES, classless
 from brainssl.reporting.wording import join, percent
 
 _HOW = (
@@ -25,7 +25,6 @@ _HOW = (
     "grows, from 0 to its peak, which stands below, and leaves the grey values where the map is 0. "
     "A white line is the outline of a lesion."
 )
-_CLASSLESS = " Eigen-CAM shows what is strongest in the layer and knows no class."
 
 
 def slice_strips(study: Study, models: Sequence[Mapping[str, Any]]) -> list[Block]:
@@ -59,7 +58,7 @@ def slice_strips(study: Study, models: Sequence[Mapping[str, Any]]) -> list[Bloc
                 f"their mean: {start}{titles}."
             )
             blocks.append(Strips(caption, pictures))
-    how = Prose((_HOW + _CLASSLESS * ("eigencam" in kinds),))
+    how = Prose((_HOW + classless(kinds),))
     return [how, Strips("", (scale_strip(),)), *blocks] if blocks else []
 
 

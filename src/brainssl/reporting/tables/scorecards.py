@@ -1,6 +1,6 @@
 """What measured saliency maps are worth: tables, and what they mean in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from brainssl.reporting.study import interval
@@ -12,10 +12,15 @@ MAP_TITLES = {
     "gradcampp": "Grad-CAM++",
     "eigencam": "Eigen-CAM",
     "layercam": "Layer-CAM",
+    "rollout": "Attention rollout",
     "random": "Random map",
     "centre": "Blob in the centre",
 }
 BLIND = ("random", "centre")
+_CLASSLESS = {
+    "eigencam": "Eigen-CAM shows what is strongest in the layer and knows no class.",
+    "rollout": "Attention rollout shows which patches are attended to and knows no class.",
+}
 
 _WHERE = (
     Metric("pointing", "Pointing game", True, "Share of maps whose maximum lies on the lesion."),
@@ -39,6 +44,11 @@ _FINDS = "the maximum lies on the lesion in {value} of {n} slices with one"
 _COUNTS = "put into the blurred slice in its order, pixels bring a mean probability of {value}"
 
 Score = Mapping[str, Any]
+
+
+def classless(kinds: Collection[str]) -> str:
+    """Say which of some kinds of map know no class, each in a sentence after a blank."""
+    return "".join(f" {told}" for kind, told in _CLASSLESS.items() if kind in kinds)
 
 
 def score_table(name: str, caption: str, models: Mapping[str, Sequence[Score]]) -> Table:

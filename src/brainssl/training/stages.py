@@ -92,6 +92,7 @@ def probe_stage(
         progress: called with (images encoded, images in all).
     """
     started = time.perf_counter()
+    data.refuse_more_labels(features.encoder.facts, label_fraction, seed)
     features.progress = progress
     rows = data.rows(label_fraction, seed)
     with whole_folder(out) as folder:
@@ -143,6 +144,7 @@ def finetune_stage(
         loggers: names of `brainssl.training.loggers.LOGGERS`, beside `history.csv`.
     """
     started = time.perf_counter()
+    data.refuse_more_labels(encoder.facts, label_fraction, seed)
     rows = data.rows(label_fraction, seed)
     if facts["stage"] == "supervised":
         seen = len(data.split.pretraining(data.store.manifest))

@@ -246,5 +246,5 @@ def test_no_label_but_those_of_the_fraction_changes_a_weight(
 
 
 def test_a_fraction_of_no_use_is_refused(shared_store: ImageStore, tmp_path: Path) -> None:
-    with pytest.raises(BrainsslError, match="simclr learns from no labels.*supcon"):
+    with pytest.raises(BrainsslError, match=r"simclr learns from no labels.*supcon"):
         run(shared_store, tmp_path / "run", label_fraction=0.5)

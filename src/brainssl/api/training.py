@@ -34,7 +34,7 @@ def pretrain(
     logger: Names | None = None,
     quiet: bool = False,
 ) -> Answer:
-    """Pretrain an encoder on the training part of a split: without labels, but for `supcon`.
+    """Pretrain an encoder on the training part of a split: without labels, but for supcon.
 
     `brainssl.training.pretrain.pretrain` does the same with a split of your own.
 

@@ -115,6 +115,13 @@ def final(plan: Plan, step: Step) -> Step:
     return replace(step, trial=1, trials=plan.trials) if step.tunable else step
 
 
+def _taught(plan: Plan, step: Step) -> list[Step]:
+    """Return a pretraining, or one for each label fraction where it learns from labels."""
+    if step.method not in LABELLED_METHODS:
+        return [step]
+    return [replace(step, label_fraction=fraction) for fraction in plan.label_fractions]
+
+
 def _steps_of_seed(plan: Plan, protocol: Protocol, seed: int, fold: Fold | None) -> Iterator[Step]:
     def measured(stage: Stage, method: str, trial: int = 1, trials: int = 1) -> Iterator[Step]:
         for fraction in plan.label_fractions:
@@ -127,8 +134,7 @@ def _steps_of_seed(plan: Plan, protocol: Protocol, seed: int, fold: Fold | None)
         yield Step("linear", RANDOM_LABELS, protocol, seed, max(plan.label_fractions), fold)
     for method in plan.methods:
         for trial in every:
-            for fraction in plan.label_fractions if method in LABELLED_METHODS else (None,):
-                yield Step("pretrain", method, protocol, seed, fraction, fold, trial)
+            yield from _taught(plan, Step("pretrain", method, protocol, seed, None, fold, trial))
             yield from measured("linear", method, trial)
             yield from measured("finetune", method, trial)
         for trials in chosen:

@@ -15,6 +15,7 @@ from jaxtyping import Float32
 from torch import nn
 
 from brainssl.data.dataset import Data, evenly
+from brainssl.data.extra import is_extra
 from brainssl.data.families import pairs_of
 from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore
@@ -216,9 +217,13 @@ def predict_parts(classifier: Classifier, data: Data, rows: dict[str, Indices]) 
 
 
 def predict_unlabelled(classifier: Classifier, data: Data) -> Unlabelled:
-    """Run a classifier on images without label, at most `_MOST_UNLABELLED` from all groups."""
+    """Run a classifier on images without label, at most `_MOST_UNLABELLED` from all groups.
+
+    Extra ones are for pretraining alone.
+    """
     manifest = data.store.manifest
     rows = data.split.indices(manifest, "unlabelled")
+    rows = rows[~is_extra(manifest)[rows]]
     rows = rows[evenly(manifest["group"].to_numpy()[rows], _MOST_UNLABELLED)]
     own = manifest.iloc[rows]
     logits = (

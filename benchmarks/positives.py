@@ -173,7 +173,8 @@ def scores(ours: Sequence[Predictions], base: Sequence[Predictions] | None) -> d
 
 def drawn_means(models: Sequence[Predictions]) -> Float64[np.ndarray, "draws metrics"]:
     """Return the mean over seeds of every metric, for the same draws of groups."""
-    return np.mean([resample(one, draws=DRAWS).overall for one in models], axis=0)
+    drawn = [resample(one, draws=DRAWS).overall for one in models]
+    return np.asarray(np.mean(drawn, axis=0))
 
 
 def opened(source: Path, folder: Path, labels: Path | None, size: int) -> ImageStore:

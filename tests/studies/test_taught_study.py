@@ -4,12 +4,18 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from oracles.small_plan import FAST, small_plan
 
+from brainssl.data.dataset import Data
+from brainssl.data.split import Split
 from brainssl.data.store import ImageStore
+from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.progress import Terminal
 from brainssl.models.encoder import load_encoder
+from brainssl.settings import load_settings
 from brainssl.studies.run import Study
+from brainssl.training.stages import Features, finetune_stage, probe_stage
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +38,21 @@ def test_each_fraction_has_an_encoder_of_its_own(finished: Path) -> None:
         for fraction in ("0.5", "1")
     ]
     assert [facts["label_fraction"] for facts in taught] == [0.5, 1.0]
+
+
+def test_no_stage_goes_on_from_an_encoder_that_has_seen_more_labels(
+    finished: Path, shared_store: ImageStore, tmp_path: Path
+) -> None:
+    data = Data(shared_store, Split.load(finished / "splits" / "grouped.json"))
+    encoder = load_encoder(finished / "steps" / "pretrain-supcon-grouped-f1-s0")
+    settings = load_settings("quick", list(FAST))[0]
+    asked = {"settings": settings, "label_fraction": 0.5, "seed": 0}
+    facts = {"method": "supcon", "stage": "finetune"}
+    features = Features(lambda: encoder, shared_store, torch.device("cpu"))
+    with pytest.raises(BrainsslError, match=r"give --label-fraction 1\.0 and --seed 0"):
+        probe_stage(data, features, tmp_path / "linear", facts=facts, **asked)
+    with pytest.raises(BrainsslError, match=r"give --label-fraction 1\.0 and --seed 0"):
+        finetune_stage(data, encoder, tmp_path / "finetune", facts=facts, **asked)
 
 
 def test_the_report_says_so(finished: Path) -> None:

@@ -47,7 +47,8 @@ class Pretraining(Training):
         classes: Int64[Tensor, " n"] | None = None,
     ) -> None:
         super().__init__(pixels, seed=seed)
-        self._beside = (partners, classes)  # in a tuple for the same reason as the images
+        # In a tuple, for the same reason as the images.
+        self._beside: tuple[Partners | None, Tensor | None] = (partners, classes)
         self.method, self.settings = method, settings
         size, recipe = settings.encoder.image_size, ViewRecipe.of(settings.views.model_dump())
         self.views = [(recipe.cropped(crop.area), crop.side(size)) for crop in crops]
@@ -55,7 +56,11 @@ class Pretraining(Training):
     def on_fit_start(self) -> None:
         """Move the images, and what is known of them, to the device."""
         super().on_fit_start()
-        self._beside = tuple(None if one is None else one.to(self.device) for one in self._beside)
+        partners, classes = self._beside
+        self._beside = (
+            None if partners is None else partners.to(self.device),
+            None if classes is None else classes.to(self.device),
+        )
 
     def on_after_batch_transfer(
         self, batch: Tensor, dataloader_idx: int

@@ -21,7 +21,7 @@ import typer
 
 import brainssl
 from brainssl.cli import app
-from brainssl.data.scan import MANIFEST_COLUMNS
+from brainssl.data.manifest import MANIFEST_COLUMNS
 from brainssl.data.store import ImageStore
 from brainssl.evaluation.metrics import METRICS
 from brainssl.methods import METHODS, build_method

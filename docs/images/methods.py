@@ -98,6 +98,11 @@ METHODS = {
         ),
         ("InfoNCE", "a view finds the neighbour", "of the other in the batch"),
     ),
+    "supcon": Diagram(
+        "SupCon",
+        (Branch("view 1"), Branch("view 2")),
+        ("L_out", "views of one class attract,", "all others of the batch repel"),
+    ),
 }
 
 

@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from brainssl.data.dataset import Data, evenly
 from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore
+from brainssl.foundation.errors import BrainsslError
 
 
 def test_some_rows_of_a_part_come_from_all_its_groups(shared_store: ImageStore) -> None:
@@ -50,3 +52,16 @@ def test_what_a_label_fraction_came_to_is_counted(shared_store: ImageStore) -> N
     assert (share.asked, share.images) == (0.3, len(train))
     assert share.share == len(train) / len(data.split.train)
     assert share.groups == len(set(shared_store.manifest["group"].iloc[train]))
+
+
+def test_an_encoder_that_has_seen_more_labels_is_refused(shared_store: ImageStore) -> None:
+    data = Data(shared_store, make_split(shared_store.manifest))
+    taught = data.facts() | {"label_fraction": 0.5, "seed": 3}
+    for fraction, seed in ((0.5, 3), (0.8, 3), (1.0, 0)):
+        data.refuse_more_labels(taught, fraction, seed)
+    for fraction, seed in ((0.2, 3), (0.5, 4), ("1-shot", 3)):
+        with pytest.raises(BrainsslError, match=r"--label-fraction 0\.5 and --seed 3"):
+            data.refuse_more_labels(taught, fraction, seed)
+    # Without labels, or on another split that a user vouches for, nothing is known to be seen.
+    data.refuse_more_labels(data.facts() | {"seed": 3}, 0.2, 3)
+    data.refuse_more_labels(taught | {"split_digest": "another"}, 0.2, 3)

@@ -34,6 +34,14 @@ def test_loss_is_the_formula(n: int, dim: int, temperature: float) -> None:
 
 
 @pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("pools", [[0, 1, 2, 3, 4], [0, 0, 1, 2, 2], [3, 3, 3, 3, 3]])
+def test_images_of_a_pool_are_no_negatives(pools: list[int]) -> None:
+    queries, keys = pair(5, 8)
+    loss = info_nce(queries, keys, temperature=0.2, pools=torch.tensor(pools))
+    assert loss.item() == pytest.approx(info_nce_by_hand(queries, keys, 0.2, pools), abs=1e-10)
+
+
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("temperature", [0.07, 0.2])
 def test_loss_and_gradient_agree_with_lightly(temperature: float) -> None:
     """lightly has no InfoNCE of its own.
@@ -83,6 +91,20 @@ def test_queries_are_online_keys_are_the_teachers(symmetric: bool) -> None:
     one, two = info_nce_by_hand(q_1, k_2, 0.2), info_nce_by_hand(q_2, k_1, 0.2)
     assert loss == pytest.approx(one + two if symmetric else one, abs=1e-10)
     assert one != pytest.approx(two, abs=1e-6)
+
+
+@pytest.mark.usefixtures("float64")
+def test_the_method_takes_the_pools_that_it_is_told() -> None:
+    pools = [0, 0, 1, 2]
+    method = moco(symmetric=False, scaled=False, temperature=0.2)
+    method.pools = torch.tensor(pools)
+    first, second = views_of(method, 4)
+    parts = copy.deepcopy(method)
+    with torch.no_grad():
+        queries, keys = parts.predictor(parts.online(first)), parts.teacher(second)
+    expected = info_nce_by_hand(queries, keys, 0.2, pools)
+    assert method.loss([first, second]).item() == pytest.approx(expected, abs=1e-10)
+    assert abs(expected - info_nce_by_hand(queries, keys, 0.2)) > 1e-3
 
 
 @pytest.mark.usefixtures("float64")

@@ -39,6 +39,39 @@ def test_loss_and_gradient_agree_with_lightly(temperature: float) -> None:
     torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-10, rtol=0)
 
 
+POOLS = ([0, 1, 2, 3, 4, 5], [0, 0, 1, 2, 2, 2], [7, 7, 7, 7, 7, 7])
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("pools", POOLS)
+def test_images_of_a_pool_are_no_negatives(pools: list[int]) -> None:
+    first, second = pair()
+    loss = nt_xent(first, second, temperature=0.3, pools=torch.tensor(pools))
+    assert loss.item() == pytest.approx(nt_xent_by_hand(first, second, 0.3, pools), abs=1e-10)
+
+
+@pytest.mark.usefixtures("float64")
+def test_what_is_no_negative_takes_no_gradient() -> None:
+    """Of two pairs in one pool, each loss is that of one pair alone: nothing."""
+    first, second = (rows.requires_grad_() for rows in pair(2))
+    loss = nt_xent(first, second, temperature=0.3, pools=torch.tensor([4, 4]))
+    loss.backward()
+    assert loss.item() == 0
+    assert not first.grad.any()
+    assert not second.grad.any()
+
+
+def test_the_method_takes_the_pools_that_it_is_told() -> None:
+    method, pools = small("simclr"), [0, 0, 1, 1]
+    views = views_of(method, 4)
+    plain = method.loss(views).item()
+    method.pools = torch.tensor(pools)
+    first, second = copy.deepcopy(method).embed(torch.cat(views)).chunk(2)
+    expected = nt_xent_by_hand(first, second, method.temperature, pools)
+    assert method.loss(views).item() == pytest.approx(expected, abs=1e-5)
+    assert abs(plain - expected) > 1e-3
+
+
 @pytest.mark.usefixtures("float64")
 def test_loss_knows_neither_the_order_of_images_nor_of_views() -> None:
     first, second = pair()

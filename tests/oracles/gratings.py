@@ -47,6 +47,7 @@ def small_settings(*overrides: str) -> Settings:
         "mocov3": "hidden_dim=128 output_dim=32",
         "barlowtwins": "hidden_dim=128 output_dim=128",
         "nnclr": "hidden_dim=128 output_dim=32 support=32",
+        "supcon": "hidden_dim=64",
     }
     heads = [f"{method}.{value}" for method, values in narrow.items() for value in values.split()]
     fixed = ["encoder.name=test_resnet", "encoder.image_size=32", "run.accelerator=cpu", *heads]

@@ -92,10 +92,15 @@ class Loss(nn.Module):
 
 @in_float64()
 def judged(name: str) -> dict[str, Any]:
-    """Return the loss of a method for a batch, its gradients and its buffers after the step."""
+    """Return the loss of a method for a batch, its gradients and its buffers after the step.
+
+    Three images of the batch, on both ranks, are of one pool, and others of one class.
+    """
     chosen = METHODS[name].settings_type(hidden_dim=16, output_dim=8)
     torch.manual_seed(1)
     method = build_method(name, build_encoder("test_resnet", image_size=32, seed=0), chosen)
+    method.pools = share(torch.tensor([0, 1, 2, 3, 4, 5, 6, 7, 0, 9, 10, 0, 12, 13, 14, 15]))
+    method.classes = share(torch.tensor([0, 1, -1, 1, -1, 0, 0, 1, 0, 0, -1, 0, 1, 2, -1, -1]))
     module: nn.Module = Loss(method)
     if ranks() > 1:
         synchronise(module, cuda=False)

@@ -17,15 +17,49 @@ def unit(rows: Tensor) -> Rows:
     return [[x / math.hypot(*row) for x in row] for row in rows.tolist()]
 
 
-def nt_xent(first: Tensor, second: Tensor, temperature: float) -> float:
-    """SimCLR: each of the 2n views looks for its partner among all others."""
+def nt_xent(
+    first: Tensor, second: Tensor, temperature: float, pools: Sequence[int] | None = None
+) -> float:
+    """SimCLR: each of the 2n views looks for its partner among all others.
+
+    With pools the others are the partner, and views of images of other pools.
+    """
     views = [*unit(first), *unit(second)]
     n = len(first)
+    pools = range(n) if pools is None else pools
     losses = []
     for i, anchor in enumerate(views):
-        similarity = [math.exp(dot(anchor, other) / temperature) for other in views]
-        everyone_else = sum(s for k, s in enumerate(similarity) if k != i)
-        losses.append(-math.log(similarity[(i + n) % (2 * n)] / everyone_else))
+        partner = (i + n) % (2 * n)
+        others = [partner, *(k for k in range(2 * n) if pools[k % n] != pools[i % n])]
+        similarity = {k: math.exp(dot(anchor, views[k]) / temperature) for k in others}
+        losses.append(-math.log(similarity[partner] / sum(similarity.values())))
+    return sum(losses) / len(losses)
+
+
+def supervised_contrastive(
+    first: Tensor,
+    second: Tensor,
+    classes: Sequence[int],
+    temperature: float,
+    pools: Sequence[int] | None = None,
+) -> float:
+    """L_out: the mean over positives stands outside of the logarithm, then that over views.
+
+    Those of a view are all other views of its class, or of its image where the class is -1. With
+    pools, views of other images of its pool that are no positives count for nothing.
+    """
+    views = [*unit(first), *unit(second)]
+    n = len(first)
+    pools = range(n) if pools is None else pools
+    losses = []
+    for i, anchor in enumerate(views):
+        positives = {(i + n) % (2 * n)}
+        if classes[i % n] >= 0:
+            positives |= {k for k in range(2 * n) if k != i and classes[k % n] == classes[i % n]}
+        others = positives | {k for k in range(2 * n) if pools[k % n] != pools[i % n]}
+        power = {k: math.exp(dot(anchor, views[k]) / temperature) for k in others - {i}}
+        terms = [-math.log(power[k] / sum(power.values())) for k in positives]
+        losses.append(sum(terms) / len(terms))
     return sum(losses) / len(losses)
 
 
@@ -36,13 +70,20 @@ def regression(prediction: Tensor, target: Tensor) -> float:
     return sum(squares) / len(squares)
 
 
-def info_nce(queries: Tensor, keys: Tensor, temperature: float) -> float:
-    """MoCo v3, one direction: each query looks for its own key among all keys."""
+def info_nce(
+    queries: Tensor, keys: Tensor, temperature: float, pools: Sequence[int] | None = None
+) -> float:
+    """MoCo v3, one direction: each query looks for its own key among all keys.
+
+    With pools among its own, and the keys of images of other pools.
+    """
     candidates = unit(keys)
+    pools = range(len(candidates)) if pools is None else pools
     losses = []
     for i, query in enumerate(unit(queries)):
         similarity = [math.exp(dot(query, key) / temperature) for key in candidates]
-        losses.append(-math.log(similarity[i] / sum(similarity)))
+        others = sum(s for k, s in enumerate(similarity) if pools[k] != pools[i])
+        losses.append(-math.log(similarity[i] / (similarity[i] + others)))
     return sum(losses) / len(losses)
 
 

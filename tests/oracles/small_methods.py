@@ -23,6 +23,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "mocov3": {"hidden_dim": 32, "output_dim": 16},
     "barlowtwins": {"hidden_dim": 32, "output_dim": 16},
     "nnclr": {"hidden_dim": 32, "output_dim": 16, "support": 24},
+    "supcon": {"hidden_dim": 32, "output_dim": 16},
 }
 
 

@@ -111,7 +111,7 @@ def test_unknown_methods_keep_their_name() -> None:
 
 
 def test_every_method_has_its_name() -> None:
-    names = {"SimCLR", "BYOL", "DINO", "MoCo v3", "Barlow Twins", "NNCLR"}
+    names = {"SimCLR", "BYOL", "DINO", "MoCo v3", "Barlow Twins", "NNCLR", "SupCon"}
     assert {method_title(method) for method in METHODS} == names
 
 

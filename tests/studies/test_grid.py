@@ -50,6 +50,15 @@ def test_there_is_one_step_for_each_cell(plan: Plan) -> None:
     assert len(steps) == len(expected) == len({step.name for step in steps})
 
 
+def test_a_method_that_learns_from_labels_is_pretrained_once_for_each_fraction(plan: Plan) -> None:
+    taught = grid(replace(plan, methods=("supcon",), protocols=("grouped",), seeds=1))
+    names = [step.name for step in taught if step.stage == "pretrain"]
+    assert names == [f"pretrain-supcon-grouped-f{fraction}-s5" for fraction in ("0.1", "1")]
+    after = {step.name: step.pretraining for step in taught if step.method == "supcon"}
+    assert after["linear-supcon-grouped-f0.1-s5"] == names[0]
+    assert after["finetune-supcon-grouped-f1-s5"] == names[1]
+
+
 def test_classical_baselines_come_last_and_need_no_encoder(plan: Plan) -> None:
     with_them = grid(replace(plan, classical=True, protocols=("grouped",), seeds=1))
     own = [step for step in with_them if step.stage == "classical"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from oracles.small_plan import small_plan
 
+from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import write_json
 from brainssl.settings import load_settings
@@ -155,3 +156,36 @@ def test_litter_in_a_source_makes_it_no_other_source(plan: Plan) -> None:
     assert identity(plan) == before
     (plan.source / "one.png").write_bytes(b"an image")
     assert identity(plan) != before
+
+
+def test_a_study_goes_on_after_an_upgrade_that_adds_a_method(plan: Plan, out: Path) -> None:
+    """Its own settings in a preset are not those by default."""
+    held = identity(plan)
+    del held["settings"]["supcon"]
+    write_json(out / "study.json", held)
+    assert is_begun(out, identity(plan))
+    settings, _ = load_settings("quick", ["supcon.temperature=0.3"])
+    assert differing(identity(plan), identity(replace(plan, settings=settings))) == [
+        "supcon.temperature"
+    ]
+
+
+def test_extra_folders_are_part_of_a_study(plan: Plan, out: Path, tmp_path: Path) -> None:
+    more = tmp_path / "more"
+    shutil.copytree(plan.source / "Glioma T1", more)
+    without, extra = identity(plan), replace(plan, unlabelled=(more,))
+    assert "unlabelled" not in without
+    assert differing(without, identity(extra)) == ["unlabelled"]
+    with pytest.raises(BrainsslError, match="another unlabelled"):
+        is_begun(out, identity(extra))
+    whole = identity(extra)
+    (more / "patients.csv").write_text("path,patient\nslice 0.png,a\n")
+    told = identity(extra)
+    next(more.glob("*.png")).unlink()
+    assert differing(whole, told) == differing(told, identity(extra)) == ["unlabelled"]
+
+
+def test_a_store_has_its_extra_images(shared_store: ImageStore, tmp_path: Path) -> None:
+    plan = small_plan(shared_store.path, unlabelled=(tmp_path,))
+    with pytest.raises(BrainsslError, match="has its extra images: leave out --unlabelled"):
+        identity(plan)

@@ -1,6 +1,7 @@
 """The workload: images of each set, and how many go through the network in a step, by hand."""
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,13 @@ def test_a_look_at_a_source_reads_no_families(image_folder: Path) -> None:
     source = look_at(small_plan(image_folder, families=image_folder / "other.csv"))
     assert len(source.labels) == len(source.files) == 24
     assert set(source.labels) == {"Glioma T1", "Glioma T2", "Normal T1"}
+
+
+def test_extra_images_are_counted_without_label(image_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(image_folder / "Glioma T1", tmp_path / "more")
+    source = look_at(small_plan(image_folder, unlabelled=(tmp_path / "more",)))
+    assert len(source.labels) == len(source.files) == 32
+    assert source.labels.count(None) == 8
 
 
 def test_images_are_divided_as_the_shares_say() -> None:

@@ -247,3 +247,14 @@ def test_json_has_no_nan() -> None:
     assert row["spread"] is None
     assert row["knn_accuracy"] == 0.7
     assert row["teacher_entropy"] is None
+
+
+def test_who_learns_from_labels_need_not_spread_but_must_tell_images_apart() -> None:
+    """Two classes, each in one place: a gap of one, and hardly a spread in 128 dimensions."""
+    places = np.zeros((40, 128))
+    places[np.arange(40), np.arange(40) % 2] = 1
+    learnt = replace(HEALTHY, spread=spread(unit(places)), similarity_gap=0.5)
+    assert learnt.spread < 0.3
+    assert told(learnt, learnt, method="supcon") is None
+    assert "nearly the same embedding" in (told(learnt, learnt, method="simclr") or "")
+    assert "tell views apart" in (told(CONSTANT, CONSTANT, method="supcon") or "")

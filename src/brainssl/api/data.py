@@ -1,5 +1,6 @@
 """Functions that make and judge data: phantom, audit, prepare."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from brainssl.api.options import (
     listed,
     outside,
     path_or_none,
+    paths_listed,
     refuse_store,
     seed_of,
     within,
@@ -114,6 +116,7 @@ def prepare(
     classes_at: int | None = None,
     families: Where | None = None,
     columns: Names | None = None,
+    unlabelled: Where | Sequence[Where] | None = None,
     size: int = 224,
     reader: int = 2,
     seed: int = 0,
@@ -129,6 +132,8 @@ def prepare(
         families: as for `audit`; a scan has its own.
         columns: further columns of the tables to keep, such as `site`, by which a study can leave
             out one after the other.
+        unlabelled: folders of more images, for pretraining alone; labels in them are not used. None
+            is seen where it, or another of its group, resembles images that validate or test.
         size: side of the square images in pixels, 16 to 1024; slices are letterboxed into it.
         reader: version of the normalisation, 1 for models of an earlier brainssl; a scan has its
             own.
@@ -154,14 +159,16 @@ def prepare(
     seed_of(seed)
     level_of(classes_at)
     if isinstance(source, Scan):
-        if labels or classes_at or families:
-            raise BadUseError("a scan has its labels already: give them to brainssl.scan")
+        if labels or classes_at or families or unlabelled:
+            raise BadUseError("a scan has its labels and images: give them to brainssl.scan")
         refuse_existing(store)
         found = source
     else:
         source = Path(source)
         refuse_store(source)
-        outside(store, source)
+        extra = paths_listed(unlabelled)
+        for folder in (source, *extra):
+            outside(store, folder)
         refuse_existing(store)
         with terminal.task("scan") as progress:
             found = scan(
@@ -170,6 +177,7 @@ def prepare(
                 classes_at=classes_at,
                 families=path_or_none(families),
                 columns=listed(columns) if columns else (),
+                unlabelled=extra,
                 progress=progress,
                 reader=reader,
             )

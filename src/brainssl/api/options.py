@@ -24,6 +24,12 @@ def path_or_none(where: Where | None) -> Path | None:
     return None if where is None else Path(where)
 
 
+def paths_listed(folders: "Where | Sequence[Where] | None") -> tuple[Path, ...]:
+    """Return folders that were given one by one, or one alone."""
+    every = [folders] if isinstance(folders, str | Path) else folders or ()
+    return tuple(map(Path, every))
+
+
 def outside(out: Path, source: Path) -> None:
     """Refuse to write results among the images: the next scan would take them for images."""
     from brainssl.data.listing import images_of

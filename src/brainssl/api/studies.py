@@ -19,6 +19,7 @@ from brainssl.api.options import (
     method_names,
     outside,
     path_or_none,
+    paths_listed,
     seed_of,
     settings_listed,
     settings_of,
@@ -31,6 +32,7 @@ DEFAULT_FOLDS = 5
 MOST_FOLDS = 50  # more would take days; `--leave-out patient` leaves one patient out
 # Parameters whose options have another name; "" for one that is no option.
 _OPTIONS = {"overrides": "set", "explained": "explain", "quiet": ""}
+_REPEATED = ("overrides", "unlabelled")
 
 
 def study(
@@ -40,6 +42,7 @@ def study(
     labels: Where | None = None,
     classes_at: int | None = None,
     families: Where | None = None,
+    unlabelled: Where | Sequence[Where] | None = None,
     preset: Where = "quick",
     methods: Names = "simclr,byol,dino,mocov3",
     protocols: Names = "grouped",
@@ -68,6 +71,7 @@ def study(
         classes_at: level of the classes among the folders, from 1; by default it is found.
         families: CSV `label,family,sequence` of each class; by default `families.csv` in the
             source, or else what the classes' names end in.
+        unlabelled: folders of more images, for pretraining alone, as for `prepare`.
         preset: quick, paper, reference, or the path of a TOML file.
         methods: names of `brainssl.methods.METHODS`; the supervised baseline is always there.
         protocols: grouped, image, paper; the report leads with the first.
@@ -118,7 +122,9 @@ def study(
     from brainssl.studies.run import Study
 
     source, out = Path(source), Path(out)
-    outside(out, source)
+    extra = paths_listed(unlabelled)
+    for folder in (source, *extra):
+        outside(out, folder)
     _check(
         numbers=(
             ("seeds", seeds, 1),
@@ -174,6 +180,7 @@ def study(
         leave_out=leave_out,
         classical=classical,
         families=path_or_none(families),
+        unlabelled=extra,
         trials=tune or 1,
         chosen_on=chosen_on(str(preset)),
     )
@@ -314,8 +321,9 @@ def _command(function: Callable[..., Answer], asked: Mapping[str, Any]) -> str:
         option, value = _OPTIONS.get(name, name.replace("_", "-")), asked[name]
         if parameter.default is parameter.empty:
             words.append(str(value))
-        elif name == "overrides":
-            words += [word for one in settings_listed(value) for word in (f"--{option}", one)]
+        elif name in _REPEATED:
+            every = [value] if isinstance(value, str | Path) else value or ()
+            words += [word for one in every for word in (f"--{option}", str(one))]
         elif option and value != parameter.default:
             words.append(f"--no-{option}" if value is False else f"--{option}")
             if not isinstance(value, bool):

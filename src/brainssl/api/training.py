@@ -24,6 +24,7 @@ def pretrain(
     out: Where,
     *,
     method: str = "simclr",
+    label_fraction: float | str | None = None,
     preset: Where = "quick",
     overrides: Names | None = None,
     protocol: str = "grouped",
@@ -33,7 +34,7 @@ def pretrain(
     logger: Names | None = None,
     quiet: bool = False,
 ) -> Answer:
-    """Pretrain an encoder without labels, on the training part of a split.
+    """Pretrain an encoder on the training part of a split: without labels, but for supcon.
 
     `brainssl.training.pretrain.pretrain` does the same with a split of your own.
 
@@ -41,6 +42,8 @@ def pretrain(
         store: made by `prepare`.
         out: folder to make; must not exist.
         method: a name of `brainssl.methods.METHODS`.
+        label_fraction: of methods that learn from labels: share of the training labels to use, or
+            8-shot; all by default.
         preset: quick, paper, reference, or the path of a TOML file.
         overrides: `section.key=value` of settings, such as `["pretrain.epochs=10"]`.
         protocol: of the split, grouped or image.
@@ -78,6 +81,7 @@ def pretrain(
             out,
             method=method,
             settings=settings,
+            label_fraction=None if label_fraction is None else fraction(label_fraction),
             seed=seed,
             resume=resume,
             stop_on_collapse=stop_on_collapse,

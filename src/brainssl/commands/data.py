@@ -9,6 +9,7 @@ from brainssl import api
 from brainssl.commands.shared import (
     AsJson,
     ClassesAt,
+    ExtraFolders,
     FamiliesTable,
     Labels,
     NoSeed,
@@ -64,6 +65,7 @@ def prepare(
     columns: Annotated[
         str | None, typer.Option(help="Comma-separated: further columns to keep, e.g. site.")
     ] = None,
+    unlabelled: ExtraFolders = None,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side in pixels.")] = 224,
     reader: Annotated[
         int, typer.Option(min=1, max=2, help="Version of the reader; 1 for earlier models.")
@@ -82,6 +84,7 @@ def prepare(
         classes_at=classes_at,
         families=families,
         columns=columns,
+        unlabelled=unlabelled,
         size=size,
         reader=reader,
         seed=seed,

@@ -33,6 +33,13 @@ FamiliesTable = Annotated[
         "--families", help="CSV `label,family,sequence`: what each class is; default: by its name."
     ),
 ]
+ExtraFolders = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--unlabelled",
+        help="Folder of more images, for pretraining alone; repeats. Labels in it are not used.",
+    ),
+]
 Lesions = Annotated[
     Path | None,
     typer.Option(

@@ -10,6 +10,7 @@ from brainssl.api import Answer
 from brainssl.commands.shared import (
     AsJson,
     ClassesAt,
+    ExtraFolders,
     FamiliesTable,
     Labels,
     Lesions,
@@ -31,6 +32,7 @@ def study(
     labels: Labels = None,
     classes_at: ClassesAt = None,
     families: FamiliesTable = None,
+    unlabelled: ExtraFolders = None,
     preset: Preset = "quick",
     methods: Annotated[
         str, typer.Option(help="Comma-separated; the supervised baseline is always there.")
@@ -114,6 +116,7 @@ def study(
         labels=labels,
         classes_at=classes_at,
         families=families,
+        unlabelled=unlabelled,
         preset=preset,
         methods=methods,
         protocols=protocols,

@@ -29,8 +29,12 @@ def pretrain(
     out: Out,
     method: Annotated[
         str,
-        typer.Option(help="simclr, byol, dino, mocov3, barlowtwins or nnclr."),
+        typer.Option(help="simclr, byol, dino, mocov3, barlowtwins, nnclr, or supcon with labels."),
     ] = "simclr",
+    label_fraction: Annotated[
+        str | None,
+        typer.Option(help="Of supcon: share of the training labels to use, or 8-shot; else all."),
+    ] = None,
     preset: Preset = "quick",
     overrides: Set = None,
     protocol: ProtocolOption = "grouped",
@@ -45,7 +49,7 @@ def pretrain(
     logger: LoggerNames = None,
     as_json: AsJson = False,
 ) -> None:
-    """Pretrain an encoder without labels, on the training part of a split.
+    """Pretrain an encoder on the training part of a split: without labels, but for supcon.
 
     Example: brainssl pretrain stores/mri runs/simclr --method simclr --set pretrain.epochs=100
     """
@@ -53,6 +57,7 @@ def pretrain(
         store,
         out,
         method=method,
+        label_fraction=label_fraction,
         preset=preset,
         overrides=overrides,
         protocol=protocol,
@@ -137,7 +142,7 @@ def tune(
     out: Annotated[Path, typer.Argument(help="Folder of the search; an unfinished one goes on.")],
     method: Annotated[
         str,
-        typer.Option(help="simclr, byol, dino, mocov3, barlowtwins, nnclr or supervised."),
+        typer.Option(help="simclr, byol, dino, mocov3, barlowtwins, nnclr, supcon or supervised."),
     ] = "simclr",
     trials: Annotated[int, typer.Option(min=1, help="How many settings are tried.")] = 10,
     stage: Annotated[

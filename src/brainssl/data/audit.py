@@ -70,7 +70,7 @@ def audit_scan(scanned: Scan, *, out: Path | None = None) -> dict[str, Any]:
     """Report on a source that was scanned.
 
     Args:
-        scanned: the scan.
+        scanned: the scan; extra images are no part of the report, but of its notes.
         out: folder for `audit.json` and `audit.html`; nothing is written without it.
 
     Returns:
@@ -104,6 +104,7 @@ def audit_scan(scanned: Scan, *, out: Path | None = None) -> dict[str, Any]:
           share of test images that the given training set holds
         - `worst_pairs`: `left right left_label right_label similarity why` each
     """
+    scanned = scanned.own
     report = _report(scanned)
     findings = findings_of(report)
     report["findings"] = [

@@ -83,6 +83,28 @@ class Data:
                 "the split.json that lies beside the model"
             )
 
+    def refuse_more_labels(self, facts: dict[str, Any], fraction: float | str, seed: int) -> None:
+        """Refuse an encoder that has learnt from labels which a label fraction leaves out.
+
+        Args:
+            facts: of the encoder, as its pretraining wrote them.
+            fraction: of a stage that goes on from it.
+            seed: of that stage.
+
+        Raises:
+            BrainsslError: it has, and so what is measured would not be of that fraction.
+        """
+        own = "label_fraction" in facts and facts["split_digest"] == self.split.digest
+        if not own:
+            return
+        taught = self.rows(facts["label_fraction"], facts["seed"])["train"]
+        if not np.isin(taught, self.rows(fraction, seed)["train"]).all():
+            raise BrainsslError(
+                f"the encoder has learnt from labels that are not among those of --label-fraction "
+                f"{fraction} and --seed {seed}: give --label-fraction {facts['label_fraction']} "
+                f"and --seed {facts['seed']}, with which it was pretrained"
+            )
+
 
 def evenly(groups: Sequence[int] | np.ndarray, most: int) -> Int64[np.ndarray, " kept"]:
     """Return the places of at most so many images, group by group in turn, in their order."""

@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Float64, Int64
 
 from brainssl.data.allotment import allot
+from brainssl.data.extra import is_extra, resembled_groups
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import read_json, write_json
 
@@ -210,7 +211,7 @@ def drawn_split(
             *ids[part == "left_out"],
             *unlabelled["image_id"][~unlabelled["usable"]],
         ),
-        warnings=tuple(_warnings(labelled, part, classes)),
+        warnings=(*_warnings(labelled, part, classes), *_of_extra(manifest, unlabelled)),
     )
     check_groups(manifest, split)
     return split
@@ -219,13 +220,15 @@ def drawn_split(
 def check_groups(manifest: pd.DataFrame, split: Split) -> None:
     """Raise BrainsslError if a group of a `grouped` split stands in two of its sets.
 
-    Unlabelled images count as training images: pretraining sees them.
+    Unlabelled images count as training images: pretraining sees them. Extra ones count for the
+    groups that they resemble, too.
     """
     if split.protocol != "grouped":
         return
-    group = manifest["group"].to_numpy()
+    group, resembled = manifest["group"].to_numpy(), resembled_groups(manifest)
+    seen = split.pretraining(manifest)
     sets = {
-        "train": {*group[split.pretraining(manifest)]},
+        "train": {*group[seen]}.union(*(resembled[row] for row in seen)),
         "val": {*group[split.indices(manifest, "val")]},
         "test": {*group[split.indices(manifest, "test")]},
     }
@@ -253,9 +256,25 @@ def _goal(
 
 def _unlabelled(manifest: pd.DataFrame, part: "pd.Series[str]", *, whole: bool) -> pd.DataFrame:
     unlabelled = manifest.loc[manifest["label"].isna(), ["image_id", "group", "given"]].copy()
-    held = set(manifest.loc[part.index[part.isin(["val", "test"])], "group"]) if whole else set()
+    held = set(manifest.loc[part.index[part.isin(["val", "test"])], "group"])
     given = unlabelled["given"].isin(["val", "test"])
-    return unlabelled.assign(usable=~unlabelled["group"].isin(held) & ~given)
+    # An extra image is never to resemble what is held, however images of the collection are dealt.
+    resembled = resembled_groups(manifest.loc[unlabelled.index])
+    alike = np.array([not held.isdisjoint(groups) for groups in resembled], bool)
+    of_group = unlabelled["group"].isin(held if whole else set())
+    return unlabelled.assign(usable=~of_group & ~given & ~alike)
+
+
+def _of_extra(manifest: pd.DataFrame, unlabelled: pd.DataFrame) -> list[str]:
+    """Say how many extra images are left out."""
+    extra = is_extra(manifest.loc[unlabelled.index])
+    if not extra.any():
+        return []
+    lost = int((~unlabelled["usable"].to_numpy(bool) & extra).sum())
+    return [
+        f"Of {int(extra.sum()):,} extra images {lost:,} are left out of pretraining: they, or "
+        "others of their groups, resemble images that validate or test."
+    ]
 
 
 def _warnings(labelled: pd.DataFrame, part: "pd.Series[str]", classes: list[str]) -> list[str]:

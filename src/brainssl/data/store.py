@@ -157,9 +157,8 @@ def prepare(
     Raises:
         BrainsslError: `out` exists, or a file cannot be read as it could when it was scanned.
     """
-    paths = [scan.root / path for path in scan.manifest["path"]]
     read = partial(_letterboxed, size=size, reader=scan.reader)
-    pixels = in_order(read, paths, workers=workers)
+    pixels = in_order(read, scan.files, workers=workers)
     facts = {
         "reader": scan.reader,
         "unreadable": [list(pair) for pair in scan.unreadable],

@@ -9,6 +9,7 @@ from brainssl.methods.method import Method
 from brainssl.methods.mocov3 import MoCoV3
 from brainssl.methods.nnclr import NNCLR
 from brainssl.methods.simclr import SimCLR
+from brainssl.methods.supcon import SupCon
 from brainssl.models.encoder import Encoder
 from brainssl.settings.methods import MethodSettings
 
@@ -22,6 +23,7 @@ METHODS: dict[str, Any] = {
     "mocov3": MoCoV3,
     "barlowtwins": BarlowTwins,
     "nnclr": NNCLR,
+    "supcon": SupCon,
 }
 
 

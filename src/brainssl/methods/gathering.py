@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, distributed
 
 
@@ -42,6 +42,11 @@ def gather(rows: Float[Tensor, "n dim"]) -> Float[Tensor, "m dim"]:
     return joint
 
 
+def gather_numbers(numbers: Int64[Tensor, " n"]) -> Int64[Tensor, " m"]:
+    """Return whole numbers of all ranks, in the order in which `gather` puts their rows."""
+    return numbers if ranks() == 1 else _of_all_ranks(numbers)
+
+
 def mean_over_ranks(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Return the mean of every rank's tensor, without gradient; in one process that is its own."""
     tensor = tensor.detach()
@@ -52,13 +57,17 @@ def mean_over_ranks(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return total / ranks()
 
 
+def _of_all_ranks(own: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "m ..."]:
+    own = own.contiguous()
+    parts = [torch.empty_like(own) for _ in range(ranks())]
+    distributed.all_gather(parts, own)
+    return torch.cat(parts)
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
-        rows = rows.contiguous()
-        parts = [torch.empty_like(rows) for _ in range(ranks())]
-        distributed.all_gather(parts, rows)
-        return torch.cat(parts)
+        return _of_all_ranks(rows)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from brainssl.models.encoder import Encoder
@@ -50,6 +50,11 @@ class Method(nn.Module, ABC):
         taught: how many views of an image a teacher looks at as well.
         encoder: what learns by gradients.
         moment: where the training stands; the training keeps it.
+        pools: a number of each image of the batch: the second view of one may come from any other
+            of the same number, so that they must not be negatives of each other. None where both
+            views are of one image. The training keeps it.
+        classes: the class of each image of the batch, -1 where its label is not used; None for
+            methods that use none. The training keeps it.
     """
 
     settings_type: ClassVar[type[MethodSettings]]
@@ -59,6 +64,8 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.encoder = encoder
         self.moment = Moment()
+        self.pools: Int64[Tensor, " n"] | None = None
+        self.classes: Int64[Tensor, " n"] | None = None
 
     @classmethod
     def crops(cls, chosen: MethodSettings) -> tuple[Crop, ...]:

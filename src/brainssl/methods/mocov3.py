@@ -1,13 +1,14 @@
 """MoCo v3 (Chen, Xie & He 2021, https://arxiv.org/abs/2104.02057)."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from brainssl.methods.gathering import gather
+from brainssl.methods.gathering import gather, gather_numbers
 from brainssl.methods.heads import mlp
 from brainssl.methods.momentum import MomentumMethod
+from brainssl.methods.simclr import no_negatives
 from brainssl.models.encoder import Encoder
 from brainssl.models.tokens import patch_projection
 from brainssl.settings.methods import MoCoV3Settings
@@ -50,11 +51,16 @@ class MoCoV3(MomentumMethod):
         with torch.no_grad():
             keys = self.teacher(key)
         queries = self.predictor(self.embed(query))
-        return info_nce(gather(queries), gather(keys), temperature=self.temperature)
+        pools = None if self.pools is None else gather_numbers(self.pools)
+        return info_nce(gather(queries), gather(keys), temperature=self.temperature, pools=pools)
 
 
 def info_nce(
-    queries: Float[Tensor, "n dim"], keys: Float[Tensor, "n dim"], *, temperature: float
+    queries: Float[Tensor, "n dim"],
+    keys: Float[Tensor, "n dim"],
+    *,
+    temperature: float,
+    pools: Int64[Tensor, " n"] | None = None,
 ) -> Float[Tensor, ""]:
     """Return −log( exp(q·k⁺/τ) / Σ_k exp(q·k/τ) ), averaged over queries (the study's equation 21).
 
@@ -62,6 +68,8 @@ def info_nce(
         queries: of one view of each image; need not be normalised.
         keys: of the other view, in the same order; the other images' keys are the negatives.
         temperature: τ > 0.
+        pools: a number of each image; keys of other images with the same number are left out of
+            the sum over k. None: none are.
 
     Returns:
         A float32 scalar.
@@ -70,4 +78,7 @@ def info_nce(
         q = functional.normalize(queries.float(), dim=1)
         k = functional.normalize(keys.float(), dim=1)
         own = torch.arange(len(q), device=q.device)
-        return functional.cross_entropy(q @ k.T / temperature, own)
+        similarity = q @ k.T / temperature
+        if pools is not None:
+            similarity = similarity.masked_fill(no_negatives(pools), -torch.inf)
+        return functional.cross_entropy(similarity, own)

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from brainssl.methods.gathering import gather
+from brainssl.methods.gathering import gather, gather_numbers
 from brainssl.methods.heads import mlp
 from brainssl.methods.method import Method
 from brainssl.methods.mocov3 import info_nce
@@ -52,7 +52,8 @@ class NNCLR(Method):
     ) -> Float[Tensor, ""]:
         neighbours = nearest(gather(neighboured.detach()), self.support)
         predictions = gather(self.predictor(other))
-        return info_nce(neighbours, predictions, temperature=self.temperature)
+        pools = None if self.pools is None else gather_numbers(self.pools)
+        return info_nce(neighbours, predictions, temperature=self.temperature, pools=pools)
 
     @torch.no_grad()
     def _remember(self, projections: Float[Tensor, "n dim"]) -> None:

@@ -1,11 +1,11 @@
 """SimCLR (Chen et al. 2020, https://arxiv.org/abs/2002.05709)."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from brainssl.methods.gathering import gather
+from brainssl.methods.gathering import gather, gather_numbers
 from brainssl.methods.heads import mlp
 from brainssl.methods.method import Method
 from brainssl.models.encoder import Encoder
@@ -33,11 +33,16 @@ class SimCLR(Method):
         """Return NT-Xent over the projections of both views."""
         # One forward over both views: BatchNorm sees 2n images, as in the original.
         first, second = self.embed(torch.cat(views)).chunk(2)
-        return nt_xent(gather(first), gather(second), temperature=self.temperature)
+        pools = None if self.pools is None else gather_numbers(self.pools)
+        return nt_xent(gather(first), gather(second), temperature=self.temperature, pools=pools)
 
 
 def nt_xent(
-    first: Float[Tensor, "n dim"], second: Float[Tensor, "n dim"], *, temperature: float
+    first: Float[Tensor, "n dim"],
+    second: Float[Tensor, "n dim"],
+    *,
+    temperature: float,
+    pools: Int64[Tensor, " n"] | None = None,
 ) -> Float[Tensor, ""]:
     """Return the normalised temperature-scaled cross-entropy over 2n views.
 
@@ -48,6 +53,8 @@ def nt_xent(
         first: projections of one view of each image; need not be normalised.
         second: projections of the other view, in the same order.
         temperature: τ > 0.
+        pools: a number of each image; views of other images with the same number are left out of
+            the sum over k. None: none are.
 
     Returns:
         A float32 scalar whatever the autocast: at τ = 0.1 bf16 would keep two digits of s/τ.
@@ -57,4 +64,12 @@ def nt_xent(
         z = functional.normalize(torch.cat([first, second]).float(), dim=1)
         similarity = (z @ z.T / temperature).fill_diagonal_(-torch.inf)
         partner = torch.arange(2 * n, device=z.device).roll(n)
+        if pools is not None:
+            similarity = similarity.masked_fill(no_negatives(pools).tile(2, 2), -torch.inf)
         return functional.cross_entropy(similarity, partner)
+
+
+def no_negatives(pools: Int64[Tensor, " n"]) -> Bool[Tensor, "n n"]:
+    """Tell which images of a batch are no negatives of each other: different ones of one pool."""
+    alike = pools[:, None] == pools[None]
+    return alike.fill_diagonal_(False)

@@ -34,6 +34,7 @@ METHOD_TITLES = {
     "mocov3": "MoCo v3",
     "barlowtwins": "Barlow Twins",
     "nnclr": "NNCLR",
+    "supcon": "SupCon",
 }
 _STAGE_TITLES = {"linear": "linear probe", "finetune": "fine-tuned"}
 

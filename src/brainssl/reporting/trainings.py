@@ -25,7 +25,7 @@ class Training:
     """One step of the grid, by the name of its folder.
 
     Attributes:
-        label_fraction: a share in (0, 1], or shots; None for a pretraining, which uses no labels.
+        label_fraction: a share in (0, 1], or shots; None for a pretraining that uses none.
         fold: number of its fold; None where there is one split.
         trial: number of the settings that it tried; 1: those given, and of a search that chose.
     """

@@ -1,6 +1,14 @@
 """Settings of everything: typed sections, presets, and the reason of every value."""
 
 from brainssl.settings.loading import BY_HAND, load_settings, preset_names
-from brainssl.settings.settings import METHOD_NAMES, Settings, flat
+from brainssl.settings.settings import LABELLED_METHODS, METHOD_NAMES, Settings, flat
 
-__all__ = ["BY_HAND", "METHOD_NAMES", "Settings", "flat", "load_settings", "preset_names"]
+__all__ = [
+    "BY_HAND",
+    "LABELLED_METHODS",
+    "METHOD_NAMES",
+    "Settings",
+    "flat",
+    "load_settings",
+    "preset_names",
+]

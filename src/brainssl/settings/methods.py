@@ -1,5 +1,7 @@
 """The sections of the methods: heads and loss, and what each changes in the shared sections."""
 
+from typing import ClassVar
+
 from brainssl.settings.sections import (
     Amount,
     Area,
@@ -22,7 +24,12 @@ class MethodSettings(Section):
     """What a self-supervised method sets: its heads and loss, and what it changes in the stages.
 
     The four sections are those of the same names outside, with the method's own values put in.
+
+    Attributes:
+        uses_labels: whether the method learns from labels, too.
     """
+
+    uses_labels: ClassVar[bool] = False
 
     views: ViewSettings = ViewSettings()
     pretrain: PretrainSettings = PretrainSettings()
@@ -79,6 +86,13 @@ class SimCLRSettings(MethodSettings):
     output_dim: Positive = 128
     projector_norm: bool = False  # BatchNorm in the projector, as in the original's code
     temperature: Rate = 0.5  # lower it to weigh the hardest negatives more
+
+
+class SupConSettings(SimCLRSettings):
+    """Supervised contrastive learning's projector and loss."""
+
+    temperature: Rate = 0.1
+    uses_labels: ClassVar[bool] = True
 
 
 class BYOLSettings(MomentumSettings):

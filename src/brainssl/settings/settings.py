@@ -12,6 +12,7 @@ from brainssl.settings.methods import (
     MoCoV3Settings,
     NNCLRSettings,
     SimCLRSettings,
+    SupConSettings,
     SupervisedSettings,
 )
 from brainssl.settings.sections import (
@@ -40,6 +41,7 @@ class Settings(Section):
     mocov3: MoCoV3Settings = MoCoV3Settings()
     barlowtwins: BarlowTwinsSettings = BarlowTwinsSettings()
     nnclr: NNCLRSettings = NNCLRSettings()
+    supcon: SupConSettings = SupConSettings()
     supervised: SupervisedSettings = SupervisedSettings()
     encoder: EncoderSettings = EncoderSettings()
     split: SplitSettings = SplitSettings()
@@ -104,6 +106,11 @@ METHOD_NAMES = tuple(
     for name, field in Settings.model_fields.items()
     if isinstance(field.default, MethodSettings)
 )
+
+LABELLED_METHODS = frozenset(
+    name for name in METHOD_NAMES if Settings.model_fields[name].default.uses_labels
+)
+"""Methods that learn from labels: one pretraining of theirs is of one label fraction."""
 
 OWN_STAGES = {
     **dict.fromkeys(METHOD_NAMES, STAGES),

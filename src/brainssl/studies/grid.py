@@ -7,6 +7,7 @@ from typing import Literal
 from brainssl.data.folds import Fold
 from brainssl.data.shots import LabelFraction
 from brainssl.data.split import Protocol
+from brainssl.settings import LABELLED_METHODS
 from brainssl.studies.plan import Plan
 from brainssl.training.classical import FAMILIES
 
@@ -28,7 +29,7 @@ class Step:
             SUPERVISED; of a classical baseline, its family.
         protocol: how the data are split.
         seed: of the training.
-        label_fraction: share of the training labels, or shots; None for a pretraining, which uses
+        label_fraction: share of the training labels, or shots; None for a pretraining that uses
             none.
         fold: whose test set is not seen; None where there is one split.
         trial: number of the settings that are tried, see `brainssl.studies.trials`; 1: as they are.
@@ -85,7 +86,12 @@ class Step:
             return None
         if self.stage == CLASSICAL or self.tuned:
             return None
-        return replace(self, stage="pretrain", label_fraction=None).name
+        return replace(self, stage="pretrain", label_fraction=self.taught).name
+
+    @property
+    def taught(self) -> LabelFraction | None:
+        """Label fraction of the pretraining behind it; None where that uses no labels."""
+        return self.label_fraction if self.method in LABELLED_METHODS else None
 
 
 def grid(plan: Plan) -> list[Step]:
@@ -109,6 +115,13 @@ def final(plan: Plan, step: Step) -> Step:
     return replace(step, trial=1, trials=plan.trials) if step.tunable else step
 
 
+def _taught(plan: Plan, step: Step) -> list[Step]:
+    """Return a pretraining, or one for each label fraction where it learns from labels."""
+    if step.method not in LABELLED_METHODS:
+        return [step]
+    return [replace(step, label_fraction=fraction) for fraction in plan.label_fractions]
+
+
 def _steps_of_seed(plan: Plan, protocol: Protocol, seed: int, fold: Fold | None) -> Iterator[Step]:
     def measured(stage: Stage, method: str, trial: int = 1, trials: int = 1) -> Iterator[Step]:
         for fraction in plan.label_fractions:
@@ -121,7 +134,7 @@ def _steps_of_seed(plan: Plan, protocol: Protocol, seed: int, fold: Fold | None)
         yield Step("linear", RANDOM_LABELS, protocol, seed, max(plan.label_fractions), fold)
     for method in plan.methods:
         for trial in every:
-            yield Step("pretrain", method, protocol, seed, fold=fold, trial=trial)
+            yield from _taught(plan, Step("pretrain", method, protocol, seed, None, fold, trial))
             yield from measured("linear", method, trial)
             yield from measured("finetune", method, trial)
         for trials in chosen:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from brainssl.data.listing import is_litter
 from brainssl.data.store import is_store
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import read_json, refuse_existing
-from brainssl.settings import Settings, flat
+from brainssl.settings import METHOD_NAMES, Settings, flat
 from brainssl.studies.journal import read_log
 from brainssl.studies.plan import Plan
 
@@ -38,10 +38,11 @@ def identity(plan: Plan) -> dict[str, Any]:
         "--labels": plan.labels,
         "--classes-at": plan.classes_at,
         "--families": plan.families,
+        "--unlabelled": plan.unlabelled,
     }
     options = [name for name, value in given.items() if value]
     if options and is_store(plan.source):
-        what = "families" if options == ["--families"] else "labels"
+        what = {"--families": "families", "--unlabelled": "extra images"}.get(options[0], "labels")
         raise BrainsslError(
             f"{plan.source} is a prepared store and has its {what}: leave out {options[0]}, or "
             "give the folder of images"
@@ -58,12 +59,13 @@ def identity(plan: Plan) -> dict[str, Any]:
         },
         **({} if plan.classes_at is None else {"classes_at": plan.classes_at}),
         **({} if families is None else {"families": families}),
+        **({"unlabelled": _digests_of_extra(plan.unlabelled)} if plan.unlabelled else {}),
     }
 
 
 def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Name what differs between two identities, settings by their keys."""
-    told = ("rules", "source", "tables", "labels", "families", "classes_at", "seed")
+    told = ("rules", "source", "tables", "labels", "families", "classes_at", "unlabelled", "seed")
     names = [name for name in told if one.get(name) != other.get(name)]
     # Keys of both: what a method had of its own and has no more is missing from the other. What
     # an older version did not know yet was as it is by default.
@@ -71,6 +73,9 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
         {key: value for key, value in flat(own.get("settings", {})) if not key.startswith("run.")}
         for own in (one, other)
     )
+    # Of a method that it had not yet, no finished step is.
+    unheard = set(METHOD_NAMES) - set(one.get("settings", {}))
+    asked = {key: value for key, value in asked.items() if key.split(".")[0] not in unheard}
     defaults = dict(flat(Settings().written()))
     held |= {key: defaults[key] for key in asked.keys() & defaults.keys() if key not in held}
     absent = object()
@@ -174,6 +179,14 @@ def _files(source: Path) -> list[Path]:
 
 def _digest_of_lines(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _digests_of_extra(folders: Sequence[Path]) -> dict[str, list[str | None]]:
+    """Digest files and tables of each extra folder, by its name, as those of a source."""
+    return {
+        folder.resolve().name: [_digest_of_source(folder), _digest_of_tables(folder)]
+        for folder in folders
+    }
 
 
 def _digest_of_families(plan: Plan) -> str | None:

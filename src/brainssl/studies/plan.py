@@ -6,7 +6,7 @@ from typing import Any
 
 from brainssl.data.folds import Fold, values_of
 from brainssl.data.layout import read_layout
-from brainssl.data.scan import MANIFEST_COLUMNS
+from brainssl.data.manifest import MANIFEST_COLUMNS
 from brainssl.data.shots import LabelFraction
 from brainssl.data.split import Protocol
 from brainssl.data.store import is_store
@@ -45,6 +45,7 @@ class Plan:
         families: CSV of tumour family and sequence of each class; `families.csv` in the source.
         trials: settings that each method and the supervised baseline try; 1: those given alone.
         chosen_on: split on which a preset was chosen, see `brainssl.settings.loading.chosen_on`.
+        unlabelled: extra folders of images for pretraining alone.
     """
 
     source: Path
@@ -69,6 +70,7 @@ class Plan:
     families: Path | None = None
     trials: int = 1
     chosen_on: dict[str, Any] | None = None
+    unlabelled: tuple[Path, ...] = ()
 
     @property
     def divisions(self) -> tuple[Fold | None, ...]:

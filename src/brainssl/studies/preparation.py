@@ -133,6 +133,7 @@ def _store(plan: Plan, out: Path, terminal: Terminal) -> tuple[ImageStore, dict[
             classes_at=plan.classes_at,
             columns=plan.columns,
             families=plan.families,
+            unlabelled=plan.unlabelled,
             progress=progress,
         )
     found.refuse_questions()

@@ -50,9 +50,7 @@ class Study:
     out: Path
     terminal: Terminal
     failed: list[dict[str, str]] = field(default_factory=list)
-    _features: dict[tuple[str, Fold | None, str, int, int], Features] = field(
-        default_factory=dict, init=False
-    )
+    _features: dict[tuple[Any, ...], Features] = field(default_factory=dict, init=False)
     _hand_made: dict[str, HandMade] = field(default_factory=dict, init=False)
 
     def run(self, beside: AbstractContextManager[object] | None = None) -> Path:
@@ -192,6 +190,7 @@ class Study:
                 folder,
                 method=step.method,
                 settings=settings,
+                label_fraction=step.label_fraction,
                 seed=step.seed,
                 resume=True,
                 loggers=self.plan.loggers,
@@ -253,7 +252,7 @@ class Study:
     def _features_for(self, step: Step, data: Data) -> Features:
         """Return an encoder's features, which its probes share; only the last are kept."""
         method = UNTRAINED if step.method == RANDOM_LABELS else step.method
-        key = (step.protocol, step.fold, method, step.seed, step.trial)
+        key = (step.protocol, step.fold, method, step.seed, step.trial, step.taught)
         if key not in self._features:
             device = device_of(self.plan.settings.run)
             self._features = {key: Features(partial(self._encoder, step, data), data.store, device)}

@@ -20,7 +20,7 @@ from brainssl.foundation.storage import (
 )
 from brainssl.hardware.device import device_of
 from brainssl.models.encoder import build_encoder, load_encoder
-from brainssl.settings import Settings
+from brainssl.settings import LABELLED_METHODS, Settings
 from brainssl.settings.loading import CHOSEN_ON
 from brainssl.settings.writing import preset_text
 from brainssl.studies.identity import differing
@@ -183,6 +183,7 @@ def _train(search: Search, folder: Path, settings: Settings, progress: Report) -
                 made,
                 method=method,
                 settings=settings,
+                label_fraction=search.label_fraction if method in LABELLED_METHODS else None,
                 seed=seed,
                 resume=True,
                 progress=progress,

@@ -74,10 +74,11 @@ def is_given_up(plan: Plan, step: Step, steps: Path) -> bool:
     if plan.trials == 1 or step.tuned:
         return False
     if not step.measured:
+        own = step.label_fraction
         fed = [
             replace(step, stage=stage, label_fraction=fraction)
             for stage in ("linear", "finetune")
-            for fraction in plan.label_fractions
+            for fraction in (plan.label_fractions if own is None else (own,))
         ]
         return all(is_given_up(plan, one, steps) for one in fed)
     if not step.tunable:
@@ -91,7 +92,7 @@ def chosen_pretraining(plan: Plan, step: Step, steps: Path) -> Step:
     """Return the pretraining behind the measured step that stands in the results."""
     record = _read(steps / final(plan, step).name) if plan.trials > 1 else None
     trial = record["chosen"] if record else 1
-    return replace(step, stage="pretrain", label_fraction=None, trial=trial, trials=1)
+    return replace(step, stage="pretrain", label_fraction=step.taught, trial=trial, trials=1)
 
 
 def searches(plan: Plan, out: Path) -> dict[str, Any] | None:

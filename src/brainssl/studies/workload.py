@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from brainssl.data.extra import read_extra
 from brainssl.data.layout import read_layout
 from brainssl.data.shots import LabelFraction, Shots
 from brainssl.data.split import Protocol
@@ -152,5 +153,7 @@ def look_at(plan: Plan, begun: Path | None = None) -> Source:
     layout = read_layout(path, plan.labels, plan.classes_at)
     if layout.questions:
         raise BrainsslError(f"{path}: {layout.questions[0]}")
-    files = tuple(layout.root / name for name in layout.paths)
-    return Source(tuple(layout.labels.values()), files)
+    extra = [folder.layout for folder in read_extra(plan.unlabelled, path)]
+    files = tuple(one.root / name for one in (layout, *extra) for name in one.paths)
+    unlabelled = (None,) * sum(len(one.paths) for one in extra)
+    return Source((*layout.labels.values(), *unlabelled), files)

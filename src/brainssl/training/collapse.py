@@ -11,6 +11,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from brainssl.settings import LABELLED_METHODS
+
 PATIENCE = 2  # epochs in a row, before it is said
 # Optimiser steps before anything is judged: a network that has hardly moved looks like one that has
 # collapsed, and the running statistics of its BatchNorm are partly those of the start still.
@@ -170,7 +172,9 @@ def verdict(history: list[Health], method: str) -> str | None:
         history: in the order of the epochs.
         method: its name, for the sentence.
     """
-    judged = [(health.epoch, _fault(health)) for health in history]
+    # Whoever learns from labels puts a class in one place, and few classes are not even.
+    even = method not in LABELLED_METHODS
+    judged = [(health.epoch, _fault(health, even=even)) for health in history]
     if len(judged) < PATIENCE or any(fault is None for _, fault in judged[-PATIENCE:]):
         return None
     fault = judged[-1][1]
@@ -178,22 +182,23 @@ def verdict(history: list[Health], method: str) -> str | None:
     return f"{method}: since epoch {judged[since - 1][0]}, {fault}"
 
 
-def _fault(health: Health) -> str | None:
+def _fault(health: Health, *, even: bool) -> str | None:
+    """Say what is wrong; `even`: whether embeddings ought to spread over all dimensions."""
     # What is no longer a number is no longer anything else.
     if not all(map(math.isfinite, (health.spread, health.similarity_gap, health.effective_rank))):
         return "embeddings are not finite: lower the learning rate"
     if health.step < SETTLED:
         return None
-    return _fault_of_answers(health) or _fault_of_embeddings(health)
+    return _fault_of_answers(health) or _fault_of_embeddings(health, even=even)
 
 
-def _fault_of_embeddings(health: Health) -> str | None:
+def _fault_of_embeddings(health: Health, *, even: bool) -> str | None:
     least_spread, least_gap = (
         (_LEAST_SPREAD, _LEAST_GAP)
         if health.answers is None
         else (_LEAST_SPREAD_OF_ANSWERS, _LEAST_GAP_OF_ANSWERS)
     )
-    if health.spread < least_spread:
+    if even and health.spread < least_spread:
         return (
             f"all images get nearly the same embedding (spread {health.spread:.3f}, 1 is even): "
             "lower the learning rate, or raise the momentum if there is a teacher"

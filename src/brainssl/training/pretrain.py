@@ -5,11 +5,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from brainssl.data.label_fractions import label_subset
+from brainssl.data.shots import LabelFraction
 from brainssl.data.split import Split
 from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BrainsslError
@@ -19,9 +22,10 @@ from brainssl.methods import Method, build_method
 from brainssl.methods.method import Crop, Moment
 from brainssl.models.encoder import Encoder, build_encoder, save_encoder
 from brainssl.models.starts import RANDOM
-from brainssl.settings import Settings
+from brainssl.settings import LABELLED_METHODS, Settings
 from brainssl.training.batches import refuse_alone, seeded, training_batches
 from brainssl.training.loggers import build_loggers
+from brainssl.training.positives import Partners
 from brainssl.training.requests import as_before
 from brainssl.training.sentinel import COLLAPSE, Sentinel, Watched
 from brainssl.training.single_pixels import refuse_single_pixels
@@ -41,12 +45,25 @@ class Pretraining(Training):
         settings: Settings,
         *,
         seed: int,
+        partners: Partners | None = None,
+        classes: Int64[Tensor, " n"] | None = None,
     ) -> None:
         super().__init__(pixels, seed=seed)
+        # In a tuple, for the same reason as the images.
+        self._beside: tuple[Partners | None, Tensor | None] = (partners, classes)
         self.method, self.settings = method, settings
         size, recipe = settings.encoder.image_size, ViewRecipe.of(settings.views.model_dump())
         sides = [crop.side(size, method.encoder.patch) for crop in crops]
         self.views = [(recipe.cropped(crop.area), s) for crop, s in zip(crops, sides, strict=True)]
+
+    def on_fit_start(self) -> None:
+        """Move the images, and what is known of them, to the device."""
+        super().on_fit_start()
+        partners, classes = self._beside
+        self._beside = (
+            None if partners is None else partners.to(self.device),
+            None if classes is None else classes.to(self.device),
+        )
 
     def on_after_batch_transfer(
         self, batch: Tensor, dataloader_idx: int
@@ -55,8 +72,19 @@ class Pretraining(Training):
         # By the step and not by a running generator: a resumed run draws the same views.
         process = [self.global_rank] if self.trainer.world_size > 1 else []
         generator = seeded(self.seed, 1, self.global_step, *process)
-        images = self.pixels[batch]
-        return [recipe.draw(images, size, generator) for recipe, size in self.views]
+        partners, classes = self._beside
+        images = [self.pixels[batch]]
+        if partners is not None:
+            drawn = partners.draw(batch, seed=self.seed, step=self.global_step)
+            images.append(self.pixels[drawn])
+            self.method.pools = partners.pool[batch]
+        if classes is not None:
+            self.method.classes = classes[batch]
+        # Of a pair the views take turns: the first is of the image, the second of its partner.
+        return [
+            recipe.draw(images[turn % len(images)], size, generator)
+            for turn, (recipe, size) in enumerate(self.views)
+        ]
 
     def on_train_batch_start(self, *args: Any, **kwargs: Any) -> None:
         """Tell the method where the training stands."""
@@ -99,6 +127,7 @@ def pretrain(
     *,
     method: str,
     settings: Settings,
+    label_fraction: LabelFraction | None = None,
     seed: int = 0,
     resume: bool = False,
     stop_on_collapse: bool = False,
@@ -106,10 +135,11 @@ def pretrain(
     progress: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Encoder:
-    """Pretrain an encoder without labels, on the training set and the unlabelled images of a split.
+    """Pretrain an encoder on the training set and the unlabelled images of a split.
 
-    Labels of training and validation images are read by the collapse sentinel alone, which tells
-    how well nearest neighbours agree; nothing is chosen by it.
+    It learns without labels, but for methods of `LABELLED_METHODS`: they see those of the training
+    set that the label fraction allows. All others of training and validation images are read by the
+    collapse sentinel alone, which tells how well nearest neighbours agree; nothing is chosen by it.
 
     Args:
         store: of the images; its size must be `settings.encoder.image_size`.
@@ -119,7 +149,9 @@ def pretrain(
             same test set.
         method: a name of `brainssl.methods.METHODS`.
         settings: what to do; what holds for the method is taken out of them.
-        seed: of the initial weights, the order and the views.
+        label_fraction: share of the training labels that such a method learns from, or shots; None:
+            all of them. Other methods have none.
+        seed: of the initial weights, the order, the views and the choice of labels.
         resume: go on from the last checkpoint of a killed run, exactly; where there is none, begin.
         stop_on_collapse: end with an error when the sentinel says that the method has collapsed.
         loggers: names of `brainssl.training.loggers.LOGGERS`, beside `history.csv`.
@@ -128,12 +160,21 @@ def pretrain(
 
     Raises:
         BrainsslError: `out` exists, the run to be resumed had other settings or data, views are too
-            small for bfloat16 on a processor, the weights are no longer finite, or the method has
-            collapsed and was to stop.
+            small for bfloat16 on a processor, pairs of one patient are asked for where none is
+            known, the method learns from no labels and a fraction is given, the weights are no
+            longer finite, or the method has collapsed and was to stop.
     """
+    facts: dict[str, Any] = {}
+    if method in LABELLED_METHODS:
+        facts["label_fraction"] = 1.0 if label_fraction is None else label_fraction
+    elif label_fraction is not None:
+        raise BrainsslError(
+            f"{method} learns from no labels: leave out --label-fraction, or choose one of "
+            f"{', '.join(sorted(LABELLED_METHODS))}"
+        )
     settings = settings.of(method)
     chosen, told = settings.section(method), say or (lambda line: None)
-    facts = {
+    facts |= {
         "method": method,
         "seed": seed,
         "protocol": split.protocol,
@@ -160,6 +201,13 @@ def pretrain(
     rows = split.pretraining(store.manifest)
     groups = store.manifest["group"].to_numpy()[rows] if settings.pretrain.one_per_group else None
     refuse_alone(rows)
+    classes = _classes_used(store, split, facts, seed)
+    partners = None
+    if settings.pretrain.positives != "image":
+        kind = settings.pretrain.positives
+        partners = Partners.of(store.manifest, rows, kind, classes=classes)
+        facts["paired"] = partners.paired
+        told(f"pretrain.positives: {partners.paired:,} of {len(rows):,} images have a partner")
     batches = training_batches(rows, settings.pretrain.batch_size, seed, groups=groups)
     resolved = chosen.resolved(len(batches))
     for name, (value, reason) in resolved.items():
@@ -171,7 +219,15 @@ def pretrain(
     sides = {crop.side(store.size, encoder.patch) for crop in crops}
     _refuse_other_sides(encoder, method, sides - {store.size})
     refuse_single_pixels(encoder, sides, settings.run)
-    training = Pretraining(learner, crops, pixels, settings, seed=seed)
+    training = Pretraining(
+        learner,
+        crops,
+        pixels,
+        settings,
+        seed=seed,
+        partners=partners,
+        classes=None if classes is None else torch.from_numpy(classes),
+    )
     with whole_folder(out, resume=resume, request=request, defaults=before) as folder:
         watched = Watched.of(store, split, images=settings.pretrain.watch_images, seed=seed)
         sentinel = Sentinel(
@@ -222,3 +278,15 @@ def _refuse_other_sides(encoder: Encoder, method: str, sides: Iterable[int]) -> 
                 f"{encoder.name} takes images of {encoder.image_size} px and no local crops of "
                 f"{side} px: set {method}.local_crops=0, or choose another encoder.name"
             ) from None
+
+
+def _classes_used(
+    store: ImageStore, split: Split, facts: dict[str, Any], seed: int
+) -> Int64[np.ndarray, " n"] | None:
+    """Return the class of each training image whose label may be used, -1 of all others."""
+    if "label_fraction" not in facts:
+        return None
+    used = label_subset(store.manifest, split, facts["label_fraction"], seed=seed)
+    classes = np.full(len(store.labels), -1, np.int64)
+    classes[used] = store.labels[used]
+    return classes

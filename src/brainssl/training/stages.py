@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float32
 
 from brainssl.data.dataset import Data, evenly
+from brainssl.data.extra import is_extra
 from brainssl.data.families import pairs_of
 from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore
@@ -92,6 +93,7 @@ def probe_stage(
         progress: called with (images encoded, images in all).
     """
     started = time.perf_counter()
+    data.refuse_more_labels(features.encoder.facts, label_fraction, seed)
     features.progress = progress
     rows = data.rows(label_fraction, seed)
     with whole_folder(out) as folder:
@@ -144,6 +146,7 @@ def finetune_stage(
     """
     started = time.perf_counter()
     refuse_seen_start(encoder, data.store, data.split)
+    data.refuse_more_labels(encoder.facts, label_fraction, seed)
     rows = data.rows(label_fraction, seed)
     if facts["stage"] == "supervised":
         seen = len(data.split.pretraining(data.store.manifest))
@@ -217,9 +220,13 @@ def predict_parts(classifier: Classifier, data: Data, rows: dict[str, Indices]) 
 
 
 def predict_unlabelled(classifier: Classifier, data: Data) -> Unlabelled:
-    """Run a classifier on images without label, at most `_MOST_UNLABELLED` from all groups."""
+    """Run a classifier on images without label, at most `_MOST_UNLABELLED` from all groups.
+
+    Extra ones are for pretraining alone.
+    """
     manifest = data.store.manifest
     rows = data.split.indices(manifest, "unlabelled")
+    rows = rows[~is_extra(manifest)[rows]]
     rows = rows[evenly(manifest["group"].to_numpy()[rows], _MOST_UNLABELLED)]
     own = manifest.iloc[rows]
     logits = (

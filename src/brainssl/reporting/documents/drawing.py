@@ -31,6 +31,7 @@ _MARKERS = {
     "triangle-up": "^",
     "triangle-down": "v",
     "cross": "P",
+    "x": "X",
 }
 _STEPS = {"hv": "steps-post", "vh": "steps-pre"}
 _ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">"}

@@ -20,6 +20,7 @@ from brainssl.reporting.findings.protocols import HONEST
 from brainssl.reporting.findings.tuning import chosen_changes, trials_of
 from brainssl.reporting.study import Row, Study, arm_title
 from brainssl.reporting.wording import METRICS, PROTOCOLS, labels_title, percent
+from brainssl.settings import LABELLED_METHODS
 
 CARD = "model-card.md"
 
@@ -155,7 +156,8 @@ def _training(study: Study, row: Row) -> Iterator[str]:
 
     if is_pretrained(row):
         told = recipe(own("pretrain"))
-        yield f"Pretrained without labels{f': {told}' * bool(told)}."
+        labels = "with" if row.method in LABELLED_METHODS else "without"
+        yield f"Pretrained {labels} labels{f': {told}' * bool(told)}."
     if row.stage == "linear":
         yield "The encoder was then left as it is, and a linear layer trained on its features."
     else:

@@ -16,7 +16,7 @@ from brainssl.reporting.study import (
 )
 
 # Mid tones, legible on white and on near-black alike; the first is the page's accent. The first
-# six, one a method, stay apart for the colour-blind, and each method has a symbol besides.
+# seven, one a method, stay apart for the colour-blind, and each method has a symbol besides.
 COLOURS = (
     "#12908a",
     "#d2871e",
@@ -24,12 +24,13 @@ COLOURS = (
     "#b43c69",
     "#c378e1",
     "#78692d",
+    "#843cf0",
     "#4a9fd0",
     "#d0604f",
     "#4f9a3d",
     "#9a7b6a",
 )
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x")
 CONTROL_COLOUR = "#8a929c"
 FAINT = "rgba(128,136,144,0.4)"
 # The page's ink, which report.css turns over for a dark theme.
@@ -42,6 +43,8 @@ _OUTLINES = {
     "diamond": "M0,-5l5,5l-5,5l-5,-5z",
     "triangle-up": "M0,-4.6l4.8,8.2h-9.6z",
     "triangle-down": "M0,4.6l4.8,-8.2h-9.6z",
+    "x": "M0,-2.2l2.7,-2.7l2.2,2.2l-2.7,2.7l2.7,2.7l-2.2,2.2l-2.7,-2.7l-2.7,2.7l-2.2,-2.2"
+    "l2.7,-2.7l-2.7,-2.7l2.2,-2.2z",
     "cross": "M-1.6,-4.6h3.2v3h3v3.2h-3v3h-3.2v-3h-3v-3.2h3z",
 }
 

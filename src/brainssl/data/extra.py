@@ -1,0 +1,170 @@
+"""Extra folders: images without labels that join a collection for pretraining alone.
+
+The groups of the collection stay what they are without them, so that it is divided alike, and
+studies with and without extra images test the same. An extra image is in a group of extra ones,
+and knows the groups of the collection that it resembles: a split keeps it out of the pretraining
+where images of one of those validate or test.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float16
+
+from brainssl.data.duplicates import Pairs, near_pairs
+from brainssl.data.groups import blank_rows, group_slices
+from brainssl.data.layout import Layout, read_layout
+from brainssl.foundation.errors import BrainsslError
+
+EXTRA = "unlabelled_from"
+"""Column of a manifest: name of the extra folder of an image, None of one of the collection."""
+
+RESEMBLES = "resembles"
+"""Column of a manifest: groups of the collection, joined by ";", that an extra image, or one of its
+own group, is a near-duplicate of, or has the patient of."""
+
+
+@dataclass(frozen=True)
+class ExtraFolder:
+    """A folder of images for pretraining alone.
+
+    Attributes:
+        name: of the folder.
+        layout: of its files; its labels are not used.
+    """
+
+    name: str
+    layout: Layout
+
+    @property
+    def prefix(self) -> str:
+        """What its paths begin with in a manifest: no path of a collection does."""
+        return f"unlabelled:{self.name}/"
+
+
+def read_extra(folders: Sequence[Path], source: Path) -> list[ExtraFolder]:
+    """List the files of extra folders, by name.
+
+    Args:
+        folders: in any order.
+        source: the collection that they join.
+
+    Raises:
+        BrainsslError: one is no folder, or a prepared store, two have the same name, or one and the
+            source lie in each other.
+    """
+    home, found = source.resolve(), {}
+    for folder in sorted((one.resolve() for one in folders), key=lambda one: one.name):
+        if (folder / "store.json").is_file():
+            raise BrainsslError(f"{folder} is a prepared store: give the images behind it")
+        if folder.is_relative_to(home) or home.is_relative_to(folder):
+            raise BrainsslError(
+                f"{folder} and {source} lie in each other: move the extra images to another folder"
+            )
+        if folder.name in found:
+            raise BrainsslError(f"two extra folders are named {folder.name}: rename one of them")
+        found[folder.name] = ExtraFolder(folder.name, read_layout(folder))
+    return list(found.values())
+
+
+def joined(
+    own: pd.DataFrame,
+    extra: pd.DataFrame,
+    fingerprints: Float16[np.ndarray, "n 2 side side"],
+) -> pd.DataFrame:
+    """Return one manifest of a collection and of extra images, which are grouped here.
+
+    Args:
+        own: manifest of the collection, grouped.
+        extra: of the extra images, with `EXTRA`; their groups are not looked at.
+        fingerprints: of both, in this order.
+
+    Returns:
+        The rows of the collection, then those of the extra images, with `EXTRA` and `RESEMBLES`.
+    """
+    first, blank = len(own), np.concatenate([blank_rows(own), blank_rows(extra)])
+    pairs = near_pairs(fingerprints)
+    among = pairs.where(pairs.left >= first)
+    among = Pairs(among.left - first, among.right - first, among.similarity)
+    patients, pixels = extra["patient"].tolist(), extra["pixels"].tolist()
+    group = group_slices(patients, pixels, among, blank[first:]).group
+    alike = _resembled(own, extra, pairs.near(), fingerprints, blank)
+    of_group: dict[int, set[int]] = defaultdict(set)
+    for number, groups in zip(group.tolist(), alike, strict=True):
+        of_group[number] |= groups
+    told = [";".join(map(str, sorted(of_group[number]))) for number in group.tolist()]
+    names = extra[EXTRA].tolist()
+    extra = extra.drop(columns=EXTRA).assign(group=group + int(own["group"].max()) + 1)
+    nothing: list[str | None] = [None] * first
+    return pd.concat([own, extra], ignore_index=True).assign(
+        **{
+            EXTRA: pd.Series(nothing + names, dtype=object),
+            RESEMBLES: pd.Series(nothing + told, dtype=object),
+        }
+    )
+
+
+def _resembled(
+    own: pd.DataFrame,
+    extra: pd.DataFrame,
+    near: Pairs,
+    fingerprints: Float16[np.ndarray, "n 2 side side"],
+    blank: Bool[np.ndarray, " n"],
+) -> list[set[int]]:
+    """Return, for each extra image, the groups of the collection that it resembles."""
+    numbers: dict[bytes, int] = {}
+    # Of equal fingerprints a pair names one: what holds for it holds for all.
+    picture = [
+        -1 if nothing else numbers.setdefault(row.tobytes(), len(numbers))
+        for row, nothing in zip(fingerprints, blank, strict=True)
+    ]
+    groups: dict[int, set[int]] = defaultdict(set)
+    by_patient: dict[str, set[int]] = defaultdict(set)
+    rows = zip(picture[: len(own)], own["group"].tolist(), own["patient"].tolist(), strict=True)
+    for number, group, patient in rows:
+        groups[number].add(group)
+        if patient is not None:
+            by_patient[patient].add(group)
+    neighbours: dict[int, set[int]] = defaultdict(set)
+    for left, right in zip(near.left.tolist(), near.right.tolist(), strict=True):
+        neighbours[picture[left]].add(picture[right])
+        neighbours[picture[right]].add(picture[left])
+    found = []
+    for number, patient in zip(picture[len(own) :], extra["patient"].tolist(), strict=True):
+        seen = {number, *neighbours[number]} - {-1}
+        alike = set().union(*(groups[one] for one in seen if one in groups))
+        found.append(alike | by_patient.get(patient, set()))
+    return found
+
+
+def is_extra(manifest: pd.DataFrame) -> Bool[np.ndarray, " n"]:
+    """Return which images of a manifest joined for pretraining alone."""
+    if EXTRA not in manifest:
+        return np.zeros(len(manifest), bool)
+    return manifest[EXTRA].notna().to_numpy()
+
+
+def resembled_groups(manifest: pd.DataFrame) -> list[frozenset[int]]:
+    """Return the groups of the collection that each image resembles; none of those of its own."""
+    if RESEMBLES not in manifest:
+        return [frozenset()] * len(manifest)
+    told = manifest[RESEMBLES].fillna("")
+    return [frozenset(map(int, filter(None, text.split(";")))) for text in told]
+
+
+def said_of_extra(manifest: pd.DataFrame, folders: Collection[str]) -> list[str]:
+    """Return a sentence about the images of each extra folder."""
+    sentences = []
+    alike = np.array([bool(groups) for groups in resembled_groups(manifest)])
+    for name in folders:
+        own = (manifest[EXTRA] == name).to_numpy()
+        sentences.append(
+            f"{int(own.sum()):,} images of {name}/ joined for pretraining alone; "
+            f"{int((own & alike).sum()):,} of them, or others of their groups, resemble images of "
+            "the collection, and are left out where those validate or test."
+        )
+    return sentences

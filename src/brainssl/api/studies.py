@@ -42,6 +42,7 @@ def study(
     families: Where | None = None,
     preset: Where = "quick",
     methods: Names = "simclr,byol,dino,mocov3",
+    starts: Names | None = None,
     protocols: Names = "grouped",
     folds: int | None = None,
     leave_out: str | None = None,
@@ -70,6 +71,9 @@ def study(
             source, or else what the classes' names end in.
         preset: quick, paper, reference, or the path of a TOML file.
         methods: names of `brainssl.methods.METHODS`; the supervised baseline is always there.
+        starts: weights that encoders begin with, as `encoder.weights` takes them: random, imagenet,
+            hub:OWNER/NAME, a path. Each method is pretrained from each of them; each is also probed
+            as it is and fine-tuned without pretraining. By default that of the settings.
         protocols: grouped, image, paper; the report leads with the first.
         folds: of cross-validation: so many splits, whose test sets are all images; their
             predictions are pooled; 1: one split. By default 5, or what fits the budget; one
@@ -116,6 +120,7 @@ def study(
     from brainssl.studies.ladder import SMALLEST
     from brainssl.studies.plan import Plan, gives_test_set
     from brainssl.studies.run import Study
+    from brainssl.studies.starts import read_starts
 
     source, out = Path(source), Path(out)
     outside(out, source)
@@ -134,6 +139,7 @@ def study(
         raise BrainsslError(f"{out} is a file: choose another folder")
     settings, reasons = settings_of(preset, overrides, source)
     compared = known("--methods", listed(methods), method_names())
+    begun_with = read_starts(listed(starts)) if starts is not None else ()
     split_by = known("--protocols", listed(protocols), PROTOCOLS)
     shares = None if label_fractions is None else fractions(label_fractions)
     recorders = logger_names(logger)
@@ -176,6 +182,7 @@ def study(
         families=path_or_none(families),
         trials=tune or 1,
         chosen_on=chosen_on(str(preset)),
+        starts=begun_with,
     )
     terminal = Terminal(quiet=quiet)
     if held and budget is None and held != Division(None if seeds or given else DEFAULT_FOLDS):

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import timm
 import torch
@@ -18,8 +18,6 @@ from brainssl.foundation.storage import write_atomically
 VERSION = 1
 # Mean and standard deviation of ImageNet over its channels: what published weights expect.
 MEAN, STD = 0.449, 0.226
-
-Weights = Literal["random", "imagenet"]
 
 
 def _refuse_other_names(name: str) -> None:
@@ -44,7 +42,7 @@ class Encoder(nn.Module):
         facts: how it was pretrained; empty for a fresh one.
     """
 
-    def __init__(self, name: str, *, image_size: int, weights: Weights = "random") -> None:
+    def __init__(self, name: str, *, image_size: int, weights: str = "random") -> None:
         super().__init__()
         self.name, self.image_size = name, image_size
         self.facts: dict[str, Any] = {}
@@ -114,7 +112,7 @@ class Encoder(nn.Module):
         return getattr(self.network, "output_fmt", "NCHW") == "NHWC"
 
 
-def build_encoder(name: str, *, image_size: int, weights: Weights = "random", seed: int) -> Encoder:
+def build_encoder(name: str, *, image_size: int, weights: str = "random", seed: int) -> Encoder:
     """Make an encoder whose random weights depend on the seed and on nothing else."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

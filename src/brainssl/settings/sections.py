@@ -44,7 +44,7 @@ class EncoderSettings(Section):
 
     name: str = "resnet18"  # any CNN of timm; resnet50 in the study
     image_size: Annotated[int, Field(ge=16, le=1024)] = 64  # pixels; small lesions need more
-    weights: Literal["random", "imagenet"] = "random"  # imagenet is downloaded
+    weights: str = "random"  # imagenet is downloaded
 
 
 class SplitSettings(Section):

@@ -6,7 +6,15 @@ from typing import Literal
 
 from brainssl.data.shots import LabelFraction
 from brainssl.reporting.scoreboard import guessing
-from brainssl.reporting.study import BASELINE, Arm, Interval, Study, interval, method_title
+from brainssl.reporting.study import (
+    BASELINE,
+    Arm,
+    Interval,
+    Study,
+    interval,
+    learner_and_stage,
+    method_title,
+)
 from brainssl.reporting.wording import (
     HEADLINE,
     METRIC,
@@ -31,7 +39,7 @@ class Outcome:
         best: the arm with the highest score on test, of all.
         self_supervised: the arm that is set against the baseline, chosen on validation.
         candidates: how many arms it was chosen from.
-        baseline: trained from labels alone.
+        baseline: trained from labels alone; of several starts that which is best on validation.
         verdict: on `self_supervised` against `baseline`; None where one of them is missing.
         difference: of the two on the same test images, with its interval; None in older studies.
         guess: what naming the most frequent class alone gets right; None where not known.
@@ -112,8 +120,9 @@ def outcomes(study: Study) -> list[Outcome]:
         here = [arm for arm in arms if arm.label_fraction == fraction]
         own = [arm for arm in here if arm.self_supervised]
         tuned = [arm for arm in own if arm.stage == "finetune"] or own
-        rival = _chosen(tuned, [validated.get(_key(arm)) for arm in tuned])
-        baseline = next((arm for arm in here if arm.method == BASELINE), None)
+        rival = _chosen(tuned, [validated.get(arm.key) for arm in tuned])
+        alone = [arm for arm in here if arm.method == BASELINE]
+        baseline = _chosen(alone, [validated.get(arm.key) for arm in alone]) if alone else None
         verdict, difference = None, None
         if rival is not None and baseline is not None:
             difference = paired(study, rival, baseline)
@@ -152,8 +161,8 @@ def paired(study: Study, arm: Arm, baseline: Arm) -> tuple[float, Interval] | No
         limits = interval(pair["interval"])
         if place != (arm.protocol, arm.label_fraction, HEADLINE.name) or limits is None:
             continue
-        sides = [(pair[side]["method"], pair[side]["stage"]) for side in ("first", "second")]
-        pairing = [(arm.method, arm.stage), (baseline.method, baseline.stage)]
+        sides = [learner_and_stage(pair[side]) for side in ("first", "second")]
+        pairing = [(arm.learner, arm.stage), (baseline.learner, baseline.stage)]
         if sides == pairing:
             return pair["difference"], limits
         if sides == pairing[::-1]:
@@ -209,10 +218,6 @@ _VERDICT_SENTENCE = {
     "undecided": "The intervals of “{first}” and of the supervised baseline do not lie apart, so "
     "these figures do not tell the two apart.",
 }
-
-
-def _key(arm: Arm) -> tuple[str, str, LabelFraction]:
-    return arm.method, arm.stage, arm.label_fraction
 
 
 def _chosen(arms: Sequence[Arm], validated: Sequence[float | None]) -> Arm | None:

@@ -423,7 +423,6 @@ def test_a_key_below_a_value_or_of_no_stage_is_refused(override):
         "views.bias=-0.1",
         "split.val_fraction=1",
         "evaluation.draws=0",
-        "encoder.weights=somewhere",
         "encoder.name=50",
         "encoder.image_size=8",
         "run.accelerator=tpu",

@@ -257,10 +257,10 @@ def compare(studies: Sequence[Where], *, out: Where | None = None, seed: int = 0
     if page:
         from brainssl.foundation.storage import write_text
         from brainssl.reporting.documents.comparison import render_comparison
-        from brainssl.reporting.study import read_study
+        from brainssl.reporting.study import read_studies
 
         page.parent.mkdir(parents=True, exist_ok=True)
-        write_text(page, render_comparison([read_study(folder) for folder in folders], compared))
+        write_text(page, render_comparison(read_studies(folders), compared))
         text += f"\nPage: {page}"
     return Answer(compared, text, page)
 

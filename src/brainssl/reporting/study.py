@@ -215,6 +215,11 @@ class Study:
         return starts_of(self.facts)
 
     @property
+    def tells_starts(self) -> bool:
+        """Whether rows tell the start of their encoder: those of one start alone need not."""
+        return any(row.start for row in self.trained)
+
+    @property
     def trained(self) -> tuple[Row, ...]:
         """Rows of single trainings: with folds, those of each."""
         return self.of_folds or self.rows
@@ -321,8 +326,24 @@ class Study:
         return {name: int(numbers[name]) for name in found.classes if name in numbers}
 
 
-def read_study(folder: Path) -> Study:
+def read_studies(folders: Sequence[Path]) -> list[Study]:
+    """Read several studies; where one has several starts, rows of the others tell theirs, too.
+
+    Raises:
+        BrainsslError: as for `read_study`.
+    """
+    studies = [read_study(folder) for folder in folders]
+    if not any(study.tells_starts for study in studies):
+        return studies
+    return [read_study(folder, tell_start=True) for folder in folders]
+
+
+def read_study(folder: Path, *, tell_start: bool = False) -> Study:
     """Read `folder/results.json`.
+
+    Args:
+        folder: of the study.
+        tell_start: whether rows tell their start where there is one alone.
 
     Raises:
         BrainsslError: it is missing, damaged, or not the results of a study.
@@ -332,9 +353,10 @@ def read_study(folder: Path) -> Study:
     try:
         combined = (raw.get("analysis") or {}).get("ensembles") or []
         facts = dict(raw["study"])
-        told = {} if len(starts_of(facts)) > 1 else {"start": None}
+        starts = starts_of(facts)
+        alone = starts[0] if tell_start else ""
         rows = tuple(
-            Row.parse({**row, **told})
+            Row.parse(row if len(starts) > 1 else {**row, "start": _start(row, alone)})
             for row in [*raw["rows"], *combined]
             if row["method"] != RANDOM_LABELS
         )
@@ -352,6 +374,11 @@ def read_study(folder: Path) -> Study:
         analysis if isinstance(analysis, Mapping) else {},
         tuple(row for row in rows if row.fold is not None),
     )
+
+
+def _start(row: Mapping[str, Any], alone: str) -> str:
+    """Return the only start of a study for a row whose model has an encoder of its own."""
+    return "" if row["method"] in CLASSICAL or row["stage"] == ENSEMBLE else alone
 
 
 def starts_of(facts: Mapping[str, Any]) -> list[str]:

@@ -187,7 +187,7 @@ def _starts_by_mark(study: Study) -> dict[str, str]:
     """Return the short name of each start by what it adds to names; "" where there is one."""
     own = starts_of({"settings": study.facts.get("settings")})[0]
     marks = {"" if name == own else mark_of(name): name for name in study.starts}
-    return marks if len(marks) > 1 else dict.fromkeys(marks, "")
+    return marks if study.tells_starts else dict.fromkeys(marks, "")
 
 
 def _parse(folder: Path, starts: Mapping[str, str]) -> Training | None:

@@ -121,13 +121,16 @@ def _arms(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Arm]:
             key = (row["method"], row["stage"], row["protocol"], fraction, start)
             found.setdefault(key, []).append(row)
     arms = []
-    for (*key, start), own in found.items():
+    for (method, stage, protocol, fraction, start), own in found.items():
         read = [(row, _read(folder / row["step"])) for row in sorted(own, key=lambda r: r["seed"])]
         there = [(row, model) for row, model in read if model is not None]
         if there:
             arms.append(
                 Arm(
-                    *key,
+                    method,
+                    stage,
+                    protocol,
+                    fraction,
                     seeds=tuple(row["seed"] for row, _ in there),
                     steps=tuple(row["step"] for row, _ in there),
                     models=tuple(model for _, model in there),

@@ -10,7 +10,7 @@ from brainssl.evaluation.optimism import optimism
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json
 from brainssl.foundation.errors import BadUseError
-from brainssl.reporting.study import Arm, ArmKey, Study, read_study
+from brainssl.reporting.study import Arm, ArmKey, Study, read_studies
 from brainssl.reporting.wording import HEADLINE
 
 DRAWS = 2000
@@ -39,7 +39,7 @@ def compare_studies(folders: Sequence[Path]) -> dict[str, Any]:
     """
     if len(folders) < 2:
         raise BadUseError("one study cannot be compared: name two or more")
-    studies = [read_study(folder) for folder in folders]
+    studies = read_studies(folders)
     arms = [_arms(study) for study in studies]
     keys = list(dict.fromkeys(key for own in arms for key in own))
     models = []

@@ -105,7 +105,7 @@ def learner_keys(study: Study) -> dict[Learner, Key]:
     With one start that is how `method_keys` draws the methods.
     """
     starts = study.starts
-    if len(starts) < 2:
+    if not study.tells_starts:
         return {(method, ""): key for method, key in method_keys(study).items()}
     keys: dict[Learner, Key] = {}
     for method, key in method_keys(study).items():

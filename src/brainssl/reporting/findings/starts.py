@@ -1,13 +1,13 @@
 """What self-supervision adds to the weights that encoders begin with, in words."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from brainssl.data.shots import LabelFraction
 from brainssl.evaluation.comparison import holm
 from brainssl.reporting.findings.classical import strongest
+from brainssl.reporting.findings.outcomes import compared
 from brainssl.reporting.study import (
     BASELINE,
     CONTROLS,
@@ -15,7 +15,6 @@ from brainssl.reporting.study import (
     Interval,
     Study,
     interval,
-    learner_and_stage,
     method_title,
 )
 from brainssl.reporting.wording import HEADLINE, join, labels_title, percent, signed
@@ -97,36 +96,63 @@ def worths(study: Study) -> list[Worth]:
 
 
 def said(found: Sequence[Worth]) -> list[str]:
-    """Say of each start what self-supervision adds to it, then what the start adds itself."""
-    told = []
-    for start in dict.fromkeys(one.start for one in found):
+    """Say of each start in a sentence what self-supervision adds, then what the start itself does.
+
+    What is not more than chance after correction is said not to be told.
+    """
+    starts = list(dict.fromkeys(one.start for one in found))
+    told: list[str] = []
+    for start in starts:
         own = [one for one in found if one.start == start]
-        kinds = (("fine-tuning", "trained"), ("a linear probe", "frozen"))
-        clauses = [
-            _clause(contrast, what, method_title(contrast.first.method), one.label_fraction)
-            for what, kind in kinds
-            for one in own
-            if (contrast := getattr(one, kind)) is not None
-        ]
-        if clauses:
-            told.append(
-                f"From {start_title(start)}, self-supervision on these images {join(clauses)}."
-            )
-    for start in dict.fromkeys(one.start for one in found if one.itself):
-        what = f"supervised training from {start_title(RANDOM)}"
-        clauses = [
-            _clause(one.itself, what, "", one.label_fraction)
-            for one in found
-            if one.start == start and one.itself
-        ]
-        told.append(f"{start_title(start)} without self-supervision {join(clauses)}.")
+        items = [("fine-tuning", one.trained) for one in own]
+        items += [("a linear probe", one.frozen) for one in own]
+        subject = "self-supervision on these images"
+        told += _sentence(f"from {start_title(start)}, ", subject, items)
+    for start in starts:
+        own = [one for one in found if one.start == start]
+        subject = f"starting from {start_title(start)} instead of {start_title(RANDOM)}"
+        told += _sentence("", subject, [("supervised training", one.itself) for one in own])
     return told
+
+
+def _sentence(
+    head: str, subject: str, items: Sequence[tuple[str, Contrast | None]]
+) -> Iterator[str]:
+    """Yield what a subject adds to what, takes from what, and where that cannot be told."""
+    known = [(what, one) for what, one in items if one is not None]
+    sure = [(what, one) for what, one in known if one.sure]
+    open_ones = [_item(what, one) for what, one in known if not one.sure]
+    clauses = [
+        f"{word} {join(own)}"
+        for word, sign in (("adds to", 1), ("takes from", -1))
+        if (own := [_item(what, one) for what, one in sure if sign * one.difference > 0])
+    ]
+    said_so = f"{subject} {' and '.join(clauses)}" if clauses else ""
+    if open_ones:
+        whom = "it" if clauses else subject
+        undecided = f"it cannot be told whether {whom} adds anything to {join(open_ones, 'or')}"
+        said_so = "; ".join(filter(None, [said_so, undecided]))
+    if said_so:
+        sentence = f"{head}{said_so}."
+        yield sentence[0].upper() + sentence[1:]
+
+
+def _item(what: str, contrast: Contrast) -> str:
+    """Return "fine-tuning with 10 % of the labels (SimCLR: +3.1 points, ...)"."""
+    first = contrast.first
+    method = "" if first.method == BASELINE else f"{method_title(first.method)}: "
+    span = "no interval"
+    if contrast.limits is not None:
+        low, high = map(percent, contrast.limits)
+        span = f"95\u00a0% interval {low} to {high}"
+    labels = labels_title(contrast.first.label_fraction, of="the labels")
+    return f"{what} with {labels} ({method}{signed(contrast.difference)} points, {span})"
 
 
 def _worth(study: Study, arms: Sequence[Arm], start: str, fraction: LabelFraction) -> Worth:
     def of(name: str) -> list[Arm]:
         # Where there is one start, arms do not tell it.
-        return [arm for arm in arms if arm.start == (name if len(study.starts) > 1 else "")]
+        return [arm for arm in arms if arm.start == (name if study.tells_starts else "")]
 
     own = of(start)
     pretrained = [arm for arm in own if arm.self_supervised]
@@ -150,23 +176,12 @@ def _worth(study: Study, arms: Sequence[Arm], start: str, fraction: LabelFractio
 
 def _contrast(study: Study, first: Arm | None, second: Arm | None) -> Contrast | None:
     """Return what the analysis found of two arms; None where it compared them not."""
-    if first is None or second is None or first is second:
+    found = compared(study, first, second) if first and second else None
+    if first is None or second is None or found is None:
         return None
-    asked = [(first.learner, first.stage), (second.learner, second.stage)]
-    place = (first.protocol, first.label_fraction, HEADLINE.name)
-    for pair in study.analysis.get("comparisons") or ():
-        if (pair["protocol"], pair["label_fraction"], pair["metric"]) != place:
-            continue
-        sides = [learner_and_stage(pair[side]) for side in ("first", "second")]
-        if sides in (asked, asked[::-1]):
-            return _read(pair, first, second, 1 if sides == asked else -1)
-    return None
-
-
-def _read(pair: Mapping[str, Any], first: Arm, second: Arm, sign: int) -> Contrast:
-    limits = interval(pair["interval"])
+    pair, sign = found
+    limits, p = interval(pair["interval"]), pair["p_value"]
     low, high = sorted(sign * end for end in limits) if limits else (0.0, 0.0)
-    p = pair["p_value"]
     return Contrast(
         first,
         second,
@@ -176,35 +191,15 @@ def _read(pair: Mapping[str, Any], first: Arm, second: Arm, sign: int) -> Contra
     )
 
 
-_KINDS = ("frozen", "trained", "itself")
-
-
 def _corrected(found: Sequence[Worth]) -> list[Worth]:
     """Correct for all contrasts that there are."""
-    contrasts = [own for one in found for kind in _KINDS if (own := getattr(one, kind))]
-    corrected = iter(holm([contrast.p_value for contrast in contrasts]))
+    every = [own for one in found for own in (one.frozen, one.trained, one.itself) if own]
+    corrected = iter(holm([contrast.p_value for contrast in every]))
 
-    def of(one: Worth) -> Iterator[tuple[str, Contrast]]:
-        for kind in _KINDS:
-            if own := getattr(one, kind):
-                yield kind, replace(own, p_holm=next(corrected))
+    def of(contrast: Contrast | None) -> Contrast | None:
+        return contrast and replace(contrast, p_holm=next(corrected))
 
-    return [replace(one, **dict(of(one))) for one in found]
-
-
-def _clause(contrast: Contrast, what: str, method: str, fraction: LabelFraction) -> str:
-    """Return "adds 3.1 points to fine-tuning with 10 % of labels (SimCLR; ...)"."""
-    to = f"{what} with {labels_title(fraction, of='the labels')}"
-    points = f"{percent(abs(contrast.difference))} points"
-    if not contrast.sure:
-        told = f"adds nothing to {to} that can be told from chance"
-        method = f"{method}: " * bool(method) + f"{signed(contrast.difference)} points"
-    elif contrast.difference > 0:
-        told = f"adds {points} to {to}"
-    else:
-        told = f"takes {points} from {to}"
-    if contrast.limits is None:
-        rest = "no interval"
-    else:
-        rest = f"95\u00a0% interval {percent(contrast.limits[0])} to {percent(contrast.limits[1])}"
-    return f"{told} ({', '.join(filter(None, [method, rest]))})"
+    return [
+        replace(one, frozen=of(one.frozen), trained=of(one.trained), itself=of(one.itself))
+        for one in found
+    ]

@@ -115,7 +115,7 @@ def arm_searches(study: Study) -> list[ArmSearch]:
     grouped: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for search in _searches(study):
         fraction = label_fraction(search["label_fraction"])
-        start = str(search.get("start") or "") if len(study.starts) > 1 else ""
+        start = str(search.get("start") or "") if study.tells_starts else ""
         key = (search["protocol"], fraction, search["method"], search["stage"], start)
         grouped.setdefault(key, []).append(search)
     places = {name: place for place, name in enumerate(study.protocols)}

@@ -175,7 +175,7 @@ def _missing(study: Study, found: Sequence[Training]) -> list[str]:
     first, number = int(facts.get("seed") or 0), int(facts.get("seeds") or 0)
     expected = [
         Training(study.folder, "pretrain", str(method), protocol, None, seed, fold, start=start)
-        for start in (study.starts if len(study.starts) > 1 else [""])
+        for start in (study.starts if study.tells_starts else [""])
         for method in facts.get("methods") or ()
         for protocol in study.protocols
         for seed in range(first, first + number)

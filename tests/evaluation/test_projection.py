@@ -85,6 +85,7 @@ def frame() -> pd.DataFrame:
             "label": ["Glioma T1", "Normal T2"],
             "method": "untrained",
             "moment": "before",
+            "start": "",
             "x": np.array([0.5, -1.25], np.float32),
             "y": np.array([2.0, 1e-3], np.float32),
             "trust": 0.75,

@@ -382,6 +382,7 @@ def _mapped(
             row=np.arange(n),
             method=method,
             moment=moment,
+            start="",
             trust=0.9,
             x=rng.normal(0, 10, n),
             y=rng.normal(0, 10, n),

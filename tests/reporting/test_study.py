@@ -15,6 +15,8 @@ from brainssl.reporting.study import (
     interval,
     method_title,
     read_study,
+    starts_of,
+    title_of,
 )
 from brainssl.training.classical import FAMILIES
 
@@ -108,6 +110,35 @@ def test_numbers_that_are_not_finite_are_missing() -> None:
 def test_unknown_methods_keep_their_name() -> None:
     assert arm_title("vicreg", "finetune") == "vicreg, fine-tuned"
     assert arm_title("mocov3", "linear") == "MoCo v3, linear probe"
+
+
+@pytest.mark.parametrize(
+    ("arm", "title"),
+    [
+        (("simclr", "finetune", "imagenet"), "SimCLR from ImageNet, fine-tuned"),
+        (("simclr", "linear", "random"), "SimCLR from random weights, linear probe"),
+        (("supervised", "supervised", "imagenet"), "Supervised from ImageNet"),
+        (("supervised", "supervised", ""), "Supervised baseline"),
+        (("untrained", "linear", "imagenet"), "ImageNet weights as they are"),
+        (("untrained", "linear", "radnet"), "radnet weights as they are"),
+        (("untrained", "linear", "random"), "Untrained encoder, linear probe"),
+        (("untrained", "linear", ""), "Untrained encoder, linear probe"),
+        (("svm", "supervised", ""), "SVM"),
+        (("ensemble", "ensemble", ""), "Ensemble"),
+    ],
+)
+def test_a_start_is_told_in_the_title(arm: tuple[str, str, str], title: str) -> None:
+    assert arm_title(*arm) == title
+    names = ("method", "stage", "start")
+    assert title_of({name: said for name, said in zip(names, arm, strict=True) if said}) == title
+
+
+def test_the_start_of_an_earlier_study_is_that_of_its_settings() -> None:
+    assert starts_of({}) == ["random"]
+    assert starts_of({"settings": {"encoder": {"weights": "imagenet"}}}) == ["imagenet"]
+    assert starts_of({"settings": {"encoder": {"weights": "a/radnet.pth"}}}) == ["radnet"]
+    told = {"starts": [{"name": "random"}, {"name": "radnet"}]}
+    assert starts_of(told) == ["random", "radnet"]
 
 
 def test_every_method_has_its_name() -> None:

@@ -32,6 +32,33 @@ def test_steps_of_shots_are_read_by_their_names(make_study: Callable[..., Path])
     assert "Supervised baseline, 8 labels a class, seed 0" in titles
 
 
+def test_steps_tell_their_start_by_their_names(make_study: Callable[..., Path]) -> None:
+    folder = make_study(classes=["a", "b"], fractions=[1.0], seeds=1)
+    marked = ("pretrain-simclr", "finetune-simclr", "supervised")
+    for name in marked:
+        (step,) = (folder / "steps").glob(f"{name}-grouped-*")
+        shutil.copytree(
+            step, step.with_name(step.name.replace("-grouped", "-from-rad_net-grouped"))
+        )
+    # What was begun with weights that the study no longer speaks of is left out.
+    plain = trainings(read_study(folder))
+    assert [training.start for training in plain] == [""] * len(plain)
+    held = json.loads((folder / "results.json").read_text("utf-8"))
+    held["study"]["starts"] = [{"name": "random"}, {"name": "rad net"}]
+    own = [{**row, "start": "random"} for row in held["rows"]]
+    for row in own[:]:
+        step = row["step"].replace("-grouped", "-from-rad_net-grouped")
+        own.append({**row, "start": "rad net", "step": step})
+    held["rows"] = own
+    (folder / "results.json").write_text(json.dumps(held), encoding="utf-8")
+    found = [(t.stage, t.method, t.start) for t in trainings(read_study(folder)) if t.start]
+    expected = [("pretrain", "simclr"), ("finetune", "simclr"), ("supervised", "supervised")]
+    assert [one for one in found if one[2] == "rad net"] == [(*one, "rad net") for one in expected]
+    assert {("linear", "simclr", "random"), ("pretrain", "simclr", "random")} <= set(found)
+    titles = {training.title for training in trainings(read_study(folder))}
+    assert "SimCLR from rad net, seed 0" in titles
+
+
 def test_histories_read_every_loss_and_leave_empty_ones_none(study: Path) -> None:
     found = list(histories(read_study(study)))
     assert {history.training.stage for history in found} == {"pretrain", "finetune", "supervised"}

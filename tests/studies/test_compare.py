@@ -102,3 +102,25 @@ def test_the_page_has_a_panel_a_study_and_every_difference(tmp_path: Path) -> No
     with pytest.raises(brainssl.BadUseError, match=r"ends in \.html"):
         brainssl.compare([first, second], out=tmp_path / "page.txt")
     assert brainssl.compare([first, second]).page is None
+
+
+def test_of_several_starts_each_is_compared_with_its_own(tmp_path: Path) -> None:
+    """A study from random weights alone does not tell so, and is set against those that do."""
+    first = study(tmp_path / "first", {BASELINE: 0.5})
+    second = study(tmp_path / "second", {BASELINE: 0.7})
+    file = second / "results.json"
+    held = json.loads(file.read_text("utf-8"))
+    held["study"]["starts"] = [{"name": name} for name in ("imagenet", "random")]
+    other = {**held["rows"][0], "start": "imagenet", "metrics": {"accuracy": 0.9}}
+    held["rows"] = [{**held["rows"][0], "start": "random"}, other]
+    file.write_text(json.dumps(held), encoding="utf-8")
+    found = {model["start"]: model for model in compare_studies([first, second])["models"]}
+    assert found["random"]["title"] == "Supervised from random weights"
+    assert found["random"]["scores"][1]["paired"]
+    assert found["imagenet"]["scores"][0] is None
+    assert found["imagenet"]["scores"][1]["accuracy"] == 0.9
+    page = tmp_path / "page.html"
+    brainssl.compare([first, second], out=page)
+    assert "Supervised baseline" not in page.read_text("utf-8")
+    # Where no study has several, those of one start each are the same models with other settings.
+    assert len(compare_studies([first, first])["models"]) == 1

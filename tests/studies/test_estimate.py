@@ -175,6 +175,25 @@ def test_the_table_has_a_line_for_each_stage_and_method(plan: Plan, tmp_path: Pa
     assert sum(step["finished"] for step in facts["steps"]) == 1
 
 
+def test_every_start_takes_its_time(plan: Plan, tmp_path: Path) -> None:
+    """The control of leakage is one step a seed, and the only one that is not done twice."""
+    both = replace(plan, starts=("random", "imagenet"), explained=5)
+    one = estimate(replace(plan, explained=5), tmp_path / "out", measure=fixed)
+    two = estimate(both, tmp_path / "out", measure=fixed)
+    control = sum(f.seconds for f in one.steps if f.step.method == "random_labels")
+    of_one, of_two = (sum(f.seconds for f in found.steps) for found in (one, two))
+    assert of_two == pytest.approx(2 * of_one - control)
+    for what in ("explanations", "maps of features"):
+        assert two.around[what] == pytest.approx(2 * one.around[what])
+    lines = two.text().splitlines()
+    assert any(line.split()[1:4] == ["simclr", "from", "imagenet"] for line in lines)
+    assert " from " not in "".join(line for line in one.text().splitlines()[:8])
+    # What another start took is what this one takes.
+    finish(both, tmp_path / "out", {"pretrain-simclr-grouped-s0": 70.0})
+    found = {f.step.name: f.seconds for f in estimate(both, tmp_path / "out", measure=fixed).steps}
+    assert found["pretrain-simclr-from-imagenet-grouped-s1"] == 70
+
+
 def test_around_the_steps(plan: Plan, shared_folder: Path, tmp_path: Path) -> None:
     """Maps and explanations by the images that they run through the network."""
     explained = replace(plan, source=shared_folder, explained=5)

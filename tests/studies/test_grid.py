@@ -168,3 +168,48 @@ def test_what_is_reported_is_what_was_chosen_and_what_had_no_choice(plan: Plan) 
     controls = {"untrained", "random_labels", *FAMILIES}
     assert all(step.tuned == (step.method not in controls) for step in searched)
     assert all(step.trial == 1 for step in searched)
+
+
+def test_every_start_has_the_steps_of_one(plan: Plan) -> None:
+    few = replace(plan, protocols=("grouped",), seeds=1, trials=2, classical=True, folds=2)
+    one, three = grid(few), grid(replace(few, starts=("random", "imagenet", "w/rad net.pth")))
+    names = [step.name for step in three]
+    assert len(set(names)) == len(names)
+    # The start of the settings has the names of a study without others.
+    plain = [step for step in three if step.start is None]
+    assert [step.name for step in plain] == [step.name for step in one]
+    shared = [step for step in one if step.stage == "classical" or step.method == "random_labels"]
+    for mark in ("-from-imagenet", "-from-rad_net"):
+        own = [name.replace(mark, "") for name in names if mark in name]
+        assert sorted(own) == sorted(step.name for step in one if step not in shared)
+
+
+def test_a_step_needs_the_pretraining_of_its_start(plan: Plan) -> None:
+    steps = grid(replace(plan, starts=("random", "imagenet"), trials=2))
+    by_name = {step.name: step for step in steps}
+    for step in steps:
+        if step.pretraining:
+            assert by_name[step.pretraining].start == step.start
+        if step.tuned:
+            assert {one.start for one in step.candidates} == {step.start}
+            assert {one.name for one in step.candidates} <= by_name.keys()
+    named = [name for name in by_name if name.startswith("supervised-from-imagenet-grouped-f0.1")]
+    assert len(named) == 3 * 2
+
+
+def test_without_the_start_of_the_settings_all_names_tell_theirs(plan: Plan) -> None:
+    """So that a study can be given the other later, and leakage is still tested."""
+    few = replace(plan, protocols=("grouped",), seeds=1)
+    steps = grid(replace(few, starts=("imagenet",)))
+    assert all("-from-imagenet-" in step.name for step in steps)
+    assert len(steps) == len(grid(few))
+    assert {step.name for step in steps} - {
+        step.name for step in grid(replace(few, starts=("imagenet", "random")))
+    } == {"linear-random_labels-from-imagenet-grouped-f1-s5"}
+
+
+def test_begin_with_the_weights_of_the_settings(plan: Plan) -> None:
+    assert plan.starts == ("random",)
+    pretrained = replace(plan, settings=plan.settings.with_weights("imagenet"), starts=())
+    assert pretrained.starts == ("imagenet",)
+    assert [step.name for step in grid(pretrained)] == [step.name for step in grid(plan)]

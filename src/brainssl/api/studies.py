@@ -45,6 +45,7 @@ def study(
     unlabelled: Where | Sequence[Where] | None = None,
     preset: Where = "quick",
     methods: Names = "simclr,byol,dino,mocov3",
+    starts: Names | None = None,
     protocols: Names = "grouped",
     folds: int | None = None,
     leave_out: str | None = None,
@@ -74,6 +75,9 @@ def study(
         unlabelled: folders of more images, for pretraining alone, as for `prepare`.
         preset: quick, paper, reference, or the path of a TOML file.
         methods: names of `brainssl.methods.METHODS`; the supervised baseline is always there.
+        starts: weights that encoders begin with, as `encoder.weights` takes them: random, imagenet,
+            hub:OWNER/NAME, a path. Each method is pretrained from each of them; each is also probed
+            as it is and fine-tuned without pretraining. By default that of the settings.
         protocols: grouped, image, paper; the report leads with the first.
         folds: of cross-validation: so many splits, whose test sets are all images; their
             predictions are pooled; 1: one split. By default 5, or what fits the budget; one
@@ -120,6 +124,7 @@ def study(
     from brainssl.studies.ladder import SMALLEST
     from brainssl.studies.plan import Plan, gives_test_set
     from brainssl.studies.run import Study
+    from brainssl.studies.starts import read_starts
 
     source, out = Path(source), Path(out)
     extra = paths_listed(unlabelled)
@@ -140,6 +145,7 @@ def study(
         raise BrainsslError(f"{out} is a file: choose another folder")
     settings, reasons = settings_of(preset, overrides, source)
     compared = known("--methods", listed(methods), method_names())
+    begun_with = read_starts(listed(starts)) if starts is not None else ()
     split_by = known("--protocols", listed(protocols), PROTOCOLS)
     shares = None if label_fractions is None else fractions(label_fractions)
     recorders = logger_names(logger)
@@ -183,6 +189,7 @@ def study(
         unlabelled=extra,
         trials=tune or 1,
         chosen_on=chosen_on(str(preset)),
+        starts=begun_with,
     )
     terminal = Terminal(quiet=quiet)
     if held and budget is None and held != Division(None if seeds or given else DEFAULT_FOLDS):
@@ -257,10 +264,10 @@ def compare(studies: Sequence[Where], *, out: Where | None = None, seed: int = 0
     if page:
         from brainssl.foundation.storage import write_text
         from brainssl.reporting.documents.comparison import render_comparison
-        from brainssl.reporting.study import read_study
+        from brainssl.reporting.study import read_studies
 
         page.parent.mkdir(parents=True, exist_ok=True)
-        write_text(page, render_comparison([read_study(folder) for folder in folders], compared))
+        write_text(page, render_comparison(read_studies(folders), compared))
         text += f"\nPage: {page}"
     return Answer(compared, text, page)
 

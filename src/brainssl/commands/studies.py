@@ -37,6 +37,13 @@ def study(
     methods: Annotated[
         str, typer.Option(help="Comma-separated; the supervised baseline is always there.")
     ] = "simclr,byol,dino,mocov3",
+    starts: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated weights to begin with: random, imagenet, hub:OWNER/NAME, a path. "
+            "By default encoder.weights."
+        ),
+    ] = None,
     protocols: Annotated[
         str, typer.Option(help="Comma-separated: grouped, image, paper.")
     ] = "grouped",
@@ -109,6 +116,7 @@ def study(
     """Compare methods with supervised training on your data, and write the report.
 
     Example: brainssl study data/mri runs/study --labels labels.csv --label-fractions 0.1,1.0
+    With weights that can be had for nothing beside it: --starts random,imagenet
     """
     answer = api.study(
         source,
@@ -119,6 +127,7 @@ def study(
         unlabelled=unlabelled,
         preset=preset,
         methods=methods,
+        starts=starts,
         protocols=protocols,
         folds=folds,
         leave_out=leave_out,

@@ -23,7 +23,7 @@ _ITERATIONS = 500  # twice as many moved the trust in maps of 840 slices from 0.
 _PERPLEXITY = 30.0
 _FEWEST = 5
 _METADATA = b"brainssl.projections"
-_COLUMNS = ("image_id", "row", "label", "method", "moment", "x", "y", "trust")
+_COLUMNS = ("image_id", "row", "label", "method", "moment", "start", "x", "y", "trust")
 
 
 def project(features: Float32[np.ndarray, "n dim"], seed: int = 0) -> Float32[np.ndarray, "n 2"]:
@@ -81,8 +81,8 @@ class Projections:
 
     Attributes:
         frame: one row an image and map: `image_id` (str), `row` (int64, in the store), `label`
-            (str), `method` and `moment` (str, which name the encoder), `x` and `y` (float32),
-            `trust` (float64, of the whole map).
+            (str), `method`, `moment` and `start` (str, which name the encoder; the last is empty
+            where there is one), `x` and `y` (float32), `trust` (float64, of the whole map).
         facts: how they came to be, JSON-serialisable.
     """
 
@@ -114,6 +114,8 @@ class Projections:
             ):
                 table = file.read()
             facts = dict(json.loads((table.schema.metadata or {})[_METADATA]))
+            if "start" not in table.column_names:  # as in earlier files
+                table = table.append_column("start", pa.array([""] * len(table)))
             return cls(table.select(_COLUMNS).to_pandas(ignore_metadata=True), facts)
         except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__

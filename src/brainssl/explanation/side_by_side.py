@@ -20,7 +20,7 @@ EXPLANATIONS = "explanations.json"
 MAPS_FILE = "maps.npz"
 PAIRED = ("energy_inside", "insertion_blurred")  # by which models are compared
 
-_NAMES = ("method", "stage")
+_NAMES = ("method", "stage", "start")  # the last where there are several
 _OWN_FACTS = ("images", "groups", "with_lesion", "layer", "grid", "empty", "cascade")
 
 
@@ -33,9 +33,10 @@ def read_explanations(out: Path, settings: EvaluationSettings) -> dict[str, Any]
 
     Returns:
         `protocol`, `label_fraction`, `seed` and `left_out` of the index; `models`, each with
-        `method`, `stage`, `step`, `scores` (see `brainssl.explanation.scorecard.Score`) and the
-        facts of its own `explanations.json`; `comparisons` of Grad-CAM for every pair of models,
-        see `PAIRED`. A model whose files are missing, damaged or of other slices is left out.
+        `method`, `stage`, where there are several `start`, `step`, `scores` (see
+        `brainssl.explanation.scorecard.Score`) and the facts of its own `explanations.json`;
+        `comparisons` of Grad-CAM for every pair of models, see `PAIRED`. A model whose files are
+        missing, damaged or of other slices is left out.
     """
     try:
         index = read_json(out / FOLDER / INDEX, "what was explained")
@@ -53,7 +54,7 @@ def read_explanations(out: Path, settings: EvaluationSettings) -> dict[str, Any]
             continue
         scores = [for_json(score.to_dict()) for score in scorecard(frame, draws=settings.draws)]
         models.append({**entry, "step": f"steps/{entry['step']}", **model, "scores": scores})
-        frames[f"{entry['method']}/{entry['stage']}"] = frame
+        frames["/".join(entry[name] for name in _NAMES if name in entry)] = frame
     return told | {
         "left_out": left_out,
         "models": models,
@@ -80,6 +81,6 @@ def _compared(
         for pair in compare_maps(frames, pairs, measure, draws=settings.draws):
             told = pair.to_dict()
             for side in ("first", "second"):
-                told[side] = dict(zip(_NAMES, told[side].split("/"), strict=True))
+                told[side] = dict(zip(_NAMES, told[side].split("/", 2), strict=False))
             found.append(told)
     return found

@@ -9,10 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from brainssl.foundation.errors import BrainsslError
-from brainssl.models.starts import FACTS, RANDOM, Start, begin, digest_of
+from brainssl.models.starts import FACTS, Start, begin, digest_of
 from brainssl.models.stem import MEAN, STD
 from brainssl.models.tensor_files import VERSIONS, read_tensors, write_tensors
 from brainssl.models.tokens import Pool, build_network, patch_side
+from brainssl.settings.starts import RANDOM
 
 FORM = "brainssl-encoder"
 VERSION = VERSIONS[FORM]

@@ -14,9 +14,9 @@ from brainssl.foundation.storage import read_json
 from brainssl.models.checkpoints import Table, read_checkpoint, tables_of
 from brainssl.models.stem import PLAIN, Normalisation
 from brainssl.models.tensor_files import VERSIONS, described, read_safetensors
+from brainssl.settings.starts import FILES, HUB, IMAGENET
 
-HUB = "hub:"
-OF_TORCH = (".pth", ".pt", ".ckpt", ".tar", ".bin")
+OF_TORCH = FILES[1:]
 _CONFIG = "config.json"
 _IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
 # What a configuration may say that changes nothing of a network without its head.
@@ -54,7 +54,7 @@ def find_source(weights: str, name: str) -> Source:
     Raises:
         BrainsslError: they cannot be had or read, or are told to be of another architecture.
     """
-    if weights == "imagenet":
+    if weights == IMAGENET:
         return _imagenet(name)
     if weights.startswith(HUB):
         return _hub(weights.removeprefix(HUB), name)

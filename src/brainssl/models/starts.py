@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,10 +10,10 @@ from torch import Tensor, nn
 from brainssl.foundation.errors import BrainsslError
 from brainssl.models.architectures import likely_architectures
 from brainssl.models.checkpoints import Reading, read_network
-from brainssl.models.sources import HUB, Source, find_source
+from brainssl.models.sources import Source, find_source
 from brainssl.models.stem import IMAGENET, PLAIN, Normalisation, collapse
+from brainssl.settings.starts import RANDOM, NamedStart
 
-RANDOM = "random"
 FACTS = "starting_weights"
 """Under which key a model's facts hold `Start.facts`."""
 _MOST = 4  # parts and names that are told
@@ -111,8 +110,9 @@ def begin(
     stem = collapse(network, tensors, said, size)
     network.load_state_dict({**network.state_dict(), **tensors})
     place = f" ({reading.place})" if reading.place else ""
+    path = NamedStart(weights).path
     start = Start(
-        weights if weights == "imagenet" or weights.startswith(HUB) else Path(weights).name,
+        path.name if path else weights,
         *said.grey,
         whence,
         f"{found.title}{place}",

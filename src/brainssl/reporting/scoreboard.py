@@ -13,9 +13,9 @@ from brainssl.reporting.study import (
     Arm,
     Interval,
     Study,
-    arm_title,
     finite,
     interval,
+    title_of,
 )
 from brainssl.reporting.wording import HEADLINE, labels_title
 
@@ -155,15 +155,14 @@ def _of_units(study: Study, protocol: str) -> list[Board]:
 
 
 def _unit_board(unit: Unit, rows: Sequence[Mapping[str, Any]]) -> Board:
-    grouped: dict[tuple[str, str], list[Point]] = {}
+    grouped: dict[tuple[str, Kind], list[Point]] = {}
     for row in rows:
         value = finite(row["metrics"][HEADLINE.name]) or 0.0
         limits = interval((row.get("intervals") or {}).get(HEADLINE.name))
-        own = grouped.setdefault((str(row["method"]), str(row["stage"])), [])
+        kind = kind_of(str(row["method"]), str(row["stage"]))
+        own = grouped.setdefault((title_of(row), kind), [])
         own.append(Point(int(row["seed"]), value, limits))
-    entries = tuple(
-        Entry(arm_title(*key), kind_of(*key), tuple(points)) for key, points in grouped.items()
-    )
+    entries = tuple(Entry(*key, tuple(points)) for key, points in grouped.items())
     most = max(label_fraction(row["label_fraction"]) for row in rows)
     cases = "Patients" if unit == "patient" else "Series"
     guess = largest_share(rows[0].get("per_class") or {})

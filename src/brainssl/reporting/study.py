@@ -13,6 +13,7 @@ from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
 from brainssl.foundation.storage import read_json
+from brainssl.settings.starts import RANDOM, NamedStart, start_title
 
 BASELINE = "supervised"
 RANDOM_LABELS = "random_labels"
@@ -39,6 +40,11 @@ METHOD_TITLES = {
 _STAGE_TITLES = {"linear": "linear probe", "finetune": "fine-tuned"}
 
 Interval = tuple[float, float]
+Learner = tuple[str, str]
+"""Method and start; the start is empty where a study has one."""
+
+ArmKey = tuple[str, str, str, LabelFraction]
+"""Method, start, stage and label fraction: an arm under its protocol."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,8 @@ class Row:
     `fold` is the number of a fold; None where there is one split, and where folds are pooled.
     `epochs` (at most), `val_loss` of the epoch that was kept and `uniform_loss` are of trainings
     with labels; older studies do not have them. `trial` is the number of the settings that a search
-    chose, 1 without one.
+    chose, 1 without one. `start` is the short name of the weights that its encoder began with where
+    a study has several, and else empty.
     """
 
     method: str
@@ -69,6 +76,22 @@ class Row:
     labelled: int | None = None
     label_share: float | None = None
     trial: int = 1
+    start: str = ""
+
+    @property
+    def learner(self) -> Learner:
+        """Method and start."""
+        return self.method, self.start
+
+    @property
+    def key(self) -> ArmKey:
+        """Method, start, stage and label fraction."""
+        return self.method, self.start, self.stage, self.label_fraction
+
+    @property
+    def title(self) -> str:
+        """The model in words, without its label fraction and seed."""
+        return arm_title(self.method, self.stage, self.start)
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> "Row":
@@ -92,12 +115,13 @@ class Row:
             labelled=raw.get("labelled"),
             label_share=finite(raw.get("label_share")),
             trial=int(raw.get("trial") or 1),
+            start=str(raw.get("start") or ""),
         )
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Method × stage × label fraction under one protocol on one split: a row for each seed."""
+    """Method × start × stage × label fraction under one protocol on one split: a row a seed."""
 
     method: str
     stage: str
@@ -105,11 +129,22 @@ class Arm:
     label_fraction: LabelFraction
     split: str
     rows: tuple[Row, ...]
+    start: str = ""
+
+    @property
+    def learner(self) -> Learner:
+        """Method and start."""
+        return self.method, self.start
+
+    @property
+    def key(self) -> ArmKey:
+        """Method, start, stage and label fraction."""
+        return self.method, self.start, self.stage, self.label_fraction
 
     @property
     def title(self) -> str:
         """The arm in words, without its label fraction."""
-        return arm_title(self.method, self.stage)
+        return arm_title(self.method, self.stage, self.start)
 
     @property
     def self_supervised(self) -> bool:
@@ -176,6 +211,16 @@ class Study:
         return named + sorted({row.protocol for row in self.rows} - set(named))
 
     @property
+    def starts(self) -> list[str]:
+        """Short names of the weights that encoders began with, in the study's order."""
+        return starts_of(self.facts)
+
+    @property
+    def tells_starts(self) -> bool:
+        """Whether rows tell the start of their encoder: those of one start alone need not."""
+        return any(row.start for row in self.trained)
+
+    @property
     def trained(self) -> tuple[Row, ...]:
         """Rows of single trainings: with folds, those of each."""
         return self.of_folds or self.rows
@@ -205,18 +250,17 @@ class Study:
         except (OSError, ValueError, KeyError):
             return float(self.patients > 0)
 
-    def validated(self, protocol: str, metric: str) -> dict[tuple[str, str, LabelFraction], float]:
+    def validated(self, protocol: str, metric: str) -> dict[ArmKey, float]:
         """Return a metric on validation, in the mean over folds and seeds.
 
         Returns:
-            By method, stage and label fraction; those without a score are left out.
+            By the `key` of an arm; those without a score are left out.
         """
-        scores: dict[tuple[str, str, LabelFraction], list[float]] = {}
+        scores: dict[ArmKey, list[float]] = {}
         for row in self.trained:
             score = row.metrics.get(metric)
             if (row.protocol, row.split) == (protocol, "val") and score is not None:
-                key = (row.method, row.stage, row.label_fraction)
-                scores.setdefault(key, []).append(score)
+                scores.setdefault(row.key, []).append(score)
         return {key: statistics.fmean(own) for key, own in scores.items()}
 
     def measured_as(self, step: str) -> str:
@@ -224,12 +268,8 @@ class Study:
         own = next((row for row in self.of_folds if row.step == step), None)
         if own is None:
             return step
-        cell = (own.method, own.stage, own.protocol, own.label_fraction, own.seed)
-        found = (
-            row.step
-            for row in self.rows
-            if (row.method, row.stage, row.protocol, row.label_fraction, row.seed) == cell
-        )
+        cell = (own.key, own.protocol, own.seed)
+        found = (row.step for row in self.rows if (row.key, row.protocol, row.seed) == cell)
         return next(found, step)
 
     def split(self, protocol: str) -> Mapping[str, Any]:
@@ -240,27 +280,28 @@ class Study:
     def arms(self, protocol: str, split: str = "test") -> list[Arm]:
         """Return the arms, by label fraction, then controls, classical ones, methods, baseline."""
         methods = ["untrained", *CLASSICAL, *map(str, self.facts.get("methods") or ())]
-        grouped: dict[tuple[LabelFraction, str, str], list[Row]] = {}
+        starts = self.starts
+        grouped: dict[ArmKey, list[Row]] = {}
         for row in self.rows:
             if (row.protocol, row.split) == (protocol, split):
-                grouped.setdefault((row.label_fraction, row.method, row.stage), []).append(row)
+                grouped.setdefault(row.key, []).append(row)
 
-        def order(
-            key: tuple[LabelFraction, str, str],
-        ) -> tuple[LabelFraction, bool, int, str, int, str]:
-            fraction, method, stage = key
+        def order(key: ArmKey) -> tuple[LabelFraction, bool, int, str, int, int, str]:
+            method, start, stage, fraction = key
             place = methods.index(method) if method in methods else len(methods)
             step = _STAGES.index(stage) if stage in _STAGES else len(_STAGES)
-            return fraction, method == BASELINE, place, method, step, stage
+            begun = starts.index(start) if start in starts else len(starts)
+            return fraction, method == BASELINE, place, method, begun, step, stage
 
         return [
             Arm(
-                method=key[1],
+                method=key[0],
                 stage=key[2],
                 protocol=protocol,
-                label_fraction=key[0],
+                label_fraction=key[3],
                 split=split,
                 rows=tuple(sorted(grouped[key], key=lambda row: row.seed)),
+                start=key[1],
             )
             for key in sorted(grouped, key=order)
         ]
@@ -286,8 +327,24 @@ class Study:
         return {name: int(numbers[name]) for name in found.classes if name in numbers}
 
 
-def read_study(folder: Path) -> Study:
+def read_studies(folders: Sequence[Path]) -> list[Study]:
+    """Read several studies; where one has several starts, rows of the others tell theirs, too.
+
+    Raises:
+        BrainsslError: as for `read_study`.
+    """
+    studies = [read_study(folder) for folder in folders]
+    if not any(study.tells_starts for study in studies):
+        return studies
+    return [read_study(folder, tell_start=True) for folder in folders]
+
+
+def read_study(folder: Path, *, tell_start: bool = False) -> Study:
     """Read `folder/results.json`.
+
+    Args:
+        folder: of the study.
+        tell_start: whether rows tell their start where there is one alone.
 
     Raises:
         BrainsslError: it is missing, damaged, or not the results of a study.
@@ -296,10 +353,14 @@ def read_study(folder: Path) -> Study:
     raw = read_json(path, "the results of a study (see brainssl study)")
     try:
         combined = (raw.get("analysis") or {}).get("ensembles") or []
-        rows = tuple(
-            Row.parse(row) for row in [*raw["rows"], *combined] if row["method"] != RANDOM_LABELS
-        )
         facts = dict(raw["study"])
+        starts = starts_of(facts)
+        alone = starts[0] if tell_start else ""
+        rows = tuple(
+            Row.parse(row if len(starts) > 1 else {**row, "start": _start(row, alone)})
+            for row in [*raw["rows"], *combined]
+            if row["method"] != RANDOM_LABELS
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BrainsslError(
             f"{path} is not the results of a study ({type(error).__name__}: {error}): "
@@ -316,24 +377,61 @@ def read_study(folder: Path) -> Study:
     )
 
 
-def arm_title(method: str, stage: str) -> str:
-    """Return method and stage in words: "SimCLR, fine-tuned", "Supervised baseline"."""
-    if method == BASELINE:
-        return "Supervised baseline"
-    if method in CLASSICAL:
-        return CLASSICAL[method]
+def _start(row: Mapping[str, Any], alone: str) -> str:
+    """Return the only start of a study for a row whose model has an encoder of its own."""
+    return "" if row["method"] in CLASSICAL or row["stage"] == ENSEMBLE else alone
+
+
+def starts_of(facts: Mapping[str, Any]) -> list[str]:
+    """Return the short names of a study's starts, given what `results.json` has under `study`.
+
+    Of earlier studies it is the one of their settings.
+    """
+    if named := [str(one["name"]) for one in facts.get("starts") or ()]:
+        return named
+    encoder = (facts.get("settings") or {}).get("encoder") or {}
+    return [NamedStart(str(encoder.get("weights") or RANDOM)).name]
+
+
+def arm_title(method: str, stage: str, start: str = "") -> str:
+    """Return method and stage in words: "SimCLR, fine-tuned", "Supervised baseline".
+
+    With a start: "SimCLR from ImageNet, fine-tuned", "Supervised from ImageNet", "ImageNet weights
+    as they are".
+    """
     if stage == ENSEMBLE:
         return "Ensemble"
-    return f"{method_title(method)}, {_STAGE_TITLES.get(stage, stage)}"
+    alone = method == BASELINE or method in CLASSICAL or (method in CONTROLS and _has_learnt(start))
+    title = method_title(method, start)
+    return title if alone else f"{title}, {_STAGE_TITLES.get(stage, stage)}"
 
 
-def method_title(method: str) -> str:
-    """Return a method's name as its authors write it."""
+def learner_and_stage(model: Mapping[str, Any]) -> tuple[Learner, str]:
+    """Return whom the analysis names by `method`, `stage` and, of several starts, `start`."""
+    return (str(model["method"]), str(model.get("start") or "")), str(model["stage"])
+
+
+def title_of(model: Mapping[str, Any]) -> str:
+    """Return the title of a model that the analysis names."""
+    (method, start), stage = learner_and_stage(model)
+    return arm_title(method, stage, start)
+
+
+def method_title(method: str, start: str = "") -> str:
+    """Return a method's name as its authors write it, and the start where there is one to tell."""
     if method in CONTROLS:
+        if _has_learnt(start):
+            return f"{start_title(start)} weights as they are"
         return "Untrained encoder"
     if method == BASELINE:
-        return "Supervised baseline"
-    return (CLASSICAL | METHOD_TITLES).get(method, method)
+        return f"Supervised from {start_title(start)}" if start else "Supervised baseline"
+    title = (CLASSICAL | METHOD_TITLES).get(method, method)
+    return f"{title} from {start_title(start)}" if start else title
+
+
+def _has_learnt(start: str) -> bool:
+    """Tell whether a start is told, and holds weights that something was learnt with."""
+    return start not in ("", RANDOM)
 
 
 def is_self_supervised(method: str) -> bool:

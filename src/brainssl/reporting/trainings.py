@@ -10,11 +10,20 @@ import pandas as pd
 from brainssl.data.shots import LabelFraction, label_fraction
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import read_json
-from brainssl.reporting.study import BASELINE, Study, finite, method_title
+from brainssl.reporting.study import (
+    BASELINE,
+    Learner,
+    Study,
+    finite,
+    method_title,
+    starts_of,
+)
 from brainssl.reporting.wording import labels_title
+from brainssl.settings.starts import mark_of
 
 _STEP_NAME = re.compile(
-    r"(tuned\d+-)?(?P<stage>[a-z]+)(-(?P<method>.+?))?-(?P<protocol>(?!shot)[a-z]+)"
+    r"(tuned\d+-)?(?P<stage>[a-z]+)(-(?P<method>(?!from-).+?))?"
+    r"(?P<mark>-from-[A-Za-z0-9._]+)?-(?P<protocol>(?!shot)[a-z]+)"
     r"(-[A-Za-z0-9_]+?-?(?P<fold>\d+)of\d+)?(-f(?P<fraction>\d+-shot|[\de.-]+))?"
     r"-s(?P<seed>\d+)(-t(?P<trial>\d+))?"
 )
@@ -28,6 +37,7 @@ class Training:
         label_fraction: a share in (0, 1], or shots; None for a pretraining that uses none.
         fold: number of its fold; None where there is one split.
         trial: number of the settings that it tried; 1: those given, and of a search that chose.
+        start: of its encoder, where a study has several; else empty.
     """
 
     folder: Path
@@ -38,11 +48,17 @@ class Training:
     seed: int
     fold: int | None = None
     trial: int = 1
+    start: str = ""
+
+    @property
+    def learner(self) -> Learner:
+        """Method and start."""
+        return self.method, self.start
 
     @property
     def title(self) -> str:
         """The training in words, without its stage and protocol."""
-        words = [method_title(self.method)]
+        words = [method_title(self.method, self.start)]
         if self.label_fraction is not None:
             words.append(labels_title(self.label_fraction))
         words += [] if self.fold is None else [f"fold {self.fold}"]
@@ -102,27 +118,29 @@ def trainings(study: Study) -> list[Training]:
     """
     methods = [str(method) for method in study.facts.get("methods") or ()]
 
-    protocols = study.protocols
+    protocols, starts = study.protocols, study.starts
 
-    def order(training: Training) -> tuple[bool, int, str, int, LabelFraction, int, int, int]:
+    def order(training: Training) -> tuple[bool, int, str, int, int, LabelFraction, int, int, int]:
         place = methods.index(training.method) if training.method in methods else len(methods)
         side = protocols.index(training.protocol)
         last = training.method == BASELINE
         fraction = training.label_fraction or 0.0
         number, fold = training.seed, training.fold or 0
-        return last, place, training.method, side, fraction, number, fold, training.trial
+        begun = starts.index(training.start) if training.start else 0
+        return last, place, training.method, begun, side, fraction, number, fold, training.trial
 
     steps = {row.step for row in (*study.rows, *study.of_folds)}
-    behind = {(r.method, r.protocol, r.seed, r.fold, r.trial) for r in study.trained}
+    behind = {(r.learner, r.protocol, r.seed, r.fold, r.trial) for r in study.trained}
     searched = bool(study.facts.get("tuning"))
-    parsed = (_parse(path) for path in study.folder.glob("steps/*") if path.is_dir())
+    begun_with = _starts_by_mark(study)
+    parsed = (_parse(path, begun_with) for path in study.folder.glob("steps/*") if path.is_dir())
     own = [t for t in parsed if t is not None and _belongs(t, study, steps)]
     return sorted(
         (
             t
             for t in own
             if t.stage != "pretrain"
-            or (searched and (t.method, t.protocol, t.seed, t.fold, t.trial) in behind)
+            or (searched and (t.learner, t.protocol, t.seed, t.fold, t.trial) in behind)
             or (not searched and t.trial == 1)
         ),
         key=order,
@@ -165,9 +183,17 @@ def resolved(study: Study) -> list[Resolved]:
     return found
 
 
-def _parse(folder: Path) -> Training | None:
+def _starts_by_mark(study: Study) -> dict[str, str]:
+    """Return the short name of each start by what it adds to names; "" where there is one."""
+    own = starts_of({"settings": study.facts.get("settings")})[0]
+    marks = {"" if name == own else mark_of(name): name for name in study.starts}
+    return marks if study.tells_starts else dict.fromkeys(marks, "")
+
+
+def _parse(folder: Path, starts: Mapping[str, str]) -> Training | None:
+    """Read the name of a step; None of what is none, or begins with weights of no start."""
     parts = _STEP_NAME.fullmatch(folder.name)
-    if parts is None:
+    if parts is None or (parts["mark"] or "") not in starts:
         return None
     return Training(
         folder=folder,
@@ -178,6 +204,7 @@ def _parse(folder: Path) -> Training | None:
         seed=int(parts["seed"]),
         fold=int(parts["fold"]) if parts["fold"] else None,
         trial=int(parts["trial"] or 1),
+        start=starts[parts["mark"] or ""],
     )
 
 

@@ -1,6 +1,5 @@
 """The sections of the settings: a typed field for each value, its unit and when to change it."""
 
-import re
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -11,6 +10,8 @@ from pydantic import (
     Field,
     model_validator,
 )
+
+from brainssl.settings.starts import known_weights
 
 
 def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
@@ -23,18 +24,6 @@ def _none(value: object) -> object:
     return None if value == "none" else value  # TOML has no null: the word stands for it
 
 
-def _weights(value: str) -> str:
-    hub = re.fullmatch(r"hub:[\w.-]+/[\w.-]+(@[\w.-]+)?", value)
-    path = "/" in value or value.endswith(_FILES)
-    if value in ("random", "imagenet") or hub or (path and not value.startswith("hub:")):
-        return value
-    raise ValueError(
-        f"give random, imagenet, hub:OWNER/NAME, a file ({', '.join(_FILES)}) or a folder, "
-        "such as ./weights"
-    )
-
-
-_FILES = (".safetensors", ".pth", ".pt", ".ckpt", ".tar")
 Positive = Annotated[int, Field(ge=1)]
 BatchSize = Annotated[int, Field(ge=2)]  # one image has nothing to be normalised by or told from
 Count = Annotated[int, Field(ge=0)]
@@ -69,7 +58,7 @@ class EncoderSettings(Section):
     image_size: Annotated[int, Field(ge=16, le=1024)] = 64  # pixels; small lesions need more; of a
     #                                                         transformer a multiple of its patches
     pool: Literal["auto", "avg", "token"] = "auto"  # auto: as timm has it for the architecture
-    weights: Annotated[str, AfterValidator(_weights)] = "random"  # of the baseline too
+    weights: Annotated[str, AfterValidator(known_weights)] = "random"  # of the baseline too
     mean: OptionalProbability = None  # of the images that the weights know; "none": as they say
     std: OptionalShare = None  # their deviation, likewise
 

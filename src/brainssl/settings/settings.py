@@ -75,6 +75,10 @@ class Settings(Section):
         encoder = self.encoder.model_copy(update=changed)
         return self._with(encoder=encoder)
 
+    def with_weights(self, weights: str) -> "Settings":
+        """Return the same settings for encoders that begin with other weights."""
+        return self._with(encoder=self.encoder.model_copy(update={"weights": weights}))
+
     def with_epochs(self, epochs: int) -> "Settings":
         """Return the same settings with so many epochs of fine-tuning, at most."""
         return self._with(finetune=self.finetune.model_copy(update={"epochs": epochs}))

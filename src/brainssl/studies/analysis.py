@@ -147,6 +147,7 @@ def _random_labels(arms: Sequence[Arm], settings: EvaluationSettings) -> list[di
     for arm in arms:
         chance = beyond_chance(arm.models, draws=settings.draws)
         told = {"protocol": arm.protocol, "learnt": chance.learnt, "seeds": len(arm.seeds)}
+        told |= {"start": arm.start} if arm.start else {}
         found.append(told | for_json(asdict(chance)))
     return found
 

@@ -1,4 +1,4 @@
-"""The arms of a study: what all models of one method and stage said."""
+"""The arms of a study: what all models of one method, start and stage said."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ MEMBERS = 3
 
 @dataclass(frozen=True)
 class Arm:
-    """Method × stage under one protocol at one label fraction.
+    """Method × start × stage under one protocol at one label fraction.
 
     Attributes:
         method: its name, as in `rows`.
@@ -32,8 +32,9 @@ class Arm:
         steps: their folders within the study.
         models: what each said of every image.
         validated: each one's macro F1 on validation, which chooses.
-        members: of an ensemble, their methods and stages.
+        members: of an ensemble, their methods, stages and starts.
         folds: the arm within each fold, whose predictions are pooled here; empty without folds.
+        start: of the encoder, where a study has several; else empty.
     """
 
     method: str
@@ -46,16 +47,18 @@ class Arm:
     validated: tuple[float, ...]
     members: tuple[dict[str, Any], ...] = ()
     folds: tuple["Arm", ...] = ()
+    start: str = ""
 
     @property
     def name(self) -> str:
-        """Method and stage in one word."""
-        return f"{self.method}/{self.stage}"
+        """Method, stage and start in one word."""
+        return "/".join(self.facts.values())
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """Method and stage, as a row of results has them."""
-        return {"method": self.method, "stage": self.stage}
+    def facts(self) -> dict[str, str]:
+        """Method, stage and, where there are several, start, as a row of results has them."""
+        start = {"start": self.start} if self.start else {}
+        return {"method": self.method, "stage": self.stage} | start
 
     @property
     def mean_validated(self) -> float:
@@ -76,6 +79,8 @@ class Arm:
 
 def arms_of(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Arm]:
     """Return the arms; those that were trained in folds hold the arm within each."""
+    several = len({row.get("start") for row in rows} - {None}) > 1
+    rows = rows if several else [{**row, "start": None} for row in rows]
     numbers = sorted({row["fold"] for row in rows if not is_pooled_or_single(row)})
     within = [_arms(folder, [row for row in rows if row.get("fold") == n]) for n in numbers]
     pooled = _arms(folder, [row for row in rows if is_pooled_or_single(row)])
@@ -103,7 +108,7 @@ def _with_folds(arm: Arm, folds: Sequence[Mapping[tuple[Any, ...], Arm]]) -> Arm
 
 
 def _key(arm: Arm) -> tuple[Any, ...]:
-    return arm.method, arm.stage, arm.protocol, arm.label_fraction
+    return arm.method, arm.stage, arm.protocol, arm.label_fraction, arm.start
 
 
 def _arms(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Arm]:
@@ -112,20 +117,25 @@ def _arms(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Arm]:
     for row in rows:
         if row["split"] == "test":
             fraction = label_fraction(row["label_fraction"])
-            key = (row["method"], row["stage"], row["protocol"], fraction)
+            start = row.get("start") or ""
+            key = (row["method"], row["stage"], row["protocol"], fraction, start)
             found.setdefault(key, []).append(row)
     arms = []
-    for key, own in found.items():
+    for (method, stage, protocol, fraction, start), own in found.items():
         read = [(row, _read(folder / row["step"])) for row in sorted(own, key=lambda r: r["seed"])]
         there = [(row, model) for row, model in read if model is not None]
         if there:
             arms.append(
                 Arm(
-                    *key,
+                    method,
+                    stage,
+                    protocol,
+                    fraction,
                     seeds=tuple(row["seed"] for row, _ in there),
                     steps=tuple(row["step"] for row, _ in there),
                     models=tuple(model for _, model in there),
                     validated=tuple(validated.get(row["step"]) or 0.0 for row, _ in there),
+                    start=start,
                 )
             )
     return arms

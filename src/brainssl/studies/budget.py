@@ -156,10 +156,11 @@ def choose(
             break
     fitting = [one for one in tried if one[2] <= _RESERVE * limit]
     if not fitting:
+        starts = f" from {len(plan.starts)} starts" if len(plan.starts) > 1 else ""
         least = duration(60 * math.ceil(tried[0][2] / _RESERVE / 60))
         raise BadUseError(
             f"--budget {budget} is too short here: the smallest study that learns anything takes "
-            f"about {least} on this machine, with {', '.join(plan.methods)} and "
+            f"about {least} on this machine, with {', '.join(plan.methods)}{starts} and "
             f"{len(source.labels)} images: give more"
         )
     choice, _, seconds = fitting[-1]

@@ -5,17 +5,16 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from brainssl.data.shots import LabelFraction
 from brainssl.evaluation.comparison import compare_all
 from brainssl.evaluation.optimism import optimism
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json
 from brainssl.foundation.errors import BadUseError
-from brainssl.reporting.study import Arm, Study, read_study
+from brainssl.reporting.study import Arm, ArmKey, Study, read_studies
 from brainssl.reporting.wording import HEADLINE
 
 DRAWS = 2000
-_Key = tuple[str, LabelFraction, str, str]  # protocol, label fraction, method, stage
+_Key = tuple[str, ArmKey]  # protocol, and what an arm is under it
 
 
 def compare_studies(folders: Sequence[Path]) -> dict[str, Any]:
@@ -29,7 +28,8 @@ def compare_studies(folders: Sequence[Path]) -> dict[str, Any]:
 
     Returns:
         `studies`: for each `folder`, `source`, `command` and the `digest` of each protocol's
-        split. `models`: for each `protocol`, `label_fraction`, `method`, `stage` and `title`, and
+        split. `models`: for each `protocol`, `label_fraction`, `method`, `stage`, where a study has
+        several `start`, and `title`, and
         under `scores` for each study None, or `accuracy` (mean over seeds), `seeds`, and unless it
         is the first `difference` from it, its `interval` and whether it is `paired`.
 
@@ -39,19 +39,20 @@ def compare_studies(folders: Sequence[Path]) -> dict[str, Any]:
     """
     if len(folders) < 2:
         raise BadUseError("one study cannot be compared: name two or more")
-    studies = [read_study(folder) for folder in folders]
+    studies = read_studies(folders)
     arms = [_arms(study) for study in studies]
     keys = list(dict.fromkeys(key for own in arms for key in own))
     models = []
     for key in keys:
-        protocol, fraction, method, stage = key
+        protocol, (method, start, stage, fraction) = key
         title = next(own[key].title for own in arms if key in own)
         scores = [
             _score(studies, arms, key, place) if key in own else None
             for place, own in enumerate(arms)
         ]
         place = {"protocol": protocol, "label_fraction": fraction}
-        models.append({**place, "method": method, "stage": stage, "title": title, "scores": scores})
+        named = {"method": method, "stage": stage} | ({"start": start} if start else {})
+        models.append({**place, **named, "title": title, "scores": scores})
     return {"studies": [_facts(study) for study in studies], "models": models}
 
 
@@ -87,7 +88,7 @@ def text_of(compared: dict[str, Any]) -> str:
 
 def _arms(study: Study) -> dict[_Key, Arm]:
     return {
-        (arm.protocol, arm.label_fraction, arm.method, arm.stage): arm
+        (arm.protocol, arm.key): arm
         for protocol in study.protocols
         for arm in study.arms(protocol)
         if arm.mean(HEADLINE.name) is not None

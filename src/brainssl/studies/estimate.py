@@ -12,11 +12,12 @@ from brainssl.explanation.measure import BRIEF
 from brainssl.hardware.speed import Speed, seconds_to_read, speed_of
 from brainssl.settings import Settings
 from brainssl.studies.explanations import MOST_ALIKE
-from brainssl.studies.grid import CLASSICAL, Step, grid, reported
+from brainssl.studies.grid import CLASSICAL, Step, grid, reported, start_of
 from brainssl.studies.identity import finished_steps, identity, is_begun
 from brainssl.studies.journal import read_log
 from brainssl.studies.plan import Plan
 from brainssl.studies.projections import MOST_IMAGES
+from brainssl.studies.starts import digests_of, refuse_changed
 from brainssl.studies.tuning import is_given_up
 from brainssl.studies.workload import Images, Source, Work, look_at, work
 
@@ -32,11 +33,20 @@ _HAND_MADE = 0.008  # the hand-made features of an image
 
 @dataclass(frozen=True)
 class Foreseen:
-    """A step, whether it is finished, and how many seconds it takes or would take."""
+    """A step, whether it is finished, and how many seconds it takes or would take.
+
+    `start` is the short name of its start where there are several, else empty.
+    """
 
     step: Step
     finished: bool
     seconds: float
+    start: str = ""
+
+    @property
+    def method(self) -> str:
+        """Return its method, and where there are several its start."""
+        return f"{self.step.method} from {self.start}" if self.start else self.step.method
 
 
 @dataclass(frozen=True)
@@ -85,13 +95,14 @@ class Estimate:
         }
 
     def text(self) -> str:
-        """Return a table with a line for each stage, method and protocol."""
+        """Return a table with a line for each stage, method, start and protocol."""
         lines: dict[tuple[str, str, str], list[Foreseen]] = {}
         for one in self.steps:
             stage = "choice" if one.step.tuned else one.step.stage
-            key = (stage, one.step.method, one.step.protocol)
-            lines.setdefault(key, []).append(one)
-        widths = "{:10}  {:13}  {:8}  {:20}  {:8}  {:>5}  {:>5}  {:>8}  {:>10}"
+            lines.setdefault((stage, one.method, one.step.protocol), []).append(one)
+        wide = max([13, *(len(one.method) for one in self.steps)])
+        widths = f"{{:10}}  {{:{wide}}}  "
+        widths += "{:8}  {:20}  {:8}  {:>5}  {:>5}  {:>8}  {:>10}"
         heads = ("stage", "method", "protocol", "label fractions", "seeds", "folds")
         table = [widths.format(*heads, "steps", "finished", "left, about")]
         table += [widths.format(*key, *_cells(group)) for key, group in lines.items()]
@@ -114,8 +125,9 @@ class Estimate:
 def estimate(plan: Plan, out: Path, *, jobs: int = 1, measure: Measure = speed_of) -> Estimate:
     """Say what a study would do and how long it may take, without a trace in `out`.
 
-    A step like a finished one (but for its seed) takes as long as that did; one of the same stage
-    is compared with it by the images that both go through; for others the speed is measured.
+    A step like a finished one (but for seed, fold and start) takes as long as that did; one of the
+    same stage is compared with it by the images that both go through; for others the speed is
+    measured.
 
     Args:
         plan: of the study.
@@ -124,9 +136,12 @@ def estimate(plan: Plan, out: Path, *, jobs: int = 1, measure: Measure = speed_o
         measure: the speed of an encoder, given settings and `jobs`.
 
     Raises:
-        BrainsslError: the source is of no use, or `out` holds another study.
+        BrainsslError: the source or a start is of no use, or `out` holds another study.
     """
+    digests_of(plan)
     begun = is_begun(out, identity(plan))
+    if begun:
+        refuse_changed(plan, out)
     source = look_at(plan, out if begun else None)
     return foresee(plan, source, out if begun else None, jobs=jobs, measure=measure)
 
@@ -150,8 +165,9 @@ def foresee(
     }
     speed = cache(lambda: measure(plan.settings, jobs))
     foreseen = [
-        Foreseen(step, step.name in finished, _seconds(step, amounts, noted, speed))
+        Foreseen(step, step.name in finished, _seconds(step, amounts, noted, speed), start)
         for step in steps
+        for start in [(start_of(plan, step) or "") if len(plan.starts) > 1 else ""]
     ]
     around = {}
     if any(not one.finished for one in foreseen):
@@ -162,7 +178,7 @@ def foresee(
 
 def _around(plan: Plan, source: Source, images: Images, forward: float) -> dict[str, float]:
     """Return the seconds of the work around the steps, done by one process on all cores."""
-    models = 2 * len(plan.methods) + 1
+    models = len(plan.starts) * (2 * len(plan.methods) + 1)
     found = {}
     if source.files:
         # Each is decoded twice: for the audit, and into the store.
@@ -171,7 +187,7 @@ def _around(plan: Plan, source: Source, images: Images, forward: float) -> dict[
     if plan.classical:
         labelled = images.train + images.val + images.test
         found["hand-made features"] = _HAND_MADE * labelled / (os.cpu_count() or 1)
-    mapped = (models + 1) * min(images.test, MOST_IMAGES)
+    mapped = (models + len(plan.starts)) * min(images.test, MOST_IMAGES)
     found["maps of features"] = mapped * (forward + _MAP_OF_AN_IMAGE)
     if plan.explained:
         shown = min(plan.explained, images.test) * BRIEF.passes
@@ -195,8 +211,8 @@ def _seconds(
 
 
 def _twin(other: Step, step: Step) -> bool:
-    """Tell whether two steps are the same but for seed and fold."""
-    return replace(other, seed=step.seed, fold=step.fold) == step
+    """Tell whether two steps are the same but for seed, fold and start."""
+    return replace(other, seed=step.seed, fold=step.fold, start=step.start) == step
 
 
 def _cells(group: list[Foreseen]) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from brainssl.foundation.storage import (
 )
 from brainssl.hardware.device import device_of
 from brainssl.models.classifier import Classifier
-from brainssl.studies.grid import SUPERVISED, Step, final
+from brainssl.studies.grid import SUPERVISED, Step, final, start_of
 from brainssl.studies.plan import Plan
 
 VERSION = 2
@@ -85,11 +85,11 @@ def explain_models(
 ) -> dict[str, Any]:
     """Explain the classifiers of a study's first seed that were trained on the most labels.
 
-    Those are the linear probe and the fine-tuned model of each method, and the supervised baseline;
-    of folds, of the first. Each has a folder of its step's name in `out/explanations`, see
-    `brainssl.explanation.folder.explain_classifier`; one that is there is made again only when its
-    classifier, the slices or the lesions changed. `index.json` says what is there. One that cannot
-    be explained costs the others nothing.
+    Those are the linear probe and the fine-tuned model of each method, and the supervised baseline,
+    of each start; of folds, of the first. Each has a folder of its step's name in
+    `out/explanations`, see `brainssl.explanation.folder.explain_classifier`; one that is there is
+    made again only when its classifier, the slices or the lesions changed. `index.json` says what
+    is there. One that cannot be explained costs the others nothing.
 
     Args:
         plan: of the study.
@@ -101,8 +101,8 @@ def explain_models(
 
     Returns:
         What is in the index: `protocol`, `label_fraction`, `seed`, `slices` (a digest), and `steps`
-        that were explained, and `left_out`: of each its `step`, `method` and `stage`, and of the
-        latter the `reason`.
+        that were explained, and `left_out`: of each its `step`, `method`, `stage` and,
+        where there are several, `start`, and of the latter the `reason`.
     """
     _, cases = choose_slices(data, request)
     slices = _digest_of(cases)
@@ -123,6 +123,8 @@ def explain_models(
                     progress(before * of + done, len(steps) * of)
 
             named = {"step": step.name, "method": step.method, "stage": step.stage}
+            if len(plan.starts) > 1:
+                named["start"] = str(start_of(plan, step))
             try:
                 _explain(plan, out, data, step, request, made_from, told)
                 explained.append(named)
@@ -145,10 +147,11 @@ def explain_models(
 
 def _steps(plan: Plan, data: Data) -> Iterator[Step]:
     where = data.split.protocol, plan.seed, max(plan.label_fractions), plan.divisions[0]
-    for method in plan.methods:
-        yield final(plan, Step("linear", method, *where))
-        yield final(plan, Step("finetune", method, *where))
-    yield final(plan, Step("supervised", SUPERVISED, *where))
+    for start in plan.beginnings:
+        for method in plan.methods:
+            yield final(plan, Step("linear", method, *where, start=start))
+            yield final(plan, Step("finetune", method, *where, start=start))
+        yield final(plan, Step("supervised", SUPERVISED, *where, start=start))
 
 
 def _explain(

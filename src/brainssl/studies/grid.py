@@ -8,6 +8,7 @@ from brainssl.data.folds import Fold
 from brainssl.data.shots import LabelFraction
 from brainssl.data.split import Protocol
 from brainssl.settings import LABELLED_METHODS
+from brainssl.settings.starts import NamedStart
 from brainssl.studies.plan import Plan
 from brainssl.training.classical import FAMILIES
 
@@ -34,6 +35,8 @@ class Step:
         fold: whose test set is not seen; None where there is one split.
         trial: number of the settings that are tried, see `brainssl.studies.trials`; 1: as they are.
         trials: how many settings it chooses from on validation, of a tuned step; 1 of all others.
+        start: weights that its encoder, or that of its pretraining, begins with; None: those of the
+            settings, or no encoder.
     """
 
     stage: Stage
@@ -44,16 +47,18 @@ class Step:
     fold: Fold | None = None
     trial: int = 1
     trials: int = 1
+    start: NamedStart | None = None
 
     @property
     def name(self) -> str:
         """Its name, and that of its folder."""
         what = self.stage if self.stage == SUPERVISED else f"{self.stage}-{self.method}"
+        start = "" if self.start is None else self.start.mark
         chooses = f"tuned{self.trials}-" if self.tuned else ""
         fraction = "" if self.label_fraction is None else f"-f{self.label_fraction:g}"
         fold = "" if self.fold is None else f"-{self.fold.name}"
         trial = "" if self.trial == 1 else f"-t{self.trial}"
-        return f"{chooses}{what}-{self.protocol}{fold}{fraction}-s{self.seed}{trial}"
+        return f"{chooses}{what}{start}-{self.protocol}{fold}{fraction}-s{self.seed}{trial}"
 
     @property
     def tuned(self) -> bool:
@@ -122,27 +127,38 @@ def _taught(plan: Plan, step: Step) -> list[Step]:
     return [replace(step, label_fraction=fraction) for fraction in plan.label_fractions]
 
 
+def start_of(plan: Plan, step: Step) -> str | None:
+    """Return the short name of a step's start; None where there is no encoder."""
+    return None if step.stage == CLASSICAL else (step.start or plan.own_start).name
+
+
 def _steps_of_seed(plan: Plan, protocol: Protocol, seed: int, fold: Fold | None) -> Iterator[Step]:
-    def measured(stage: Stage, method: str, trial: int = 1, trials: int = 1) -> Iterator[Step]:
-        for fraction in plan.label_fractions:
-            yield Step(stage, method, protocol, seed, fraction, fold, trial, trials)
-
-    every, chosen = range(1, plan.trials + 1), [plan.trials] if plan.trials > 1 else []
-
-    yield from measured("linear", UNTRAINED)
-    if fold is None or fold.number == 1:  # whether a protocol leaks is seen from one fold
-        yield Step("linear", RANDOM_LABELS, protocol, seed, max(plan.label_fractions), fold)
-    for method in plan.methods:
-        for trial in every:
-            yield from _taught(plan, Step("pretrain", method, protocol, seed, None, fold, trial))
-            yield from measured("linear", method, trial)
-            yield from measured("finetune", method, trial)
-        for trials in chosen:
-            yield from measured("linear", method, trials=trials)
-            yield from measured("finetune", method, trials=trials)
-    for trial in every:
-        yield from measured("supervised", SUPERVISED, trial)
-    for trials in chosen:
-        yield from measured("supervised", SUPERVISED, trials=trials)
+    # Whether a protocol leaks is seen from one start and one fold.
+    control = None if None in plan.beginnings else plan.beginnings[0]
+    for start in plan.beginnings:
+        cell = Step("linear", UNTRAINED, protocol, seed, fold=fold, start=start)
+        yield from _measured(plan, cell)
+        if start == control and (fold is None or fold.number == 1):
+            most = max(plan.label_fractions)
+            yield replace(cell, method=RANDOM_LABELS, label_fraction=most)
+        yield from _trained(plan, cell)
     for family in FAMILIES if plan.classical else ():
-        yield from measured("classical", family)
+        yield from _measured(plan, Step("classical", family, protocol, seed, fold=fold))
+
+
+def _trained(plan: Plan, cell: Step) -> Iterator[Step]:
+    """Yield the methods and the baseline of a start, all trials of each before their choice."""
+    trials = [replace(cell, trial=trial) for trial in range(1, plan.trials + 1)]
+    choices = [replace(cell, trials=plan.trials)] if plan.trials > 1 else []
+    for method in plan.methods:
+        for one in (*trials, *choices):
+            if not one.tuned:
+                yield from _taught(plan, replace(one, stage="pretrain", method=method))
+            yield from _measured(plan, replace(one, stage="linear", method=method))
+            yield from _measured(plan, replace(one, stage="finetune", method=method))
+    for one in (*trials, *choices):
+        yield from _measured(plan, replace(one, stage="supervised", method=SUPERVISED))
+
+
+def _measured(plan: Plan, step: Step) -> Iterator[Step]:
+    return (replace(step, label_fraction=fraction) for fraction in plan.label_fractions)

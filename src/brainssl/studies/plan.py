@@ -13,6 +13,7 @@ from brainssl.data.store import is_store
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
 from brainssl.settings import Settings
+from brainssl.settings.starts import NamedStart
 
 _OWN = frozenset(MANIFEST_COLUMNS) - {"patient", "plane", "sequence"}
 _TESTED = ("val", "test")
@@ -44,6 +45,8 @@ class Plan:
         classical: whether there are classical baselines beside the networks.
         families: CSV of tumour family and sequence of each class; `families.csv` in the source.
         trials: settings that each method and the supervised baseline try; 1: those given alone.
+        starts: weights that encoders begin with, as `encoder.weights` takes them; by default those
+            of the settings.
         chosen_on: split on which a preset was chosen, see `brainssl.settings.loading.chosen_on`.
         unlabelled: extra folders of images for pretraining alone.
     """
@@ -71,6 +74,11 @@ class Plan:
     trials: int = 1
     chosen_on: dict[str, Any] | None = None
     unlabelled: tuple[Path, ...] = ()
+    starts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Begin with the weights of the settings unless told otherwise."""
+        object.__setattr__(self, "starts", self.starts or (self.settings.encoder.weights,))
 
     @property
     def divisions(self) -> tuple[Fold | None, ...]:
@@ -78,6 +86,18 @@ class Plan:
         if self.folds is None:
             return (None,)
         return tuple(Fold(n, self.folds, self.leave_out) for n in range(1, self.folds + 1))
+
+    @property
+    def own_start(self) -> NamedStart:
+        """The start of the settings, which adds nothing to the names of steps."""
+        return NamedStart(self.settings.encoder.weights)
+
+    @property
+    def beginnings(self) -> tuple[NamedStart | None, ...]:
+        """The starts as steps have them: None for that of the settings."""
+        return tuple(
+            None if NamedStart(one) == self.own_start else NamedStart(one) for one in self.starts
+        )
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -9,12 +9,13 @@ from brainssl.data.shots import label_fraction
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
 from brainssl.settings.sections import EvaluationSettings
+from brainssl.settings.starts import mark_in
 from brainssl.studies.grid import RANDOM_LABELS
 
 POOLED = "all"
 """`fold` of a row whose predictions are those of all folds."""
 
-_CELL = ("method", "stage", "protocol", "label_fraction", "seed")
+_CELL = ("method", "start", "stage", "protocol", "label_fraction", "seed")
 
 Row = Mapping[str, Any]
 
@@ -25,12 +26,12 @@ def is_pooled_or_single(row: Row) -> bool:
 
 
 def _folds_of(rows: Sequence[Row]) -> Iterator[tuple[dict[str, Any], list[Row]]]:
-    """Yield method, stage, protocol, label fraction and seed, with the test row of each fold."""
+    """Yield what `_CELL` names of a cell of the grid, with the test row of each of its folds."""
     cells: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         single = row.get("fold") not in (None, POOLED)
         if single and row["split"] == "test" and row["method"] != RANDOM_LABELS:
-            cells.setdefault(tuple(row[name] for name in _CELL), []).append(row)
+            cells.setdefault(tuple(row.get(name) for name in _CELL), []).append(row)
     for cell, own in cells.items():
         yield dict(zip(_CELL, cell, strict=True)), sorted(own, key=lambda row: int(row["fold"]))
 
@@ -55,7 +56,8 @@ def pooled_rows(
     for facts, own in _folds_of(rows):
         if len(own) != folds:
             continue
-        name = f"{facts['method']}-{facts['stage']}-{facts['protocol']}"
+        named = f"{facts['method']}-{facts['stage']}{mark_in(own[0]['step'])}"
+        name = f"{named}-{facts['protocol']}"
         step = f"pooled/{name}-f{label_fraction(facts['label_fraction']):g}-s{facts['seed']}"
         predictions = pool(
             [Predictions.load(out / row["step"] / "predictions.parquet") for row in own]

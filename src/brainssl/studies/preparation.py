@@ -20,6 +20,7 @@ from brainssl.studies.grid import grid
 from brainssl.studies.identity import IDENTITY, digest_of, finished_steps, identity, is_begun
 from brainssl.studies.journal import Journal, noting
 from brainssl.studies.plan import Plan
+from brainssl.studies.starts import HELD, digests_of, keep_digests, refuse_changed
 from brainssl.studies.trials import KEPT, Change, kept_changes
 from brainssl.views.recipes import augment_table2
 
@@ -64,7 +65,9 @@ def prepared(plan: Plan, out: Path, terminal: Terminal) -> Iterator[Prepared]:
         BusyError: another process runs another study in `out`, which has finished no step yet.
     """
     own = identity(plan)
-    is_begun(out, own)  # refuse before the folder is touched
+    digests_of(plan)
+    if is_begun(out, own):  # refuse before the folder is touched
+        refuse_changed(plan, out)
 
     def waiting() -> None:
         terminal.say(f"another process is preparing {out}: waiting for it")
@@ -72,6 +75,7 @@ def prepared(plan: Plan, out: Path, terminal: Terminal) -> Iterator[Prepared]:
     with ExitStack() as running:
         with locked(out / _SET_UP, waiting=waiting), _leaving_nothing(out):
             journal = _claim(out, own)
+            keep_digests(plan, out)
             running.enter_context(locked(out / _RUNNING, shared=True))
             store, audit = _store(plan, out, terminal)
             data = {
@@ -90,7 +94,7 @@ def _leaving_nothing(out: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        claims = {IDENTITY, _SET_UP, _RUNNING}
+        claims = {IDENTITY, HELD, _SET_UP, _RUNNING}
         if {entry.name for entry in out.iterdir()} <= claims:
             for name in claims:
                 (out / name).unlink(missing_ok=True)
@@ -104,7 +108,7 @@ def _claim(out: Path, own: dict[str, Any]) -> Journal:
     if not is_begun(out, own):
         # Not while a process is still at work on that.
         with locked(out / _RUNNING):
-            for name in ("store", "store-paper", "audit", "splits", "steps", KEPT):
+            for name in ("store", "store-paper", "audit", "splits", "steps", KEPT, HELD):
                 remove(out / name)
     write_json(out / IDENTITY, own)
     return Journal(out, digest_of(own), (out / IDENTITY).stat().st_mtime)

@@ -17,6 +17,7 @@ from brainssl.foundation.storage import digest_of_folder
 from brainssl.hardware.device import device_of
 from brainssl.models.classifier import Classifier, run_in_batches
 from brainssl.models.encoder import Encoder, load_encoder
+from brainssl.settings.starts import NamedStart
 from brainssl.studies.grid import SUPERVISED, UNTRAINED, Step, final
 from brainssl.studies.plan import Plan
 from brainssl.studies.tuning import chosen_pretraining
@@ -28,10 +29,11 @@ MOST_IMAGES = 1000  # more points hide each other, and cost the page as much aga
 
 @dataclass(frozen=True)
 class _View:
-    """An encoder at a moment; `step` is the folder that holds it, None for the untrained one."""
+    """An encoder at a moment; `step` is the folder that holds it, None for one before training."""
 
     method: str
     moment: str
+    start: NamedStart | None
     step: Path | None = None
 
 
@@ -40,10 +42,10 @@ def make_projections(
 ) -> pd.DataFrame | None:
     """Map the features of test images by t-SNE for each encoder of a study's first seed and fold.
 
-    That is the untrained encoder (`moment` is `before`), and of each method the pretrained one and
-    the one that was fine-tuned on the most labels (`pretrained`, `finetuned`), and the supervised
-    baseline (`supervised`). At most 1,000 images, from all groups in turn. The maps are kept in
-    `out/projections.parquet` and made again only when a step of theirs changed.
+    That is of each start the encoder as it is (`moment` is `before`), and of each method the
+    pretrained one and the one that was fine-tuned on the most labels (`pretrained`, `finetuned`),
+    and the supervised baseline (`supervised`). At most 1,000 images, from all groups in turn. The
+    maps are kept in `out/projections.parquet` and made again only when a step of theirs changed.
 
     Args:
         plan: of the study.
@@ -66,6 +68,8 @@ def make_projections(
         "seed": plan.seed,
         "label_fraction": max(plan.label_fractions),
     }
+    if plan.beginnings != (None,):
+        made_from["starts"] = list(plan.starts)
     path = out / PROJECTIONS
     if (known := _known(path, made_from)) is not None:
         return known
@@ -75,7 +79,7 @@ def make_projections(
         try:
             frames.append(_mapped(plan, data, rows, view))
         except BrainsslError as error:
-            named = {"method": view.method, "moment": view.moment}
+            named = {"method": view.method, "moment": view.moment, "start": _start(plan, view)}
             left_out.append(named | {"reason": str(error)})
         if progress:
             progress(done, len(views))
@@ -91,16 +95,25 @@ def make_projections(
 def _views(plan: Plan, out: Path, protocol: Protocol) -> list[_View]:
     """Return the encoders that there are; a pretrained one is that which was then fine-tuned."""
     seed, fraction, fold = plan.seed, max(plan.label_fractions), plan.divisions[0]
-    baseline = Step("supervised", SUPERVISED, protocol, seed, fraction, fold)
-    steps = [("supervised", final(plan, baseline))]
-    for method in plan.methods:
-        tuned = Step("finetune", method, protocol, seed, fraction, fold)
-        steps += [
-            ("pretrained", chosen_pretraining(plan, tuned, out / "steps")),
-            ("finetuned", final(plan, tuned)),
-        ]
-    views = [_View(step.method, moment, out / "steps" / step.name) for moment, step in steps]
-    return [_View(UNTRAINED, "before"), *(v for v in views if v.step and v.step.is_dir())]
+    found = []
+    for start in plan.beginnings:
+        baseline = Step("supervised", SUPERVISED, protocol, seed, fraction, fold, start=start)
+        steps = [("supervised", final(plan, baseline))]
+        for method in plan.methods:
+            tuned = Step("finetune", method, protocol, seed, fraction, fold, start=start)
+            steps += [
+                ("pretrained", chosen_pretraining(plan, tuned, out / "steps")),
+                ("finetuned", final(plan, tuned)),
+            ]
+        views = [_View(step.method, m, start, out / "steps" / step.name) for m, step in steps]
+        found.append(_View(UNTRAINED, "before", start))
+        found += [view for view in views if view.step and view.step.is_dir()]
+    return found
+
+
+def _start(plan: Plan, view: _View) -> str:
+    """Return the short name of an encoder's start where there are several, else nothing."""
+    return (view.start or plan.own_start).name if len(plan.starts) > 1 else ""
 
 
 def _known(path: Path, made_from: dict[str, Any]) -> pd.DataFrame | None:
@@ -123,6 +136,7 @@ def _mapped(plan: Plan, data: Data, rows: Indices, view: _View) -> pd.DataFrame:
             "label": own["label"].astype("str").to_numpy(),
             "method": view.method,
             "moment": view.moment,
+            "start": _start(plan, view),
             "x": points[:, 0],
             "y": points[:, 1],
             "trust": trust(features, points),
@@ -138,7 +152,8 @@ def _features(plan: Plan, data: Data, rows: Indices, view: _View) -> Float32[np.
 
 def _encoder(plan: Plan, data: Data, view: _View) -> Encoder:
     if view.step is None:
-        return untrained_encoder(data, plan.settings, plan.seed)
+        own = (view.start or plan.own_start).weights
+        return untrained_encoder(data, plan.settings.with_weights(own), plan.seed)
     if view.moment == "pretrained":
         return load_encoder(view.step)
     return Classifier.load(view.step).encoder

@@ -22,12 +22,15 @@ from brainssl.data.split import PARTS, Protocol
 from brainssl.data.store import ImageStore
 from brainssl.hardware.device import device_of, precision_of
 from brainssl.settings import Settings
+from brainssl.settings.starts import NamedStart
 from brainssl.studies.grid import RANDOM_LABELS, SUPERVISED
 from brainssl.studies.journal import read_around, read_log
 from brainssl.studies.plan import Plan
 from brainssl.studies.pooling import POOLED
+from brainssl.studies.starts import digests_of
 from brainssl.training.classical import FAMILIES
 
+_CELL = ("method", "start", "stage", "label_fraction", "seed")
 _DEVICES = {"cpu": "CPU", "mps": "Apple GPU"}
 _TRAINING = {
     "pretrain-": "pretraining",
@@ -73,6 +76,7 @@ def describe(
         "seed": plan.seed,
         "seeds": plan.seeds,
         "methods": list(plan.methods),
+        "starts": _starts(plan),
         "protocols": list(plan.protocols),
         "folds": _folds(plan, store),
         "label_fractions": list(plan.label_fractions),
@@ -138,6 +142,15 @@ def where_time_went(out: Path) -> list[dict[str, Any]]:
         for what, seconds in read_around(out).items()
     ]
     return training + around
+
+
+def _starts(plan: Plan) -> list[dict[str, str | None]]:
+    """Say which weights encoders began with; of files also what their content was."""
+    digests = digests_of(plan)
+    return [
+        {"name": one.name, "weights": one.weights, "digest": digests.get(one.name)}
+        for one in map(NamedStart, plan.starts)
+    ]
 
 
 def _folds(plan: Plan, store: ImageStore) -> dict[str, Any] | None:
@@ -256,7 +269,7 @@ def _best(rows: list[dict[str, Any]], protocol: Protocol) -> dict[str, Any]:
         return {}
     cells: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in candidates:
-        cell = tuple(row.get(name) for name in ("method", "stage", "label_fraction", "seed"))
+        cell = tuple(row.get(name) for name in _CELL)
         cells.setdefault(cell, []).append(row)
     # What lacks a fold was judged on others.
     whole = max(map(len, cells.values()))

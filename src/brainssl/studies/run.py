@@ -2,7 +2,7 @@
 
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,19 @@ from brainssl.foundation.progress import Lines, Report, Terminal
 from brainssl.foundation.storage import BusyError, is_busy, read_json, remove
 from brainssl.hardware.device import announce, device_of
 from brainssl.models.encoder import Encoder, build_encoder, load_encoder
+from brainssl.settings import Settings
+from brainssl.settings.starts import NamedStart
 from brainssl.studies.budget import keep
 from brainssl.studies.explanations import explain_models, request_of
-from brainssl.studies.grid import CLASSICAL, RANDOM_LABELS, UNTRAINED, Step, grid, reported
+from brainssl.studies.grid import (
+    CLASSICAL,
+    RANDOM_LABELS,
+    UNTRAINED,
+    Step,
+    grid,
+    reported,
+    start_of,
+)
 from brainssl.studies.journal import noting, read_log
 from brainssl.studies.plan import Plan
 from brainssl.studies.pooling import pooled_rows
@@ -50,7 +60,7 @@ class Study:
     out: Path
     terminal: Terminal
     failed: list[dict[str, str]] = field(default_factory=list)
-    _features: dict[tuple[Any, ...], Features] = field(default_factory=dict, init=False)
+    _features: dict[Step, Features] = field(default_factory=dict, init=False)
     _hand_made: dict[str, HandMade] = field(default_factory=dict, init=False)
 
     def run(self, beside: AbstractContextManager[object] | None = None) -> Path:
@@ -67,7 +77,9 @@ class Study:
                 no step succeeded.
         """
         # First what would make every step fail.
-        build_encoder(**self.plan.settings.encoder.model_dump(), seed=self.plan.seed)
+        for start in self.plan.beginnings:
+            encoder = self._begun_with(start).encoder
+            build_encoder(**encoder.model_dump(), seed=self.plan.seed)
         announce(self.plan.settings.run, self.terminal.say)
         with prepared(self.plan, self.out, self.terminal) as ground:
             keep(self.out, self.plan)
@@ -180,7 +192,7 @@ class Study:
         if step.tuned:
             choose(self.plan, step, data, folder, ground.journal, ground.changes)
             return
-        settings = self.plan.settings
+        settings = self._begun_with(step.start)
         if step.trial > 1:
             settings = ground.changes[step.trial - 1].applied(settings, step.method)
         if step.stage == "pretrain":
@@ -208,7 +220,7 @@ class Study:
                 with_random_labels(data, step.seed) if step.method == RANDOM_LABELS else data,
                 features,
                 folder,
-                facts={"method": step.method} | _fold(step),
+                facts={"method": step.method} | self._facts(step),
                 settings=settings,
                 label_fraction=step.label_fraction,
                 seed=step.seed,
@@ -232,7 +244,7 @@ class Study:
                 data,
                 self._encoder(step, data),
                 folder,
-                facts={"method": step.method, "stage": step.stage} | _fold(step),
+                facts={"method": step.method, "stage": step.stage} | self._facts(step),
                 settings=settings,
                 label_fraction=step.label_fraction,
                 seed=step.seed,
@@ -245,14 +257,18 @@ class Study:
         if step.pretraining:
             return load_encoder(self._folder(step.pretraining))
         if step.stage == "linear":
-            return untrained_encoder(data, self.plan.settings, step.seed)
+            return untrained_encoder(data, self._begun_with(step.start), step.seed)
         # A training makes its statistics itself.
-        return build_encoder(**self.plan.settings.encoder.model_dump(), seed=step.seed)
+        return build_encoder(**self._begun_with(step.start).encoder.model_dump(), seed=step.seed)
+
+    def _begun_with(self, start: NamedStart | None) -> Settings:
+        """Return the settings as they hold for a start."""
+        return self.plan.settings.with_weights((start or self.plan.own_start).weights)
 
     def _features_for(self, step: Step, data: Data) -> Features:
         """Return an encoder's features, which its probes share; only the last are kept."""
         method = UNTRAINED if step.method == RANDOM_LABELS else step.method
-        key = (step.protocol, step.fold, method, step.seed, step.trial, step.taught)
+        key = replace(step, method=method, label_fraction=step.taught)
         if key not in self._features:
             device = device_of(self.plan.settings.run)
             self._features = {key: Features(partial(self._encoder, step, data), data.store, device)}
@@ -290,8 +306,12 @@ class Study:
         if not step.measured:
             return []
         rows = read_json(folder / "rows.json", "the results of a step")
-        fold = step.fold.number if step.fold else None
-        return [row | {"fold": fold, "step": f"steps/{step.name}"} for row in rows]
+        own = {"start": start_of(self.plan, step), "fold": step.fold.number if step.fold else None}
+        return [row | own | {"step": f"steps/{step.name}"} for row in rows]
+
+    def _facts(self, step: Step) -> dict[str, Any]:
+        fold = {} if step.fold is None else {"fold": step.fold.number}
+        return {"start": start_of(self.plan, step)} | fold
 
     def _folder(self, name: str) -> Path:
         return self.out / "steps" / name
@@ -300,7 +320,3 @@ class Study:
 def _before(step: Step) -> tuple[Step, ...]:
     """Return the steps that one waits for, whatever became of them."""
     return step.candidates if step.tuned else ()
-
-
-def _fold(step: Step) -> dict[str, Any]:
-    return {} if step.fold is None else {"fold": step.fold.number}

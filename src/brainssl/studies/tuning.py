@@ -7,7 +7,7 @@ from typing import Any
 from brainssl.data.dataset import Data
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import BusyError, is_busy, read_json
-from brainssl.studies.grid import Step, final, grid
+from brainssl.studies.grid import Step, final, grid, start_of
 from brainssl.studies.journal import Journal
 from brainssl.studies.plan import Plan
 from brainssl.studies.trials import Change
@@ -112,6 +112,7 @@ def searches(plan: Plan, out: Path) -> dict[str, Any] | None:
                 "step": f"steps/{step.name}",
                 "method": step.method,
                 "stage": step.stage,
+                "start": start_of(plan, step),
                 "protocol": step.protocol,
                 "fold": step.fold.number if step.fold else None,
                 "label_fraction": step.label_fraction,

@@ -21,8 +21,8 @@ from brainssl.hardware.device import precision_of
 from brainssl.methods import Method, build_method
 from brainssl.methods.method import Crop, Moment
 from brainssl.models.encoder import Encoder, build_encoder, save_encoder
-from brainssl.models.starts import RANDOM
 from brainssl.settings import LABELLED_METHODS, Settings
+from brainssl.settings.starts import RANDOM
 from brainssl.training.batches import refuse_alone, seeded, training_batches
 from brainssl.training.loggers import build_loggers
 from brainssl.training.positives import Partners

@@ -3,8 +3,8 @@
 from brainssl.data.dataset import Data
 from brainssl.hardware.device import device_of
 from brainssl.models.encoder import Encoder, build_encoder
-from brainssl.models.starts import RANDOM
 from brainssl.settings import Settings
+from brainssl.settings.starts import RANDOM
 from brainssl.training.batchnorm import estimate_statistics
 from brainssl.training.starting import refuse_seen_start
 

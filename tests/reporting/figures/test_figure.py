@@ -13,10 +13,11 @@ from brainssl.reporting.figures.figure import (
     SYMBOLS,
     Key,
     epoch_traces,
+    learner_keys,
     method_keys,
     specification,
 )
-from brainssl.reporting.study import Study, read_study
+from brainssl.reporting.study import Row, Study, method_title, read_study
 
 # How linear RGB looks without one kind of cone (Machado et al. 2009, severity 1).
 SIGHT = {
@@ -68,6 +69,25 @@ def test_controls_are_grey_and_dotted(make_study: Callable[..., Path]) -> None:
     keys = method_keys(read_study(folder))
     assert list(keys) == ["simclr", "untrained", "supervised"]
     assert [key.dash for key in keys.values()] == ["solid", "dot", "solid"]
+
+
+def test_a_start_has_a_dash_of_its_own() -> None:
+    facts = {"methods": ["simclr", "byol"], "starts": [{"name": n} for n in ("random", "radnet")]}
+    rows = [
+        Row(method, "linear", "grouped", 1.0, 0, "test", 9, {}, {}, {}, "", start=start)
+        for method, start in (("simclr", "radnet"), ("svm", ""), ("ensemble", ""))
+    ]
+    study = Study(Path(), facts, tuple(rows))
+    keys, plain = learner_keys(study), method_keys(study)
+    assert {row.learner for row in rows} <= keys.keys()
+    for (method, start), key in keys.items():
+        assert (key.colour, key.symbol) == (plain[method].colour, plain[method].symbol)
+        if start:
+            assert key.dash == {"random": "solid", "radnet": "dash"}[start]
+            assert key.label == method_title(method, start)
+    assert keys["simclr", "random"].dashes != keys["simclr", "radnet"].dashes
+    one = Study(Path(), facts | {"starts": facts["starts"][:1]}, ())
+    assert learner_keys(one) == {(name, ""): key for name, key in method_keys(one).items()}
 
 
 def test_a_line_over_epochs_ends_in_its_symbol_at_the_last_value() -> None:

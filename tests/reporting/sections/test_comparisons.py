@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from brainssl.reporting.blocks import Fold
-from brainssl.reporting.sections.comparisons import content, difference_table, sentences, undecided
+from brainssl.reporting.sections.comparisons import (
+    content,
+    difference_table,
+    sentences,
+    undecided,
+    within,
+)
 from brainssl.reporting.study import read_study
 
 SIMCLR = {"method": "simclr", "stage": "finetune"}
@@ -98,3 +104,24 @@ def test_what_does_not_survive_the_correction_is_said_to_be_possible_chance() ->
         "6.5; corrected for 2 pairs, that may be chance (p = 0.20)." in said
     )
     assert "cannot be told apart" not in said
+
+
+@pytest.mark.parametrize(
+    ("model", "title"),
+    [
+        (SUPERVISED, "the supervised baseline"),
+        (SUPERVISED | {"start": "imagenet"}, "supervised from ImageNet"),
+        ({"method": "untrained", "stage": "linear"}, "the untrained encoder, linear probe"),
+        (
+            {"method": "untrained", "stage": "linear", "start": "random"},
+            "the untrained encoder, linear probe",
+        ),
+        (
+            {"method": "untrained", "stage": "linear", "start": "imagenet"},
+            "ImageNet weights as they are",
+        ),
+        (SIMCLR | {"start": "radnet"}, "SimCLR from radnet, fine-tuned"),
+    ],
+)
+def test_a_start_is_told_within_a_sentence(model: dict[str, str], title: str) -> None:
+    assert within(model) == title

@@ -124,8 +124,8 @@ def test_what_single_trainings_tell_is_not_lost_in_the_pool(study: Study) -> Non
 
 def test_the_choice_on_validation_is_by_the_mean_of_the_folds(study: Study) -> None:
     scores = study.validated("grouped", "f1_macro")
-    assert scores["simclr", "finetune", 1.0] == pytest.approx(0.4)
-    assert scores["supervised", "supervised", 1.0] == pytest.approx(0.4)
+    assert scores["simclr", "", "finetune", 1.0] == pytest.approx(0.4)
+    assert scores["supervised", "", "supervised", 1.0] == pytest.approx(0.4)
 
 
 def test_training_and_validation_of_one_fold_are_not_added_to_what_all_folds_test(

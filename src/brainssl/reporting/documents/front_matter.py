@@ -6,7 +6,7 @@ from typing import Any
 
 from brainssl.reporting.findings.about import About
 from brainssl.reporting.findings.protocols import HONEST
-from brainssl.reporting.study import Row, Study, arm_title, is_self_supervised
+from brainssl.reporting.study import Row, Study, is_self_supervised
 from brainssl.reporting.wording import METRIC
 
 # Names by which hubs know the metrics that stand in the front matter.
@@ -70,7 +70,7 @@ def is_pretrained(row: Row) -> bool:
 
 def title(study: Study, row: Row) -> str:
     """Name a classifier by its method, its stage and the source of its images."""
-    return f"{arm_title(row.method, row.stage)}, {source_name(study)}"
+    return f"{row.title}, {source_name(study)}"
 
 
 def source_name(study: Study) -> str:

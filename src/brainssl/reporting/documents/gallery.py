@@ -24,6 +24,7 @@ from brainssl.reporting.tables.scorecards import (
 )
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import counted, fixed, join, percent
+from brainssl.settings.starts import RANDOM
 
 _SHOWN = 6
 
@@ -42,7 +43,10 @@ def render_gallery(
     """Return the page as text: scorecard first, then slices that were right, wrong and unsure."""
     facts = classifier.facts
     stage = str(facts.get("stage") or "")
-    title = arm_title(str(facts.get("method") or "classifier"), stage)
+    start = str(facts.get("start") or "")
+    title = arm_title(
+        str(facts.get("method") or "classifier"), stage, "" if start == RANDOM else start
+    )
     kinds = [str(kind) for kind in told["maps"]]
     sections = [
         Section("scorecard", "How far the maps can be trusted", _scorecard(told)),

@@ -18,7 +18,7 @@ from brainssl.reporting.findings.data_evidence import DATA_EVIDENCE, partition
 from brainssl.reporting.findings.model_evidence import MODEL_EVIDENCE, recipe, stage_settings, where
 from brainssl.reporting.findings.protocols import HONEST
 from brainssl.reporting.findings.tuning import chosen_changes, trials_of
-from brainssl.reporting.study import Row, Study, arm_title
+from brainssl.reporting.study import Row, Study
 from brainssl.reporting.wording import METRICS, PROTOCOLS, labels_title, percent
 from brainssl.settings import LABELLED_METHODS
 
@@ -112,7 +112,7 @@ def _what(study: Study, row: Row) -> str:
     classes = ", ".join(map(_plain, study.classes))
     return (
         f"It gives a slice of a brain MRI the probabilities of {len(study.classes)} classes: "
-        f"{classes}. {arm_title(row.method, row.stage)}, with "
+        f"{classes}. {row.title}, with "
         f"{labels_title(row.label_fraction, of='the training labels')}.{_one_of(study)} {RESEARCH}"
     )
 

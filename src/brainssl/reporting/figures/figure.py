@@ -3,14 +3,16 @@
 import html
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from brainssl.reporting.study import (
     BASELINE,
     CLASSICAL,
     CONTROLS,
+    ENSEMBLE,
     METHOD_TITLES,
+    Learner,
     Study,
     method_title,
 )
@@ -30,12 +32,14 @@ COLOURS = (
     "#4f9a3d",
     "#9a7b6a",
 )
+DASHES = ("solid", "dash", "longdash", "dashdot")  # one a start
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x")
 CONTROL_COLOUR = "#8a929c"
 FAINT = "rgba(128,136,144,0.4)"
 # The page's ink, which report.css turns over for a dark theme.
 BASELINE_COLOUR = "#1b1f23"
 
+_DASHES = {"dot": "2 3", "dash": "5 3", "longdash": "8 3", "dashdot": "6 2 2 2"}
 # Outlines of the symbols, for a legend that is not Plotly's; centred, five across.
 _OUTLINES = {
     "circle": "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0z",
@@ -62,6 +66,11 @@ class Key:
     def outline(self) -> str:
         """The symbol as the path of an SVG, centred; empty without one."""
         return _OUTLINES.get(self.symbol, "")
+
+    @property
+    def dashes(self) -> str:
+        """The dash as an SVG has it; empty of a solid line."""
+        return _DASHES.get(self.dash, "")
 
     def line(self, width: float) -> dict[str, Any]:
         """Return the line of a Plotly trace, `width` in CSS pixels."""
@@ -91,6 +100,25 @@ class Figure:
     square: bool = False
     key: Key | None = None
     kind: ClassVar[str] = "figure"
+
+
+def learner_keys(study: Study) -> dict[Learner, Key]:
+    """Return how each method from each start is drawn: a start has a dash of its own.
+
+    With one start that is how `method_keys` draws the methods.
+    """
+    starts = study.starts
+    if not study.tells_starts:
+        return {(method, ""): key for method, key in method_keys(study).items()}
+    keys: dict[Learner, Key] = {}
+    for method, key in method_keys(study).items():
+        if method in CLASSICAL or method == ENSEMBLE:
+            keys[method, ""] = key
+            continue
+        for place, start in enumerate(starts):
+            dash = DASHES[place % len(DASHES)]
+            keys[method, start] = replace(key, label=method_title(method, start), dash=dash)
+    return keys
 
 
 def method_keys(study: Study) -> dict[str, Key]:

@@ -1,6 +1,7 @@
 """Figure 1: a row a model, a panel a label fraction; each seed a marker with its interval."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from brainssl.reporting.figures.figure import (
@@ -25,6 +26,7 @@ KEYS: dict[Kind, Key] = {
 }
 """Each kind of model has a colour and a marker of its own."""
 
+_AS_THEY_ARE = "Weights as they are (control)"
 GUESSING = Key("Guessing", CONTROL_COLOUR, "", "dot")
 
 _CASES = {"slice": "slices", "series": "series", "patient": "patients"}
@@ -65,8 +67,11 @@ def panels(name: str, boards: Sequence[Board]) -> tuple[Figure, ...]:
 
 def legend(boards: Sequence[Board]) -> tuple[Key, ...]:
     """Return how each kind of model is drawn that is there, and the level of guessing."""
-    kinds = {entry.kind for board in boards for entry in board.entries}
+    entries = [entry for board in boards for entry in board.entries]
+    kinds = {entry.kind for entry in entries}
     keys = [key for kind, key in KEYS.items() if kind in kinds]
+    if len({entry.title for entry in entries if entry.kind == "control"}) > 1:  # several starts
+        keys[keys.index(KEYS["control"])] = replace(KEYS["control"], label=_AS_THEY_ARE)
     return (*keys, *([GUESSING] if any(board.guess is not None for board in boards) else ()))
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 from brainssl.reporting.findings.classical import CHOSEN, challenges
 from brainssl.reporting.findings.protocols import HONEST
 from brainssl.reporting.findings.tuning import ArmSearch, arm_searches, trials_of
-from brainssl.reporting.study import BASELINE, Study, arm_title
+from brainssl.reporting.study import BASELINE, Study
 from brainssl.reporting.trainings import histories, watches
 from brainssl.reporting.wording import (
     PROTOCOLS,
@@ -181,7 +181,7 @@ def _from_losses(study: Study) -> Iterator[Caution]:
             share = labels_title(row.label_fraction)
             losses = f"{row.val_loss:.2f} against {row.uniform_loss:.2f}"
             which = "" if row.fold is None else f", fold {row.fold}"
-            title = f"{arm_title(row.method, row.stage)}{which}"
+            title = f"{row.title}{which}"
             worse.append(f"{title}, {share}, “{row.protocol}”, seed {row.seed} ({losses})")
     if worse:
         yield Caution(
@@ -340,7 +340,7 @@ def _from_size(study: Study) -> Iterator[Caution]:
             "of the first fold. AUROC and average precision rank images across these models, which "
             "may cost them a little.",
         )
-    own = {arm_title(r.method, r.stage) for r in study.rows if r.method != BASELINE}
+    own = {r.title for r in study.rows if r.method != BASELINE}
     if len(own) > 2:
         yield Caution(
             "note",

@@ -70,11 +70,7 @@ def strongest(study: Study, arms: Sequence[Arm]) -> Arm | None:
     if not arms:
         return None
     validated = study.validated(arms[0].protocol, CHOOSING.name)
-    scored = [
-        (validated[key], arm)
-        for arm in arms
-        if (key := (arm.method, arm.stage, arm.label_fraction)) in validated
-    ]
+    scored = [(validated[key], arm) for arm in arms if (key := arm.key) in validated]
     return max(scored, key=lambda pair: pair[0])[1] if scored else None
 
 

@@ -46,7 +46,14 @@ def _model(study: Study) -> str:
         return ""
     told = f"Encoder {encoder['name']} (as timm defines it), one linear layer from features to "
     told += "classes"
-    return told + (f", weights at the start {encoder['weights']}." if "weights" in encoder else ".")
+    return told + (f", weights at the start {_starts(study)}." if "weights" in encoder else ".")
+
+
+def _starts(study: Study) -> str:
+    """Return what encoders began with, and where that was not the same, the chosen model's."""
+    row = chosen_row(study)
+    chosen = f" ({row.start} of the model chosen)" if row is not None and row.start else ""
+    return f"{join(study.starts)}{chosen}"
 
 
 def _training(study: Study) -> str:

@@ -1,12 +1,20 @@
 """What the numbers say, in words: computed, never composed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from brainssl.data.shots import LabelFraction
 from brainssl.reporting.scoreboard import guessing
-from brainssl.reporting.study import BASELINE, Arm, Interval, Study, interval, method_title
+from brainssl.reporting.study import (
+    BASELINE,
+    Arm,
+    Interval,
+    Study,
+    interval,
+    learner_and_stage,
+    method_title,
+)
 from brainssl.reporting.wording import (
     HEADLINE,
     METRIC,
@@ -15,6 +23,7 @@ from brainssl.reporting.wording import (
     percent,
     signed,
 )
+from brainssl.settings.starts import start_title
 
 CHOOSING = METRIC["f1_macro"]
 """What chooses on the validation split, here as in the study itself."""
@@ -31,7 +40,7 @@ class Outcome:
         best: the arm with the highest score on test, of all.
         self_supervised: the arm that is set against the baseline, chosen on validation.
         candidates: how many arms it was chosen from.
-        baseline: trained from labels alone.
+        baseline: trained from labels alone; of several starts that which is best on validation.
         verdict: on `self_supervised` against `baseline`; None where one of them is missing.
         difference: of the two on the same test images, with its interval; None in older studies.
         guess: what naming the most frequent class alone gets right; None where not known.
@@ -65,14 +74,19 @@ class Outcome:
             )
         if rival is not None and baseline is not None and self.verdict is not None:
             if self.candidates > 1:
+                kinds = (
+                    "pairs of self-supervised method and start"
+                    if rival.start
+                    else ("self-supervised methods")
+                )
                 sentences.append(
-                    f"Of {self.candidates} self-supervised methods, {rival.title}, has the best "
+                    f"Of {self.candidates} {kinds}, {rival.title}, has the best "
                     f"{CHOOSING.title[0].lower()}{CHOOSING.title[1:]} on validation, which alone "
                     "chooses what is compared."
                 )
             others = [arm for arm in (rival, baseline) if arm is not self.best]
             sentences += [f"{arm.title}: {_scores(arm)}." for arm in others]
-            sentences.append(self._verdict_sentence(rival))
+            sentences.append(self._verdict_sentence(rival, baseline))
             if self.below_guessing:
                 sentences.append(
                     "Both are right less often than who always names the most frequent class "
@@ -80,13 +94,14 @@ class Outcome:
                 )
         return " ".join(sentences)
 
-    def _verdict_sentence(self, rival: Arm) -> str:
+    def _verdict_sentence(self, rival: Arm, baseline: Arm) -> str:
         if self.difference is None:
             assert self.verdict is not None
             return _VERDICT_SENTENCE[self.verdict].format(first=rival.title)
         gap, limits = self.difference
+        named = f"supervised{_from(baseline)}" if baseline.start else "the supervised baseline"
         return (
-            f"On the same images {rival.title}, minus the supervised baseline: {signed(gap)} "
+            f"On the same images {rival.title}, minus {named}: {signed(gap)} "
             f"points, 95\u00a0% interval {percent(limits[0])} to {percent(limits[1])}"
             + (
                 ", so these figures do not tell the two apart." * (self.verdict == "undecided")
@@ -112,8 +127,9 @@ def outcomes(study: Study) -> list[Outcome]:
         here = [arm for arm in arms if arm.label_fraction == fraction]
         own = [arm for arm in here if arm.self_supervised]
         tuned = [arm for arm in own if arm.stage == "finetune"] or own
-        rival = _chosen(tuned, [validated.get(_key(arm)) for arm in tuned])
-        baseline = next((arm for arm in here if arm.method == BASELINE), None)
+        rival = _chosen(tuned, [validated.get(arm.key) for arm in tuned])
+        alone = [arm for arm in here if arm.method == BASELINE]
+        baseline = _chosen(alone, [validated.get(arm.key) for arm in alone]) if alone else None
         verdict, difference = None, None
         if rival is not None and baseline is not None:
             difference = paired(study, rival, baseline)
@@ -145,20 +161,31 @@ def compare(arm: Arm, baseline: Arm) -> Verdict:
     return "undecided"
 
 
+def compared(study: Study, first: Arm, second: Arm) -> tuple[Mapping[str, Any], int] | None:
+    """Return what the study found of two arms on the same test images; None if it did not compare.
+
+    Returns:
+        An entry of its comparisons, and 1 where that is of `first` minus `second`, else -1.
+    """
+    place = (first.protocol, first.label_fraction, HEADLINE.name)
+    asked = [(arm.learner, arm.stage) for arm in (first, second)]
+    for pair in study.analysis.get("comparisons") or ():
+        if (pair["protocol"], pair["label_fraction"], pair["metric"]) == place:
+            sides = [learner_and_stage(pair[side]) for side in ("first", "second")]
+            if sides in (asked, asked[::-1]):
+                return pair, 1 if sides == asked else -1
+    return None
+
+
 def paired(study: Study, arm: Arm, baseline: Arm) -> tuple[float, Interval] | None:
     """Return arm − baseline on the same test images, if the study has compared the two."""
-    for pair in study.analysis.get("comparisons") or ():
-        place = (pair["protocol"], pair["label_fraction"], pair["metric"])
-        limits = interval(pair["interval"])
-        if place != (arm.protocol, arm.label_fraction, HEADLINE.name) or limits is None:
-            continue
-        sides = [(pair[side]["method"], pair[side]["stage"]) for side in ("first", "second")]
-        pairing = [(arm.method, arm.stage), (baseline.method, baseline.stage)]
-        if sides == pairing:
-            return pair["difference"], limits
-        if sides == pairing[::-1]:
-            return -pair["difference"], (-limits[1], -limits[0])
-    return None
+    found = compared(study, arm, baseline)
+    limits = interval(found[0]["interval"]) if found else None
+    if found is None or limits is None:
+        return None
+    pair, sign = found
+    low, high = sorted(sign * end for end in limits)
+    return sign * pair["difference"], (low, high)
 
 
 def of_interval(limits: Interval) -> Verdict:
@@ -211,10 +238,6 @@ _VERDICT_SENTENCE = {
 }
 
 
-def _key(arm: Arm) -> tuple[str, str, LabelFraction]:
-    return arm.method, arm.stage, arm.label_fraction
-
-
 def _chosen(arms: Sequence[Arm], validated: Sequence[float | None]) -> Arm | None:
     """Return the only arm, or the one with the best of the validation scores that there are."""
     if len(arms) == 1:
@@ -231,11 +254,11 @@ def _first_clause(one: Outcome) -> str:
     assert rival is not None
     assert baseline is not None
     assert one.verdict is not None
-    chosen = ", chosen on validation," if one.candidates > 1 else ""
+    chosen = f"{_from(rival)}, chosen on validation," if one.candidates > 1 else _from(rival)
     scores = f"{_brief(rival)} against {_brief(baseline)} of slices right"
     return (
         f"With {labels_title(one.label_fraction, of='the labels')}, {method_title(rival.method)} "
-        f"pretraining{chosen} {_VERDICT_CLAUSES[one.verdict][0]}: {scores}"
+        f"pretraining{chosen} {_VERDICT_CLAUSES[one.verdict][0]}{_from(baseline)}: {scores}"
         f"{_gap(one, _INTERVAL)}"
     )
 
@@ -245,9 +268,17 @@ def _further_clause(one: Outcome, first: Outcome) -> str:
     assert rival is not None
     assert before is not None
     assert one.verdict is not None
-    named = "" if rival.method == before.method else f" ({method_title(rival.method)})"
+    other = [method_title(*rival.learner)] if rival.learner != before.learner else []
+    if one.baseline and first.baseline and one.baseline.start != first.baseline.start:
+        other.append(f"against labels alone{_from(one.baseline)}")
+    named = f" ({' '.join(other)})" if other else ""
     told = f"with {labels_title(one.label_fraction)}{named} {_VERDICT_CLAUSES[one.verdict][1]}"
     return f"{told}{_gap(one)}"
+
+
+def _from(arm: Arm) -> str:
+    """Return the start where there are several: " from ImageNet"."""
+    return f" from {start_title(arm.start)}" if arm.start else ""
 
 
 def _gap(one: Outcome, interval_is: str = "") -> str:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brainssl.data.shots import label_fraction
-from brainssl.reporting.study import Study, arm_title, interval
+from brainssl.reporting.study import Study, interval, title_of
 from brainssl.reporting.wording import HEADLINE, join, percent, signed
+from brainssl.settings.starts import RANDOM
 
 HONEST = "grouped"
 UNTRAINED_PROBE = ("untrained", "linear")
@@ -54,7 +55,7 @@ def _flattery(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
         limits = interval(best["interval"])
         drawn = "" if limits is None else f" (95 % interval {HEADLINE.range(limits)})"
         sentence = (
-            f"{arm_title(best['method'], best['stage'])} scores {percent(best['accuracy'])} % "
+            f"{title_of(best)} scores {percent(best['accuracy'])} % "
             f"under protocol “{protocol}” and {percent(best['honest'])} % under “{HONEST}”: "
             f"a difference of {signed(best['difference'])} points{drawn}"
         )
@@ -64,26 +65,29 @@ def _flattery(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _recognition(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say of each protocol what it does to an encoder that was never trained."""
+    """Say of each protocol what it does to encoders that were not trained on its images."""
     untrained = [gap for gap in gaps if (gap["method"], gap["stage"]) == UNTRAINED_PROBE]
     most = max((label_fraction(gap["label_fraction"]) for gap in untrained), default=0.0)
     sentences = []
     for gap in untrained:
         if gap["label_fraction"] != most:
             continue
+        untold = str(gap.get("start") or RANDOM) == RANDOM
+        encoder = "an encoder that was never trained" if untold else title_of(gap)
         sentences.append(
-            "A linear probe on an encoder that was never trained scores "
+            f"A linear probe on {encoder} scores "
             f"{percent(gap['accuracy'])} % under “{gap['protocol']}” and {percent(gap['honest'])} "
-            f"% under “{HONEST}”{_gained(interval(gap['interval']))}."
+            f"% under “{HONEST}”{_gained(interval(gap['interval']), untold)}."
         )
     return sentences
 
 
-def _gained(limits: tuple[float, float] | None) -> str:
+def _gained(limits: tuple[float, float] | None, untold: bool) -> str:
     if limits is None:
         return ""
     if limits[0] > 0:
-        return ": it has learnt no features, and gains by images whose like stood in training"
+        learnt = "no features" if untold else "nothing from these images"
+        return f": it has learnt {learnt}, and gains by images whose like stood in training"
     return ", which are not told apart" if limits[1] >= 0 else ": no sign of recognition"
 
 

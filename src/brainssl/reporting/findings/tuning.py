@@ -51,6 +51,7 @@ class ArmSearch:
         trials: what was tried.
         best: the loss of the chosen trial of each search.
         images: on which each chose.
+        start: of the encoder, where a study has several; else empty.
     """
 
     method: str
@@ -60,11 +61,12 @@ class ArmSearch:
     trials: tuple[Trial, ...]
     best: tuple[float, ...]
     images: tuple[int, ...]
+    start: str = ""
 
     @property
     def title(self) -> str:
         """The arm in words, without its label fraction."""
-        return arm_title(self.method, self.stage)
+        return arm_title(self.method, self.stage, self.start)
 
     @property
     def favourite(self) -> Trial:
@@ -113,7 +115,8 @@ def arm_searches(study: Study) -> list[ArmSearch]:
     grouped: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for search in _searches(study):
         fraction = label_fraction(search["label_fraction"])
-        key = (search["protocol"], fraction, search["method"], search["stage"])
+        start = str(search.get("start") or "") if study.tells_starts else ""
+        key = (search["protocol"], fraction, search["method"], search["stage"], start)
         grouped.setdefault(key, []).append(search)
     places = {name: place for place, name in enumerate(study.protocols)}
     order = sorted(grouped, key=lambda key: (places.get(key[0], len(places)), key[1]))
@@ -121,7 +124,7 @@ def arm_searches(study: Study) -> list[ArmSearch]:
 
 
 def _arm(key: tuple[Any, ...], own: Sequence[Mapping[str, Any]]) -> ArmSearch:
-    protocol, fraction, method, stage = key
+    protocol, fraction, method, stage, start = key
     trials, best = [], []
     for place, first in enumerate(own[0]["tried"]):
         tried = [search["tried"][place] for search in own]
@@ -133,7 +136,7 @@ def _arm(key: tuple[Any, ...], own: Sequence[Mapping[str, Any]]) -> ArmSearch:
         found = [one["val_nll"] for one in search["tried"] if one["trial"] == search["chosen"]]
         best += found
     images = tuple(search["val_images"] for search in own)
-    return ArmSearch(method, stage, protocol, fraction, tuple(trials), tuple(best), images)
+    return ArmSearch(method, stage, protocol, fraction, tuple(trials), tuple(best), images, start)
 
 
 def _searches(study: Study) -> Iterator[Mapping[str, Any]]:

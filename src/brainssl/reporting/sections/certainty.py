@@ -9,12 +9,12 @@ from brainssl.reporting.figures.figure import (
     Figure,
     Key,
     escape,
-    method_keys,
+    learner_keys,
     rounded,
     specification,
 )
 from brainssl.reporting.findings.outcomes import chosen_step
-from brainssl.reporting.study import Row, Study, arm_title
+from brainssl.reporting.study import Row, Study
 from brainssl.reporting.tables.certainty import (
     Analysed,
     calibration_table,
@@ -22,8 +22,6 @@ from brainssl.reporting.tables.certainty import (
     coverage_table,
     novelty_table,
 )
-
-_DASH = {"linear": "dot", "finetune": "solid", "supervised": "solid"}
 
 _CALIBRATION = (
     "A model is calibrated if of the images of which it is 80 % sure 80 % are right. One "
@@ -81,7 +79,7 @@ def _models(study: Study) -> list[Analysed]:
 
 
 def _reliability(study: Study, row: Row, about: Mapping[str, Any]) -> Figure:
-    key = method_keys(study)[row.method]
+    key = learner_keys(study)[row.learner]
     traces: list[dict[str, Any]] = [_diagonal()]
     for name, title, line in (
         ("before", "as trained", Key("", key.colour, key.symbol, "dot")),
@@ -116,13 +114,13 @@ def _reliability(study: Study, row: Row, about: Mapping[str, Any]) -> Figure:
 
 
 def _risk_coverage(study: Study, models: Sequence[Analysed]) -> Figure:
-    keys, seen, traces = method_keys(study), set(), []
+    keys, seen, traces = learner_keys(study), set(), []
     for row, about in models:
-        if (row.method, row.stage) in seen:
+        if row.key in seen:
             continue  # the first seed of each
-        seen.add((row.method, row.stage))
-        key, curve = keys[row.method], about["selective"]
-        title = arm_title(row.method, row.stage)
+        seen.add(row.key)
+        key, curve = keys[row.learner], about["selective"]
+        title = row.title
         traces.append(
             {
                 "type": "scatter",
@@ -130,7 +128,7 @@ def _risk_coverage(study: Study, models: Sequence[Analysed]) -> Figure:
                 "name": escape(title),
                 "x": rounded([100 * value for value in curve["coverage"]], 2),
                 "y": rounded([100 * value for value in curve["risk"]], 2),
-                "line": replace(key, dash=_DASH.get(row.stage, "solid")).line(1.6),
+                "line": replace(key, dash=_dash(row, key)).line(1.6),
                 "hovertemplate": f"answers %{{x:.0f}} %, wrong %{{y:.1f}} %<extra>"
                 f"{escape(title)}</extra>",
             }
@@ -146,6 +144,10 @@ def _risk_coverage(study: Study, models: Sequence[Analysed]) -> Figure:
     return Figure("risk-coverage", caption, specification(traces, layout), 460, square=True)
 
 
+def _dash(row: Row, key: Key) -> str:
+    return "dot" if row.stage == "linear" else key.dash if row.start else "solid"
+
+
 def _diagonal() -> dict[str, Any]:
     return {
         "type": "scatter",
@@ -159,4 +161,4 @@ def _diagonal() -> dict[str, Any]:
 
 
 def _title(row: Row) -> str:
-    return f"{arm_title(row.method, row.stage)}, seed {row.seed}"
+    return f"{row.title}, seed {row.seed}"

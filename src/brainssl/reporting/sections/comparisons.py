@@ -5,9 +5,10 @@ from typing import Any
 
 from brainssl.data.shots import LabelFraction, label_fraction
 from brainssl.reporting.blocks import Block, Fold, Prose
-from brainssl.reporting.study import Study, arm_title, interval
+from brainssl.reporting.study import BASELINE, Study, interval, title_of
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import HEADLINE, counted, join, labels_title, percent, signed
+from brainssl.settings.starts import RANDOM
 
 LEVEL = 0.05
 _MOST_SENTENCES = 6
@@ -64,10 +65,10 @@ def undecided(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def difference_table(pairs: Sequence[Mapping[str, Any]], fraction: LabelFraction) -> Table:
     """Return all pairs: the model of the row minus that of the column, in points."""
-    names = list(dict.fromkeys(_title(p[side]) for p in pairs for side in ("first", "second")))
+    names = list(dict.fromkeys(title_of(p[side]) for p in pairs for side in ("first", "second")))
     found = {}
     for pair in pairs:
-        first, second = _title(pair["first"]), _title(pair["second"])
+        first, second = title_of(pair["first"]), title_of(pair["second"])
         found[first, second] = _cell(pair, 1)
         found[second, first] = _cell(pair, -1)
     lines = [
@@ -116,7 +117,7 @@ def _difference(pair: Mapping[str, Any]) -> str:
     sign = 1
     if pair["difference"] < 0:
         ahead, behind, sign = behind, ahead, -1
-    return f"{_title(ahead)} is ahead of {within(behind)} by {_points(pair, sign)}"
+    return f"{title_of(ahead)} is ahead of {within(behind)} by {_points(pair, sign)}"
 
 
 def _undecided(pair: Mapping[str, Any], pairs: int) -> str:
@@ -126,7 +127,7 @@ def _undecided(pair: Mapping[str, Any], pairs: int) -> str:
             f"{_difference(pair)}; corrected for {counted(pairs, 'pair')}, that may be chance "
             f"(p = {pair['p_holm']:.2f})."
         )
-    both = join([_title(pair["first"]), within(pair["second"])])
+    both = join([title_of(pair["first"]), within(pair["second"])])
     return f"{both} cannot be told apart on these data: difference {_points(pair, 1)}."
 
 
@@ -139,12 +140,12 @@ def _points(pair: Mapping[str, Any], sign: int) -> str:
     return f"{text}, 95 % interval {percent(low)} to {percent(high)}"
 
 
-def _title(model: Mapping[str, Any]) -> str:
-    return arm_title(model["method"], model["stage"])
-
-
 def within(model: Mapping[str, Any]) -> str:
     """Return the title as it stands inside a sentence."""
-    title = _title(model)
+    title, start = title_of(model), model.get("start")
     plain = model["method"] in _PLAIN or model["stage"] == "ensemble"
-    return f"the {title[0].lower()}{title[1:]}" if plain else title
+    if model["method"] == BASELINE and start:
+        return f"{title[0].lower()}{title[1:]}"
+    if not plain or start not in (None, "", RANDOM):
+        return title
+    return f"the {title[0].lower()}{title[1:]}"

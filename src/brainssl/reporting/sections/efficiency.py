@@ -8,10 +8,11 @@ from typing import Any
 
 from brainssl.data.shots import Shots
 from brainssl.reporting.blocks import Block, Fold, Multiples, Prose
-from brainssl.reporting.figures.figure import FAINT, Key, escape, method_keys, panel
+from brainssl.reporting.figures.figure import FAINT, Key, escape, learner_keys, panel
 from brainssl.reporting.findings.classical import strongest
-from brainssl.reporting.study import BASELINE, CLASSICAL, CONTROLS, Arm, Row, Study
+from brainssl.reporting.study import BASELINE, CLASSICAL, CONTROLS, Arm, Learner, Row, Study
 from brainssl.reporting.wording import HEADLINE, fraction_title
+from brainssl.settings.starts import mark_of
 
 # In the order in which they are shown; without a method there are controls and baseline alone.
 _STAGES = {"finetune": "Fine-tuned models", "linear": "Linear probes", "": "Models"}
@@ -41,11 +42,11 @@ def content(study: Study) -> tuple[Block, ...]:
 
 
 def _stage(study: Study, protocol: str, stage: str, arms: Sequence[Arm]) -> Multiples:
-    keys = method_keys(study)
-    own = _by_method(arm for arm in arms if arm.self_supervised and arm.stage == stage)
+    keys = learner_keys(study)
+    own = _by_learner(arm for arm in arms if arm.self_supervised and arm.stage == stage)
     most = [arm for arm in arms if arm.label_fraction == arms[-1].label_fraction]
     classical = strongest(study, [arm for arm in most if arm.method in CLASSICAL])
-    beside = _by_method(
+    beside = _by_learner(
         arm
         for arm in arms
         if arm.method == BASELINE
@@ -54,13 +55,15 @@ def _stage(study: Study, protocol: str, stage: str, arms: Sequence[Arm]) -> Mult
     )
     layout = _axes([arm for group in (*own.values(), *beside.values()) for arm in group])
     figures = []
-    for method in own or [""]:
-        shown = beside | {name: group for name, group in own.items() if name == method}
+    for learner in own or [("", "")]:
+        method, start = learner
+        near = {name: group for name, group in beside.items() if name[1] in ("", start) or not own}
+        shown = near | {name: group for name, group in own.items() if name == learner}
         faint = [_mean_line(group, Key("", FAINT), 1.0) for group in own.values()]
         figures.append(
             panel(
-                f"efficiency-{protocol}-{stage or 'all'}-{method or 'all'}",
-                keys.get(method, Key("All models", "")),
+                f"efficiency-{protocol}-{stage or 'all'}-{method or 'all'}{mark_of(start)}",
+                keys.get(learner, Key("All models", "")),
                 f"{HEADLINE.title} by label fraction, {stage or 'all'}: "
                 + ", ".join(keys[name].label for name in shown),
                 [*faint, *_models(shown, keys)],
@@ -69,23 +72,24 @@ def _stage(study: Study, protocol: str, stage: str, arms: Sequence[Arm]) -> Mult
             )
         )
     title = _STAGES.get(stage, stage)
-    title += " against the supervised baseline" if own and BASELINE in beside else ""
+    baseline = any(method == BASELINE for method, _ in beside)
+    title += " against the supervised baseline" if own and baseline else ""
     title += f", protocol “{protocol}”" if len(study.protocols) > 1 else ""
     caption = (
         f"{HEADLINE.title} on the test split of “{protocol}”, in %, against the share of training "
         "labels. All panels have the same scale."
     )
     others = [Key("Means of the other methods", FAINT)] if len(own) > 1 else []
-    legend = (*(keys[method] for method in beside), *others)
+    legend = (*(keys[learner] for learner in beside), *others)
     across = 2 if len(figures) in (1, 2, 4) else 3
     name = f"efficiency-{protocol}-{stage or 'all'}"
     return Multiples(name, title, caption, legend, tuple(figures), across)
 
 
-def _by_method(arms: Iterable[Arm]) -> dict[str, list[Arm]]:
-    found: dict[str, list[Arm]] = {}
+def _by_learner(arms: Iterable[Arm]) -> dict[Learner, list[Arm]]:
+    found: dict[Learner, list[Arm]] = {}
     for arm in arms:
-        found.setdefault(arm.method, []).append(arm)
+        found.setdefault(arm.learner, []).append(arm)
     return found
 
 
@@ -132,13 +136,13 @@ def _mean_line(arms: Sequence[Arm], key: Key, width: float) -> dict[str, Any]:
     }
 
 
-def _models(shown: dict[str, list[Arm]], keys: dict[str, Key]) -> list[dict[str, Any]]:
+def _models(shown: dict[Learner, list[Arm]], keys: dict[Learner, Key]) -> list[dict[str, Any]]:
     """Return the mean lines, and markers of single models side by side, with their intervals."""
     fractions = sorted({_place(arm) for group in shown.values() for arm in group})
-    most = {method: max(len(arm.rows) for arm in group) for method, group in shown.items()}
+    most = {one: max(len(arm.rows) for arm in group) for one, group in shown.items()}
     step = min(0.03, 2 * _room(fractions) / sum(most.values()))
     lines, markers, begun = [], [], 0
-    for method, group in shown.items():
+    for learner, group in shown.items():
         middle = (sum(most.values()) - 1) / 2
         points = [
             (100 * _place(arm) * 10 ** (step * (begun + place - middle)), arm, row)
@@ -146,9 +150,9 @@ def _models(shown: dict[str, list[Arm]], keys: dict[str, Key]) -> list[dict[str,
             for place, row in enumerate(arm.rows)
             if row.metrics.get(HEADLINE.name) is not None
         ]
-        begun += most[method]
-        lines.append(_mean_line(group, keys[method], 1.8))
-        markers.append(_markers(points, keys[method]))
+        begun += most[learner]
+        lines.append(_mean_line(group, keys[learner], 1.8))
+        markers.append(_markers(points, keys[learner]))
     return lines + markers
 
 

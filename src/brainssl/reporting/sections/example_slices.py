@@ -12,7 +12,7 @@ from brainssl.reporting.figures.map_strips import map_strip
 from brainssl.reporting.figures.pictures import Picture
 from brainssl.reporting.findings.outcomes import CHOOSING
 from brainssl.reporting.sections.explained_slices import folder_of, pixels, said_of, slice_of
-from brainssl.reporting.study import Study, arm_title
+from brainssl.reporting.study import Study, learner_and_stage, title_of
 from brainssl.reporting.tables.scorecards import MAP_TITLES
 from brainssl.reporting.wording import counted, join, percent
 
@@ -35,7 +35,7 @@ def example_strips(study: Study) -> list[Block]:
     shown = {image: picture for image, picture in made.items() if picture}
     if not shown:
         return []
-    title = arm_title(str(model["method"]), str(model["stage"]))
+    title = title_of(model)
     caption = (
         f"{title}, of the explained classifiers the best on validation: of "
         f"{counted(len(said), 'explained slice')} {_which(said, list(shown))}. "
@@ -82,7 +82,8 @@ def _best(study: Study, found: Mapping[str, Any]) -> Mapping[str, Any] | None:
     scored = [
         (validated[key], place)
         for place, model in enumerate(models)
-        if (key := (str(model["method"]), str(model["stage"]), labels)) in validated
+        for (method, start), stage in [learner_and_stage(model)]
+        if (key := (method, start, stage, labels)) in validated
     ]
     if not scored:
         return None

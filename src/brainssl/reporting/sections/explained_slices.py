@@ -16,7 +16,7 @@ from brainssl.foundation.plain_names import read_frame
 from brainssl.reporting.blocks import Block, Prose, Strips
 from brainssl.reporting.figures.map_strips import map_strip, scale_strip
 from brainssl.reporting.figures.pictures import Picture, read_images
-from brainssl.reporting.study import Study, arm_title
+from brainssl.reporting.study import Study, title_of
 from brainssl.reporting.tables.scorecards import BLIND, MAP_TITLES, classless
 from brainssl.reporting.wording import join, percent
 
@@ -113,7 +113,7 @@ def _strip(
     except (OSError, ValueError):
         return None
     tiles = maps if own is None else [own, *maps]
-    title = arm_title(str(model["method"]), str(model["stage"]))
+    title = title_of(model)
     frame = said[str(model["step"])]
     peaks = [
         f"{MAP_TITLES.get(kind, kind)} {scale_text(peak)}"

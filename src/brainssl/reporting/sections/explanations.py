@@ -8,7 +8,7 @@ from brainssl.explanation.scorecard import LOCALISATION
 from brainssl.reporting.blocks import Block, Facts, Fold, Prose
 from brainssl.reporting.sections.comparisons import LEVEL, within
 from brainssl.reporting.sections.explained_slices import folder_of, slice_strips
-from brainssl.reporting.study import Study, arm_title, interval
+from brainssl.reporting.study import Study, interval, title_of
 from brainssl.reporting.tables.scorecards import (
     ALIKE,
     BLIND,
@@ -204,4 +204,4 @@ def _kinds(models: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _title(model: Mapping[str, Any]) -> str:
-    return arm_title(str(model["method"]), str(model["stage"]))
+    return title_of(model)

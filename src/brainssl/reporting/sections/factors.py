@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brainssl.reporting.blocks import Block, Fold, Prose
-from brainssl.reporting.study import Row, Study, arm_title, interval
+from brainssl.reporting.study import Row, Study, interval
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import HEADLINE, METRIC, counted, labels_title
 
@@ -45,7 +45,7 @@ def plane_table(rows: Sequence[Row], about: Mapping[str, Any]) -> Table:
             limits = interval(found["interval"])
             detail = "" if limits is None else HEADLINE.range(limits)
             cells.append(Cell(HEADLINE.number(found["accuracy"]), detail))
-        lines.append(Line((arm_title(row.method, row.stage), str(row.seed)), tuple(cells)))
+        lines.append(Line((row.title, str(row.seed)), tuple(cells)))
     sizes = about[rows[0].step]["planes"]
     return Table(
         name="planes",
@@ -81,7 +81,7 @@ def _table(rows: list[Row], about: Mapping[str, Any]) -> Table:
                 cells.append(
                     Cell(metric.number(value), "" if limits is None else metric.range(limits))
                 )
-        lines.append(Line((arm_title(row.method, row.stage), str(row.seed)), tuple(cells)))
+        lines.append(Line((row.title, str(row.seed)), tuple(cells)))
     heads = [
         f"{_TITLES.get(name, name)}: {metric.title.lower()}" for name in names for metric in _SHOWN
     ]

@@ -19,6 +19,7 @@ from brainssl.reporting.figures.figure import COLOURS, FAINT, SYMBOLS, Figure, K
 from brainssl.reporting.figures.pictures import read_images
 from brainssl.reporting.study import Study, method_title
 from brainssl.reporting.wording import count, counted, fixed, labels_title, shorten
+from brainssl.settings.starts import mark_of
 
 _COLOURINGS = {"family": "tumour family", "sequence": "sequence", "class": "class"}
 _MOMENTS = {"pretrained": "pretrained", "finetuned": "fine-tuned"}
@@ -65,10 +66,9 @@ def content(study: Study) -> tuple[Block, ...]:
 def _text(maps: Projections) -> tuple[str, ...]:
     k = min(NEIGHBOURS, (maps.frame["row"].nunique() - 1) // 2)
     told = [_HOW, _NOT.format(k=k)]
-    told += [
-        f"{_title(entry['method'], entry['moment'])} is not drawn: {entry['reason']}."
-        for entry in maps.facts.get("left_out") or ()
-    ]
+    for entry in maps.facts.get("left_out") or ():
+        title = _title(entry["method"], entry["moment"], entry.get("start", ""))
+        told.append(f"{title} is not drawn: {entry['reason']}.")
     return tuple(told)
 
 
@@ -95,8 +95,10 @@ def _multiples(
         for i, value in enumerate(dict.fromkeys([*order, *values.values()]))
     }
     figures = tuple(
-        _map(name, str(method), str(moment), own, values, keys, places)
-        for (method, moment), own in maps.frame.groupby(["method", "moment"], sort=False)
+        _map(name, str(method), str(moment), str(start), own, values, keys, places)
+        for (method, moment, start), own in maps.frame.groupby(
+            ["method", "moment", "start"], sort=False
+        )
     )
     made, shown, of = maps.facts["made_from"], len(places), int(maps.facts["images"])
     caption = (
@@ -113,13 +115,14 @@ def _map(
     name: str,
     method: str,
     moment: str,
+    start: str,
     own: pd.DataFrame,
     values: Mapping[str, str],
     keys: Mapping[str, Key],
     places: Mapping[int, int],
 ) -> Figure:
     trusted = fixed(float(own["trust"].iloc[0]), 2)
-    title = _title(method, moment)
+    title = _title(method, moment, start)
     coloured = own["label"].map(values)
     traces = [
         {
@@ -135,7 +138,7 @@ def _map(
         if len(points := own[coloured == value])
     ]
     return panel(
-        f"features-by-{name}-{moment}_{method}",
+        f"features-by-{name}-{moment}_{method}{mark_of(start)}",
         Key(f"{title} ({trusted})", ""),
         f"t-SNE of the features, {title}, by {_COLOURINGS[name]}; trustworthiness {trusted}",
         traces,
@@ -159,10 +162,11 @@ _LAYOUT: dict[str, Any] = {
 }
 
 
-def _title(method: str, moment: str) -> str:
+def _title(method: str, moment: str, start: str) -> str:
     """Return "Untrained encoder", "SimCLR, pretrained", "Supervised baseline"."""
     stage = _MOMENTS.get(moment)
-    return f"{method_title(method)}, {stage}" if stage else method_title(method)
+    title = method_title(method, start)
+    return f"{title}, {stage}" if stage else title
 
 
 def _slices(study: Study, images: pd.DataFrame) -> Slices:

@@ -8,12 +8,13 @@ from brainssl.reporting.figures.figure import (
     Key,
     epoch_axis,
     epoch_traces,
-    method_keys,
+    learner_keys,
     panel,
 )
-from brainssl.reporting.study import Study
+from brainssl.reporting.study import Learner, Study
 from brainssl.reporting.trainings import History, histories, watches
 from brainssl.reporting.wording import labels_title
+from brainssl.settings.starts import mark_of
 
 # Trainings that can be compared stand in one figure: those that minimise the same loss.
 _KINDS = {
@@ -61,12 +62,14 @@ def _without_curve(study: Study, found: Sequence[History]) -> tuple[str, ...]:
 
 
 def _pretraining(study: Study, found: Sequence[History], protocol: str, where: str) -> Multiples:
-    keys = method_keys(study)
+    keys = learner_keys(study)
     panels = []
-    for method in dict.fromkeys(history.training.method for history in found):
-        own = [history for history in found if history.training.method == method]
-        said = f"Pretraining loss of {keys[method].label} by epoch, a line for each seed"
-        panels.append(_panel(f"loss-pretrain-{protocol}-{method}", keys[method], said, own, keys))
+    for learner in dict.fromkeys(history.training.learner for history in found):
+        own = [history for history in found if history.training.learner == learner]
+        said = f"Pretraining loss of {keys[learner].label} by epoch, a line for each seed"
+        method, start = learner
+        place = f"loss-pretrain-{protocol}-{method}{mark_of(start)}"
+        panels.append(_panel(place, keys[learner], said, own, keys))
     caption = (
         "Loss on the training split by epoch, a line for each seed. Each method has a loss of its "
         "own: the scales are not comparable."
@@ -76,7 +79,7 @@ def _pretraining(study: Study, found: Sequence[History], protocol: str, where: s
 
 
 def _training(study: Study, found: Sequence[History], name: str, title: str) -> Multiples:
-    keys, panels = method_keys(study), []
+    keys, panels = learner_keys(study), []
     for fraction in sorted({history.training.label_fraction or 0.0 for history in found}):
         own = [h for h in found if (h.training.label_fraction or 0.0) == fraction]
         for part, validated in (("training", False), ("validation", True)):
@@ -86,8 +89,8 @@ def _training(study: Study, found: Sequence[History], name: str, title: str) -> 
             said = f"{title}, {heading.label}: loss by epoch, a line for each seed"
             place = f"loss-{name}-f{fraction:g}-{part}"
             panels.append(_panel(place, heading, said, own, keys, validated=validated))
-    methods = dict.fromkeys(history.training.method for history in found)
-    legend = tuple(key for method, key in keys.items() if method in methods)
+    learners = {history.training.learner for history in found}
+    legend = tuple(key for learner, key in keys.items() if learner in learners)
     caption = "Cross-entropy by epoch, a line for each seed."
     return Multiples(f"loss-{name}", title, caption, legend, tuple(panels), across(len(panels)))
 
@@ -97,7 +100,7 @@ def _panel(
     heading: Key,
     said: str,
     found: Sequence[History],
-    keys: dict[str, Key],
+    keys: dict[Learner, Key],
     *,
     validated: bool = False,
 ) -> Figure:
@@ -105,7 +108,7 @@ def _panel(
         trace
         for history in found
         for trace in epoch_traces(
-            keys[history.training.method],
+            keys[history.training.learner],
             history.training.title,
             history.epochs,
             history.val_loss if validated else history.train_loss,

@@ -6,9 +6,10 @@ from brainssl.evaluation.metrics import confusion
 from brainssl.reporting.blocks import Block, Choice, Columns, Fold, Panel, Prose
 from brainssl.reporting.figures import curves
 from brainssl.reporting.findings.outcomes import chosen_step
-from brainssl.reporting.study import CLASSICAL, Row, Study, arm_title
+from brainssl.reporting.study import CLASSICAL, Row, Study
 from brainssl.reporting.tables import results as tables
 from brainssl.reporting.wording import counted, labels_title
+from brainssl.settings.starts import mark_of
 
 # Cells of confusion matrices and entries of the selector that a page bears.
 _SHOWN_CELLS = 8000
@@ -71,11 +72,10 @@ def _model_panel(study: Study, row: Row) -> Panel | None:
     if predictions is None:
         return None
     classes, labels = predictions.classes, predictions.labels
-    title = (
-        f"{arm_title(row.method, row.stage)}, {labels_title(row.label_fraction)}, seed {row.seed}"
-    )
+    title = f"{row.title}, {labels_title(row.label_fraction)}, seed {row.seed}"
     where = f"{title}, {row.split} split, protocol “{row.protocol}”"
-    key = f"{row.method}-{row.stage}-{row.protocol}-f{row.label_fraction:g}-s{row.seed}"
+    model = f"{row.method}-{row.stage}{mark_of(row.start)}"
+    key = f"{model}-{row.protocol}-f{row.label_fraction:g}-s{row.seed}"
     counts = confusion(labels, predictions.predicted, classes)
     probabilities = predictions.probabilities()
     blocks: list[Block] = [

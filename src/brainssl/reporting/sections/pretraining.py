@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from brainssl.reporting.blocks import Block, Cautions, Facts, Fold, Multiples, Prose, across
-from brainssl.reporting.figures.figure import Key, epoch_axis, epoch_traces, method_keys, panel
+from brainssl.reporting.figures.figure import Key, epoch_axis, epoch_traces, learner_keys, panel
 from brainssl.reporting.findings.cautions import Caution
 from brainssl.reporting.study import Study, method_title
 from brainssl.reporting.tables.table import Cell, Line, Table
@@ -174,15 +174,16 @@ def _missing(study: Study, found: Sequence[Training]) -> list[str]:
     facts = study.facts
     first, number = int(facts.get("seed") or 0), int(facts.get("seeds") or 0)
     expected = [
-        Training(study.folder, "pretrain", str(method), protocol, None, seed, fold)
+        Training(study.folder, "pretrain", str(method), protocol, None, seed, fold, start=start)
+        for start in (study.starts if study.tells_starts else [""])
         for method in facts.get("methods") or ()
         for protocol in study.protocols
         for seed in range(first, first + number)
         for fold in (range(1, study.folds + 1) if study.folds else [None])
     ]
-    known = {(one.method, one.protocol, one.seed, one.fold) for one in found}
+    known = {(one.learner, one.protocol, one.seed, one.fold) for one in found}
     return [
-        _named(t, study) for t in expected if (t.method, t.protocol, t.seed, t.fold) not in known
+        _named(t, study) for t in expected if (t.learner, t.protocol, t.seed, t.fold) not in known
     ]
 
 
@@ -191,7 +192,7 @@ def _measured(found: Sequence[Watch], measure: _Measure) -> bool:
 
 
 def _curves(study: Study, found: Sequence[Watch], protocol: str) -> Multiples:
-    keys, panels = method_keys(study), []
+    keys, panels = learner_keys(study), []
     last = max(int(watch.epochs[-1]["epoch"] or 0) for watch in found)
     for measure in (m for m in _MEASURES if m.drawn and _measured(found, m)):
         traces = []
@@ -199,14 +200,14 @@ def _curves(study: Study, found: Sequence[Watch], protocol: str) -> Multiples:
             epochs = [int(row["epoch"] or 0) for row in watch.epochs]
             seen = [row.get(measure.name) for row in watch.epochs]
             values = [None if value is None else measure.scale * value for value in seen]
-            key = keys[watch.training.method]
+            key = keys[watch.training.learner]
             traces += epoch_traces(key, watch.training.title, epochs, values)
         said = f"{measure.title} by epoch, a line for each seed of each method"
         heading = Key(measure.title, "")
         layout = {"xaxis": epoch_axis(last), "yaxis": {"rangemode": "tozero"}}
         panels.append(panel(f"watch-{protocol}-{measure.name}", heading, said, traces, layout))
     title = "By epoch" + (f", protocol “{protocol}”" if len(study.protocols) > 1 else "")
-    legend = tuple(keys[m] for m in dict.fromkeys(watch.training.method for watch in found))
+    legend = tuple(keys[m] for m in dict.fromkeys(watch.training.learner for watch in found))
     caption = "What the sentinel saw before training (epoch 0) and after each epoch; a line a seed."
     return Multiples(
         f"watch-{protocol}", title, caption, legend, tuple(panels), across(len(panels))
@@ -215,7 +216,8 @@ def _curves(study: Study, found: Sequence[Watch], protocol: str) -> Multiples:
 
 def _table(found: Sequence[Watch], protocol: str) -> Table:
     shown = [measure for measure in _MEASURES if _measured(found, measure)]
-    lines, above = [], ""
+    lines: list[Line] = []
+    above = ("", "")
     for watch in found:
         training = watch.training
         cells = [
@@ -226,9 +228,9 @@ def _table(found: Sequence[Watch], protocol: str) -> Table:
         ]
         verdict = Cell("collapsed" if watch.verdict else MISSING)
         epochs = Cell(count(watch.epochs[-1]["epoch"]))
-        headers = (method_title(training.method), str(training.seed))
-        lines.append(Line(headers, (verdict, epochs, *cells), start=training.method != above))
-        above = training.method
+        headers = (method_title(*training.learner), str(training.seed))
+        lines.append(Line(headers, (verdict, epochs, *cells), start=training.learner != above))
+        above = training.learner
     return Table(
         name=f"pretraining-{protocol}",
         caption=(

@@ -6,7 +6,7 @@ from typing import Any
 from brainssl.data.shots import label_fraction
 from brainssl.reporting.blocks import Block, Fold, Prose
 from brainssl.reporting.findings.protocols import HONEST, UNTRAINED_PROBE, protocol_finding
-from brainssl.reporting.study import Study, arm_title, interval
+from brainssl.reporting.study import Study, interval, title_of
 from brainssl.reporting.tables import results as tables
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import HEADLINE, METRIC, fraction_title, percent, signed
@@ -45,7 +45,9 @@ def control_table(study: Study) -> Table:
         untrained = [
             arm
             for arm in study.arms(protocol)
-            if (arm.method, arm.stage) == UNTRAINED_PROBE and arm.mean(HEADLINE.name) is not None
+            if (arm.method, arm.stage) == UNTRAINED_PROBE
+            and arm.start == (control.get("start") or "")
+            and arm.mean(HEADLINE.name) is not None
         ]
         cells = (
             Cell(percent(control["accuracy"])),
@@ -92,7 +94,7 @@ def optimism_table(study: Study) -> Table:
             Cell(percent(gap["honest"])),
             Cell(signed(gap["difference"]), "" if limits is None else HEADLINE.range(limits)),
         )
-        title = arm_title(gap["method"], gap["stage"])
+        title = title_of(gap)
         lines.append(
             Line((fraction_title(gap["label_fraction"]), title, gap["protocol"]), cells, "", start)
         )

@@ -94,7 +94,7 @@ def _own_line(arm: Arm, columns: Sequence[str]) -> Line:
     cells = [Cell(_written(arm.mean(_METRICS[key]), key, own=True)) for key in columns]
     measured = f"{_SPLITS[arm.split]}, “{arm.protocol}”, {counted(len(arm.rows), 'seed')}"
     return Line(
-        (method_title(arm.method), f"this study, “{arm.protocol}”"), (*cells, Cell(measured))
+        (method_title(*arm.learner), f"this study, “{arm.protocol}”"), (*cells, Cell(measured))
     )
 
 

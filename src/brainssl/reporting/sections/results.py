@@ -6,7 +6,7 @@ from brainssl.reporting.blocks import (
     Fold,
     Prose,
 )
-from brainssl.reporting.study import CLASSICAL, Study, arm_title
+from brainssl.reporting.study import CLASSICAL, Study, title_of
 from brainssl.reporting.tables import results as tables
 from brainssl.reporting.tables.folds import folds_table
 from brainssl.reporting.tables.units import unit_tables
@@ -67,7 +67,7 @@ def _ensembles(study: Study) -> str:
     """Say what the ensembles are made of."""
     sentences = []
     for row in study.analysis.get("ensembles") or ():
-        titles = join([arm_title(m["method"], m["stage"]) for m in row["members"]])
+        titles = join([title_of(m) for m in row["members"]])
         sentences.append(
             f"“Ensemble” under “{row['protocol']}” is the mean of the probabilities of the models "
             f"that are best on validation: {titles}."

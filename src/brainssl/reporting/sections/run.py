@@ -50,6 +50,7 @@ def _run_facts(study: Study) -> tuple[tuple[str, str], ...]:
         "Preset": str(facts.get("preset") or ""),
         "Budget": _budget(facts.get("budget") or {}),
         "Methods": join(methods) if methods else "",
+        "Starts": _starts(study),
         "Label fractions": join(fractions) if fractions else "",
         "Seeds": _seeds(facts),
         "Folds": _folds(study),
@@ -59,6 +60,13 @@ def _run_facts(study: Study) -> tuple[tuple[str, str], ...]:
         "Training and evaluation": duration(facts["seconds"]) if facts.get("seconds") else "",
     }
     return tuple((key, value) for key, value in pairs.items() if value)
+
+
+def _starts(study: Study) -> str:
+    """Return what encoders began with, where that is not what the settings say."""
+    told = [str(one["weights"]) for one in study.facts.get("starts") or ()]
+    encoder = (study.facts.get("settings") or {}).get("encoder") or {}
+    return "" if told == [encoder.get("weights")] else join(told)
 
 
 def _budget(chosen: Mapping[str, Any]) -> str:

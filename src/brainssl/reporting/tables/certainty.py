@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from brainssl.reporting.study import Row, arm_title, interval
+from brainssl.reporting.study import Row, interval
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import (
     HEADLINE,
@@ -32,7 +32,7 @@ def calibration_table(models: Sequence[Analysed]) -> Table:
                 limits = interval((found[when].get("intervals") or {}).get(name))
                 detail = "" if limits is None else METRIC[name].range(limits)
                 cells.append(Cell(decimal(found[when][name]), detail))
-        lines.append(Line((arm_title(row.method, row.stage), str(row.seed)), tuple(cells)))
+        lines.append(Line((row.title, str(row.seed)), tuple(cells)))
     heads = [head for title in _SCORES.values() for head in (title, f"{title}, scaled")]
     return Table(
         name="calibration",
@@ -62,7 +62,7 @@ def coverage_table(models: Sequence[Analysed]) -> Table:
                 Cell(percent(least)),
                 Cell(f"{found['mean_size']:.1f}"),
             ]
-        lines.append(Line((arm_title(row.method, row.stage), str(row.seed)), tuple(cells)))
+        lines.append(Line((row.title, str(row.seed)), tuple(cells)))
     heads = ("Coverage, %", "Least of a class, %", "Classes in a set")
     return Table(
         name="coverage",
@@ -123,7 +123,7 @@ def novelty_table(models: Sequence[Analysed]) -> Table:
                 Cell(decimal(found["auroc"]), METRIC["auroc_macro"].range(limits["auroc"])),
                 Cell(percent(found["fpr95"]), HEADLINE.range(limits["fpr95"])),
             ]
-        lines.append(Line((arm_title(row.method, row.stage), str(row.seed)), tuple(cells)))
+        lines.append(Line((row.title, str(row.seed)), tuple(cells)))
     first = models[0][1]["novelty"]
     return Table(
         name="novelty",

@@ -1,7 +1,6 @@
 """A table of single folds: how far one split alone might have led."""
 
-from brainssl.data.shots import LabelFraction
-from brainssl.reporting.study import Row, Study
+from brainssl.reporting.study import ArmKey, Row, Study
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import HEADLINE, MISSING, labels_title, percent
 
@@ -35,8 +34,8 @@ def folds_table(study: Study, protocol: str) -> Table:
     )
 
 
-def _cell(row: Row) -> tuple[str, str, str, LabelFraction, int]:
-    return row.method, row.stage, row.protocol, row.label_fraction, row.seed
+def _cell(row: Row) -> tuple[ArmKey, str, int]:
+    return row.key, row.protocol, row.seed
 
 
 def _scored(row: Row | None) -> Cell:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from brainssl.reporting.study import Study, arm_title, finite, interval
+from brainssl.reporting.study import Study, finite, interval, title_of
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import METRIC, MISSING, counted, percent
 
@@ -37,7 +37,7 @@ def _table(kind: str, protocol: str, rows: list[Mapping[str, Any]]) -> Table:
         told += f" Left out: {counted(unknown, 'image')} of unknown patients."
     lines = [
         Line(
-            (arm_title(row["method"], row["stage"]), f"{row['seed']}"),
+            (title_of(row), f"{row['seed']}"),
             tuple(_scored(row, metric.name) for metric in _SHOWN),
         )
         for row in rows

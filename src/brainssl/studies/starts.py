@@ -1,0 +1,116 @@
+"""The starts of a study: which they are, and that their files stay what they were."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from brainssl.data.listing import is_litter
+from brainssl.foundation.errors import BadUseError, BrainsslError
+from brainssl.foundation.storage import read_json, write_json
+from brainssl.settings.starts import HUB, IMAGENET, RANDOM, NamedStart, known_weights, mark_in
+from brainssl.studies.plan import Plan
+
+HELD = "starts.json"
+_TAKES = f"{RANDOM}, {IMAGENET}, {HUB}OWNER/NAME or the path of weights"
+
+
+def read_starts(asked: Sequence[str]) -> tuple[str, ...]:
+    """Check the starts that were asked for, before any work begins, and return each once.
+
+    Args:
+        asked: what `encoder.weights` takes.
+
+    Raises:
+        BadUseError: one is empty, a file that is not there, or called like another one.
+    """
+    wanted = tuple(dict.fromkeys(one.strip() for one in asked))
+    called: dict[str, str] = {}
+    for start in map(NamedStart, wanted):
+        try:
+            known_weights(start.weights)
+        except ValueError as error:
+            raise BadUseError(f"--starts: {start.weights!r} is no start: {error}") from None
+        if start.path is not None and not start.path.exists():
+            raise BadUseError(f"--starts: there is no file {start.weights}: give {_TAKES}")
+        if start.path is not None and start.name.casefold() in (RANDOM, IMAGENET):
+            raise BadUseError(
+                f"--starts: {start.weights} would be called {start.name}, which are other weights: "
+                "rename the file"
+            )
+        other = called.setdefault(start.mark.casefold(), start.weights)
+        if other != start.weights:
+            raise BadUseError(
+                f"--starts: {other} and {start.weights} would both be called {start.name}: rename "
+                "one of them"
+            )
+    return wanted
+
+
+def digests_of(plan: Plan) -> dict[str, str]:
+    """Return the SHA-256 of the files of those starts that are files or folders, by short name.
+
+    Raises:
+        BrainsslError: one is missing or cannot be read.
+    """
+    return {
+        one.name: _digest(one.path) for one in map(NamedStart, plan.starts) if one.path is not None
+    }
+
+
+def refuse_changed(plan: Plan, out: Path) -> None:
+    """Refuse a start whose file is another one than that which steps of a study began with.
+
+    Args:
+        plan: of the study.
+        out: its folder, in which it has begun.
+
+    Raises:
+        BrainsslError: a file is missing or changed, or `starts.json` is damaged.
+    """
+    held, now = _held(out), digests_of(plan)
+    for start in plan.beginnings:
+        told = start or plan.own_start
+        changed = told.name in now and held.get(told.name) not in (None, now[told.name])
+        mark = "" if start is None else start.mark
+        if changed and any(mark_in(step) == mark for step in _begun_steps(out)):
+            raise BrainsslError(
+                f"{told.weights} is not the file that steps of {out} began with: give that one, "
+                "rename the new one, or choose another folder"
+            )
+
+
+def keep_digests(plan: Plan, out: Path) -> None:
+    """Note the digests of files beside those that a study has noted already."""
+    if digests := digests_of(plan):
+        write_json(out / HELD, _held(out) | digests)
+
+
+def _held(out: Path) -> dict[str, str]:
+    file = out / HELD
+    return dict(read_json(file, "digests of weights")) if file.is_file() else {}
+
+
+def _begun_steps(out: Path) -> list[str]:
+    """Return the names of steps that are finished or begun."""
+    folder = out / "steps"
+    return [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+
+
+def _digest(path: Path) -> str:
+    """Digest a file, or of a folder the names and digests of its files, litter aside."""
+    try:
+        if not path.is_dir():
+            return _of_file(path)
+        within = (file for file in path.rglob("*") if file.is_file())
+        files = sorted(f for f in within if not any(map(is_litter, f.relative_to(path).parts)))
+        lines = "".join(f"{f.relative_to(path).as_posix()} {_of_file(f)}\n" for f in files)
+    except OSError as error:
+        raise BrainsslError(
+            f"{path} cannot be read ({error.strerror}): encoder.weights and --starts take {_TAKES}"
+        ) from None
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _of_file(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

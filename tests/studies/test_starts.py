@@ -1,0 +1,140 @@
+"""Starts of a study: refused before any work begins, and as they were when it began."""
+
+import hashlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from oracles.small_plan import FAST, small_plan
+
+import brainssl
+from brainssl.data.store import ImageStore
+from brainssl.foundation.errors import BadUseError, BrainsslError
+from brainssl.foundation.progress import Terminal
+from brainssl.foundation.storage import write_json
+from brainssl.studies.estimate import estimate
+from brainssl.studies.grid import grid
+from brainssl.studies.identity import identity
+from brainssl.studies.plan import Plan
+from brainssl.studies.preparation import prepared
+from brainssl.studies.starts import digests_of, keep_digests, read_starts, refuse_changed
+
+QUIET = Terminal(quiet=True)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    file = tmp_path / "rad net.safetensors"
+    file.write_bytes(b"weights")
+    return file
+
+
+@pytest.fixture
+def plan(shared_store: ImageStore, weights: Path) -> Plan:
+    return small_plan(shared_store.path, FAST, starts=("random", str(weights)))
+
+
+def begin(plan: Plan, out: Path, *names: str) -> None:
+    """Leave what a study leaves that has finished these steps."""
+    write_json(out / "study.json", identity(plan))
+    keep_digests(plan, out)
+    for name in names:
+        (out / "steps" / name).mkdir(parents=True)
+
+
+def test_each_start_stands_once(weights: Path) -> None:
+    assert read_starts(["random", " imagenet", "random", str(weights)]) == (
+        "random",
+        "imagenet",
+        str(weights),
+    )
+    assert read_starts(["hub:owner/name"]) == ("hub:owner/name",)
+
+
+@pytest.mark.parametrize("asked", ["imagenett", "", "hub:", "missing/file.safetensors"])
+def test_what_is_no_start_is_refused_in_one_line(
+    asked: str, shared_store: ImageStore, tmp_path: Path
+) -> None:
+    with pytest.raises(BadUseError, match="--starts") as raised:
+        brainssl.study(shared_store.path, tmp_path / "out", starts=["random", asked])
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_starts_of_one_name_are_refused(weights: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / "rad_net.pth"
+    other.parent.mkdir()
+    shutil.copy(weights, other)
+    with pytest.raises(BadUseError, match="both be called"):
+        read_starts([str(weights), str(other)])
+    named = tmp_path / "ImageNet.pth"
+    shutil.copy(weights, named)
+    with pytest.raises(BadUseError, match="rename the file"):
+        read_starts([str(named)])
+
+
+def test_digests_are_of_the_content(plan: Plan, weights: Path, tmp_path: Path) -> None:
+    assert digests_of(plan) == {"rad net": hashlib.sha256(b"weights").hexdigest()}
+    folder = tmp_path / "folder"
+    (folder / "inner").mkdir(parents=True)
+    shutil.copy(weights, folder / "inner" / "a.bin")
+    whole = digests_of(replace(plan, starts=(str(folder),)))
+    (folder / ".hidden").write_bytes(b"litter")
+    assert digests_of(replace(plan, starts=(str(folder),))) == whole
+    (folder / "inner" / "a.bin").rename(folder / "inner" / "b.bin")
+    assert digests_of(replace(plan, starts=(str(folder),))) != whole
+
+
+def test_a_changed_file_is_refused_once_steps_began_with_it(
+    plan: Plan, weights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    begin(plan, out, "linear-untrained-grouped-f1-s0")
+    weights.write_bytes(b"others")
+    refuse_changed(plan, out)  # no step began with it
+    (out / "steps" / ".pretrain-simclr-from-rad_net-grouped-s0.partial").mkdir()
+    for refuse in (
+        lambda: refuse_changed(plan, out),
+        lambda: estimate(plan, out),
+        lambda: prepared(plan, out, QUIET).__enter__(),
+    ):
+        with pytest.raises(BrainsslError, match="not the file that steps"):
+            refuse()
+    weights.write_bytes(b"weights")
+    refuse_changed(plan, out)
+    refuse_changed(replace(plan, starts=("random",)), out)
+
+
+def test_a_file_of_the_settings_is_watched_too(plan: Plan, weights: Path, tmp_path: Path) -> None:
+    own = replace(plan, settings=plan.settings.with_weights(str(weights)), starts=(str(weights),))
+    out = tmp_path / "out"
+    begin(own, out, "linear-untrained-grouped-f1-s0")
+    weights.write_bytes(b"others")
+    with pytest.raises(BrainsslError, match="not the file that steps"):
+        refuse_changed(own, out)
+
+
+def test_a_missing_file_is_refused_before_anything_is_written(
+    plan: Plan, weights: Path, tmp_path: Path
+) -> None:
+    weights.unlink()
+    with (
+        pytest.raises(BrainsslError, match="cannot be read"),
+        prepared(plan, tmp_path / "out", QUIET),
+    ):
+        pass
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_keeps_what_it_once_began_with(plan: Plan, weights: Path, tmp_path: Path) -> None:
+    """A run with fewer starts forgets none, and the study stays the same one."""
+    out = tmp_path / "out"
+    begin(plan, out, *(step.name for step in grid(plan)))
+    few = replace(plan, starts=("random",))
+    assert identity(few) == identity(plan)
+    with prepared(few, out, QUIET):
+        pass
+    weights.write_bytes(b"others")
+    with pytest.raises(BrainsslError, match="not the file that steps"):
+        refuse_changed(plan, out)

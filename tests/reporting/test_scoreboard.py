@@ -81,6 +81,16 @@ def test_kinds_differ_in_more_than_their_colour(study: Study) -> None:
     assert "Hand-made features (control)" not in labels
 
 
+def test_of_several_starts_the_legend_calls_no_weights_untrained(study: Study) -> None:
+    (first, *_) = boards(study, "grouped")
+    control = next(entry for entry in first.entries if entry.kind == "control")
+    other = replace(control, title="ImageNet weights as they are")
+    several = replace(first, entries=(*first.entries, other))
+    labels = [key.label for key in legend([several])]
+    assert "Weights as they are (control)" in labels
+    assert not any("Untrained" in label for label in labels)
+
+
 def test_patients_come_before_slices_and_the_axis_says_which(study: Study) -> None:
     units = [
         {

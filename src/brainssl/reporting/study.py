@@ -13,7 +13,7 @@ from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
 from brainssl.foundation.storage import read_json
-from brainssl.settings.starts import RANDOM, NamedStart, start_title
+from brainssl.settings.starts import RANDOM, NamedStart, are_told, start_title
 
 BASELINE = "supervised"
 RANDOM_LABELS = "random_labels"
@@ -356,8 +356,9 @@ def read_study(folder: Path, *, tell_start: bool = False) -> Study:
         facts = dict(raw["study"])
         starts = starts_of(facts)
         alone = starts[0] if tell_start else ""
+        told = are_told(row.get("start") for row in raw["rows"])
         rows = tuple(
-            Row.parse(row if len(starts) > 1 else {**row, "start": _start(row, alone)})
+            Row.parse(row if told else {**row, "start": _start(row, alone)})
             for row in [*raw["rows"], *combined]
             if row["method"] != RANDOM_LABELS
         )
@@ -407,7 +408,7 @@ def arm_title(method: str, stage: str, start: str = "") -> str:
 
 
 def learner_and_stage(model: Mapping[str, Any]) -> tuple[Learner, str]:
-    """Return whom the analysis names by `method`, `stage` and, of several starts, `start`."""
+    """Return whom the analysis names by `method`, `stage` and, unless all began with random weights, `start`."""
     return (str(model["method"]), str(model.get("start") or "")), str(model["stage"])
 
 

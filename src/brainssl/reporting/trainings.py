@@ -37,7 +37,7 @@ class Training:
         label_fraction: a share in (0, 1], or shots; None for a pretraining that uses none.
         fold: number of its fold; None where there is one split.
         trial: number of the settings that it tried; 1: those given, and of a search that chose.
-        start: of its encoder, where a study has several; else empty.
+        start: of its encoder, unless all began with random weights; else empty.
     """
 
     folder: Path

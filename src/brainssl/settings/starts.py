@@ -1,6 +1,7 @@
 """Starts: what `encoder.weights` takes, and how each is called in rows, names and words."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,15 @@ def mark_in(step: str) -> str:
     """Return what the name of a step says of its start; "" where it is that of the settings."""
     found = re.search(rf"{_MARK}[A-Za-z0-9._]+", step)
     return found[0] if found else ""
+
+
+def are_told(names: Iterable[str | None]) -> bool:
+    """Tell whether models are named with their start: unless all began with random weights.
+
+    Args:
+        names: short names; None of a model without an encoder, and of earlier studies.
+    """
+    return bool(set(names) - {None, "", RANDOM})
 
 
 def start_title(name: str) -> str:

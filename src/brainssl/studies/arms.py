@@ -10,6 +10,7 @@ from brainssl.data.shots import LabelFraction, label_fraction
 from brainssl.evaluation.ensemble import ensemble
 from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
+from brainssl.settings.starts import are_told
 from brainssl.studies.grid import RANDOM_LABELS, UNTRAINED
 from brainssl.studies.pooling import is_pooled_or_single, pool
 
@@ -34,7 +35,7 @@ class Arm:
         validated: each one's macro F1 on validation, which chooses.
         members: of an ensemble, their methods, stages and starts.
         folds: the arm within each fold, whose predictions are pooled here; empty without folds.
-        start: of the encoder, where a study has several; else empty.
+        start: of the encoder, unless all began with random weights; else empty.
     """
 
     method: str
@@ -56,7 +57,7 @@ class Arm:
 
     @property
     def facts(self) -> dict[str, str]:
-        """Method, stage and, where there are several, start, as a row of results has them."""
+        """Method, stage and, unless all began with random weights, start, as a row of results has them."""
         start = {"start": self.start} if self.start else {}
         return {"method": self.method, "stage": self.stage} | start
 
@@ -79,8 +80,8 @@ class Arm:
 
 def arms_of(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Arm]:
     """Return the arms; those that were trained in folds hold the arm within each."""
-    several = len({row.get("start") for row in rows} - {None}) > 1
-    rows = rows if several else [{**row, "start": None} for row in rows]
+    told = are_told(row.get("start") for row in rows)
+    rows = rows if told else [{**row, "start": None} for row in rows]
     numbers = sorted({row["fold"] for row in rows if not is_pooled_or_single(row)})
     within = [_arms(folder, [row for row in rows if row.get("fold") == n]) for n in numbers]
     pooled = _arms(folder, [row for row in rows if is_pooled_or_single(row)])

@@ -35,7 +35,7 @@ _HAND_MADE = 0.008  # the hand-made features of an image
 class Foreseen:
     """A step, whether it is finished, and how many seconds it takes or would take.
 
-    `start` is the short name of its start where there are several, else empty.
+    `start` is the short name of its start unless all began with random weights, else empty.
     """
 
     step: Step
@@ -45,7 +45,7 @@ class Foreseen:
 
     @property
     def method(self) -> str:
-        """Return its method, and where there are several its start."""
+        """Return its method, and its start unless all began with random weights."""
         return f"{self.step.method} from {self.start}" if self.start else self.step.method
 
 
@@ -167,7 +167,7 @@ def foresee(
     foreseen = [
         Foreseen(step, step.name in finished, _seconds(step, amounts, noted, speed), start)
         for step in steps
-        for start in [(start_of(plan, step) or "") if len(plan.starts) > 1 else ""]
+        for start in [(start_of(plan, step) or "") if plan.tells_starts else ""]
     ]
     around = {}
     if any(not one.finished for one in foreseen):

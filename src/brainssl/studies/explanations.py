@@ -123,7 +123,7 @@ def explain_models(
                     progress(before * of + done, len(steps) * of)
 
             named = {"step": step.name, "method": step.method, "stage": step.stage}
-            if len(plan.starts) > 1:
+            if plan.tells_starts:
                 named["start"] = str(start_of(plan, step))
             try:
                 _explain(plan, out, data, step, request, made_from, told)

@@ -13,7 +13,7 @@ from brainssl.data.store import is_store
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
 from brainssl.settings import Settings
-from brainssl.settings.starts import NamedStart
+from brainssl.settings.starts import NamedStart, are_told
 
 _OWN = frozenset(MANIFEST_COLUMNS) - {"patient", "plane", "sequence"}
 _TESTED = ("val", "test")
@@ -91,6 +91,11 @@ class Plan:
     def own_start(self) -> NamedStart:
         """The start of the settings, which adds nothing to the names of steps."""
         return NamedStart(self.settings.encoder.weights)
+
+    @property
+    def tells_starts(self) -> bool:
+        """Whether models are named with their start."""
+        return are_told(NamedStart(one).name for one in self.starts)
 
     @property
     def beginnings(self) -> tuple[NamedStart | None, ...]:

@@ -112,8 +112,8 @@ def _views(plan: Plan, out: Path, protocol: Protocol) -> list[_View]:
 
 
 def _start(plan: Plan, view: _View) -> str:
-    """Return the short name of an encoder's start where there are several, else nothing."""
-    return (view.start or plan.own_start).name if len(plan.starts) > 1 else ""
+    """Return the short name of an encoder's start where models are named with it."""
+    return (view.start or plan.own_start).name if plan.tells_starts else ""
 
 
 def _known(path: Path, made_from: dict[str, Any]) -> pd.DataFrame | None:

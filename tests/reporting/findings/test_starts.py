@@ -137,14 +137,22 @@ def test_random_weights_alone_are_not_spoken_of(tmp_path: Path) -> None:
 
 
 def test_another_start_alone_is(tmp_path: Path) -> None:
-    """Rows then tell no start, and there are no random weights to set it against."""
-    study = study_of(tmp_path, rows("imagenet"), [pair(TUNED, ALONE, 0.02, 0.4)], ("imagenet",))
+    """Nothing is called untrained then, and there are no random weights to set it against."""
+    own = pair((*TUNED, "imagenet"), (*ALONE, "imagenet"), 0.02, 0.4)
+    study = study_of(tmp_path, rows("imagenet"), [own], ("imagenet",))
     (one,) = worths(study)
     assert one.trained is not None
     assert one.itself is None
     (sentence,) = said([one])
     assert sentence.startswith("From ImageNet, it cannot be told")
-    assert {row.title for row in study.rows} >= {"SimCLR, fine-tuned", "Supervised baseline"}
+    assert {row.title for row in study.rows} == {
+        "SimCLR from ImageNet, linear probe",
+        "SimCLR from ImageNet, fine-tuned",
+        "BYOL from ImageNet, linear probe",
+        "BYOL from ImageNet, fine-tuned",
+        "Supervised from ImageNet",
+        "ImageNet weights as they are",
+    }
 
 
 def test_without_groups_nothing_is_sure(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ class ArmSearch:
         trials: what was tried.
         best: the loss of the chosen trial of each search.
         images: on which each chose.
-        start: of the encoder, where a study has several; else empty.
+        start: of the encoder, unless all began with random weights; else empty.
     """
 
     method: str

@@ -408,7 +408,7 @@ def arm_title(method: str, stage: str, start: str = "") -> str:
 
 
 def learner_and_stage(model: Mapping[str, Any]) -> tuple[Learner, str]:
-    """Return whom the analysis names by `method`, `stage` and, unless all began with random weights, `start`."""
+    """Return whom the analysis names by `method`, `stage` and, where it is told, `start`."""
     return (str(model["method"]), str(model.get("start") or "")), str(model["stage"])
 
 

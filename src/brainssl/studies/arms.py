@@ -57,7 +57,7 @@ class Arm:
 
     @property
     def facts(self) -> dict[str, str]:
-        """Method, stage and, unless all began with random weights, start, as a row of results has them."""
+        """Method, stage and, where it is told, start, as a row of results has them."""
         start = {"start": self.start} if self.start else {}
         return {"method": self.method, "stage": self.stage} | start
 

@@ -28,6 +28,7 @@ from brainssl.methods import METHODS, build_method
 from brainssl.models.encoder import build_encoder
 from brainssl.reporting.study import CLASSICAL
 from brainssl.settings import Settings, flat, load_settings, preset_names
+from brainssl.settings.starts import FILES
 from brainssl.studies.estimate import duration
 from brainssl.training.collapse import PATIENCE, SETTLED, Health, verdict
 
@@ -182,6 +183,11 @@ def loaded(file: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_files_of_weights_are_documented() -> None:
+    rows = dict(row[:2] for row in tables((DOCS / "how-to/starting-weights.md").read_text("utf-8")))
+    assert tuple(re.findall(r"`(.+?)`", rows["a file"])) == FILES
 
 
 def test_measures_of_the_sentinel_are_documented() -> None:

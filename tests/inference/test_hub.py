@@ -93,6 +93,24 @@ def test_the_folder_says_what_its_classes_are_and_how_to_normalise(folder: Path)
     assert network.pretrained_cfg["label_names"] == list(CLASSES)
 
 
+def test_a_network_that_does_not_answer_as_its_classifier_says_so(tmp_path: Path) -> None:
+    model = classifier()
+    model.facts["test_views"] = 4
+    export_hub(model, tmp_path / "hub", card="")
+    network = timm.create_model(f"local-dir:{tmp_path / 'hub'}", pretrained=True).eval()
+    images = torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        found = network((images - 0.4) / 0.3)
+        np.testing.assert_allclose(found.numpy(), model(images).numpy(), atol=1e-5)
+        assert (found - model.predict(images)).abs().max() > 1e-3
+    config = json.loads((tmp_path / "hub" / "config.json").read_text())
+    assert "averages 4 views" in config["description"]
+
+
+def test_a_network_that_does_needs_no_description(folder: Path) -> None:
+    assert "description" not in json.loads((folder / "config.json").read_text())
+
+
 def test_timms_own_preprocessing_scales_a_square_slice_as_training_did(folder: Path) -> None:
     pixels = np.random.default_rng(0).random((48, 48)).astype(np.float32)
     pixels = np.rint(pixels * 255) / 255

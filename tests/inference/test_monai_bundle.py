@@ -84,6 +84,16 @@ def test_monai_verifies_the_metadata(bundle: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("views", [1, 4])
+def test_metadata_say_where_the_network_does_not_answer_as_its_classifier(
+    views: int, tmp_path: Path
+) -> None:
+    model = classifier()
+    model.facts["test_views"] = views
+    metadata = export_monai(model, tmp_path / "bundle", card="", about=ABOUT)
+    assert ("averages 4 views" in metadata["description"]) == (views == 4)
+
+
 def test_monai_verifies_the_networks_input_and_output(bundle: Path) -> None:
     monai.bundle.verify_net_in_out(
         net_id="network_def",

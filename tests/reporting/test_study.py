@@ -6,8 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from brainssl.data.extra import EXTRA
 from brainssl.foundation.errors import BrainsslError
 from brainssl.methods import METHODS
+from brainssl.reporting.findings.cautions import cautions
 from brainssl.reporting.study import (
     CLASSICAL,
     arm_title,
@@ -105,6 +107,28 @@ def test_numbers_that_are_not_finite_are_missing() -> None:
     assert interval([0.1, None]) is None
     assert interval([0.1, float("inf")]) is None
     assert interval(None) is None
+
+
+@pytest.mark.parametrize("strangers", [["Anna", "Carl"], [None, None]])
+def test_patients_are_those_of_the_collection_and_not_of_extra_images(
+    make_study: Callable[..., Path], strangers: list[str | None]
+) -> None:
+    folder = make_study(classes=["a", "b"], seeds=1, extras=False, patients=True)
+    assert read_study(folder).patients == read_study(folder).audit["patients"]
+    (folder / "store").mkdir()
+    manifest = pd.DataFrame(
+        {"patient": ["Anna", "Bert", *strangers], EXTRA: [None, None, "archive", "archive"]}
+    )
+    manifest.to_parquet(folder / "store" / "manifest.parquet")
+    study = read_study(folder)
+    assert (study.patients, study.patients_known) == (2, 1.0)
+    assert "are not known" not in " ".join(caution.text for caution in cautions(study))
+    manifest.loc[1, "patient"] = None
+    manifest.to_parquet(folder / "store" / "manifest.parquet")
+    assert (study.patients, study.patients_known) == (1, 0.5)
+    assert "The patients of 50.0\u00a0% of the images are not known" in " ".join(
+        caution.text for caution in cautions(study)
+    )
 
 
 def test_unknown_methods_keep_their_name() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from safetensors.torch import save_file
 
 from brainssl.foundation.storage import refuse_existing, whole_folder, write_json, write_text
-from brainssl.inference.timm_network import encoder_of, timm_arguments, timm_network
+from brainssl.inference.timm_network import encoder_of, one_view, timm_arguments, timm_network
 from brainssl.models.classifier import Classifier
 from brainssl.models.encoder import Encoder
 
@@ -50,6 +50,7 @@ def _config(model: Encoder | Classifier, network: Any) -> dict[str, Any]:
         "num_classes": arguments["num_classes"],
         "num_features": encoder.dim,
         **({"label_names": names} if names else {}),
+        **({"description": told} if (told := one_view(model)) else {}),
         "model_args": {name: own for name, own in arguments.items() if name != "num_classes"},
         "pretrained_cfg": {
             "input_size": [1, size, size],

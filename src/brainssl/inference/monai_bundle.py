@@ -9,7 +9,7 @@ import torch
 from brainssl import __version__
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import refuse_existing, whole_folder, write_json, write_text
-from brainssl.inference.timm_network import timm_arguments, timm_network
+from brainssl.inference.timm_network import one_view, timm_arguments, timm_network
 from brainssl.models.classifier import Classifier
 from brainssl.models.encoder import Encoder
 
@@ -85,8 +85,8 @@ def _metadata(model: Classifier, about: dict[str, str]) -> dict[str, Any]:
         "task": "Classification of brain MRI slices by tumour family and sequence",
         "description": (
             f"{model.encoder.name} for slices of {size} × {size} pixels. For research: not a "
-            "medical device."
-        ),
+            f"medical device. {one_view(model)}"
+        ).rstrip(),
         "authors": authors,
         "copyright": f"Copyright (c) {authors}",
         "data_source": about.get("source") or "not stated",

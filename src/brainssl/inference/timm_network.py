@@ -27,6 +27,18 @@ def timm_arguments(model: Encoder | Classifier) -> dict[str, Any]:
     }
 
 
+def one_view(model: Encoder | Classifier) -> str:
+    """Say that the network alone answers otherwise than its classifier; "" where it does not."""
+    views = model.test_views if isinstance(model, Classifier) else 1
+    if views == 1:
+        return ""
+    return (
+        f"The network alone sees one view of an image. Its classifier averages {views} views "
+        "(test_views), as `brainssl predict` does: so its scores were measured, and this network "
+        "does not give them."
+    )
+
+
 def timm_network(model: Encoder | Classifier) -> nn.Module:
     """Return the network, on the processor and in evaluation mode, with weights of its own.
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from brainssl.data.split import Indices
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import plainly
-from brainssl.models.encoder import Encoder, load_encoder
+from brainssl.models.encoder import Encoder, described_encoder, load_encoder
 from brainssl.models.stem import MEAN, STD
 from brainssl.models.tensor_files import VERSIONS, read_tensors, write_tensors
 from brainssl.views.fixed import MOST, fixed_view
@@ -130,13 +130,7 @@ class Classifier(nn.Module):
         if path.is_dir():
             path = path / "classifier.safetensors"
         tensors, described = read_tensors(path, FORM)
-        encoder = Encoder(
-            described["encoder"],
-            image_size=described["image_size"],
-            pool=described.get("pool", "auto"),
-            mean=described.get("mean", MEAN),
-            std=described.get("std", STD),
-        )
+        encoder = described_encoder(described["encoder"], described)
         head = nn.Linear(encoder.dim, len(described["classes"]))
         classifier = cls(encoder, head, tuple(described["classes"]), described["facts"])
         if not 1 <= classifier.test_views <= MOST:

@@ -1,5 +1,6 @@
 """Encoders: any timm network with one input channel, and their weights on disk."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,23 @@ def save_encoder(encoder: Encoder, path: Path) -> None:
     write_tensors(path, encoder.network.state_dict(), FORM, version, described)
 
 
+def described_encoder(name: str, described: Mapping[str, Any]) -> Encoder:
+    """Make the encoder that the header of a file of ours describes; its tensors are yet to come.
+
+    Args:
+        name: of the architecture.
+        described: the header, of an encoder or a classifier; version 1 says neither how the
+            network pools nor how images are normalised.
+    """
+    return Encoder(
+        name,
+        image_size=described["image_size"],
+        pool=described.get("pool", "auto"),
+        mean=described.get("mean", MEAN),
+        std=described.get("std", STD),
+    )
+
+
 def load_encoder(path: Path) -> Encoder:
     """Read an encoder; its `facts` say how it came to be.
 
@@ -203,13 +221,7 @@ def load_encoder(path: Path) -> Encoder:
     if path.is_dir():
         path = path / "encoder.safetensors"
     tensors, described = read_tensors(path, FORM)
-    encoder = Encoder(
-        described["name"],
-        image_size=described["image_size"],
-        pool=described.get("pool", "auto"),
-        mean=described.get("mean", MEAN),
-        std=described.get("std", STD),
-    )
+    encoder = described_encoder(described["name"], described)
     encoder.network.load_state_dict(tensors)
     encoder.facts = described["facts"]
     return encoder

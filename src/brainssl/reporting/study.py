@@ -5,8 +5,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from brainssl.data.extra import is_extra
 from brainssl.data.families import Families
 from brainssl.data.shots import LabelFraction, label_fraction
 from brainssl.evaluation.predictions import Predictions
@@ -14,6 +15,9 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
 from brainssl.foundation.storage import read_json
 from brainssl.settings.starts import RANDOM, NamedStart, are_told, start_title
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BASELINE = "supervised"
 RANDOM_LABELS = "random_labels"
@@ -232,23 +236,26 @@ class Study:
 
     @property
     def patients(self) -> int:
-        """How many patients are known: by the audit, or where there is none, by the manifest."""
-        if "patients" in self.audit:
-            return int(self.audit["patients"])
-        path = self.folder / "store" / "manifest.parquet"
-        try:
-            return int(read_frame(path, columns=["patient"])["patient"].nunique())
-        except (OSError, ValueError, KeyError):
-            return 0
+        """How many patients are known: by the manifest, or where that is gone, by the audit."""
+        if (known := self._patient_of_each) is not None:
+            return int(known.nunique())
+        return int(self.audit.get("patients") or 0)
 
     @property
     def patients_known(self) -> float:
         """Of which share of the images the patient is known; where the store is gone, 0 or 1."""
-        path = self.folder / "store" / "manifest.parquet"
+        if (known := self._patient_of_each) is not None:
+            return float(known.notna().mean())
+        return float(self.patients > 0)
+
+    @property
+    def _patient_of_each(self) -> "pd.Series[str] | None":
+        """The patient of each image of the collection: extra ones are neither split nor tested."""
         try:
-            return float(read_frame(path, columns=["patient"])["patient"].notna().mean())
+            manifest = read_frame(self.folder / "store" / "manifest.parquet")
+            return manifest.loc[~is_extra(manifest), "patient"]
         except (OSError, ValueError, KeyError):
-            return float(self.patients > 0)
+            return None
 
     def validated(self, protocol: str, metric: str) -> dict[ArmKey, float]:
         """Return a metric on validation, in the mean over folds and seeds.

@@ -19,7 +19,7 @@ from brainssl.training.choice import SmoothedChoice
 from brainssl.training.finetuning.averaging import AveragedChoice
 from brainssl.training.finetuning.losses import class_weights
 from brainssl.training.finetuning.module import Finetuning
-from brainssl.training.finetuning.start import freeze_statistics, probed_head, settle_statistics
+from brainssl.training.finetuning.start import first_head, freeze_statistics, settle_statistics
 from brainssl.training.loggers import MakeLoggers
 from brainssl.training.single_pixels import refuse_single_pixels
 from brainssl.training.trainer import fit
@@ -112,7 +112,7 @@ def finetune(
     refuse_single_pixels(encoder, [store.size], settings.run)
     if chosen.freeze_batchnorm or chosen.head_start == "probe":
         settle_statistics(encoder, store, rows, settings)
-    head = _head(encoder, store, rows, val_rows, settings, seed)
+    head = first_head(encoder, store, rows, val_rows, settings, seed)
     choice = _choice(chosen)
     training = Finetuning(
         encoder,
@@ -162,21 +162,6 @@ def recipe_of(settings: Settings) -> ViewRecipe:
     if settings.finetune.views == "table2":
         return TABLE2
     return ViewRecipe.of(settings.views.model_dump())
-
-
-def _head(
-    encoder: Encoder,
-    store: ImageStore,
-    rows: Indices,
-    val_rows: Indices,
-    settings: Settings,
-    seed: int,
-) -> nn.Linear:
-    if settings.finetune.head_start == "probe":
-        return probed_head(encoder, store, rows, val_rows, settings, seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed + 2)
-        return nn.Linear(encoder.dim, len(store.classes))
 
 
 def _choice(settings: FinetuneSettings) -> SmoothedChoice:

@@ -45,6 +45,21 @@ def test_the_recommended_classifier_takes_the_studys_card_along(
     assert about_of(study / STEP).authors == "A. Author"
 
 
+def test_scores_over_several_views_are_not_those_of_the_network_that_goes_along(
+    study: Path, model: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hubs read the head, in which no caution stands: it has no scores then."""
+    alone = card_of(model, study / STEP)
+    assert ModelCard(alone).data.eval_results
+    monkeypatch.setitem(model.facts, "test_views", 4)
+    told = card_of(model, study / STEP)
+    assert not ModelCard(told).data.eval_results
+    assert told.index("averages 4 views") < told.index("## Results")
+    assert told.split("## Results")[1] == alone.split("## Results")[1]
+    assert "averages 4 views" in card_of(model, None)
+    assert "views" not in card_of(model.encoder, None)
+
+
 def test_another_model_of_the_study_does_not_take_scores_of_the_recommended_one(
     study: Path, model: Classifier
 ) -> None:

@@ -1,13 +1,14 @@
 """What self-supervision adds to a start: chosen on validation, told with its sign or not told."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from brainssl.reporting.findings.outcomes import answer, outcomes
-from brainssl.reporting.findings.starts import said, worths
+from brainssl.reporting.findings.starts import level, said, worths
 from brainssl.reporting.study import Study, read_study
 
 STARTS = ("random", "imagenet")
@@ -108,6 +109,7 @@ def test_differences_are_method_minus_start_and_corrected_together(study: Study)
     # The smallest of five times 5, the next times 4, and so on.
     expected = [4 * 0.002, 0.4, 2 * 0.04, 5 * 0.001, 3 * 0.003]
     assert [one.p_holm for one in contrasts] == pytest.approx(expected)
+    assert {one.family for one in contrasts} == {5}
 
 
 def test_a_sentence_a_start_says_what_is_added_and_what_cannot_be_told(study: Study) -> None:
@@ -128,6 +130,36 @@ def test_a_sentence_a_start_says_what_is_added_and_what_cannot_be_told(study: St
         "Starting from ImageNet instead of random weights adds to supervised training with "
         "100\u00a0% of the labels (+8.0 points, 95\u00a0% interval 6.0 to 9.0)."
     )
+
+
+@pytest.mark.parametrize("equal", [None, False, True])
+@pytest.mark.parametrize("trials", [None, 12])
+def test_steps_and_trials_of_both_sides_are_told(
+    study: Study, equal: bool | None, trials: int | None
+) -> None:
+    own = {} if equal is None else {"supervised": {"equal_steps": equal}}
+    facts = {**study.facts, "settings": own, "tuning": {"trials": trials} if trials else None}
+    steps, tried = level(replace(study, facts=facts), worths(study))
+    assert ("not level" in steps) == ("longer training" in steps) == (not equal)
+    assert ("not level" in tried) == ("best of 12 on validation" in tried) == bool(trials)
+    assert ("one of each model" in tried) == (not trials)
+
+
+def test_of_a_side_that_nothing_is_set_against_neither_steps_nor_trials_are_told(
+    tmp_path: Path,
+) -> None:
+    facts = {"tuning": {"trials": 12}}
+    probes = [pair((*PROBE, "imagenet"), (*PLAIN, "imagenet"), 0.1, 0.04)]
+    study = study_of(tmp_path, rows("imagenet"), probes, ("imagenet",))
+    (tried,) = level(replace(study, facts=study.facts | facts), worths(study))
+    assert "supervised training" not in tried
+    tuned = [pair((*TUNED, "imagenet"), (*ALONE, "imagenet"), 0.1, 0.04)]
+    study = study_of(tmp_path, rows("imagenet"), tuned, ("imagenet",))
+    _, tried = level(replace(study, facts=study.facts | facts), worths(study))
+    assert "so is supervised training" in tried
+    assert "not level" not in tried
+    study = study_of(tmp_path, rows("imagenet"), [], ("imagenet",))
+    assert level(study, worths(study)) == []
 
 
 def test_random_weights_alone_are_not_spoken_of(tmp_path: Path) -> None:

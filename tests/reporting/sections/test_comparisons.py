@@ -46,7 +46,9 @@ PAIRS = [
 
 def test_pairs_are_said_in_words() -> None:
     said = " ".join([*sentences(PAIRS), *undecided(PAIRS)])
-    assert "2 of 3 pairs of models differ after correction (Holm, p < 0.05)." in said
+    assert (
+        "2 of 3 pairs of models differ after correction for all of them (Holm, p < 0.05)." in said
+    )
     assert (
         "SimCLR, fine-tuned is ahead of the supervised baseline by 5.0 points, 95 % interval 3.5 "
         "to 6.5." in said
@@ -72,6 +74,7 @@ def test_the_table_has_each_pair_twice_with_opposite_signs() -> None:
     details = [[cell.detail for cell in line.cells] for line in table.lines]
     assert details[0][1] == "−1.1 to 1.9"
     assert details[1][0] == "−1.9 to 1.1"
+    assert table.lines[0].cells[2].title == "p = 0.0033, corrected for 3 pairs 0.0100"
     shaded = [[cell.shade is not None for cell in line.cells] for line in table.lines]
     assert shaded == [[False, False, True], [False, False, True], [True, True, False]]
 
@@ -88,6 +91,23 @@ def test_fewer_labels_are_folded_and_other_metrics_left_out(study: Path) -> None
         "With 10\u00a0% of the labels",
         "How models are compared",
     ]
+
+
+def test_whose_p_values_are_corrected_together_is_told_where_two_sections_have_one(
+    study: Path,
+) -> None:
+    read = replace(read_study(study), analysis={"comparisons": PAIRS})
+
+    def how() -> str:
+        fold = content(read)[-1]
+        assert isinstance(fold, Fold)
+        return str(fold)
+
+    assert "for all pairs of models with the same labels" in how()
+    assert "What self-supervision adds" not in how()
+    alone = {"starts": [{"name": "imagenet"}]}
+    read = replace(read, facts=read.facts | alone)
+    assert "What self-supervision adds” asks for fewer differences" in how()
 
 
 @pytest.mark.parametrize("analysis", [{}, {"comparisons": []}])

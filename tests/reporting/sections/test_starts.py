@@ -37,7 +37,7 @@ def worth(start: str, p_holm: float, itself: Contrast | None) -> Worth:
         probed,
         alone,
         tuned,
-        Contrast(probed, plain, 0.1, (0.02, 0.2), 0.01, p_holm),
+        Contrast(probed, plain, 0.1, (0.02, 0.2), 0.01, p_holm, 7),
         Contrast(tuned, alone, 0.1, None, float("nan")),
         itself,
     )
@@ -65,6 +65,10 @@ def test_the_table_has_a_line_for_each_start() -> None:
     assert cells[0][-1] == ("–", "")
     # Shaded is what holds after correction.
     assert [line.cells[2].shade is not None for line in table.lines] == [False, True]
+    assert {line.cells[2].title for line in table.lines} == {
+        "p = 0.0100, corrected for 7 differences 0.2000",
+        "p = 0.0100, corrected for 7 differences 0.0200",
+    }
     assert len(table.columns) == len(set(table.columns)) == 7
     assert len(starts_table(Study(Path(), FACTS, ()), found[:1]).columns) == 6
 

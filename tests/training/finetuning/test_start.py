@@ -15,7 +15,7 @@ from brainssl.models.classifier import run_in_batches
 from brainssl.models.encoder import Encoder, build_encoder
 from brainssl.settings import Settings, load_settings
 from brainssl.training.batchnorm import estimate_statistics
-from brainssl.training.finetuning.start import freeze_statistics, probed_head, settle_statistics
+from brainssl.training.finetuning.start import first_head, freeze_statistics, settle_statistics
 
 
 @pytest.fixture
@@ -64,7 +64,9 @@ def test_the_head_is_logistic_regression_on_standardised_features(
     """By scikit-learn's pipeline at the penalty that was chosen: the head takes raw features."""
     before = copy.deepcopy(encoder.state_dict())
     train, val = rows[::2], rows[1::2]
-    head = probed_head(encoder, shared_store, train, val, settings, seed=0)
+    probed = settings.finetune.model_copy(update={"head_start": "probe"})
+    settings = settings.model_copy(update={"finetune": probed})
+    head = first_head(encoder, shared_store, train, val, settings, seed=0)
     features = run_in_batches(encoder, shared_store.images, rows)
     found = torch.from_numpy(features)
     with torch.no_grad():
@@ -81,6 +83,20 @@ def test_the_head_is_logistic_regression_on_standardised_features(
     for name, value in encoder.state_dict().items():
         assert torch.equal(value, before[name])
     assert encoder.training
+
+
+def test_a_drawn_head_depends_on_the_seed_alone(
+    encoder: Encoder, settings: Settings, shared_store: ImageStore, rows: np.ndarray
+) -> None:
+    def drawn(seed: int) -> torch.Tensor:
+        return first_head(encoder, shared_store, rows, rows, settings, seed).weight
+
+    before = torch.get_rng_state()
+    one = drawn(0)
+    assert torch.equal(before, torch.get_rng_state())
+    torch.rand(3)
+    assert torch.equal(one, drawn(0))
+    assert not torch.equal(one, drawn(1))
 
 
 def test_frozen_statistics_stay_and_are_used_while_the_rest_learns() -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from brainssl.inference.timm_network import one_view
 from brainssl.models.classifier import Classifier
 from brainssl.models.encoder import Encoder
 from brainssl.reporting.documents.front_matter import as_yaml
@@ -32,7 +33,9 @@ def about_of(where: Path | None) -> About:
 
 
 def card_of(model: Encoder | Classifier, where: Path | None) -> str:
-    """Return the study's model card for the classifier that it recommends, else a short one.
+    """Return the card of the network alone: the study's where it recommends it, else a short one.
+
+    Where the network does not give the scores of its classifier, both say so.
 
     Args:
         model: as loaded.
@@ -46,7 +49,7 @@ def card_of(model: Encoder | Classifier, where: Path | None) -> str:
         study = read_study(folder)
         best = str((study.facts.get("best") or {}).get("step") or "")
         if best and (folder / best).resolve() == _step(where):
-            return card(study, read_about(folder))
+            return card(study, read_about(folder), differs=one_view(model))
     return _short(model)
 
 
@@ -92,6 +95,7 @@ def _short(model: Encoder | Classifier) -> str:
             "",
             RESEARCH,
             "",
+            *([told, ""] if (told := one_view(model)) else []),
             *(f"- **{name}**: {value}" for name, value in lines.items()),
             "",
             "How well it does is not known here: no scores travel with it.",

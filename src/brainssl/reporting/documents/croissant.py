@@ -1,20 +1,26 @@
 """The collection of a study as Croissant metadata: what tools for data sets read of it.
 
-Croissant 1.0 and its vocabulary for responsible use (RAI), of MLCommons. The file describes the
-manifest, image by image; the images themselves stay where they are.
+Croissant 1.0 and its vocabulary for responsible use (RAI), of MLCommons. The file describes a
+table beside it: the manifest, image by image, without the columns that may name a patient and
+without images that are not of the collection. The images themselves stay where they are.
 """
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from brainssl.foundation.storage import write_json
+import pandas as pd
+
+from brainssl.data.extra import is_extra
+from brainssl.foundation.plain_names import read_frame
+from brainssl.foundation.storage import write_atomically, write_json
 from brainssl.reporting.documents.front_matter import source_name
 from brainssl.reporting.findings.about import About, read_about
 from brainssl.reporting.study import Study
 
-CROISSANT = "croissant.json"
+CROISSANT, COLLECTION = "croissant.json", "collection.parquet"
 
 _CONFORMS = ["http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0"]
 _AS_JSON = ("data", "examples")
@@ -28,9 +34,9 @@ _TERMS = [
 ]
 # fmt: on
 
-# Columns of the manifest that name nobody, with their types and what they hold.
+# Columns of the manifest that may be shown, with their types and what they hold.
 _FIELDS = {
-    "image_id": ("sc:Text", "Names the image by its content."),
+    "image_id": ("sc:Text", "Start of the SHA-256 of its path: who knows the path knows it."),
     "label": ("sc:Text", "Class; missing where an image is for pretraining only."),
     "sequence": ("sc:Text", "MRI sequence, where it is known."),
     "plane": ("sc:Text", "Plane of the slice, where it is known."),
@@ -55,7 +61,10 @@ _COLLECTED = ("source", "sites", "scanners", "population", "ethics")
 
 
 def write_croissant(study: Study) -> Path | None:
-    """Write `croissant.json` into the study's folder; None where the store is elsewhere or gone.
+    """Write `croissant.json` and the table that it describes into the study's folder.
+
+    Returns:
+        Its path; None where the store is elsewhere or gone, and nothing is written.
 
     Raises:
         BrainsslError: `study.toml` is not as it should be.
@@ -63,12 +72,21 @@ def write_croissant(study: Study) -> Path | None:
     manifest = study.folder / "store" / "manifest.parquet"
     if not manifest.is_file():
         return None
-    path = study.folder / CROISSANT
-    write_json(path, croissant(study, manifest, read_about(study.folder)))
+    about = read_about(study.folder)
+    table = collection(read_frame(manifest))
+    beside, path = study.folder / COLLECTION, study.folder / CROISSANT
+    write_atomically(beside, lambda file: table.to_parquet(file, index=False))
+    write_json(path, croissant(study, beside, list(table), about))
     return path
 
 
-def croissant(study: Study, manifest: Path, about: About) -> dict[str, Any]:
+def collection(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Return what of a manifest may be shown: the images of the collection, and no names."""
+    columns = [column for column in _FIELDS if column in manifest]
+    return manifest.loc[~is_extra(manifest), columns].reset_index(drop=True)
+
+
+def croissant(study: Study, table: Path, columns: Sequence[str], about: About) -> dict[str, Any]:
     """Return the metadata as JSON-LD; what the authors do not say is left out."""
     name = re.sub(r"[^\w-]+", "-", source_name(study)).strip("-") or "collection"
     return {
@@ -78,9 +96,7 @@ def croissant(study: Study, manifest: Path, about: About) -> dict[str, Any]:
         "name": name,
         "description": _description(study),
         **_told(about),
-        "distribution": [
-            _file("manifest", "store/manifest.parquet", manifest, "application/x-parquet")
-        ],
+        "distribution": [_file("collection", COLLECTION, table, "application/x-parquet")],
         "recordSet": [
             {
                 "@type": "cr:RecordSet",
@@ -88,7 +104,7 @@ def croissant(study: Study, manifest: Path, about: About) -> dict[str, Any]:
                 "name": "images",
                 "description": "One record an image.",
                 "key": {"@id": "images/image_id"},
-                "field": [_field(column) for column in _FIELDS],
+                "field": [_field(column) for column in columns],
             }
         ],
     }
@@ -150,5 +166,5 @@ def _field(column: str) -> dict[str, Any]:
         "name": column,
         "description": description,
         "dataType": kind,
-        "source": {"fileObject": {"@id": "manifest"}, "extract": {"column": column}},
+        "source": {"fileObject": {"@id": "collection"}, "extract": {"column": column}},
     }

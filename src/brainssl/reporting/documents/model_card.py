@@ -49,13 +49,24 @@ def write_model_card(study: Study) -> Path:
     return path
 
 
-def card(study: Study, about: About) -> str:
-    """Return the card as Markdown under a front matter in YAML."""
+def card(study: Study, about: About, *, differs: str = "") -> str:
+    """Return the card as Markdown under a front matter in YAML.
+
+    Args:
+        study: that recommends the classifier.
+        about: what its authors say.
+        differs: why what the card goes along with does not give the classifier's scores. It is said
+            first, and the front matter bears none, as no caution travels with those.
+    """
     row = _recommended(study)
-    front = "\n".join(as_yaml(front_matter(study, row, about)))
+    head = front_matter(study, row, about)
+    if differs:
+        head.pop("model-index", None)
+    front = "\n".join(as_yaml(head))
     simulated = _SIMULATED if study.facts.get("simulated") else ""
     body = [f"# {source_name(study)}", _NOTHING] if row is None else _body(study, row, about)
-    return "\n\n".join(filter(None, [f"---\n{front}\n---", simulated, *body])) + "\n"
+    told = f"**{differs}**" if differs else ""
+    return "\n\n".join(filter(None, [f"---\n{front}\n---", simulated, told, *body])) + "\n"
 
 
 def _recommended(study: Study) -> Row | None:

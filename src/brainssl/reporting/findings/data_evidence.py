@@ -34,7 +34,7 @@ def _images(study: Study) -> str:
     told = counted(audit["images"], "image")
     told += f" in {counted(groups['count'], 'group')} of alike ones" if "count" in groups else ""
     return f"{told}; {count(audit['labelled'])} of the images bear a label." + (
-        f" {counted(audit['patients'], 'patient')}." if audit.get("patients") else ""
+        f" {counted(study.patients, 'patient')}." if study.patients else ""
     )
 
 

@@ -8,6 +8,7 @@ from brainssl.data.shots import LabelFraction
 from brainssl.evaluation.comparison import holm
 from brainssl.reporting.findings.classical import strongest
 from brainssl.reporting.findings.outcomes import compared
+from brainssl.reporting.findings.tuning import trials_of
 from brainssl.reporting.study import (
     BASELINE,
     CONTROLS,
@@ -34,6 +35,7 @@ class Contrast:
         limits: its 95 % interval (paired cluster bootstrap); None with fewer than two groups.
         p_value: two-sided; NaN with fewer than two groups.
         p_holm: corrected for all contrasts of all starts and label fractions.
+        family: how many those are.
     """
 
     first: Arm
@@ -42,6 +44,7 @@ class Contrast:
     limits: Interval | None
     p_value: float
     p_holm: float = math.nan
+    family: int = 0
 
     @property
     def sure(self) -> bool:
@@ -113,6 +116,45 @@ def said(found: Sequence[Worth]) -> list[str]:
         subject = f"starting from {start_title(start)} instead of {start_title(RANDOM)}"
         told += _sentence("", subject, [("supervised training", one.itself) for one in own])
     return told
+
+
+def level(study: Study, found: Sequence[Worth]) -> list[str]:
+    """Say which optimiser steps and how many trials the two sides of the contrasts had."""
+    told: list[str] = []
+    if any(one.trained for one in found):
+        own = (study.facts.get("settings") or {}).get(BASELINE) or {}
+        told.append(_EQUAL_STEPS if own.get("equal_steps") else _FEWER_STEPS)
+    if any(one.trained or one.frozen for one in found):
+        told.append(_trials(study, found))
+    return told
+
+
+# Studies from before the setting had a baseline without it.
+_EQUAL_STEPS = (
+    "Steps are level (supervised.equal_steps): pretrained encoders had those of a pretraining "
+    "before those of fine-tuning, the weights as they are as many more of supervised training."
+)
+_FEWER_STEPS = (
+    "Steps are not level: pretrained encoders had those of their pretraining before those of "
+    "fine-tuning, the weights as they are had those of fine-tuning alone, so that a part of what "
+    "pretraining adds may be the longer training. supervised.equal_steps gives both as many."
+)
+
+
+def _trials(study: Study, found: Sequence[Worth]) -> str:
+    """Say among how many trials each side was chosen."""
+    tried = trials_of(study)
+    if tried == 1:
+        return "Trials are level: one of each model, with the settings as they were given."
+    told = f"Trials (--tune): every pretrained model is the best of {tried} on validation"
+    if any(one.trained for one in found):
+        told += ", and so is supervised training"
+    if any(one.frozen for one in found):
+        told += (
+            "; the probe on the weights as they are is one alone, which is not level: a part of "
+            "what pretraining adds to a probe may be the choice"
+        )
+    return f"{told}."
 
 
 def _sentence(
@@ -192,12 +234,13 @@ def _contrast(study: Study, first: Arm | None, second: Arm | None) -> Contrast |
 
 
 def _corrected(found: Sequence[Worth]) -> list[Worth]:
-    """Correct for all contrasts that there are."""
+    """Correct for all contrasts that have a p value."""
     every = [own for one in found for own in (one.frozen, one.trained, one.itself) if own]
     corrected = iter(holm([contrast.p_value for contrast in every]))
+    family = sum(not math.isnan(contrast.p_value) for contrast in every)
 
     def of(contrast: Contrast | None) -> Contrast | None:
-        return contrast and replace(contrast, p_holm=next(corrected))
+        return contrast and replace(contrast, p_holm=next(corrected), family=family)
 
     return [
         replace(one, frozen=of(one.frozen), trained=of(one.trained), itself=of(one.itself))

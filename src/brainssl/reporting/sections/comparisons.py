@@ -5,6 +5,8 @@ from typing import Any
 
 from brainssl.data.shots import LabelFraction, label_fraction
 from brainssl.reporting.blocks import Block, Fold, Prose
+from brainssl.reporting.findings.starts import said as said_of_starts
+from brainssl.reporting.findings.starts import worths
 from brainssl.reporting.study import BASELINE, Study, interval, title_of
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import HEADLINE, counted, join, labels_title, percent, signed
@@ -14,12 +16,16 @@ LEVEL = 0.05
 _MOST_SENTENCES = 6
 _PLAIN = ("untrained", "supervised", "decision_tree", "knn")  # titles that are no proper names
 
+_OF_STARTS = (
+    " “What self-supervision adds” asks for fewer differences and corrects for those alone, so a "
+    "pair has another corrected p value there."
+)
 _HOW = (
     "Two models are compared on the same test images: groups are drawn again and again, the same "
     "ones for both, and the interval is that of the difference (paired cluster bootstrap, mean "
     "over seeds). That can tell models apart whose own intervals overlap. Many pairs are compared "
-    "at once, so p values are corrected for that (Holm); intervals are not. What further seeds or "
-    "another split would change is not in them."
+    "at once, so p values are corrected for all pairs of models with the same labels (Holm); "
+    "intervals are not. What further seeds or another split would change is not in them."
 )
 
 
@@ -41,7 +47,8 @@ def content(study: Study) -> tuple[Block, ...]:
         title = f"With {labels_title(fraction, of='the labels')}"
         blocks += shown if place == 0 else [Fold(title, shown)]
     if pairs:
-        blocks.append(Fold("How models are compared", (Prose((_HOW,)),)))
+        how = _HOW + _OF_STARTS * bool(said_of_starts(worths(study)))
+        blocks.append(Fold("How models are compared", (Prose((how,)),)))
     return tuple(blocks)
 
 
@@ -51,7 +58,8 @@ def sentences(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
     sure = sorted((p for p in pairs if _differs(p)), key=lambda p: -abs(p["difference"]))
     said = [
         f"With {labels}, {len(sure)} of {counted(len(pairs), 'pair')} of models "
-        f"{'differs' if len(sure) == 1 else 'differ'} after correction (Holm, p < {LEVEL:g})."
+        f"{'differs' if len(sure) == 1 else 'differ'} after correction for all of them (Holm, p < "
+        f"{LEVEL:g})."
     ]
     return said + [f"{_difference(pair)}." for pair in sure[:_MOST_SENTENCES]]
 
@@ -69,8 +77,8 @@ def difference_table(pairs: Sequence[Mapping[str, Any]], fraction: LabelFraction
     found = {}
     for pair in pairs:
         first, second = title_of(pair["first"]), title_of(pair["second"])
-        found[first, second] = _cell(pair, 1)
-        found[second, first] = _cell(pair, -1)
+        found[first, second] = _cell(pair, 1, len(pairs))
+        found[second, first] = _cell(pair, -1, len(pairs))
     lines = [
         Line((row,), tuple(found.get((row, column), Cell("·")) for column in names))
         for row in names
@@ -89,14 +97,16 @@ def difference_table(pairs: Sequence[Mapping[str, Any]], fraction: LabelFraction
     )
 
 
-def _cell(pair: Mapping[str, Any], sign: int) -> Cell:
+def _cell(pair: Mapping[str, Any], sign: int, pairs: int) -> Cell:
     limits = interval(pair["interval"])
     detail = ""
     if limits is not None:
         low, high = sorted(sign * limit for limit in limits)
         detail = f"{percent(low)} to {percent(high)}"
     p = pair["p_holm"]
-    title = "" if p is None else f"p = {pair['p_value']:.4f}, corrected {p:.4f}"
+    title = ""
+    if p is not None:
+        title = f"p = {pair['p_value']:.4f}, corrected for {counted(pairs, 'pair')} {p:.4f}"
     shade = 0.5 if _differs(pair) else None
     return Cell(signed(sign * pair["difference"]), detail, shade, title)
 

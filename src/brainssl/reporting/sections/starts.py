@@ -1,21 +1,21 @@
 """The section on starts: what self-supervision adds to weights that can be had for nothing."""
 
 from brainssl.reporting.blocks import Block, Fold, Prose
-from brainssl.reporting.findings.starts import LEVEL, Contrast, Worth, said, worths
+from brainssl.reporting.findings.starts import LEVEL, Contrast, Worth, level, said, worths
 from brainssl.reporting.study import Arm, Study, method_title
 from brainssl.reporting.tables.table import Cell, Line, Table
-from brainssl.reporting.wording import HEADLINE, MISSING, fraction_title, percent, signed
+from brainssl.reporting.wording import HEADLINE, MISSING, counted, fraction_title, percent, signed
 from brainssl.settings.starts import start_title
 
 _HOW = (
     "A start is the weights that an encoder begins with. What self-supervision is set against is "
     "what a user would do without it: a linear probe on the weights as they are, and the same "
-    "weights fine-tuned with the labels alone. With supervised.equal_steps that training gets the "
-    "steps of a pretraining, too.",
+    "weights fine-tuned with the labels alone.",
     "Of several methods the one with the best macro F1 on validation stands for all: the test "
     "images choose nothing. Differences are on the same test images (paired cluster bootstrap, "
-    "mean over seeds), and p values are corrected for all differences of the table (Holm); "
-    "intervals are not.",
+    "mean over seeds). p values are corrected for the differences of this table (Holm), which "
+    "were chosen beforehand; “Which models differ” corrects for all pairs of models with the same "
+    "labels, so a pair has another corrected p value there. Intervals are not corrected.",
 )
 
 
@@ -26,7 +26,7 @@ def content(study: Study) -> tuple[Block, ...]:
     if not told:
         return ()
     how = Fold("How starts are compared", (Prose(_HOW),))
-    return (Prose(tuple(told)), starts_table(study, found), how)
+    return (Prose((*told, *level(study, found))), starts_table(study, found), how)
 
 
 def starts_table(study: Study, found: list[Worth]) -> Table:
@@ -85,6 +85,7 @@ def _difference(contrast: Contrast | None) -> Cell:
     if contrast.limits is None:
         return Cell(signed(contrast.difference))
     low, high = contrast.limits
-    title = f"p = {contrast.p_value:.4f}, corrected {contrast.p_holm:.4f}"
+    family = counted(contrast.family, "difference")
+    title = f"p = {contrast.p_value:.4f}, corrected for {family} {contrast.p_holm:.4f}"
     shade = 0.5 if contrast.sure else None
     return Cell(signed(contrast.difference), f"{percent(low)} to {percent(high)}", shade, title)

@@ -1,5 +1,6 @@
 """Where a fine-tuning begins: statistics that a fresh encoder lacks, and a head that knows it."""
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -29,7 +30,7 @@ def settle_statistics(
         estimate_statistics(encoder, store.images, rows)
 
 
-def probed_head(
+def first_head(
     encoder: Encoder,
     store: ImageStore,
     rows: Indices,
@@ -37,27 +38,31 @@ def probed_head(
     settings: Settings,
     seed: int,
 ) -> nn.Linear:
-    """Return the linear probe of an encoder as it is, to be trained on (Kumar et al. 2022).
+    """Return the head that `finetune.head_start` asks for: drawn, or the encoder's linear probe.
 
-    A drawn head would first change features that fit already. The probe is that of the settings,
-    on the images as they are, its standardisation folded in.
+    A drawn head would first change features that fit already (Kumar et al. 2022). The probe is that
+    of the settings, on the images as they are, its standardisation folded in.
 
     Args:
         encoder: left as it is.
         store: of the images.
         rows: of the training.
         val_rows: which choose the penalty.
-        settings: of the probe.
-        seed: of the order, where the probe takes steps.
+        settings: of fine-tuning and of the probe.
+        seed: of drawn weights, or of the order where the probe takes steps.
 
     Raises:
         BrainsslError: the features are not finite.
     """
+    classes = len(store.classes)
+    if settings.finetune.head_start != "probe":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed + 2)
+            return nn.Linear(encoder.dim, classes)
     parts = [
         Labelled(run_in_batches(encoder, store.images, own), store.labels[own])
         for own in (rows, val_rows)
     ]
-    classes = len(store.classes)
     return fit_probe(*parts, classes=classes, settings=settings.probe, seed=seed).head
 
 

@@ -88,8 +88,8 @@ def joined(
     """
     first, blank = len(own), np.concatenate([blank_rows(own), blank_rows(extra)])
     pairs = near_pairs(fingerprints)
-    among = pairs.where(pairs.left >= first)
-    among = Pairs(among.left - first, among.right - first, among.similarity)
+    # Among themselves they are grouped as if alone, by pairs that no image of the collection hides.
+    among = near_pairs(fingerprints[first:])
     patients, pixels = extra["patient"].tolist(), extra["pixels"].tolist()
     group = group_slices(patients, pixels, among, blank[first:]).group
     alike = _resembled(own, extra, pairs.near(), fingerprints, blank)

@@ -172,6 +172,26 @@ def halves(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     return folder / "own", folder / "more"
 
 
+def test_extra_images_are_held_by_the_rule_of_the_collection(
+    source: Path, halves: tuple[Path, Path]
+) -> None:
+    """What shares a group where all are scanned as one collection resembles that group here."""
+    manifest = scan(halves[0], unlabelled=[halves[1]]).manifest
+    whole = scan(source / "images").manifest.groupby("pixels")["group"].unique().map(set)
+    shared: dict[int, set[int]] = {}
+    own = manifest[~is_extra(manifest)]
+    for pixels, group in zip(own["pixels"], own["group"], strict=True):
+        for number in whole[pixels]:
+            shared.setdefault(number, set()).add(group)
+    resembled = resembled_groups(manifest)
+    held = 0
+    for at in np.flatnonzero(is_extra(manifest) & ~manifest["flags"].str.contains("blank")):
+        wanted = set().union(*(shared.get(n, set()) for n in whole[manifest["pixels"][at]]))
+        assert wanted <= resembled[at]
+        held += bool(wanted)
+    assert held > 20
+
+
 def test_extra_images_are_grouped_as_if_alone(halves: tuple[Path, Path], tmp_path: Path) -> None:
     """Also where the collection holds the same pictures, which hide no link between two of them."""
     for one in halves:

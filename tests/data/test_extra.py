@@ -1,5 +1,6 @@
 """Extra images: groups and splits stay, and copies of what is held are never pretrained on."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -157,6 +158,52 @@ def test_slices_of_one_patient_are_kept_out_together(
     a, b, c = resembled_groups(manifest)[-3:]
     assert {own["group"][at]} <= a == b
     assert not a & c
+
+
+@pytest.fixture(scope="module")
+def halves(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The phantom in two: every other slice of each patient lies in an extra folder."""
+    folder = tmp_path_factory.mktemp("halves")
+    for number, file in enumerate(sorted((source / "images").rglob("*.png"))):
+        part = "more" if number % 2 else "own"
+        copy = folder / part / file.parent.name / file.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
+    return folder / "own", folder / "more"
+
+
+def test_extra_images_are_held_by_the_rule_of_the_collection(
+    source: Path, halves: tuple[Path, Path]
+) -> None:
+    """What shares a group where all are scanned as one collection resembles that group here."""
+    manifest = scan(halves[0], unlabelled=[halves[1]]).manifest
+    whole = scan(source / "images").manifest.groupby("pixels")["group"].unique().map(set)
+    shared: dict[int, set[int]] = {}
+    own = manifest[~is_extra(manifest)]
+    for pixels, group in zip(own["pixels"], own["group"], strict=True):
+        for number in whole[pixels]:
+            shared.setdefault(number, set()).add(group)
+    resembled = resembled_groups(manifest)
+    held = 0
+    for at in np.flatnonzero(is_extra(manifest) & ~manifest["flags"].str.contains("blank")):
+        wanted = set().union(*(shared.get(n, set()) for n in whole[manifest["pixels"][at]]))
+        assert wanted <= resembled[at]
+        held += bool(wanted)
+    assert held > 20
+
+
+def test_extra_images_are_grouped_as_if_alone(halves: tuple[Path, Path], tmp_path: Path) -> None:
+    """Also where the collection holds the same pictures, which hide no link between two of them."""
+    for one in halves:
+        alone = scan(halves[1]).manifest.set_index("path")
+        beside = scan(
+            one, unlabelled=[Path(shutil.copytree(halves[1], tmp_path / one.name))]
+        ).manifest
+        more = beside[is_extra(beside)]
+        more = more.set_index(more["path"].str.removeprefix(f"unlabelled:{one.name}/"))
+        assert len(more) == len(alone)
+        pairs = set(zip(more["group"], alone["group"].reindex(more.index), strict=True))
+        assert len(pairs) == more["group"].nunique() == alone["group"].nunique() < len(more)
 
 
 def test_a_patient_of_the_same_name_is_the_same_patient(

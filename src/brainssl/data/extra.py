@@ -25,7 +25,7 @@ EXTRA = "unlabelled_from"
 
 RESEMBLES = "resembles"
 """Column of a manifest: groups of the collection, joined by ";", that an extra image, or one of its
-own group, is a near-duplicate of, or has the patient of."""
+own group, would be in as an image of the collection, or has a near-duplicate in."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ def joined(
         The rows of the collection, then those of the extra images, with `EXTRA` and `RESEMBLES`.
     """
     first, blank = len(own), np.concatenate([blank_rows(own), blank_rows(extra)])
-    pairs = near_pairs(fingerprints)
-    among = pairs.where(pairs.left >= first)
-    among = Pairs(among.left - first, among.right - first, among.similarity)
-    patients, pixels = extra["patient"].tolist(), extra["pixels"].tolist()
-    group = group_slices(patients, pixels, among, blank[first:]).group
-    alike = _resembled(own, extra, pairs.near(), fingerprints, blank)
+    # Among themselves they are grouped as if alone, by pairs that no image of the collection hides.
+    among = near_pairs(fingerprints[first:])
+    group = group_slices(
+        extra["patient"].tolist(), extra["pixels"].tolist(), among, blank[first:]
+    ).group
+    alike = _resembled(own, extra, fingerprints, blank)
     of_group: dict[int, set[int]] = defaultdict(set)
     for number, groups in zip(group.tolist(), alike, strict=True):
         of_group[number] |= groups
@@ -111,11 +111,33 @@ def joined(
 def _resembled(
     own: pd.DataFrame,
     extra: pd.DataFrame,
+    fingerprints: Float16[np.ndarray, "n 2 side side"],
+    blank: Bool[np.ndarray, " n"],
+) -> list[set[int]]:
+    """Return, for each extra image, the groups of the collection that it resembles.
+
+    Those that it would share a group with, were it an image of the collection, and those of its
+    near-duplicates, which need not share one: of two patients, or where both groups are large.
+    """
+    first, pairs = len(own), near_pairs(fingerprints)
+    patients, pixels = (own[name].tolist() + extra[name].tolist() for name in ("patient", "pixels"))
+    together = group_slices(patients, pixels, pairs, blank).group.tolist()
+    groups: dict[int, set[int]] = defaultdict(set)
+    for number, group in zip(together[:first], own["group"].tolist(), strict=True):
+        groups[number].add(group)
+    near = _near(own["group"].tolist(), pairs.near(), fingerprints, blank)
+    for number, found in zip(together[first:], near, strict=True):
+        groups[number] |= found
+    return [groups[number] for number in together[first:]]
+
+
+def _near(
+    group: Sequence[int],
     near: Pairs,
     fingerprints: Float16[np.ndarray, "n 2 side side"],
     blank: Bool[np.ndarray, " n"],
 ) -> list[set[int]]:
-    """Return, for each extra image, the groups of the collection that it resembles."""
+    """Return, for each image after those of known group, the groups of its near-duplicates."""
     numbers: dict[bytes, int] = {}
     # Of equal fingerprints a pair names one: what holds for it holds for all.
     picture = [
@@ -123,22 +145,16 @@ def _resembled(
         for row, nothing in zip(fingerprints, blank, strict=True)
     ]
     groups: dict[int, set[int]] = defaultdict(set)
-    by_patient: dict[str, set[int]] = defaultdict(set)
-    rows = zip(picture[: len(own)], own["group"].tolist(), own["patient"].tolist(), strict=True)
-    for number, group, patient in rows:
-        groups[number].add(group)
-        if patient is not None:
-            by_patient[patient].add(group)
+    for number, own in zip(picture, group, strict=False):
+        groups[number].add(own)
     neighbours: dict[int, set[int]] = defaultdict(set)
     for left, right in zip(near.left.tolist(), near.right.tolist(), strict=True):
         neighbours[picture[left]].add(picture[right])
         neighbours[picture[right]].add(picture[left])
-    found = []
-    for number, patient in zip(picture[len(own) :], extra["patient"].tolist(), strict=True):
-        seen = {number, *neighbours[number]} - {-1}
-        alike = set().union(*(groups[one] for one in seen if one in groups))
-        found.append(alike | by_patient.get(patient, set()))
-    return found
+    return [
+        set().union(*(groups[one] for one in {number, *neighbours[number]} - {-1} if one in groups))
+        for number in picture[len(group) :]
+    ]
 
 
 def is_extra(manifest: pd.DataFrame) -> Bool[np.ndarray, " n"]:

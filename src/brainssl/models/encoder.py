@@ -1,5 +1,6 @@
 """Encoders: any timm network with one input channel, and their weights on disk."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from brainssl.foundation.errors import BrainsslError
-from brainssl.models.starts import FACTS, Start, begin, digest_of
+from brainssl.models.lineage import FACTS, training_of, trainings
+from brainssl.models.starts import Start, begin, digest_of
 from brainssl.models.stem import MEAN, STD
 from brainssl.models.tensor_files import VERSIONS, read_tensors, write_tensors
 from brainssl.models.tokens import Pool, build_network, patch_side
@@ -118,6 +120,11 @@ class Encoder(nn.Module):
         """Facts of the weights that it began with, under their name; empty where none are told."""
         told = self.start.facts() if self.start else self.facts.get(FACTS)
         return {FACTS: told} if told else {}
+
+    @property
+    def trainings(self) -> Sequence[Mapping[str, Any]]:
+        """What is remembered of each training of ours behind its weights, the last first."""
+        return trainings(training_of(self.facts | self.starting_weights))
 
     def forward(self, images: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n dim"]:
         """Return pooled features of float slices in [0, 1]."""

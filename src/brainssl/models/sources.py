@@ -12,6 +12,7 @@ from timm.models import load_model_config_from_hf, load_state_dict_from_hf
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import read_json
 from brainssl.models.checkpoints import Table, read_checkpoint, tables_of
+from brainssl.models.lineage import training_of
 from brainssl.models.stem import PLAIN, Normalisation
 from brainssl.models.tensor_files import VERSIONS, described, read_safetensors
 from brainssl.settings.starts import FILES, HUB, IMAGENET
@@ -34,7 +35,7 @@ class Source:
         title: what they are called in words, such as moco.pth.
         tables: the tensors.
         normalisation: that they were trained with; None if nothing says it.
-        trained_on: of a model of ours `method`, `store` and `split_digest`, if it was trained.
+        trained_on: of a model of ours its training, see `brainssl.models.lineage`.
     """
 
     title: str
@@ -144,9 +145,8 @@ def _own(path: Path, name: str, tables: list[Table], header: dict[str, str]) -> 
     told = described(path, header)
     _refuse_other(str(path), name, told["name" if "name" in told else "encoder"], {})
     grey = (told["mean"], told["std"]) if "mean" in told else (PLAIN.mean[0], PLAIN.std[0])
-    names = ("method", "store", "split_digest")
-    facts = {key: told["facts"][key] for key in names if key in told["facts"]}
-    return Source(path.name, tables, Normalisation((grey[0],), (grey[1],)), facts or None)
+    said = Normalisation((grey[0],), (grey[1],))
+    return Source(path.name, tables, said, training_of(told["facts"]) or None)
 
 
 def _in_header(path: Path, header: dict[str, str]) -> Normalisation | None:

@@ -10,12 +10,11 @@ from torch import Tensor, nn
 from brainssl.foundation.errors import BrainsslError
 from brainssl.models.architectures import likely_architectures
 from brainssl.models.checkpoints import Reading, read_network
+from brainssl.models.lineage import BEFORE
 from brainssl.models.sources import Source, find_source
 from brainssl.models.stem import IMAGENET, PLAIN, Normalisation, collapse
 from brainssl.settings.starts import RANDOM, NamedStart
 
-FACTS = "starting_weights"
-"""Under which key a model's facts hold `Start.facts`."""
 _MOST = 4  # parts and names that are told
 
 
@@ -33,7 +32,7 @@ class Start:
         left_out: how many others lie beside them, by the part that they belong to.
         stem: what became of a stem for three channels; "" where it was for one.
         digest: of weights and normalisation; "" for random weights.
-        trained_on: of a model of ours `method`, `store` and `split_digest`.
+        trained_on: of a model of ours its training, see `brainssl.models.lineage`.
     """
 
     name: str
@@ -69,7 +68,7 @@ class Start:
         if self.source:
             told |= {"source": self.source, "digest": self.digest}
             told |= {"taken": self.taken, "left_out": dict(self.left_out), "stem": self.stem}
-        return told | ({"trained_on": dict(self.trained_on)} if self.trained_on else {})
+        return told | ({BEFORE: dict(self.trained_on)} if self.trained_on else {})
 
 
 def begin(

@@ -1,12 +1,15 @@
 """Weights of ours that saw the test set begin nothing; those of other images may."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from brainssl.data.dataset import Data
+from brainssl.data.marks import marks
 from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BrainsslError
@@ -29,9 +32,10 @@ def data(shared_store: ImageStore) -> Data:
 def settings_for(data: Data, tmp_path: Path) -> Callable[..., Settings]:
     """Give settings that begin with an encoder of ours that has these facts."""
 
-    def make(**facts: object) -> Settings:
+    def make(learnt: np.ndarray | None = None, **facts: object) -> Settings:
         encoder = build_encoder("test_resnet", image_size=32, seed=0)
         encoder.facts = {"method": "simclr"} | facts
+        encoder.learnt = learnt
         file = tmp_path / "start.safetensors"
         save_encoder(encoder, file)
         own = ["encoder.name=test_resnet", "encoder.image_size=32", f"encoder.weights={file}"]
@@ -145,3 +149,48 @@ def test_a_classifier_remembers_how_its_encoder_was_pretrained(
     found = build_encoder(**own.encoder.model_dump(), seed=0).trainings
     assert [one["store"] for one in found] == [data.store.checksum, "of another hospital"]
     assert found[0]["stage"] == "linear"
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_test_images_are_known_by_their_marks_in_another_store(
+    times: int, data: Data, settings_for: Callable[..., Settings]
+) -> None:
+    """Whatever its checksum: of the same pictures at another size, or beside others."""
+    larger = np.kron(data.store.images, np.ones((times, times), np.uint8))
+    rows = data.split.indices(data.store.manifest, "test")
+    elsewhere = {"store": "another checksum", "split_digest": "another"}
+    settings = settings_for(marks(larger[rows[:2]]), **elsewhere)
+    told = rf"has learnt 2 of {len(rows)} images of the test set.*: give weights of other images"
+    with pytest.raises(BrainsslError, match=told):
+        untrained_encoder(data, settings, 0)
+    train = data.split.indices(data.store.manifest, "train")
+    untrained_encoder(data, settings_for(marks(larger[train]), **elsewhere), 0)
+
+
+def test_what_a_split_leaks_itself_is_no_fault_of_the_start(
+    data: Data, settings_for: Callable[..., Settings]
+) -> None:
+    """A copy of a test image in this training set, as where slices are split one by one."""
+    train, test = (data.split.indices(data.store.manifest, part) for part in ("train", "test"))
+    images = data.store.images.copy()
+    images[test[0]] = images[train[0]]
+    leaking = Data(replace(data.store, images=images), data.split)
+    for told in (data.facts(), {"store": "another", "split_digest": "another"}):
+        settings = settings_for(marks(images[train]), **told)
+        untrained_encoder(leaking, settings, 0)
+
+
+def test_models_know_the_images_of_all_trainings_behind_them(
+    data: Data, settings_for: Callable[..., Settings], tmp_path: Path
+) -> None:
+    first = np.random.default_rng(0).integers(0, 256, (4, 32), dtype=np.uint8)
+    settings = settings_for(first, store="of another hospital", split_digest="of that")
+    pretrain(data.store, data.split, tmp_path / "simclr", method="simclr", settings=settings)
+    encoder = load_encoder(tmp_path / "simclr")
+    own = data.store.marks[data.split.pretraining(data.store.manifest)]
+    expected = {bytes(mark) for mark in [*first, *own]}
+    assert {bytes(mark) for mark in encoder.learnt} == expected
+    probe(data, encoder, tmp_path / "probe", settings)
+    learnt = Classifier.load(tmp_path / "probe").learnt
+    chosen = data.store.marks[data.split.indices(data.store.manifest, "val")]
+    assert {bytes(mark) for mark in learnt} == expected | {bytes(mark) for mark in chosen}

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
+from jaxtyping import UInt8
 from timm.models import load_model_config_from_hf, load_state_dict_from_hf
 
 from brainssl.foundation.errors import BrainsslError
@@ -14,7 +16,13 @@ from brainssl.foundation.storage import read_json
 from brainssl.models.checkpoints import Table, read_checkpoint, tables_of
 from brainssl.models.lineage import training_of
 from brainssl.models.stem import PLAIN, Normalisation
-from brainssl.models.tensor_files import VERSIONS, described, read_safetensors
+from brainssl.models.tensor_files import (
+    LEARNT,
+    VERSIONS,
+    described,
+    marks_of_text,
+    read_safetensors,
+)
 from brainssl.settings.starts import FILES, HUB, IMAGENET
 
 OF_TORCH = FILES[1:]
@@ -36,12 +44,14 @@ class Source:
         tables: the tensors.
         normalisation: that they were trained with; None if nothing says it.
         trained_on: of a model of ours its training, see `brainssl.models.lineage`.
+        learnt: of a model of ours marks of the images that shaped it; None if not known.
     """
 
     title: str
     tables: Sequence[Table]
     normalisation: Normalisation | None = None
     trained_on: Mapping[str, Any] | None = None
+    learnt: UInt8[np.ndarray, "n 32"] | None = None
 
 
 def find_source(weights: str, name: str) -> Source:
@@ -146,7 +156,12 @@ def _own(path: Path, name: str, tables: list[Table], header: dict[str, str]) -> 
     _refuse_other(str(path), name, told["name" if "name" in told else "encoder"], {})
     grey = (told["mean"], told["std"]) if "mean" in told else (PLAIN.mean[0], PLAIN.std[0])
     said = Normalisation((grey[0],), (grey[1],))
-    return Source(path.name, tables, said, training_of(told["facts"]) or None)
+    marks = tables[0].tensors.get(LEARNT)
+    learnt = None if marks is None else marks.numpy()
+    if LEARNT in told:
+        learnt = marks_of_text(told[LEARNT])
+    plain = {name: tensor for name, tensor in tables[0].tensors.items() if name != LEARNT}
+    return Source(path.name, tables_of(plain), said, training_of(told["facts"]) or None, learnt)
 
 
 def _in_header(path: Path, header: dict[str, str]) -> Normalisation | None:

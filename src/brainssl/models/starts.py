@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from brainssl.foundation.errors import BrainsslError
@@ -33,6 +35,7 @@ class Start:
         stem: what became of a stem for three channels; "" where it was for one.
         digest: of weights and normalisation; "" for random weights.
         trained_on: of a model of ours its training, see `brainssl.models.lineage`.
+        learnt: of a model of ours marks of the images that shaped it; None if not known.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Start:
     stem: str = ""
     digest: str = ""
     trained_on: Mapping[str, Any] | None = None
+    learnt: UInt8[np.ndarray, "n 32"] | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         """Tell it in one line."""
@@ -119,6 +123,7 @@ def begin(
         reading.left_out(),
         stem,
         trained_on=found.trained_on,
+        learnt=found.learnt,
     )
     return replace(start, digest=digest_of(network, start.mean, start.std))
 

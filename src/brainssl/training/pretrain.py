@@ -13,6 +13,7 @@ from torch import Tensor
 
 from brainssl.data.dataset import Data
 from brainssl.data.label_fractions import label_subset
+from brainssl.data.marks import joined
 from brainssl.data.shots import LabelFraction
 from brainssl.data.split import Split
 from brainssl.data.store import ImageStore
@@ -262,6 +263,7 @@ def pretrain(
                 f"{settings.pretrain.learning_rate:g})"
             )
         trained.facts = facts | {"images": len(rows)} | encoder.starting_weights
+        trained.learnt = joined(encoder.learnt, store.marks[rows])
         save_encoder(trained, folder / "encoder.safetensors")
         split.save(folder / "split.json")
         reasons = {name: {"value": value, "reason": why} for name, (value, why) in resolved.items()}

@@ -15,6 +15,7 @@ from jaxtyping import Float32
 from brainssl.data.dataset import Data, evenly
 from brainssl.data.extra import is_extra
 from brainssl.data.families import pairs_of
+from brainssl.data.marks import joined
 from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore
 from brainssl.evaluation.predictions import SPLITS, Predictions
@@ -258,10 +259,11 @@ def _finish(
     learnt = [rows["train"], rows["val"]]
     if classifier.encoder.facts.get("split_digest") == data.split.digest:
         learnt.append(data.split.pretraining(data.store.manifest))
-    classifier.learnt = np.unique(data.store.marks[np.concatenate(learnt)], axis=0)
+    own = data.store.marks[np.concatenate(learnt)]
+    classifier.learnt = joined(own, classifier.encoder.learnt)
     classifier.eval().to(device_of(settings.run))
-    own = {part: of_part for part, of_part in rows.items() if part in parts}
-    predictions = predict_parts(classifier, data, own)
+    asked = {part: of_part for part, of_part in rows.items() if part in parts}
+    predictions = predict_parts(classifier, data, asked)
     classifier.facts |= _of_units(predictions, data)
     classifier.save(folder / "classifier.safetensors")
     data.split.save(folder / "split.json")

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from brainssl.data import marks as module
 from brainssl.data.fingerprint import local_contrast
-from brainssl.data.marks import DIFFERING, known, marks
+from brainssl.data.marks import DIFFERING, joined, known, marks
 from brainssl.data.read import read_bytes
 from brainssl.data.store import letterbox
 
@@ -82,3 +82,11 @@ def test_so_many_bits_may_differ(flipped: int, seed: int) -> None:
     bits = np.unpackbits(theirs[3])
     bits[generator.permutation(256)[:flipped]] ^= 1
     assert known(np.packbits(bits)[None], theirs)[0] == (flipped <= DIFFERING)
+
+
+def test_marks_of_several_sets_stand_once() -> None:
+    one, other = np.arange(64, dtype=np.uint8).reshape(2, 32), np.zeros((1, 32), np.uint8)
+    both = joined(one, None, np.concatenate([other, one]))
+    assert {bytes(mark) for mark in both} == {bytes(mark) for mark in [*one, *other]}
+    assert len(both) == 3
+    assert joined(None) is None

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -74,6 +75,20 @@ def test_saved_encoder_comes_back_and_timm_takes_it(tmp_path: Path) -> None:
     network.load_state_dict(load_file(file))
     bare = network.eval()((images - 0.449) / 0.226)
     torch.testing.assert_close(bare, encoder(images))
+
+
+def test_marks_of_the_training_images_come_back_and_timm_takes_it_still(tmp_path: Path) -> None:
+    encoder = tiny().eval()
+    file = tmp_path / "encoder.safetensors"
+    save_encoder(encoder, file)
+    assert load_encoder(file).learnt is None
+    encoder.learnt = np.random.default_rng(0).integers(0, 256, (5, 32), dtype=np.uint8)
+    save_encoder(encoder, file)
+    assert np.array_equal(load_encoder(file).learnt, encoder.learnt)
+    network = timm.create_model("test_resnet", in_chans=1, num_classes=0)
+    network.load_state_dict(load_file(file))
+    with safe_open(file, framework="pt") as opened:
+        assert opened.metadata()["version"] == "3"
 
 
 def test_a_network_that_takes_no_such_images_is_refused() -> None:

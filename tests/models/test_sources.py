@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub.constants
+import numpy as np
 import pytest
 import timm
 import torch
@@ -175,14 +176,18 @@ def test_a_header_that_says_no_numbers_is_refused(wrong: str, tmp_path: Path) ->
 def test_models_of_ours_say_what_they_are_and_where_they_learnt(tmp_path: Path) -> None:
     encoder = build_encoder(NAME, image_size=32, mean=0.3, std=0.2, seed=0)
     encoder.facts = {"method": "byol", "store": "s", "split_digest": "d", "seed": 3}
+    encoder.learnt = np.random.default_rng(0).integers(0, 256, (5, 32), dtype=np.uint8)
     save_encoder(encoder, tmp_path / "encoder.safetensors")
     classifier = Classifier(encoder, nn.Linear(encoder.dim, 2), ("a", "b"), encoder.facts)
+    classifier.learnt = encoder.learnt
     classifier.save(tmp_path / "classifier.safetensors")
     for name in ("encoder", "classifier"):
         file = str(tmp_path / f"{name}.safetensors")
         source = find_source(file, NAME)
         assert source.normalisation == Normalisation((0.3,), (0.2,))
-        assert source.trained_on == {"method": "byol", "store": "s", "split_digest": "d"}
+        assert source.trained_on == encoder.facts
+        assert np.array_equal(source.learnt, encoder.learnt)
+        assert "learnt" not in source.tables[0].tensors
         with pytest.raises(BrainsslError, match=r"is of test_resnet.*set encoder\.name"):
             find_source(file, "resnet18")
 

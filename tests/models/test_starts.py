@@ -11,7 +11,8 @@ from torch import nn
 from brainssl.foundation.errors import BrainsslError
 from brainssl.models import architectures
 from brainssl.models.encoder import Encoder, build_encoder, save_encoder
-from brainssl.models.starts import FACTS, digest_of
+from brainssl.models.lineage import FACTS
+from brainssl.models.starts import digest_of
 
 NAME = "test_resnet"
 

@@ -1,6 +1,6 @@
 """Data: a store and its split, checked against each other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,18 +83,20 @@ class Data:
                 "the split.json that lies beside the model"
             )
 
-    def refuse_more_labels(self, facts: dict[str, Any], fraction: float | str, seed: int) -> None:
+    def refuse_more_labels(
+        self, facts: Mapping[str, Any], fraction: float | str, seed: int
+    ) -> None:
         """Refuse an encoder that has learnt from labels which a label fraction leaves out.
 
         Args:
-            facts: of the encoder, as its pretraining wrote them.
+            facts: of a training behind the encoder, as that wrote them.
             fraction: of a stage that goes on from it.
             seed: of that stage.
 
         Raises:
             BrainsslError: it has, and so what is measured would not be of that fraction.
         """
-        own = "label_fraction" in facts and facts["split_digest"] == self.split.digest
+        own = "label_fraction" in facts and facts.get("split_digest") == self.split.digest
         if not own:
             return
         taught = self.rows(facts["label_fraction"], facts["seed"])["train"]
@@ -102,7 +104,7 @@ class Data:
             raise BrainsslError(
                 f"the encoder has learnt from labels that are not among those of --label-fraction "
                 f"{fraction} and --seed {seed}: give --label-fraction {facts['label_fraction']} "
-                f"and --seed {facts['seed']}, with which it was pretrained"
+                f"and --seed {facts['seed']}, with which it was trained"
             )
 
 

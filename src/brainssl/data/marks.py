@@ -1,7 +1,7 @@
 """Marks: 32 bytes by which a picture is known again, and from which none can be drawn.
 
-A classifier carries those of the images that shaped it, so that they are not taken for images of
-another hospital.
+Models carry those of the images that shaped them, so that they are not taken for images of another
+hospital.
 """
 
 import numpy as np
@@ -59,6 +59,14 @@ def known(
         apart = np.bitwise_count(part[:, None] ^ words[None]).sum(axis=2, dtype=np.int64)
         found[start : start + _TOGETHER] = apart.min(axis=1) <= DIFFERING
     return found & ours.any(axis=1)
+
+
+def joined(
+    *parts: UInt8[np.ndarray, "_ 32"] | None,
+) -> UInt8[np.ndarray, "n 32"] | None:
+    """Return the marks that stand in any part, each once; None if none of the parts is known."""
+    there = [part for part in parts if part is not None]
+    return np.unique(np.concatenate(there), axis=0) if there else None
 
 
 def _means(size: int) -> Float32[np.ndarray, "32 size"]:

@@ -16,7 +16,7 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import plainly
 from brainssl.models.encoder import Encoder, described_encoder, load_encoder
 from brainssl.models.stem import MEAN, STD
-from brainssl.models.tensor_files import VERSIONS, read_tensors, write_tensors
+from brainssl.models.tensor_files import LEARNT, VERSIONS, read_tensors, write_tensors
 from brainssl.views.fixed import MOST, fixed_view
 from brainssl.views.recipes import to_unit
 
@@ -26,7 +26,6 @@ VERSION = VERSIONS[FORM]
 architecture; version 3 predicts over several views of an image; version 2 holds marks of the
 training images; a file without any of these is of version 1."""
 _BATCH = 128
-_LEARNT = "learnt"
 
 
 class Classifier(nn.Module):
@@ -109,7 +108,7 @@ class Classifier(nn.Module):
         }
         tensors, version = self.state_dict(), 1
         if self.learnt is not None:
-            tensors, version = {**tensors, _LEARNT: torch.from_numpy(self.learnt)}, 2
+            tensors, version = {**tensors, LEARNT: torch.from_numpy(self.learnt)}, 2
         if self.test_views > 1:
             version = 3
         encoder = self.encoder
@@ -138,7 +137,7 @@ class Classifier(nn.Module):
                 f"{path} predicts over {classifier.test_views} views of an image; this brainssl "
                 f"knows {MOST}: upgrade brainssl"
             )
-        learnt = tensors.pop(_LEARNT, None)
+        learnt = tensors.pop(LEARNT, None)
         classifier.learnt = None if learnt is None else learnt.numpy()
         classifier.load_state_dict(tensors)
         return classifier.eval()

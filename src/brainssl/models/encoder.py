@@ -1,24 +1,35 @@
 """Encoders: any timm network with one input channel, and their weights on disk."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from brainssl.foundation.errors import BrainsslError
-from brainssl.models.starts import FACTS, Start, begin, digest_of
+from brainssl.models.lineage import FACTS, training_of, trainings
+from brainssl.models.starts import Start, begin, digest_of
 from brainssl.models.stem import MEAN, STD
-from brainssl.models.tensor_files import VERSIONS, read_tensors, write_tensors
+from brainssl.models.tensor_files import (
+    LEARNT,
+    VERSIONS,
+    marks_as_text,
+    marks_of_text,
+    read_tensors,
+    write_tensors,
+)
 from brainssl.models.tokens import Pool, build_network, patch_side
 from brainssl.settings.starts import RANDOM
 
 FORM = "brainssl-encoder"
 VERSION = VERSIONS[FORM]
-"""Version 2 has another normalisation than the constants of version 1, or another pooling."""
+"""Version 3 holds marks of the training images, in its header: timm's model of the same name takes
+the tensors as they are. Version 2 has another normalisation than the constants of version 1, or
+another pooling."""
 
 
 def _refuse_other_names(name: str) -> None:
@@ -46,9 +57,11 @@ class Encoder(nn.Module):
         std: by which they are then divided.
         facts: how it was pretrained; empty for a fresh one.
         start: the weights that it began with; None for one that was read from a file of ours.
+        learnt: marks of the images that shaped it, see `brainssl.data.marks`; None if not known.
     """
 
     start: Start | None = None
+    learnt: UInt8[np.ndarray, "n 32"] | None = None
 
     def __init__(
         self,
@@ -120,6 +133,11 @@ class Encoder(nn.Module):
         told = self.start.facts() if self.start else self.facts.get(FACTS)
         return {FACTS: told} if told else {}
 
+    @property
+    def trainings(self) -> Sequence[Mapping[str, Any]]:
+        """What is remembered of each training of ours behind its weights, the last first."""
+        return trainings(training_of(self.facts | self.starting_weights))
+
     def forward(self, images: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n dim"]:
         """Return pooled features of float slices in [0, 1]."""
         features: Tensor = self.network((images - self.mean) / self.std)
@@ -175,6 +193,7 @@ def build_encoder(
         encoder = Encoder(name, image_size=image_size, pool=pool)
         encoder.start = begin(encoder.network, name, weights, size=image_size, mean=mean, std=std)
     encoder.mean, encoder.std = encoder.start.mean, encoder.start.std
+    encoder.learnt = encoder.start.learnt
     return encoder
 
 
@@ -188,7 +207,9 @@ def save_encoder(encoder: Encoder, path: Path) -> None:
     described = {"name": encoder.name, "image_size": encoder.image_size, "facts": encoder.facts}
     described |= {"pool": encoder.pooling, "mean": encoder.mean, "std": encoder.std}
     plain = (encoder.mean, encoder.std, encoder.pooling) == (MEAN, STD, "auto")
-    version = 1 if plain else VERSION
+    version = 1 if plain else 2
+    if encoder.learnt is not None:
+        described[LEARNT], version = marks_as_text(encoder.learnt), VERSION
     write_tensors(path, encoder.network.state_dict(), FORM, version, described)
 
 
@@ -224,4 +245,5 @@ def load_encoder(path: Path) -> Encoder:
     encoder = described_encoder(described["name"], described)
     encoder.network.load_state_dict(tensors)
     encoder.facts = described["facts"]
+    encoder.learnt = marks_of_text(described[LEARNT]) if LEARNT in described else None
     return encoder

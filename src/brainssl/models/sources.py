@@ -6,14 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
+from jaxtyping import UInt8
 from timm.models import load_model_config_from_hf, load_state_dict_from_hf
 
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import read_json
 from brainssl.models.checkpoints import Table, read_checkpoint, tables_of
+from brainssl.models.lineage import training_of
 from brainssl.models.stem import PLAIN, Normalisation
-from brainssl.models.tensor_files import VERSIONS, described, read_safetensors
+from brainssl.models.tensor_files import (
+    LEARNT,
+    VERSIONS,
+    described,
+    marks_of_text,
+    read_safetensors,
+)
 from brainssl.settings.starts import FILES, HUB, IMAGENET
 
 OF_TORCH = FILES[1:]
@@ -34,13 +43,15 @@ class Source:
         title: what they are called in words, such as moco.pth.
         tables: the tensors.
         normalisation: that they were trained with; None if nothing says it.
-        trained_on: of a model of ours `method`, `store` and `split_digest`, if it was trained.
+        trained_on: of a model of ours its training, see `brainssl.models.lineage`.
+        learnt: of a model of ours marks of the images that shaped it; None if not known.
     """
 
     title: str
     tables: Sequence[Table]
     normalisation: Normalisation | None = None
     trained_on: Mapping[str, Any] | None = None
+    learnt: UInt8[np.ndarray, "n 32"] | None = None
 
 
 def find_source(weights: str, name: str) -> Source:
@@ -144,9 +155,13 @@ def _own(path: Path, name: str, tables: list[Table], header: dict[str, str]) -> 
     told = described(path, header)
     _refuse_other(str(path), name, told["name" if "name" in told else "encoder"], {})
     grey = (told["mean"], told["std"]) if "mean" in told else (PLAIN.mean[0], PLAIN.std[0])
-    names = ("method", "store", "split_digest")
-    facts = {key: told["facts"][key] for key in names if key in told["facts"]}
-    return Source(path.name, tables, Normalisation((grey[0],), (grey[1],)), facts or None)
+    said = Normalisation((grey[0],), (grey[1],))
+    marks = tables[0].tensors.get(LEARNT)
+    learnt = None if marks is None else marks.numpy()
+    if LEARNT in told:
+        learnt = marks_of_text(told[LEARNT])
+    plain = {name: tensor for name, tensor in tables[0].tensors.items() if name != LEARNT}
+    return Source(path.name, tables_of(plain), said, training_of(told["facts"]) or None, learnt)
 
 
 def _in_header(path: Path, header: dict[str, str]) -> Normalisation | None:

@@ -5,17 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from brainssl.foundation.errors import BrainsslError
 from brainssl.models.architectures import likely_architectures
 from brainssl.models.checkpoints import Reading, read_network
+from brainssl.models.lineage import BEFORE
 from brainssl.models.sources import Source, find_source
 from brainssl.models.stem import IMAGENET, PLAIN, Normalisation, collapse
 from brainssl.settings.starts import RANDOM, NamedStart
 
-FACTS = "starting_weights"
-"""Under which key a model's facts hold `Start.facts`."""
 _MOST = 4  # parts and names that are told
 
 
@@ -33,7 +34,8 @@ class Start:
         left_out: how many others lie beside them, by the part that they belong to.
         stem: what became of a stem for three channels; "" where it was for one.
         digest: of weights and normalisation; "" for random weights.
-        trained_on: of a model of ours `method`, `store` and `split_digest`.
+        trained_on: of a model of ours its training, see `brainssl.models.lineage`.
+        learnt: of a model of ours marks of the images that shaped it; None if not known.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Start:
     stem: str = ""
     digest: str = ""
     trained_on: Mapping[str, Any] | None = None
+    learnt: UInt8[np.ndarray, "n 32"] | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         """Tell it in one line."""
@@ -69,7 +72,7 @@ class Start:
         if self.source:
             told |= {"source": self.source, "digest": self.digest}
             told |= {"taken": self.taken, "left_out": dict(self.left_out), "stem": self.stem}
-        return told | ({"trained_on": dict(self.trained_on)} if self.trained_on else {})
+        return told | ({BEFORE: dict(self.trained_on)} if self.trained_on else {})
 
 
 def begin(
@@ -120,6 +123,7 @@ def begin(
         reading.left_out(),
         stem,
         trained_on=found.trained_on,
+        learnt=found.learnt,
     )
     return replace(start, digest=digest_of(network, start.mean, start.std))
 

@@ -1,19 +1,26 @@
 """Our own safetensors files: tensors with a JSON header that names their format and version."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from brainssl.data.marks import BITS
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import plainly
 from brainssl.foundation.storage import write_atomically
 
-VERSIONS = {"brainssl-encoder": 2, "brainssl-classifier": 4}
+VERSIONS = {"brainssl-encoder": 3, "brainssl-classifier": 4}
 """Formats, and up to which version each is read."""
+
+LEARNT = "learnt"
+"""Under which name marks of training images lie: a tensor of a classifier, a text of an encoder."""
 
 
 def write_tensors(
@@ -23,6 +30,16 @@ def write_tensors(
     header = {"format": form, "version": str(version), "json": json.dumps(described)}
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomically(path, lambda beside: save_file(plain, beside, metadata=header))
+
+
+def marks_as_text(marks: UInt8[np.ndarray, "n 32"]) -> str:
+    """Return marks as a header holds them: base64 of their bytes, one after the other."""
+    return base64.b64encode(marks.tobytes()).decode("ascii")
+
+
+def marks_of_text(text: str) -> UInt8[np.ndarray, "n 32"]:
+    """Return the marks that `marks_as_text` wrote."""
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(-1, BITS // 8)
 
 
 def read_tensors(path: Path, form: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -11,7 +11,9 @@ from jaxtyping import Float, Int64
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from brainssl.data.dataset import Data
 from brainssl.data.label_fractions import label_subset
+from brainssl.data.marks import joined
 from brainssl.data.shots import LabelFraction
 from brainssl.data.split import Split
 from brainssl.data.store import ImageStore
@@ -29,7 +31,7 @@ from brainssl.training.positives import Partners
 from brainssl.training.requests import as_before
 from brainssl.training.sentinel import COLLAPSE, Sentinel, Watched
 from brainssl.training.single_pixels import refuse_single_pixels
-from brainssl.training.starting import refuse_seen_start
+from brainssl.training.starting import refuse_more_labels, refuse_seen_start
 from brainssl.training.trainer import CHECKPOINT, Training, adamw, fit, without_decay
 from brainssl.views.recipes import ViewRecipe
 
@@ -185,6 +187,8 @@ def pretrain(
     precision = precision_of(settings.run)
     encoder = build_encoder(**settings.encoder.model_dump(), seed=seed)
     refuse_seen_start(encoder, store, split)
+    if "label_fraction" in facts:
+        refuse_more_labels(encoder, Data(store, split), facts["label_fraction"], seed)
     told(str(encoder.start))
     request = facts | {"settings": settings.written([method]), "precision": precision.name}
     if settings.encoder.weights != RANDOM:  # those the settings and the seed tell
@@ -259,6 +263,7 @@ def pretrain(
                 f"{settings.pretrain.learning_rate:g})"
             )
         trained.facts = facts | {"images": len(rows)} | encoder.starting_weights
+        trained.learnt = joined(encoder.learnt, store.marks[rows])
         save_encoder(trained, folder / "encoder.safetensors")
         split.save(folder / "split.json")
         reasons = {name: {"value": value, "reason": why} for name, (value, why) in resolved.items()}

@@ -15,6 +15,7 @@ from jaxtyping import Float32
 from brainssl.data.dataset import Data, evenly
 from brainssl.data.extra import is_extra
 from brainssl.data.families import pairs_of
+from brainssl.data.marks import joined
 from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore
 from brainssl.evaluation.predictions import SPLITS, Predictions
@@ -26,13 +27,13 @@ from brainssl.foundation.storage import whole_folder, write_json, write_text
 from brainssl.hardware.device import device_of, precision_of
 from brainssl.models.classifier import Classifier, run_in_batches
 from brainssl.models.encoder import Encoder
-from brainssl.models.starts import FACTS
+from brainssl.models.lineage import FACTS, PRETRAINED, training_of
 from brainssl.settings import Settings
 from brainssl.training.finetune import finetune, passes, supervised_epochs
 from brainssl.training.loggers import build_loggers
 from brainssl.training.probe import Labelled, fit_probe
 from brainssl.training.requests import as_before
-from brainssl.training.starting import refuse_seen_start
+from brainssl.training.starting import refuse_more_labels, refuse_seen_start
 from brainssl.training.trainer import CHECKPOINT
 
 Progress = Callable[[int, int], None]
@@ -93,7 +94,8 @@ def probe_stage(
         progress: called with (images encoded, images in all).
     """
     started = time.perf_counter()
-    data.refuse_more_labels(features.encoder.facts, label_fraction, seed)
+    refuse_seen_start(features.encoder, data.store, data.split)
+    refuse_more_labels(features.encoder, data, label_fraction, seed)
     features.progress = progress
     rows = data.rows(label_fraction, seed)
     with whole_folder(out) as folder:
@@ -109,7 +111,7 @@ def probe_stage(
             write_text(folder / "history.csv", csv_of(pd.DataFrame(probe.history)))
         told = facts | {"stage": "linear", "label_fraction": label_fraction, "seed": seed}
         told |= data.labelled(label_fraction, train).facts()
-        told |= {"chosen": probe.chosen} | features.encoder.starting_weights
+        told |= {"chosen": probe.chosen} | _origin(features.encoder)
         classifier = Classifier(
             features.encoder, probe.head, data.store.classes, told | data.facts()
         )
@@ -146,7 +148,7 @@ def finetune_stage(
     """
     started = time.perf_counter()
     refuse_seen_start(encoder, data.store, data.split)
-    data.refuse_more_labels(encoder.facts, label_fraction, seed)
+    refuse_more_labels(encoder, data, label_fraction, seed)
     rows = data.rows(label_fraction, seed)
     if facts["stage"] == "supervised":
         seen = len(data.split.pretraining(data.store.manifest))
@@ -171,7 +173,7 @@ def finetune_stage(
         told |= data.labelled(label_fraction, rows["train"]).facts()
         told["passes"] = passes(settings.finetune, len(rows["train"]))
         told["epochs"] = settings.finetune.epochs
-        told |= {"chosen": tuned.chosen} | encoder.starting_weights
+        told |= {"chosen": tuned.chosen} | _origin(encoder)
         told |= {"val_loss": tuned.val_loss, "uniform_loss": tuned.uniform_loss}
         if settings.finetune.test_views > 1:
             told["test_views"] = settings.finetune.test_views
@@ -239,6 +241,12 @@ def predict_unlabelled(classifier: Classifier, data: Data) -> Unlabelled:
     )
 
 
+def _origin(encoder: Encoder) -> dict[str, Any]:
+    """Say which weights an encoder began with, and of a pretrained one how it was trained."""
+    own = training_of(encoder.facts)
+    return encoder.starting_weights | ({PRETRAINED: own} if own else {})
+
+
 def _finish(
     classifier: Classifier,
     data: Data,
@@ -251,10 +259,11 @@ def _finish(
     learnt = [rows["train"], rows["val"]]
     if classifier.encoder.facts.get("split_digest") == data.split.digest:
         learnt.append(data.split.pretraining(data.store.manifest))
-    classifier.learnt = np.unique(data.store.marks[np.concatenate(learnt)], axis=0)
+    own = data.store.marks[np.concatenate(learnt)]
+    classifier.learnt = joined(own, classifier.encoder.learnt)
     classifier.eval().to(device_of(settings.run))
-    own = {part: of_part for part, of_part in rows.items() if part in parts}
-    predictions = predict_parts(classifier, data, own)
+    asked = {part: of_part for part, of_part in rows.items() if part in parts}
+    predictions = predict_parts(classifier, data, asked)
     classifier.facts |= _of_units(predictions, data)
     classifier.save(folder / "classifier.safetensors")
     data.split.save(folder / "split.json")
@@ -297,7 +306,7 @@ def measure(
         said = predict_unlabelled(classifier, data)
         if len(said.image_ids):
             said.save(folder / UNLABELLED)
-    hidden = ("store", "split_digest", "reader", "families", "rules", FACTS)
+    hidden = ("store", "split_digest", "reader", "families", "rules", FACTS, PRETRAINED)
     facts = {name: value for name, value in classifier.facts.items() if name not in hidden}
     facts["seconds"] = round(time.perf_counter() - started, 2)
     results = result_rows(predictions, facts, settings.evaluation)

@@ -14,6 +14,7 @@ from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
 from brainssl.foundation.storage import read_json
+from brainssl.settings import LABELLED_METHODS
 from brainssl.settings.starts import RANDOM, NamedStart, are_told, start_title
 
 if TYPE_CHECKING:
@@ -151,8 +152,13 @@ class Arm:
         return arm_title(self.method, self.stage, self.start)
 
     @property
+    def pretrained(self) -> bool:
+        """Whether the encoder was pretrained, with labels or without."""
+        return is_pretrained(self.method) and self.stage != ENSEMBLE
+
+    @property
     def self_supervised(self) -> bool:
-        """Whether the encoder was pretrained by a self-supervised method."""
+        """Whether the encoder was pretrained without labels."""
         return is_self_supervised(self.method) and self.stage != ENSEMBLE
 
     def values(self, metric: str) -> list[float]:
@@ -442,9 +448,14 @@ def _has_learnt(start: str) -> bool:
     return start not in ("", RANDOM)
 
 
+def is_pretrained(method: str) -> bool:
+    """Tell whether a method's encoder is pretrained, with labels or without."""
+    return method != BASELINE and method not in CONTROLS and method not in CLASSICAL
+
+
 def is_self_supervised(method: str) -> bool:
     """Tell whether a method's encoder learns without labels first."""
-    return method != BASELINE and method not in CONTROLS and method not in CLASSICAL
+    return is_pretrained(method) and method not in LABELLED_METHODS
 
 
 def finite(value: Any) -> float | None:

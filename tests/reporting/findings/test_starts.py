@@ -99,6 +99,20 @@ def test_the_method_is_chosen_on_validation(study: Study) -> None:
         }
 
 
+def test_a_method_that_pretrains_with_labels_adds_nothing_to_self_supervision(
+    tmp_path: Path,
+) -> None:
+    own = [
+        row | ({"method": "supcon"} if row["method"] == "simclr" else {})
+        for start in STARTS
+        for row in rows(start)
+    ]
+    for one in worths(study_of(tmp_path, own, PAIRS, STARTS)):
+        assert one.probed is not None
+        assert one.finetuned is not None
+        assert {one.probed.method, one.finetuned.method} == {"byol"}
+
+
 def test_differences_are_method_minus_start_and_corrected_together(study: Study) -> None:
     plain, pretrained = worths(study)
     contrasts = [plain.frozen, plain.trained, pretrained.frozen, pretrained.trained]
@@ -205,9 +219,9 @@ def test_the_answer_sets_the_best_against_the_best(tmp_path: Path) -> None:
     pairs = [pair((*TUNED, "random"), (*ALONE, "imagenet"), -0.13, 0.001)]
     study = study_of(tmp_path, own, pairs, STARTS)
     (one,) = outcomes(study)
-    assert one.self_supervised is not None
+    assert one.rival is not None
     assert one.baseline is not None
-    assert one.self_supervised.title == "SimCLR from random weights, fine-tuned"
+    assert one.rival.title == "SimCLR from random weights, fine-tuned"
     assert one.baseline.title == "Supervised from ImageNet"
     assert one.verdict == "below"
     assert answer(study).startswith(

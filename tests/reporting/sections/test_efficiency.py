@@ -48,6 +48,17 @@ def test_a_panel_shows_each_models_score_and_interval(study: Path) -> None:
         assert len(_traces(figure, "markers", BASELINE_COLOUR)) == 1
 
 
+def test_methods_that_pretrain_with_labels_have_their_panels_and_are_named(
+    make_study: Callable[..., Path],
+) -> None:
+    own = {"classes": ["a", "b"], "seeds": 1, "fractions": [1.0], "extras": False}
+    both = _stages(make_study(methods=("simclr", "supcon"), **own))
+    assert [len(stage.figures) for stage in both] == [2, 2]
+    assert all("Pretrained with these labels, too: SupCon." in one.caption for one in both)
+    untaught = _stages(make_study(methods=("simclr",), **own))
+    assert not [one for one in untaught if "Pretrained" in one.caption]
+
+
 def test_shots_stand_at_the_share_that_they_came_to(make_study: Callable[..., Path]) -> None:
     """More shots may be more labels than a small share: lines go from left to right."""
     folder = make_study(classes=["a", "b"], seeds=1, fractions=[Shots(4), 0.02], extras=False)

@@ -36,7 +36,7 @@ def front_matter(study: Study, row: Row | None, about: About) -> dict[str, Any]:
         found["license"] = about.model_licence.lower()
     if row is None:
         return found | {"tags": tags}
-    tags += ["self-supervised-learning"] if is_pretrained(row) else []
+    tags += ["self-supervised-learning"] if is_self_supervised(row.method) else []
     found["tags"] = [*tags, row.method]
     if row.protocol != HONEST:
         return found
@@ -61,11 +61,6 @@ def front_matter(study: Study, row: Row | None, about: About) -> dict[str, Any]:
     result = {"task": task, "dataset": dataset, "metrics": measured}
     found["model-index"] = [{"name": title(study, row), "results": [result]}]
     return found
-
-
-def is_pretrained(row: Row) -> bool:
-    """Tell whether the encoder of a single model learnt without labels first."""
-    return is_self_supervised(row.method)
 
 
 def title(study: Study, row: Row) -> str:

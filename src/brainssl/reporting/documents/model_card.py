@@ -8,7 +8,6 @@ from brainssl.foundation.storage import write_text
 from brainssl.reporting.documents.front_matter import (
     as_yaml,
     front_matter,
-    is_pretrained,
     source_name,
     title,
 )
@@ -18,7 +17,7 @@ from brainssl.reporting.findings.data_evidence import DATA_EVIDENCE, partition
 from brainssl.reporting.findings.model_evidence import MODEL_EVIDENCE, recipe, stage_settings, where
 from brainssl.reporting.findings.protocols import HONEST
 from brainssl.reporting.findings.tuning import chosen_changes, trials_of
-from brainssl.reporting.study import Row, Study
+from brainssl.reporting.study import Row, Study, is_pretrained
 from brainssl.reporting.wording import METRICS, PROTOCOLS, labels_title, percent
 from brainssl.settings import LABELLED_METHODS
 
@@ -165,7 +164,7 @@ def _training(study: Study, row: Row) -> Iterator[str]:
         given = stage_settings(study, row.method, stage)
         return {key: changed.get(f"{stage}.{key}", value) for key, value in given.items()}
 
-    if is_pretrained(row):
+    if is_pretrained(row.method):
         told = recipe(own("pretrain"))
         labels = "with" if row.method in LABELLED_METHODS else "without"
         yield f"Pretrained {labels} labels{f': {told}' * bool(told)}."

@@ -1,4 +1,4 @@
-"""The section that sets self-supervised against supervised models at each label fraction."""
+"""The section that sets pretrained against supervised models at each label fraction."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,8 +10,18 @@ from brainssl.data.shots import Shots
 from brainssl.reporting.blocks import Block, Fold, Multiples, Prose
 from brainssl.reporting.figures.figure import FAINT, Key, escape, learner_keys, panel
 from brainssl.reporting.findings.classical import strongest
-from brainssl.reporting.study import BASELINE, CLASSICAL, CONTROLS, Arm, Learner, Row, Study
-from brainssl.reporting.wording import HEADLINE, fraction_title
+from brainssl.reporting.study import (
+    BASELINE,
+    CLASSICAL,
+    CONTROLS,
+    Arm,
+    Learner,
+    Row,
+    Study,
+    is_self_supervised,
+    method_title,
+)
+from brainssl.reporting.wording import HEADLINE, fraction_title, join
 from brainssl.settings.starts import mark_of
 
 # In the order in which they are shown; without a method there are controls and baseline alone.
@@ -32,7 +42,7 @@ def content(study: Study) -> tuple[Block, ...]:
     blocks: list[Block] = []
     for protocol in study.protocols:
         arms = [arm for arm in study.arms(protocol) if arm.mean(HEADLINE.name) is not None]
-        stages = {arm.stage for arm in arms if arm.self_supervised} or {""}
+        stages = {arm.stage for arm in arms if arm.pretrained} or {""}
         known = [stage for stage in _STAGES if stage in stages]
         order = [*known, *sorted(stages - set(known))] if arms else []
         blocks += [_stage(study, protocol, stage, arms) for stage in order]
@@ -43,7 +53,7 @@ def content(study: Study) -> tuple[Block, ...]:
 
 def _stage(study: Study, protocol: str, stage: str, arms: Sequence[Arm]) -> Multiples:
     keys = learner_keys(study)
-    own = _by_learner(arm for arm in arms if arm.self_supervised and arm.stage == stage)
+    own = _by_learner(arm for arm in arms if arm.pretrained and arm.stage == stage)
     most = [arm for arm in arms if arm.label_fraction == arms[-1].label_fraction]
     classical = strongest(study, [arm for arm in most if arm.method in CLASSICAL])
     beside = _by_learner(
@@ -79,6 +89,10 @@ def _stage(study: Study, protocol: str, stage: str, arms: Sequence[Arm]) -> Mult
         f"{HEADLINE.title} on the test split of “{protocol}”, in %, against the share of training "
         "labels. All panels have the same scale."
     )
+    names = dict.fromkeys(name for name, _ in own if name and not is_self_supervised(name))
+    if names:
+        taught = join([method_title(name) for name in names])
+        caption += f" Pretrained with these labels, too: {taught}."
     others = [Key("Means of the other methods", FAINT)] if len(own) > 1 else []
     legend = (*(keys[learner] for learner in beside), *others)
     across = 2 if len(figures) in (1, 2, 4) else 3

@@ -11,7 +11,8 @@ _HOW = (
     "A start is the weights that an encoder begins with. What self-supervision is set against is "
     "what a user would do without it: a linear probe on the weights as they are, and the same "
     "weights fine-tuned with the labels alone.",
-    "Of several methods the one with the best macro F1 on validation stands for all: the test "
+    "Of several self-supervised methods the one with the best macro F1 on validation stands for "
+    "all, and those that pretrain with labels are no part of it: the test "
     "images choose nothing. Differences are on the same test images (paired cluster bootstrap, "
     "mean over seeds). p values are corrected for the differences of this table (Holm), which "
     "were chosen beforehand; “Which models differ” corrects for all pairs of models with the same "

@@ -13,6 +13,7 @@ from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
 from brainssl.foundation.storage import read_json
+from brainssl.settings import SEMI_SUPERVISED
 from brainssl.settings.starts import RANDOM, NamedStart, start_title
 
 BASELINE = "supervised"
@@ -36,6 +37,7 @@ METHOD_TITLES = {
     "barlowtwins": "Barlow Twins",
     "nnclr": "NNCLR",
     "supcon": "SupCon",
+    "fixmatch": "FixMatch",
 }
 _STAGE_TITLES = {"linear": "linear probe", "finetune": "fine-tuned"}
 
@@ -394,14 +396,15 @@ def starts_of(facts: Mapping[str, Any]) -> list[str]:
 
 
 def arm_title(method: str, stage: str, start: str = "") -> str:
-    """Return method and stage in words: "SimCLR, fine-tuned", "Supervised baseline".
+    """Return method and stage in words: "SimCLR, fine-tuned", "FixMatch", "Supervised baseline".
 
     With a start: "SimCLR from ImageNet, fine-tuned", "Supervised from ImageNet", "ImageNet weights
     as they are".
     """
     if stage == ENSEMBLE:
         return "Ensemble"
-    alone = method == BASELINE or method in CLASSICAL or (method in CONTROLS and _has_learnt(start))
+    alone = method in (BASELINE, *SEMI_SUPERVISED, *CLASSICAL)
+    alone |= method in CONTROLS and _has_learnt(start)
     title = method_title(method, start)
     return title if alone else f"{title}, {_STAGE_TITLES.get(stage, stage)}"
 
@@ -435,8 +438,8 @@ def _has_learnt(start: str) -> bool:
 
 
 def is_self_supervised(method: str) -> bool:
-    """Tell whether a method's encoder learns without labels first."""
-    return method != BASELINE and method not in CONTROLS and method not in CLASSICAL
+    """Tell whether a method's encoder is pretrained first."""
+    return method not in (BASELINE, *SEMI_SUPERVISED, *CONTROLS, *CLASSICAL)
 
 
 def finite(value: Any) -> float | None:

@@ -75,8 +75,8 @@ def test_the_baseline_meets_a_fine_tuned_arm_and_controls_are_no_method(tmp_path
     ]
     (found,) = outcomes(_study(tmp_path, rows))
     assert found.best.method == "untrained"
-    assert found.self_supervised is not None
-    assert found.self_supervised.stage == "finetune"
+    assert found.rival is not None
+    assert found.rival.stage == "finetune"
     assert found.verdict == "below"
     for number in ("90.0", "85.0–95.0", "50.0", "60.0", "57.0–63.0"):
         assert number in found.text
@@ -105,8 +105,8 @@ def test_of_several_methods_the_one_compared_is_chosen_on_validation(tmp_path: P
     study = _study(tmp_path, rows, methods=["simclr", "byol"])
     (found,) = outcomes(study)
     assert found.best.method == "simclr"
-    assert found.self_supervised is not None
-    assert found.self_supervised.method == "byol"
+    assert found.rival is not None
+    assert found.rival.method == "byol"
     assert found.candidates == 2
     assert found.verdict == "below"
     assert "Of 2 self-supervised methods, BYOL, fine-tuned, has the best macro F1 on" in found.text
@@ -121,7 +121,7 @@ def test_without_validation_scores_none_of_several_methods_is_compared(tmp_path:
     ]
     study = _study(tmp_path, rows, methods=["simclr", "byol"])
     (found,) = outcomes(study)
-    assert found.self_supervised is None
+    assert found.rival is None
     assert "no validation scores" in found.text
     assert "no pair" in answer(study)
 
@@ -205,3 +205,53 @@ def test_the_answer_is_one_sentence_with_its_number_and_interval(tmp_path: Path)
         "against 45.0 % (30.0–70.0) of slices right, +5.0 points (95 % interval 1.0 to 9.0); with "
         "10 % of labels not told apart, +5.0 points (−10.0 to 20.0)."
     )
+
+
+def _pair(first: tuple[str, str], second: tuple[str, str], gap: float) -> dict[str, Any]:
+    sides = [{"method": method, "stage": stage} for method, stage in (first, second)]
+    return {
+        "protocol": "grouped",
+        "label_fraction": 0.1,
+        "metric": "accuracy",
+        "first": sides[0],
+        "second": sides[1],
+        "difference": gap,
+        "interval": [gap - 0.02, gap + 0.02],
+    }
+
+
+SIMCLR, FIXMATCH = ("simclr", "finetune"), ("fixmatch", "supervised")
+ALONE = ("supervised", "supervised")
+
+
+def test_a_semi_supervised_method_stands_beside_the_self_supervised_one(tmp_path: Path) -> None:
+    """It is compared with both, and is no candidate for what self-supervision adds."""
+    rows = [
+        _row(*SIMCLR, 0.5, [0.3, 0.7]),
+        _row(*FIXMATCH, 0.6, [0.4, 0.8]),
+        _row(*ALONE, 0.45, [0.3, 0.7]),
+    ]
+    pairs = [
+        _pair(SIMCLR, ALONE, 0.05),
+        _pair(ALONE, FIXMATCH, -0.15),
+        _pair(FIXMATCH, SIMCLR, 0.1),
+    ]
+    study = _study(tmp_path, rows, methods=["simclr", "fixmatch"])
+    study = replace(study, analysis={"comparisons": pairs})
+    (found,) = outcomes(study)
+    assert found.rival is not None
+    assert (found.rival.method, found.candidates) == ("simclr", 1)
+    assert "FixMatch, minus the supervised baseline: +15.0 points" in found.text
+    assert "SimCLR, fine-tuned, minus FixMatch: −10.0 points" in found.text
+    assert "SimCLR pretraining is ahead of labels alone" in answer(study)
+
+
+def test_a_semi_supervised_method_alone_is_no_pretraining(tmp_path: Path) -> None:
+    rows = [_row(*FIXMATCH, 0.6, [0.5, 0.7]), _row(*ALONE, 0.45, [0.3, 0.6])]
+    study = _study(tmp_path, rows, methods=["fixmatch"])
+    study = replace(study, analysis={"comparisons": [_pair(FIXMATCH, ALONE, 0.15)]})
+    told = answer(study)
+    assert "FixMatch is ahead of labels alone: 60.0" in told
+    assert "+15.0 points" in told
+    assert "pretraining" not in told
+    assert "self-supervised" not in told + outcomes(study)[0].text

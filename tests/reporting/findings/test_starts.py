@@ -165,9 +165,9 @@ def test_the_answer_sets_the_best_against_the_best(tmp_path: Path) -> None:
     pairs = [pair((*TUNED, "random"), (*ALONE, "imagenet"), -0.13, 0.001)]
     study = study_of(tmp_path, own, pairs, STARTS)
     (one,) = outcomes(study)
-    assert one.self_supervised is not None
+    assert one.rival is not None
     assert one.baseline is not None
-    assert one.self_supervised.title == "SimCLR from random weights, fine-tuned"
+    assert one.rival.title == "SimCLR from random weights, fine-tuned"
     assert one.baseline.title == "Supervised from ImageNet"
     assert one.verdict == "below"
     assert answer(study).startswith(

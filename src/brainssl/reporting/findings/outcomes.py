@@ -23,6 +23,7 @@ from brainssl.reporting.wording import (
     percent,
     signed,
 )
+from brainssl.settings import SEMI_SUPERVISED
 from brainssl.settings.starts import start_title
 
 CHOOSING = METRIC["f1_macro"]
@@ -32,33 +33,64 @@ Verdict = Literal["above", "below", "undecided"]
 
 
 @dataclass(frozen=True)
+class Difference:
+    """One arm minus another on the same test images, in the mean over seeds, and its interval."""
+
+    first: Arm
+    second: Arm
+    gap: float
+    limits: Interval
+
+    @property
+    def text(self) -> str:
+        """The difference in words."""
+        second = self.second
+        named = second.title
+        if second.method == BASELINE:
+            named = f"supervised{_from(second)}" if second.start else "the supervised baseline"
+        return (
+            f"On the same images {self.first.title}, minus {named}: {signed(self.gap)} points, "
+            f"95\u00a0% interval {percent(self.limits[0])} to {percent(self.limits[1])}"
+            + (
+                ", so these figures do not tell the two apart."
+                * (of_interval(self.limits) == "undecided")
+                or "."
+            )
+        )
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The answer at one label fraction.
 
     Attributes:
         label_fraction: a share in (0, 1], or shots.
         best: the arm with the highest score on test, of all.
-        self_supervised: the arm that is set against the baseline, chosen on validation.
+        rival: the arm that is set against the baseline, chosen on validation among self-supervised
+            ones; where a study has none, among semi-supervised ones.
         candidates: how many arms it was chosen from.
         baseline: trained from labels alone; of several starts that which is best on validation.
-        verdict: on `self_supervised` against `baseline`; None where one of them is missing.
+        verdict: on `rival` against `baseline`; None where one of them is missing.
         difference: of the two on the same test images, with its interval; None in older studies.
         guess: what naming the most frequent class alone gets right; None where not known.
+        beside: differences from a semi-supervised arm, chosen on validation, that stands beside the
+            rival: of it from the baseline, and of the rival from it.
     """
 
     label_fraction: LabelFraction
     best: Arm
-    self_supervised: Arm | None
+    rival: Arm | None
     candidates: int
     baseline: Arm | None
     verdict: Verdict | None
     difference: tuple[float, Interval] | None = None
     guess: float | None = None
+    beside: tuple[Difference, ...] = ()
 
     @property
     def below_guessing(self) -> bool:
         """Whether both sides are right less often than who names the most frequent class."""
-        sides = [arm.mean(HEADLINE.name) for arm in (self.self_supervised, self.baseline) if arm]
+        sides = [arm.mean(HEADLINE.name) for arm in (self.rival, self.baseline) if arm]
         known = [score for score in sides if score is not None]
         return self.guess is not None and len(known) == 2 and max(known) < self.guess
 
@@ -66,19 +98,16 @@ class Outcome:
     def text(self) -> str:
         """The outcome in words."""
         sentences = [f"Highest {HEADLINE.title.lower()}: {self.best.title}, {_scores(self.best)}."]
-        rival, baseline = self.self_supervised, self.baseline
+        rival, baseline = self.rival, self.baseline
         if rival is None and self.candidates > 1:
             sentences.append(
-                "There are no validation scores by which to choose the self-supervised method that "
-                "is compared with the supervised baseline."
+                "There are no validation scores by which to choose the method that is "
+                "compared with the supervised baseline."
             )
         if rival is not None and baseline is not None and self.verdict is not None:
             if self.candidates > 1:
-                kinds = (
-                    "pairs of self-supervised method and start"
-                    if rival.start
-                    else ("self-supervised methods")
-                )
+                kind = "self-supervised" if rival.self_supervised else "semi-supervised"
+                kinds = f"pairs of {kind} method and start" if rival.start else f"{kind} methods"
                 sentences.append(
                     f"Of {self.candidates} {kinds}, {rival.title}, has the best "
                     f"{CHOOSING.title[0].lower()}{CHOOSING.title[1:]} on validation, which alone "
@@ -92,22 +121,14 @@ class Outcome:
                     "Both are right less often than who always names the most frequent class "
                     f"({percent(self.guess)}\u00a0%), so neither is of use."
                 )
+        sentences += [one.text for one in self.beside]
         return " ".join(sentences)
 
     def _verdict_sentence(self, rival: Arm, baseline: Arm) -> str:
         if self.difference is None:
             assert self.verdict is not None
             return _VERDICT_SENTENCE[self.verdict].format(first=rival.title)
-        gap, limits = self.difference
-        named = f"supervised{_from(baseline)}" if baseline.start else "the supervised baseline"
-        return (
-            f"On the same images {rival.title}, minus {named}: {signed(gap)} "
-            f"points, 95\u00a0% interval {percent(limits[0])} to {percent(limits[1])}"
-            + (
-                ", so these figures do not tell the two apart." * (self.verdict == "undecided")
-                or "."
-            )
-        )
+        return Difference(rival, baseline, *self.difference).text
 
 
 def outcomes(study: Study) -> list[Outcome]:
@@ -115,7 +136,7 @@ def outcomes(study: Study) -> list[Outcome]:
 
     The self-supervised arm that is set against the baseline is one of those that were trained
     like it: fine-tuned, if there is any. Of several the best on validation is taken, for the
-    highest on test would be flattered by the choice.
+    highest on test would be flattered by the choice. Semi-supervised ones stand beside it.
     """
     if not study.protocols:
         return []
@@ -126,7 +147,8 @@ def outcomes(study: Study) -> list[Outcome]:
     for fraction in sorted({arm.label_fraction for arm in arms}):
         here = [arm for arm in arms if arm.label_fraction == fraction]
         own = [arm for arm in here if arm.self_supervised]
-        tuned = [arm for arm in own if arm.stage == "finetune"] or own
+        semi = [arm for arm in here if arm.method in SEMI_SUPERVISED]
+        tuned = [arm for arm in own if arm.stage == "finetune"] or own or semi
         rival = _chosen(tuned, [validated.get(arm.key) for arm in tuned])
         alone = [arm for arm in here if arm.method == BASELINE]
         baseline = _chosen(alone, [validated.get(arm.key) for arm in alone]) if alone else None
@@ -136,8 +158,15 @@ def outcomes(study: Study) -> list[Outcome]:
             verdict = of_interval(difference[1]) if difference else compare(rival, baseline)
         best = max(here, key=lambda arm: arm.mean(HEADLINE.name) or 0.0)
         guess = guessing(study, best)
+        other = _chosen(semi, [validated.get(arm.key) for arm in semi]) if own else None
+        pairs = ((other, baseline), (rival, other)) if other else ()
+        beside = tuple(
+            Difference(first, second, *told)
+            for first, second in pairs
+            if first and second and (told := paired(study, first, second))
+        )
         found.append(
-            Outcome(fraction, best, rival, len(tuned), baseline, verdict, difference, guess)
+            Outcome(fraction, best, rival, len(tuned), baseline, verdict, difference, guess, beside)
         )
     return found
 
@@ -204,7 +233,7 @@ def answer(study: Study) -> str:
     if not compared:
         best = found[-1].best
         return (
-            "There is no pair of a self-supervised method and the supervised baseline to compare; "
+            "There is no pair of a method and the supervised baseline to compare; "
             f"highest {HEADLINE.title.lower()} with "
             f"{labels_title(best.label_fraction, of='the labels')}: {best.title}, {_scores(best)}."
         )
@@ -250,21 +279,22 @@ _INTERVAL = "95\u00a0% interval "
 
 
 def _first_clause(one: Outcome) -> str:
-    rival, baseline = one.self_supervised, one.baseline
+    rival, baseline = one.rival, one.baseline
     assert rival is not None
     assert baseline is not None
     assert one.verdict is not None
     chosen = f"{_from(rival)}, chosen on validation," if one.candidates > 1 else _from(rival)
     scores = f"{_brief(rival)} against {_brief(baseline)} of slices right"
+    named = f"{method_title(rival.method)}{' pretraining' * rival.self_supervised}"
     return (
-        f"With {labels_title(one.label_fraction, of='the labels')}, {method_title(rival.method)} "
-        f"pretraining{chosen} {_VERDICT_CLAUSES[one.verdict][0]}{_from(baseline)}: {scores}"
+        f"With {labels_title(one.label_fraction, of='the labels')}, {named}{chosen} "
+        f"{_VERDICT_CLAUSES[one.verdict][0]}{_from(baseline)}: {scores}"
         f"{_gap(one, _INTERVAL)}"
     )
 
 
 def _further_clause(one: Outcome, first: Outcome) -> str:
-    rival, before = one.self_supervised, first.self_supervised
+    rival, before = one.rival, first.rival
     assert rival is not None
     assert before is not None
     assert one.verdict is not None

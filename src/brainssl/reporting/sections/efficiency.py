@@ -12,6 +12,7 @@ from brainssl.reporting.figures.figure import FAINT, Key, escape, learner_keys, 
 from brainssl.reporting.findings.classical import strongest
 from brainssl.reporting.study import BASELINE, CLASSICAL, CONTROLS, Arm, Learner, Row, Study
 from brainssl.reporting.wording import HEADLINE, fraction_title
+from brainssl.settings import SEMI_SUPERVISED
 from brainssl.settings.starts import mark_of
 
 # In the order in which they are shown; without a method there are controls and baseline alone.
@@ -49,7 +50,7 @@ def _stage(study: Study, protocol: str, stage: str, arms: Sequence[Arm]) -> Mult
     beside = _by_learner(
         arm
         for arm in arms
-        if arm.method == BASELINE
+        if arm.method in (BASELINE, *SEMI_SUPERVISED)
         or (arm.method in CONTROLS and stage in ("", arm.stage))
         or (classical is not None and arm.method == classical.method)
     )

@@ -94,6 +94,7 @@ def test_the_report_says_what_it_is(page: str) -> None:
     assert "Semi-supervised" in page
     assert "holds the loss of pseudo-labels, too" in page
     assert "FixMatch: the strong views" in page
+    assert "For pretraining and FixMatch only" in page
 
 
 def test_nothing_says_that_it_is_pretrained(page: str) -> None:

@@ -55,11 +55,8 @@ def test_colours_are_seen_on_both_papers(paper: str) -> None:
 def test_a_method_is_drawn_alike_in_every_report() -> None:
     every = method_keys(Study(Path(), {"methods": list(METHOD_TITLES)}, ()))
     assert len({key.colour for key in every.values()}) == len(METHOD_TITLES) + 1
-    assert (
-        len({every[method].symbol for method in METHOD_TITLES})
-        == len(SYMBOLS)
-        == len(METHOD_TITLES)
-    )
+    symbols = {every[method].symbol for method in METHOD_TITLES}
+    assert len(symbols) == len(SYMBOLS) == len(METHOD_TITLES)
     assert all(key.outline for key in every.values())
     few = method_keys(Study(Path(), {"methods": ["nnclr", "byol", "new"]}, ()))
     assert few["nnclr"] == every["nnclr"]

@@ -47,10 +47,16 @@ def _left_out(study: Study) -> str:
     sentences = [f"Files that cannot be read are left out: {count(len(audit['unreadable']))}."]
     if "unlabelled" in audit:
         sentences.append(
-            "Images without a label are used for pretraining only: "
+            f"Images without a label are used for {use_of_unlabelled(study)} only: "
             f"{count(audit['unlabelled'])} in the source."
         )
     return " ".join(sentences)
+
+
+def use_of_unlabelled(study: Study) -> str:
+    """Return what learns from images without label: "pretraining", "pretraining and FixMatch"."""
+    methods = study.facts.get("methods") or ()
+    return join(["pretraining", *(method_title(one) for one in SEMI_SUPERVISED if one in methods)])
 
 
 def _copies(study: Study) -> str:

@@ -143,6 +143,7 @@ def test_ranges_are_those_of_the_command(
         ("finetune", ["store", "out"], {"overrides": ["encoder.image_size=64"]}),
         ("finetune", ["store", "out"], {"label_fraction": 2.0, "overrides": SMALL}),
         ("finetune", ["store", "out"], {"label_fraction": "few", "overrides": SMALL}),
+        ("finetune", ["store", "out"], {"semi_supervised": "mixmatch", "overrides": SMALL}),
         ("evaluate", ["store", "gone", "out"], {}),
         ("explain", ["store", "gone", "out"], {"maps": "scorecam"}),
         ("predict", ["gone", "slice.png"], {}),
@@ -206,6 +207,17 @@ def tuned(folder: Path, encoder: Answer) -> Path:
     assert [row["split"] for row in rows] == ["train", "val", "test"]
     assert repr(rows).splitlines()[-1] == f"Classifier, predictions and history are in {out}"
     return out
+
+
+def test_a_semi_supervised_training_has_no_encoder_to_begin_with(
+    folder: Path, encoder: Answer
+) -> None:
+    store, out = folder / "store", folder / "fixmatch"
+    asked: dict[str, Any] = {"semi_supervised": "FixMatch", "overrides": SMALL, "quiet": True}
+    with pytest.raises(BadUseError, match="leave out --encoder"):
+        brainssl.finetune(store, out, encoder=encoder["encoder"], **asked)
+    rows = brainssl.finetune(store, out, **asked)
+    assert {(row["method"], row["stage"]) for row in rows} == {("fixmatch", "supervised")}
 
 
 @pytest.fixture(scope="module")

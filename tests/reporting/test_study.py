@@ -15,11 +15,13 @@ from brainssl.reporting.study import (
     arm_title,
     finite,
     interval,
+    is_self_supervised,
     method_title,
     read_study,
     starts_of,
     title_of,
 )
+from brainssl.settings import SEMI_SUPERVISED
 from brainssl.training.classical import FAMILIES
 
 
@@ -148,6 +150,8 @@ def test_unknown_methods_keep_their_name() -> None:
         (("untrained", "linear", "random"), "Untrained encoder, linear probe"),
         (("untrained", "linear", ""), "Untrained encoder, linear probe"),
         (("svm", "supervised", ""), "SVM"),
+        (("fixmatch", "supervised", ""), "FixMatch"),
+        (("fixmatch", "supervised", "imagenet"), "FixMatch from ImageNet"),
         (("ensemble", "ensemble", ""), "Ensemble"),
     ],
 )
@@ -166,8 +170,14 @@ def test_the_start_of_an_earlier_study_is_that_of_its_settings() -> None:
 
 
 def test_every_method_has_its_name() -> None:
-    names = {"SimCLR", "BYOL", "DINO", "MoCo v3", "Barlow Twins", "NNCLR", "SupCon"}
-    assert {method_title(method) for method in METHODS} == names
+    names = {"SimCLR", "BYOL", "DINO", "MoCo v3", "Barlow Twins", "NNCLR", "SupCon", "FixMatch"}
+    assert {method_title(method) for method in (*METHODS, *SEMI_SUPERVISED)} == names
+
+
+def test_what_is_not_pretrained_is_not_self_supervised() -> None:
+    assert all(map(is_self_supervised, METHODS))
+    others = ("supervised", "untrained", *SEMI_SUPERVISED, *CLASSICAL)
+    assert not any(map(is_self_supervised, others))
 
 
 def test_patients_are_those_of_the_audit_or_else_of_the_manifest(

@@ -59,6 +59,27 @@ def test_a_method_that_learns_from_labels_is_pretrained_once_for_each_fraction(p
     assert after["finetune-supcon-grouped-f1-s5"] == names[1]
 
 
+def test_a_semi_supervised_method_is_trained_once_for_each_fraction(plan: Plan) -> None:
+    """Beside the baseline, of which it has the stage; the names of other steps stay."""
+    few = replace(plan, methods=("simclr",), protocols=("grouped",), seeds=1)
+    both = replace(few, methods=("simclr", "fixmatch"), folds=2, starts=("random", "imagenet"))
+    own = [step for step in grid(both) if step.method == "fixmatch"]
+    assert [(step.stage, step.pretraining) for step in own] == [("supervised", None)] * 8
+    assert [step.name for step in own[:3]] == [
+        "supervised-fixmatch-grouped-k1of2-f0.1-s5",
+        "supervised-fixmatch-grouped-k1of2-f1-s5",
+        "supervised-fixmatch-from-imagenet-grouped-k1of2-f0.1-s5",
+    ]
+    others = replace(both, methods=("simclr",))
+    assert [step for step in grid(both) if step.method != "fixmatch"] == grid(others)
+    tuned = [s for s in grid(replace(few, methods=("fixmatch",), trials=2)) if s.tuned]
+    assert {step.name for step in tuned} == {
+        f"tuned2-supervised{method}-grouped-f{fraction}-s5"
+        for method in ("", "-fixmatch")
+        for fraction in ("0.1", "1")
+    }
+
+
 def test_classical_baselines_come_last_and_need_no_encoder(plan: Plan) -> None:
     with_them = grid(replace(plan, classical=True, protocols=("grouped",), seeds=1))
     own = [step for step in with_them if step.stage == "classical"]

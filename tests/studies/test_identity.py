@@ -73,6 +73,15 @@ def test_old_and_new_steps_do_not_stand_side_by_side(plan: Plan, out: Path) -> N
     assert not is_begun(out, own)
 
 
+def test_settings_of_a_method_that_came_later_are_no_difference(plan: Plan) -> None:
+    own = identity(plan)
+    older = own | {"settings": {k: v for k, v in own["settings"].items() if k != "fixmatch"}}
+    changed = replace(plan, settings=load_settings("reference")[0])
+    assert differing(older, own) == []
+    assert not [key for key in differing(older, identity(changed)) if key.startswith("fixmatch")]
+    assert "fixmatch.ratio" in differing(own, identity(changed))
+
+
 def test_of_many_differences_a_few_are_named(plan: Plan, out: Path) -> None:
     write_json(out / "study.json", {"rules": identity(plan)["rules"]})
     with pytest.raises(BrainsslError) as raised:

@@ -160,6 +160,19 @@ def test_the_preset_is_what_was_chosen(
     assert "with --folds 1 --protocols grouped --seed 0." in (out / "best.toml").read_text()
 
 
+def test_a_semi_supervised_method_is_searched_as_the_baseline_is(
+    shared_store: ImageStore, tmp_path: Path
+) -> None:
+    """Nothing is pretrained, and of its settings those of training change."""
+    out = tmp_path / "out"
+    record = search(searched(shared_store, "fixmatch"), out, 2, task=quiet)
+    assert all(one["val_nll"] is not None for one in record["tried"])
+    assert {key.split(".")[0] for key in record["tried"][1]["changed"]} == {"finetune"}
+    for trial in sorted(out.glob("trials/*")):
+        assert {entry.name for entry in trial.iterdir()} == {"trial.json", BASELINE}
+        assert "pseudo_share" in pd.read_csv(trial / BASELINE / "history.csv")
+
+
 def test_a_search_predicts_no_test_image(finished: Path) -> None:
     files = sorted(finished.glob("trials/*/linear/predictions.parquet"))
     assert len(files) == 2

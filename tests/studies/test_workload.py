@@ -79,6 +79,23 @@ def test_a_baseline_of_equal_steps_works_longer(settings: Settings) -> None:
     assert method == Work(0, 4 * 50, 4 * 30 + (50 + 30 + 60))
 
 
+def test_fixmatch_looks_at_weak_views_and_learns_strong_ones(settings: Settings) -> None:
+    """Of twice as many images as bear labels, or of all, where there are not so many."""
+    step = Step("supervised", "fixmatch", "grouped", 0, 0.5)
+    plain = Work(0, 4 * 50, 4 * 30 + (50 + 30 + 60))
+    assert work(step, IMAGES, settings) == replace(
+        plain, finetuning=3 * plain.finetuning, forward=plain.forward + 4 * 2 * 50
+    )
+    own = settings.fixmatch.model_copy(update={"ratio": 100})
+    most = work(step, IMAGES, settings.model_copy(update={"fixmatch": own}))
+    batches = 50 / settings.finetune.batch_size
+    assert most.finetuning == pytest.approx(4 * (50 + batches * 112))
+    equal = settings.supervised.model_copy(update={"equal_steps": True})
+    longer = settings.model_copy(update={"supervised": equal})
+    alone = work(replace(step, method="supervised"), IMAGES, longer)
+    assert work(step, IMAGES, longer).finetuning == 3 * alone.finetuning
+
+
 def test_predicting_over_views_looks_as_often() -> None:
     one, three = (load_settings("quick", [f"finetune.test_views={n}"])[0] for n in (1, 3))
     supervised = Step("supervised", "supervised", "grouped", 0, 0.5)

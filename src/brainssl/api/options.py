@@ -95,6 +95,13 @@ def method_names() -> tuple[str, ...]:
     return tuple(METHODS)
 
 
+def semi_supervised_names() -> tuple[str, ...]:
+    """Return the names of the semi-supervised methods."""
+    from brainssl.settings import SEMI_SUPERVISED
+
+    return SEMI_SUPERVISED
+
+
 def logger_names(asked: Names | None) -> tuple[str, ...]:
     """Check names of loggers, and that their packages are there, before any work begins."""
     if not asked:

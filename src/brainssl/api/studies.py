@@ -21,6 +21,7 @@ from brainssl.api.options import (
     path_or_none,
     paths_listed,
     seed_of,
+    semi_supervised_names,
     settings_listed,
     settings_of,
     within,
@@ -74,7 +75,8 @@ def study(
             source, or else what the classes' names end in.
         unlabelled: folders of more images, for pretraining alone, as for `prepare`.
         preset: quick, paper, reference, or the path of a TOML file.
-        methods: names of `brainssl.methods.METHODS`; the supervised baseline is always there.
+        methods: names of `brainssl.methods.METHODS`, and `fixmatch`; the supervised baseline is
+            always there.
         starts: weights that encoders begin with, as `encoder.weights` takes them: random, imagenet,
             hub:OWNER/NAME, a path. Each method is pretrained from each of them; each is also probed
             as it is and fine-tuned without pretraining. By default that of the settings.
@@ -144,7 +146,7 @@ def study(
     if out.exists() and not out.is_dir():
         raise BrainsslError(f"{out} is a file: choose another folder")
     settings, reasons = settings_of(preset, overrides, source)
-    compared = known("--methods", listed(methods), method_names())
+    compared = known("--methods", listed(methods), (*method_names(), *semi_supervised_names()))
     begun_with = read_starts(listed(starts)) if starts is not None else ()
     split_by = known("--protocols", listed(protocols), PROTOCOLS)
     shares = None if label_fractions is None else fractions(label_fractions)

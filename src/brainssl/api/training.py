@@ -13,9 +13,11 @@ from brainssl.api.options import (
     open_data,
     path_or_none,
     seed_of,
+    semi_supervised_names,
     settings_of,
     split_beside,
 )
+from brainssl.foundation.errors import BadUseError
 from brainssl.foundation.progress import Terminal
 
 
@@ -167,6 +169,7 @@ def finetune(
     out: Where,
     *,
     encoder: Where | None = None,
+    semi_supervised: str | None = None,
     label_fraction: float | str = 1.0,
     preset: Where = "quick",
     overrides: Names | None = None,
@@ -182,6 +185,7 @@ def finetune(
         store: made by `prepare`.
         out: folder to make; a killed training goes on from its last checkpoint.
         encoder: its file, or the folder of a pretraining; without it: supervised.
+        semi_supervised: `fixmatch`: without an encoder, learn from images without their labels too.
         label_fraction: as for `probe`.
         preset: as for `pretrain`.
         overrides: as for `pretrain`.
@@ -206,7 +210,14 @@ def finetune(
     encoder, out, terminal = path_or_none(encoder), Path(out), Terminal(quiet=quiet)
     seed_of(seed)
     refuse_existing(out)
-    loggers = logger_names(logger)
+    loggers, alone = logger_names(logger), "supervised"
+    if semi_supervised is not None:
+        (alone,) = known("--semi-supervised", [semi_supervised], semi_supervised_names())
+        if encoder:
+            raise BadUseError(
+                f"--semi-supervised {alone}: it has no pretraining; leave out --encoder, or begin "
+                "with --set encoder.weights=PATH"
+            )
     loaded = load_encoder(encoder) if encoder else None
     data, settings, _ = open_data(
         Path(store),
@@ -223,8 +234,8 @@ def finetune(
     start = loaded or build_encoder(**settings.encoder.model_dump(), seed=seed)
     if start.start:
         terminal.say(str(start.start))
-    method = loaded.facts.get("method", "unknown") if loaded else "supervised"
-    with terminal.task("fine-tuning" if loaded else "supervised training") as progress:
+    method = loaded.facts.get("method", "unknown") if loaded else alone
+    with terminal.task("fine-tuning" if loaded else f"{alone} training") as progress:
         rows = finetune_stage(
             data,
             start,

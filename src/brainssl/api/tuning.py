@@ -13,6 +13,7 @@ from brainssl.api.options import (
     method_names,
     open_data,
     seed_of,
+    semi_supervised_names,
     within,
 )
 from brainssl.foundation.errors import BadUseError
@@ -38,9 +39,9 @@ def tune(
     Args:
         store: made by `prepare`.
         out: folder to make; an unfinished search of the same goes on, and more trials are added.
-        method: a name of `brainssl.methods.METHODS`, or `supervised`.
+        method: a name of `brainssl.methods.METHODS`, `fixmatch`, or `supervised`.
         trials: how many settings are tried; the first is those given.
-        stage: finetune or linear: what is made of each pretraining; nothing to `supervised`.
+        stage: finetune or linear: what is made of each pretraining; nothing to the last two.
         label_fraction: as for `probe`.
         preset: as for `pretrain`.
         overrides: as for `pretrain`.
@@ -65,11 +66,12 @@ def tune(
     out, terminal = Path(out), Terminal(quiet=quiet)
     seed_of(seed)
     within("--trials", trials, 1)
-    (method,) = known("--method", [method], (*method_names(), "supervised"))
+    alone = (*semi_supervised_names(), "supervised")
+    (method,) = known("--method", [method], (*method_names(), *alone))
     (stage,) = known("--stage", [stage], ("finetune", "linear"))
-    if method == "supervised":
+    if method in alone:
         if stage == "linear":
-            raise BadUseError("--stage linear: the supervised baseline has none; leave it out")
+            raise BadUseError(f"--stage linear: {method} has none; leave it out")
         stage = "supervised"
     require("tune")
     data, settings, reasons = open_data(

@@ -35,7 +35,11 @@ def study(
     unlabelled: ExtraFolders = None,
     preset: Preset = "quick",
     methods: Annotated[
-        str, typer.Option(help="Comma-separated; the supervised baseline is always there.")
+        str,
+        typer.Option(
+            help="Comma-separated, fixmatch (semi-supervised) too; the supervised baseline is "
+            "always there."
+        ),
     ] = "simclr,byol,dino,mocov3",
     starts: Annotated[
         str | None,

@@ -108,6 +108,10 @@ def finetune(
         Path | None,
         typer.Option(help="Encoder, or the folder of a pretraining; without it: supervised."),
     ] = None,
+    semi_supervised: Annotated[
+        str | None,
+        typer.Option(help="fixmatch: without an encoder, learn from images without labels too."),
+    ] = None,
     label_fraction: Fraction = "1.0",
     preset: Preset = "quick",
     overrides: Set = None,
@@ -125,6 +129,7 @@ def finetune(
         store,
         out,
         encoder=encoder,
+        semi_supervised=semi_supervised,
         label_fraction=label_fraction,
         preset=preset,
         overrides=overrides,
@@ -142,7 +147,9 @@ def tune(
     out: Annotated[Path, typer.Argument(help="Folder of the search; an unfinished one goes on.")],
     method: Annotated[
         str,
-        typer.Option(help="simclr, byol, dino, mocov3, barlowtwins, nnclr, supcon or supervised."),
+        typer.Option(
+            help="simclr, byol, dino, mocov3, barlowtwins, nnclr, supcon, fixmatch or supervised."
+        ),
     ] = "simclr",
     trials: Annotated[int, typer.Option(min=1, help="How many settings are tried.")] = 10,
     stage: Annotated[

@@ -18,8 +18,11 @@ from brainssl.reporting.study import (
     title_of,
 )
 from brainssl.reporting.wording import HEADLINE, labels_title
+from brainssl.settings import SEMI_SUPERVISED
 
-Kind = Literal["finetune", "linear", "supervised", "ensemble", "control", "classical"]
+Kind = Literal[
+    "finetune", "linear", "semi-supervised", "supervised", "ensemble", "control", "classical"
+]
 Unit = Literal["slice", "series", "patient"]
 Asked = Literal["class", "family"]
 
@@ -126,6 +129,8 @@ def kind_of(method: str, stage: str) -> Kind:
         return "classical"
     if method == BASELINE:
         return "supervised"
+    if method in SEMI_SUPERVISED:
+        return "semi-supervised"
     if stage == ENSEMBLE:
         return "ensemble"
     return "linear" if stage == "linear" else "finetune"

@@ -14,7 +14,7 @@ from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
 from brainssl.foundation.storage import read_json
-from brainssl.settings import LABELLED_METHODS
+from brainssl.settings import LABELLED_METHODS, SEMI_SUPERVISED
 from brainssl.settings.starts import RANDOM, NamedStart, are_told, start_title
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ METHOD_TITLES = {
     "barlowtwins": "Barlow Twins",
     "nnclr": "NNCLR",
     "supcon": "SupCon",
+    "fixmatch": "FixMatch",
 }
 _STAGE_TITLES = {"linear": "linear probe", "finetune": "fine-tuned"}
 
@@ -408,14 +409,15 @@ def starts_of(facts: Mapping[str, Any]) -> list[str]:
 
 
 def arm_title(method: str, stage: str, start: str = "") -> str:
-    """Return method and stage in words: "SimCLR, fine-tuned", "Supervised baseline".
+    """Return method and stage in words: "SimCLR, fine-tuned", "FixMatch", "Supervised baseline".
 
     With a start: "SimCLR from ImageNet, fine-tuned", "Supervised from ImageNet", "ImageNet weights
     as they are".
     """
     if stage == ENSEMBLE:
         return "Ensemble"
-    alone = method == BASELINE or method in CLASSICAL or (method in CONTROLS and _has_learnt(start))
+    alone = method in (BASELINE, *SEMI_SUPERVISED, *CLASSICAL)
+    alone |= method in CONTROLS and _has_learnt(start)
     title = method_title(method, start)
     return title if alone else f"{title}, {_STAGE_TITLES.get(stage, stage)}"
 
@@ -450,7 +452,7 @@ def _has_learnt(start: str) -> bool:
 
 def is_pretrained(method: str) -> bool:
     """Tell whether a method's encoder is pretrained, with labels or without."""
-    return method != BASELINE and method not in CONTROLS and method not in CLASSICAL
+    return method not in (BASELINE, *SEMI_SUPERVISED, *CONTROLS, *CLASSICAL)
 
 
 def is_self_supervised(method: str) -> bool:

@@ -56,6 +56,17 @@ class SupervisedSettings(Section):
     equal_steps: bool = False  # as many optimiser steps more as a pretraining by [pretrain] takes
 
 
+class FixMatchSettings(Section):
+    """FixMatch: pseudo-labels, and what it changes in the strong views and in fine-tuning."""
+
+    views: ViewSettings = ViewSettings()  # of the strong views
+    finetune: FinetuneSettings = FinetuneSettings()
+    threshold: Probability = 0.95  # τ: a pseudo-label counts from this probability on
+    ratio: Positive = 2  # μ: unlabelled images for each labelled one; the original's 7 make a step
+    #                      cost tenfold, 2 make it cost not quite fourfold
+    weight: Amount = 1.0  # λ: of the loss of pseudo-labels; 0 leaves the labelled ones
+
+
 # A teacher that forgets faster than this is hardly behind the student, and has nothing to teach: on
 # 584 phantom slices (9 steps an epoch) DINO learnt nothing for 15 epochs at a half-life of 9 steps,
 # and from the first at 45.

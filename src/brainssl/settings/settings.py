@@ -8,6 +8,7 @@ from brainssl.settings.methods import (
     BarlowTwinsSettings,
     BYOLSettings,
     DINOSettings,
+    FixMatchSettings,
     MethodSettings,
     MoCoV3Settings,
     NNCLRSettings,
@@ -32,7 +33,8 @@ class Settings(Section):
     """All sections.
 
     That of a method has its heads, its loss and what it changes in the sections views, pretrain,
-    probe and finetune; that of the supervised baseline what it changes in finetune.
+    probe and finetune; that of the supervised baseline what it changes in finetune; that of
+    FixMatch its loss and what it changes in views and finetune.
     """
 
     simclr: SimCLRSettings = SimCLRSettings()
@@ -43,6 +45,7 @@ class Settings(Section):
     nnclr: NNCLRSettings = NNCLRSettings()
     supcon: SupConSettings = SupConSettings()
     supervised: SupervisedSettings = SupervisedSettings()
+    fixmatch: FixMatchSettings = FixMatchSettings()
     encoder: EncoderSettings = EncoderSettings()
     split: SplitSettings = SplitSettings()
     views: ViewSettings = ViewSettings()
@@ -116,11 +119,15 @@ LABELLED_METHODS = frozenset(
 )
 """Methods that learn from labels: one pretraining of theirs is of one label fraction."""
 
+SEMI_SUPERVISED = ("fixmatch",)
+"""Methods without a pretraining: one training, with labels and with images that bear none."""
+
 OWN_STAGES = {
     **dict.fromkeys(METHOD_NAMES, STAGES),
     "supervised": ("finetune",),
+    **dict.fromkeys(SEMI_SUPERVISED, ("views", "finetune")),
 }
-"""Sections that change stages: those of the methods and of the supervised baseline, and which."""
+"""Sections that change stages: those of methods and of the supervised baseline, and which."""
 
 
 def flat(tables: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from brainssl.explanation.measure import BRIEF
 from brainssl.hardware.speed import Speed, seconds_to_read, speed_of
 from brainssl.settings import Settings
 from brainssl.studies.explanations import MOST_ALIKE
-from brainssl.studies.grid import CLASSICAL, Step, grid, reported, start_of
+from brainssl.studies.grid import CLASSICAL, SUPERVISED, Step, grid, reported, stages_of, start_of
 from brainssl.studies.identity import finished_steps, identity, is_begun
 from brainssl.studies.journal import read_log
 from brainssl.studies.plan import Plan
@@ -178,7 +178,7 @@ def foresee(
 
 def _around(plan: Plan, source: Source, images: Images, forward: float) -> dict[str, float]:
     """Return the seconds of the work around the steps, done by one process on all cores."""
-    models = len(plan.starts) * (2 * len(plan.methods) + 1)
+    models = len(plan.starts) * sum(len(stages_of(one)) for one in (*plan.methods, SUPERVISED))
     found = {}
     if source.files:
         # Each is decoded twice: for the audit, and into the store.

@@ -26,7 +26,7 @@ from brainssl.foundation.storage import (
 )
 from brainssl.hardware.device import device_of
 from brainssl.models.classifier import Classifier
-from brainssl.studies.grid import SUPERVISED, Step, final, start_of
+from brainssl.studies.grid import SUPERVISED, Step, final, stages_of, start_of
 from brainssl.studies.plan import Plan
 
 VERSION = 2
@@ -85,11 +85,12 @@ def explain_models(
 ) -> dict[str, Any]:
     """Explain the classifiers of a study's first seed that were trained on the most labels.
 
-    Those are the linear probe and the fine-tuned model of each method, and the supervised baseline,
-    of each start; of folds, of the first. Each has a folder of its step's name in
-    `out/explanations`, see `brainssl.explanation.folder.explain_classifier`; one that is there is
-    made again only when its classifier, the slices or the lesions changed. `index.json` says what
-    is there. One that cannot be explained costs the others nothing.
+    Those are the linear probe and the fine-tuned model of each method, the only one of
+    semi-supervised methods, and the supervised baseline, of each start; of folds, of the first.
+    Each has a folder of its step's name in `out/explanations`, see
+    `brainssl.explanation.folder.explain_classifier`; one that is there is made again only when its
+    classifier, the slices or the lesions changed. `index.json` says what is there. One that cannot
+    be explained costs the others nothing.
 
     Args:
         plan: of the study.
@@ -148,10 +149,9 @@ def explain_models(
 def _steps(plan: Plan, data: Data) -> Iterator[Step]:
     where = data.split.protocol, plan.seed, max(plan.label_fractions), plan.divisions[0]
     for start in plan.beginnings:
-        for method in plan.methods:
-            yield final(plan, Step("linear", method, *where, start=start))
-            yield final(plan, Step("finetune", method, *where, start=start))
-        yield final(plan, Step("supervised", SUPERVISED, *where, start=start))
+        for method in (*plan.methods, SUPERVISED):
+            for stage in stages_of(method):
+                yield final(plan, Step(stage, method, *where, start=start))
 
 
 def _explain(

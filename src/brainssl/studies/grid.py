@@ -7,13 +7,13 @@ from typing import Literal
 from brainssl.data.folds import Fold
 from brainssl.data.shots import LabelFraction
 from brainssl.data.split import Protocol
-from brainssl.settings import LABELLED_METHODS
+from brainssl.settings import LABELLED_METHODS, METHOD_NAMES
 from brainssl.settings.starts import NamedStart
 from brainssl.studies.plan import Plan
 from brainssl.training.classical import FAMILIES
 
 UNTRAINED = "untrained"
-SUPERVISED = "supervised"
+SUPERVISED: Literal["supervised"] = "supervised"
 RANDOM_LABELS = "random_labels"
 CLASSICAL = "classical"
 
@@ -27,7 +27,8 @@ class Step:
     Attributes:
         stage: what is done.
         method: of self-supervision, or UNTRAINED, RANDOM_LABELS (an untrained encoder too) or
-            SUPERVISED; of a classical baseline, its family.
+            SUPERVISED; a semi-supervised one has the baseline's stage; of a classical baseline, its
+            family.
         protocol: how the data are split.
         seed: of the training.
         label_fraction: share of the training labels, or shots; None for a pretraining that uses
@@ -52,7 +53,7 @@ class Step:
     @property
     def name(self) -> str:
         """Its name, and that of its folder."""
-        what = self.stage if self.stage == SUPERVISED else f"{self.stage}-{self.method}"
+        what = self.stage if self.method == SUPERVISED else f"{self.stage}-{self.method}"
         start = "" if self.start is None else self.start.mark
         chooses = f"tuned{self.trials}-" if self.tuned else ""
         fraction = "" if self.label_fraction is None else f"-f{self.label_fraction:g}"
@@ -87,9 +88,9 @@ class Step:
     @property
     def pretraining(self) -> str | None:
         """Name of the step that makes its encoder; None where the encoder is a fresh one."""
-        if not self.measured or self.method in (UNTRAINED, RANDOM_LABELS, SUPERVISED):
+        if not self.measured or self.method in (UNTRAINED, RANDOM_LABELS):
             return None
-        if self.stage == CLASSICAL or self.tuned:
+        if self.stage in (SUPERVISED, CLASSICAL) or self.tuned:
             return None
         return replace(self, stage="pretrain", label_fraction=self.taught).name
 
@@ -127,6 +128,11 @@ def _taught(plan: Plan, step: Step) -> list[Step]:
     return [replace(step, label_fraction=fraction) for fraction in plan.label_fractions]
 
 
+def stages_of(method: str) -> tuple[Stage, ...]:
+    """Return the stages in which a method is measured: one where it has no pretraining."""
+    return ("linear", "finetune") if method in METHOD_NAMES else (SUPERVISED,)
+
+
 def start_of(plan: Plan, step: Step) -> str | None:
     """Return the short name of a step's start; None where there is no encoder."""
     return None if step.stage == CLASSICAL else (step.start or plan.own_start).name
@@ -150,14 +156,12 @@ def _trained(plan: Plan, cell: Step) -> Iterator[Step]:
     """Yield the methods and the baseline of a start, all trials of each before their choice."""
     trials = [replace(cell, trial=trial) for trial in range(1, plan.trials + 1)]
     choices = [replace(cell, trials=plan.trials)] if plan.trials > 1 else []
-    for method in plan.methods:
+    for method in (*plan.methods, SUPERVISED):
         for one in (*trials, *choices):
-            if not one.tuned:
+            if method in METHOD_NAMES and not one.tuned:
                 yield from _taught(plan, replace(one, stage="pretrain", method=method))
-            yield from _measured(plan, replace(one, stage="linear", method=method))
-            yield from _measured(plan, replace(one, stage="finetune", method=method))
-    for one in (*trials, *choices):
-        yield from _measured(plan, replace(one, stage="supervised", method=SUPERVISED))
+            for stage in stages_of(method):
+                yield from _measured(plan, replace(one, stage=stage, method=method))
 
 
 def _measured(plan: Plan, step: Step) -> Iterator[Step]:

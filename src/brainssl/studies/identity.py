@@ -10,7 +10,7 @@ from brainssl.data.listing import is_litter
 from brainssl.data.store import is_store
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import read_json, refuse_existing
-from brainssl.settings import METHOD_NAMES, Settings, flat
+from brainssl.settings import METHOD_NAMES, SEMI_SUPERVISED, Settings, flat
 from brainssl.studies.journal import read_log
 from brainssl.studies.plan import Plan
 
@@ -74,7 +74,7 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
         for own in (one, other)
     )
     # Of a method that it had not yet, no finished step is.
-    unheard = set(METHOD_NAMES) - set(one.get("settings", {}))
+    unheard = {*METHOD_NAMES, *SEMI_SUPERVISED} - set(one.get("settings", {}))
     asked = {key: value for key, value in asked.items() if key.split(".")[0] not in unheard}
     defaults = dict(flat(Settings().written()))
     held |= {key: defaults[key] for key in asked.keys() & defaults.keys() if key not in held}

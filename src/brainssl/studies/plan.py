@@ -26,7 +26,8 @@ class Plan:
     Attributes:
         source: folder of images, or a prepared store.
         labels: CSV that maps folders or files to labels.
-        methods: of self-supervision; the supervised baseline is always there.
+        methods: of self-supervision, and semi-supervised ones; the supervised baseline is always
+            there.
         protocols: how the data are split; the first is the one that the report leads with.
         label_fractions: shares of the training labels, or shots.
         seeds: how many trainings of everything.

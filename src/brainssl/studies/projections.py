@@ -18,12 +18,13 @@ from brainssl.hardware.device import device_of
 from brainssl.models.classifier import Classifier, run_in_batches
 from brainssl.models.encoder import Encoder, load_encoder
 from brainssl.settings.starts import NamedStart
-from brainssl.studies.grid import SUPERVISED, UNTRAINED, Step, final
+from brainssl.studies.grid import SUPERVISED, UNTRAINED, Step, final, stages_of
 from brainssl.studies.plan import Plan
 from brainssl.studies.tuning import chosen_pretraining
 from brainssl.training.untrained import untrained_encoder
 
 VERSION = 3
+_MOMENTS = {"finetune": "finetuned", "supervised": "supervised"}
 MOST_IMAGES = 1000  # more points hide each other, and cost the page as much again
 
 
@@ -44,8 +45,9 @@ def make_projections(
 
     That is of each start the encoder as it is (`moment` is `before`), and of each method the
     pretrained one and the one that was fine-tuned on the most labels (`pretrained`, `finetuned`),
-    and the supervised baseline (`supervised`). At most 1,000 images, from all groups in turn. The
-    maps are kept in `out/projections.parquet` and made again only when a step of theirs changed.
+    and semi-supervised methods and the supervised baseline (`supervised`). At most 1,000 images,
+    from all groups in turn. The maps are kept in `out/projections.parquet` and made again only when
+    a step of theirs changed.
 
     Args:
         plan: of the study.
@@ -97,14 +99,13 @@ def _views(plan: Plan, out: Path, protocol: Protocol) -> list[_View]:
     seed, fraction, fold = plan.seed, max(plan.label_fractions), plan.divisions[0]
     found = []
     for start in plan.beginnings:
-        baseline = Step("supervised", SUPERVISED, protocol, seed, fraction, fold, start=start)
-        steps = [("supervised", final(plan, baseline))]
-        for method in plan.methods:
-            tuned = Step("finetune", method, protocol, seed, fraction, fold, start=start)
-            steps += [
-                ("pretrained", chosen_pretraining(plan, tuned, out / "steps")),
-                ("finetuned", final(plan, tuned)),
-            ]
+        steps = []
+        for method in (SUPERVISED, *plan.methods):
+            *_, last = stages_of(method)
+            trained = Step(last, method, protocol, seed, fraction, fold, start=start)
+            if trained.pretraining:
+                steps.append(("pretrained", chosen_pretraining(plan, trained, out / "steps")))
+            steps.append((_MOMENTS[last], final(plan, trained)))
         views = [_View(step.method, m, start, out / "steps" / step.name) for m, step in steps]
         found.append(_View(UNTRAINED, "before", start))
         found += [view for view in views if view.step and view.step.is_dir()]

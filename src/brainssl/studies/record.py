@@ -21,7 +21,7 @@ from brainssl.data.shots import label_fraction
 from brainssl.data.split import PARTS, Protocol
 from brainssl.data.store import ImageStore
 from brainssl.hardware.device import device_of, precision_of
-from brainssl.settings import Settings
+from brainssl.settings import SEMI_SUPERVISED, Settings
 from brainssl.settings.starts import NamedStart
 from brainssl.studies.grid import RANDOM_LABELS, SUPERVISED
 from brainssl.studies.journal import read_around, read_log
@@ -36,6 +36,7 @@ _TRAINING = {
     "pretrain-": "pretraining",
     "linear-": "linear probes",
     "finetune-": "fine-tuning",
+    **{f"supervised-{method}-": "semi-supervised training" for method in SEMI_SUPERVISED},
     "supervised-": "supervised training",
     "classical-": "classical baselines",
     "tuned": "choice among trials",
@@ -127,15 +128,20 @@ def where_time_went(out: Path) -> list[dict[str, Any]]:
         it is `training`, the measuring of what was trained included.
     """
     log = read_log(out)
+    steps: dict[str, list[str]] = {}
+    for name in log:
+        kind = next((what for stage, what in _TRAINING.items() if name.startswith(stage)), None)
+        if kind:
+            steps.setdefault(kind, []).append(name)
     training = [
         {
             "what": what,
-            "seconds": round(sum(float(log[name]["seconds"]) for name in names), 1),
-            "steps": len(names),
+            "seconds": round(sum(float(log[name]["seconds"]) for name in steps[what]), 1),
+            "steps": len(steps[what]),
             "training": True,
         }
-        for stage, what in _TRAINING.items()
-        if (names := [name for name in log if name.startswith(stage)])
+        for what in dict.fromkeys(_TRAINING.values())
+        if what in steps
     ]
     around = [
         {"what": what, "seconds": round(seconds, 1), "steps": 0, "training": False}

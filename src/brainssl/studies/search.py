@@ -20,7 +20,7 @@ from brainssl.foundation.storage import (
 )
 from brainssl.hardware.device import device_of
 from brainssl.models.encoder import build_encoder, load_encoder
-from brainssl.settings import LABELLED_METHODS, Settings
+from brainssl.settings import LABELLED_METHODS, METHOD_NAMES, Settings
 from brainssl.settings.loading import CHOSEN_ON
 from brainssl.settings.writing import preset_text
 from brainssl.studies.identity import differing
@@ -42,8 +42,8 @@ class Search:
 
     Attributes:
         data: store and split; its test set is not touched.
-        method: of self-supervision, or `supervised`.
-        stage: linear, finetune, or supervised for that method.
+        method: of self-supervision, semi-supervised, or `supervised`.
+        stage: linear, finetune, or supervised for methods without a pretraining.
         label_fraction: share of the training labels, or shots.
         settings: as given; they are the first trial.
         reasons: why each is what it is.
@@ -174,7 +174,7 @@ def _try(
 def _train(search: Search, folder: Path, settings: Settings, progress: Report) -> None:
     data, seed, method = search.data, search.seed, search.method
     encoder = build_encoder(**settings.encoder.model_dump(), seed=seed)
-    if method != "supervised":
+    if method in METHOD_NAMES:
         made = folder / "pretrain"
         if not made.is_dir():
             pretrain(

@@ -9,7 +9,7 @@ from typing import Any
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.extras import require
 from brainssl.foundation.storage import read_json, write_json
-from brainssl.settings import Settings, flat
+from brainssl.settings import METHOD_NAMES, Settings, flat
 from brainssl.settings.sections import STRONGEST, Section
 from brainssl.studies.identity import finished_steps
 
@@ -54,11 +54,14 @@ class Change:
     finetune_epochs: float = 1.0
 
     def applied(self, settings: Settings, method: str) -> Settings:
-        """Return settings in which one method, or `supervised`, has its own values changed."""
+        """Return settings in which one method, or `supervised`, has its own values changed.
+
+        What has no pretraining is changed in its training alone.
+        """
         own = getattr(settings, method)
         changed: dict[str, Section] = {"finetune": self._trained(own.finetune, "finetune")}
         changed["finetune"] = _scaled(changed["finetune"], "augmentation", self.finetune_strength)
-        if method != "supervised":
+        if method in METHOD_NAMES:
             changed["pretrain"] = self._trained(own.pretrain, "pretrain")
             changed["views"] = _scaled(own.views, "strength", self.pretrain_strength)
         section = own.model_copy(update=changed)
@@ -70,7 +73,7 @@ class Change:
 
         Args:
             settings: that it is applied to.
-            method: of self-supervision, or `supervised`.
+            method: of self-supervision, semi-supervised, or `supervised`.
             stage: linear, finetune or supervised.
         """
         before, after = (

@@ -14,7 +14,7 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
 from brainssl.hardware.speed import Speed
 from brainssl.methods import METHODS
-from brainssl.settings import Settings
+from brainssl.settings import SEMI_SUPERVISED, Settings
 from brainssl.settings.sections import SplitSettings
 from brainssl.studies.grid import CLASSICAL, SUPERVISED, Step
 from brainssl.studies.plan import Plan
@@ -130,11 +130,15 @@ def work(step: Step, images: Images, settings: Settings) -> Work:
         every = images.train + images.val + images.test + images.unlabelled
         return Work(0.0, 0.0, measuring + every)
     trained = passes(own.finetune, int(labelled)) * labelled
-    epochs = own.finetune.epochs
+    epochs, beside = own.finetune.epochs, 0.0
     if step.stage == SUPERVISED:
-        seen = int(images.train + images.unlabelled)
-        epochs = supervised_epochs(own, int(labelled), seen)
-    return Work(0.0, epochs * trained, measuring + epochs * images.val)
+        seen = images.train + images.unlabelled
+        epochs = supervised_epochs(own, int(labelled), int(seen))
+        if step.method in SEMI_SUPERVISED:
+            batch = max(1.0, min(own.finetune.batch_size, labelled))
+            beside = min(own.fixmatch.ratio, seen / batch) * trained
+    # Of images beside the labelled ones, strong views are learnt and weak ones are only looked at.
+    return Work(0.0, epochs * (trained + beside), measuring + epochs * (images.val + beside))
 
 
 def _labelled(fraction: LabelFraction | None, images: Images) -> float:

@@ -16,7 +16,7 @@ Progress = Callable[[int, int], None]
 
 
 class History(Callback):
-    """Writes one row an epoch to `history.csv`: losses, learning rate, seconds."""
+    """Writes one row an epoch to `history.csv`: losses, rate, seconds, what else was noted."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,6 +38,7 @@ class History(Callback):
                 "val_loss": logged.get("val_loss", float("nan")),
                 "lr": rate,
                 "seconds": round(time.perf_counter() - self._started, 3),
+                **pl_module.noted(),  # type: ignore[operator]
             }
         )
         if not trainer.is_global_zero:

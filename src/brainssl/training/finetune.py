@@ -1,8 +1,9 @@
-"""Fine-tuning; from fresh weights it is the supervised baseline."""
+"""Fine-tuning; from fresh weights it is the supervised baseline, or FixMatch."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from brainssl.settings.sections import FinetuneSettings
 from brainssl.training.batches import plain_batches, refuse_alone, training_batches
 from brainssl.training.choice import SmoothedChoice
 from brainssl.training.finetuning.averaging import AveragedChoice
+from brainssl.training.finetuning.fixmatch import FixMatch
 from brainssl.training.finetuning.losses import class_weights
 from brainssl.training.finetuning.module import Finetuning
 from brainssl.training.finetuning.start import first_head, freeze_statistics, settle_statistics
@@ -37,14 +39,15 @@ def passes(settings: FinetuneSettings, images: int) -> int:
 
 
 def supervised_epochs(settings: Settings, labelled: int, unlabelled: int) -> int:
-    """Return how many epochs the supervised baseline has, at most.
+    """Return how many epochs the supervised baseline has, at most; FixMatch has the same.
 
     With `supervised.equal_steps` it has the optimiser steps of a pretraining on top of its own, as
     a pretrained encoder has had both when it is fine-tuned.
 
     Args:
-        settings: as they hold for the baseline; the pretraining is that of their `pretrain`.
-        labelled: images that the baseline learns from.
+        settings: as they hold for the one or the other; the pretraining is that of their
+            `pretrain`.
+        labelled: images that it learns from with their labels.
         unlabelled: images that a pretraining learns from.
     """
     own, before = settings.finetune, settings.pretrain
@@ -85,6 +88,7 @@ def finetune(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     loggers: MakeLoggers = list,
+    unlabelled: Indices | None = None,
 ) -> Tuned:
     """Train `encoder` in place, together with a head that is returned.
 
@@ -99,6 +103,8 @@ def finetune(
         seed: of the head's weights, the order and the augmentation.
         progress: called with (optimiser steps done, steps in all).
         loggers: makes the loggers, beside `history.csv`.
+        unlabelled: images from which FixMatch learns without their labels, of the training set too;
+            None: there is no FixMatch.
 
     Raises:
         BrainsslError: an image has no label, images are too small for bfloat16 on a processor, the
@@ -114,7 +120,15 @@ def finetune(
         settle_statistics(encoder, store, rows, settings)
     head = first_head(encoder, store, rows, val_rows, settings, seed)
     choice = _choice(chosen)
-    training = Finetuning(
+    learns: Callable[..., Finetuning] = Finetuning
+    if unlabelled is not None:
+        learns = partial(
+            FixMatch,
+            unlabelled=torch.from_numpy(unlabelled),
+            fixmatch=settings.fixmatch,
+            strong=ViewRecipe.of(settings.views.model_dump()),
+        )
+    training = learns(
         encoder,
         head,
         torch.from_numpy(store.images),

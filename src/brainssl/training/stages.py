@@ -1,7 +1,7 @@
 """Linear probe and fine-tuning as folders: classifier, predictions, history, rows of results."""
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from brainssl.hardware.device import device_of, precision_of
 from brainssl.models.classifier import Classifier, run_in_batches
 from brainssl.models.encoder import Encoder
 from brainssl.models.lineage import FACTS, PRETRAINED, training_of
-from brainssl.settings import Settings
+from brainssl.settings import SEMI_SUPERVISED, Settings
 from brainssl.training.finetune import finetune, passes, supervised_epochs
 from brainssl.training.loggers import build_loggers
 from brainssl.training.probe import Labelled, fit_probe
@@ -135,10 +135,10 @@ def finetune_stage(
 
     Args:
         data: store and split.
-        encoder: pretrained, or fresh for the supervised baseline.
+        encoder: pretrained, or fresh for the supervised baseline and FixMatch.
         out: folder to make; a killed training goes on from its last checkpoint.
-        facts: at least `method` and `stage`, of which `supervised` is the baseline; kept with the
-            classifier and in the rows.
+        facts: at least `method` and `stage`; a method of `SEMI_SUPERVISED` also learns from what a
+            pretraining may see, without labels. Kept with the classifier and in the rows.
         settings: of fine-tuning and evaluation.
         label_fraction: share of the training labels that are used, or shots.
         seed: of the choice of labels, the head, the order and the augmentation.
@@ -150,13 +150,15 @@ def finetune_stage(
     refuse_seen_start(encoder, data.store, data.split)
     refuse_more_labels(encoder, data, label_fraction, seed)
     rows = data.rows(label_fraction, seed)
+    own, unlabelled = _own_section(facts), None
     if facts["stage"] == "supervised":
-        seen = len(data.split.pretraining(data.store.manifest))
-        settings = settings.with_epochs(supervised_epochs(settings, len(rows["train"]), seen))
+        seen = data.split.pretraining(data.store.manifest)
+        settings = settings.with_epochs(supervised_epochs(settings, len(rows["train"]), len(seen)))
+        unlabelled = seen if own else None
     request = {**facts, **data.facts(), "label_fraction": label_fraction, "seed": seed}
-    request |= {"start": encoder.digest, "settings": settings.written(())}
+    request |= {"start": encoder.digest, "settings": settings.written(own)}
     request["precision"] = precision_of(settings.run).name
-    before = as_before(str(facts["method"]), ())
+    before = as_before(str(facts["method"]), own)
     with whole_folder(out, resume=True, request=request, defaults=before) as folder:
         tuned = finetune(
             data.store,
@@ -168,6 +170,7 @@ def finetune_stage(
             seed=seed,
             progress=progress,
             loggers=partial(build_loggers, loggers, folder, out.name),
+            unlabelled=unlabelled,
         )
         told = facts | {"label_fraction": label_fraction, "seed": seed}
         told |= data.labelled(label_fraction, rows["train"]).facts()
@@ -256,19 +259,24 @@ def _finish(
     started: float,
     parts: Collection[str],
 ) -> list[dict[str, Any]]:
-    learnt = [rows["train"], rows["val"]]
-    if classifier.encoder.facts.get("split_digest") == data.split.digest:
+    learnt, own = [rows["train"], rows["val"]], _own_section(classifier.facts)
+    if own or classifier.encoder.facts.get("split_digest") == data.split.digest:
         learnt.append(data.split.pretraining(data.store.manifest))
-    own = data.store.marks[np.concatenate(learnt)]
-    classifier.learnt = joined(own, classifier.encoder.learnt)
+    marks = data.store.marks[np.concatenate(learnt)]
+    classifier.learnt = joined(marks, classifier.encoder.learnt)
     classifier.eval().to(device_of(settings.run))
     asked = {part: of_part for part, of_part in rows.items() if part in parts}
     predictions = predict_parts(classifier, data, asked)
     classifier.facts |= _of_units(predictions, data)
     classifier.save(folder / "classifier.safetensors")
     data.split.save(folder / "split.json")
-    write_json(folder / "settings.json", settings.written(()))
+    write_json(folder / "settings.json", settings.written(own))
     return measure(classifier, predictions, data, folder, settings, started)
+
+
+def _own_section(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the method of a training if it is semi-supervised: it has settings of its own."""
+    return (facts["method"],) if facts["method"] in SEMI_SUPERVISED else ()
 
 
 def _of_units(predictions: Predictions, data: Data) -> dict[str, Any]:
@@ -291,7 +299,8 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Measure what was said of some parts of a split, into a folder that is being made.
 
-    Images without label are predicted where the test set is: what they tell is told beside it.
+    Images without label are predicted where the test set is: what they tell is told beside it. But
+    a semi-supervised method has learnt to be sure of them.
 
     Args:
         classifier: that said it.
@@ -302,7 +311,7 @@ def measure(
         started: when the work began, by `time.perf_counter`.
     """
     predictions.save(folder / "predictions.parquet")
-    if len(predictions.of("test")):
+    if len(predictions.of("test")) and not _own_section(classifier.facts):
         said = predict_unlabelled(classifier, data)
         if len(said.image_ids):
             said.save(folder / UNLABELLED)

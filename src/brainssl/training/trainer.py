@@ -69,6 +69,10 @@ class Training(LightningModule):
         # Each rank has its own: 0 is what a single process has.
         torch.manual_seed((self.seed + 1_000_000 * self.global_rank) * 100_003 + self.current_epoch)
 
+    def noted(self) -> dict[str, float]:
+        """Return what `history.csv` tells of the epoch that ends, beside losses; nothing here."""
+        return {}
+
     def optimizer_step(
         self,
         epoch: int,

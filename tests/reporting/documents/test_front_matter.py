@@ -77,5 +77,6 @@ def test_tags_tell_what_was_pretrained_and_what_was_simulated() -> None:
     assert tags("byol") - tags("supervised") == {"self-supervised-learning", "byol"}
     assert "self-supervised-learning" not in tags("untrained")
     assert tags("supcon") - tags("supervised") == {"supcon"}
+    assert tags("fixmatch") - tags("supervised") == {"semi-supervised-learning", "fixmatch"}
     assert tags("byol", simulated=True) - tags("byol") == {"simulated-data"}
     assert "simulated-data" in front_matter(study(simulated=True), None, About())["tags"]

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainssl.methods import METHODS
 from brainssl.reporting.figures.figure import (
     BASELINE_COLOUR,
     COLOURS,
@@ -17,7 +16,7 @@ from brainssl.reporting.figures.figure import (
     method_keys,
     specification,
 )
-from brainssl.reporting.study import Row, Study, method_title, read_study
+from brainssl.reporting.study import METHOD_TITLES, Row, Study, method_title, read_study
 
 # How linear RGB looks without one kind of cone (Machado et al. 2009, severity 1).
 SIGHT = {
@@ -42,21 +41,22 @@ def _lab(colour: str, sight: str) -> np.ndarray:
 
 @pytest.mark.parametrize("sight", SIGHT)
 def test_methods_are_told_apart_by_every_eye(sight: str) -> None:
-    for one, two in combinations([*COLOURS[: len(METHODS)], BASELINE_COLOUR], 2):
+    for one, two in combinations([*COLOURS[: len(METHOD_TITLES)], BASELINE_COLOUR], 2):
         assert np.linalg.norm(_lab(one, sight) - _lab(two, sight)) > 15, (one, two)
 
 
 @pytest.mark.parametrize("paper", ["#ffffff", "#14171a"])
 def test_colours_are_seen_on_both_papers(paper: str) -> None:
-    for colour in COLOURS[: len(METHODS)]:
+    for colour in COLOURS[: len(METHOD_TITLES)]:
         dark, light = sorted(float(TO_XYZ[1] @ _linear(c)) for c in (colour, paper))
         assert (light + 0.05) / (dark + 0.05) > 2.8, colour
 
 
 def test_a_method_is_drawn_alike_in_every_report() -> None:
-    every = method_keys(Study(Path(), {"methods": list(METHODS)}, ()))
-    assert len({key.colour for key in every.values()}) == len(METHODS) + 1
-    assert len({every[method].symbol for method in METHODS}) == len(SYMBOLS) == len(METHODS)
+    every = method_keys(Study(Path(), {"methods": list(METHOD_TITLES)}, ()))
+    assert len({key.colour for key in every.values()}) == len(METHOD_TITLES) + 1
+    symbols = {every[method].symbol for method in METHOD_TITLES}
+    assert len(symbols) == len(SYMBOLS) == len(METHOD_TITLES)
     assert all(key.outline for key in every.values())
     few = method_keys(Study(Path(), {"methods": ["nnclr", "byol", "new"]}, ()))
     assert few["nnclr"] == every["nnclr"]

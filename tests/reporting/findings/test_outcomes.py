@@ -221,7 +221,7 @@ def _pair(first: tuple[str, str], second: tuple[str, str], gap: float) -> dict[s
 
 
 SIMCLR, SUPCON = ("simclr", "finetune"), ("supcon", "finetune")
-ALONE = ("supervised", "supervised")
+FIXMATCH, ALONE = ("fixmatch", "supervised"), ("supervised", "supervised")
 
 
 def test_a_method_that_pretrains_with_labels_is_compared_apart(tmp_path: Path) -> None:
@@ -262,3 +262,36 @@ def test_alone_it_is_set_against_supervised_training_in_its_own_words(tmp_path: 
     (found,) = outcomes(study)
     assert found.beside == ()
     assert "self-supervised" not in found.text
+
+
+def test_a_semi_supervised_method_stands_beside_the_self_supervised_one(tmp_path: Path) -> None:
+    """It is compared with both, and is no candidate for what self-supervision adds."""
+    rows = [
+        _row(*SIMCLR, 0.5, [0.3, 0.7]),
+        _row(*FIXMATCH, 0.6, [0.4, 0.8]),
+        _row(*ALONE, 0.45, [0.3, 0.7]),
+    ]
+    pairs = [
+        _pair(SIMCLR, ALONE, 0.05),
+        _pair(ALONE, FIXMATCH, -0.15),
+        _pair(FIXMATCH, SIMCLR, 0.1),
+    ]
+    study = _study(tmp_path, rows, methods=["simclr", "fixmatch"])
+    study = replace(study, analysis={"comparisons": pairs})
+    (found,) = outcomes(study)
+    assert found.rival is not None
+    assert (found.rival.method, found.candidates) == ("simclr", 1)
+    assert "FixMatch, minus the supervised baseline: +15.0 points" in found.text
+    assert "SimCLR, fine-tuned, minus FixMatch: −10.0 points" in found.text
+    assert "SimCLR pretraining is ahead of labels alone" in answer(study)
+
+
+def test_a_semi_supervised_method_alone_is_no_pretraining(tmp_path: Path) -> None:
+    rows = [_row(*FIXMATCH, 0.6, [0.5, 0.7]), _row(*ALONE, 0.45, [0.3, 0.6])]
+    study = _study(tmp_path, rows, methods=["fixmatch"])
+    study = replace(study, analysis={"comparisons": [_pair(FIXMATCH, ALONE, 0.15)]})
+    told = answer(study)
+    assert "FixMatch is ahead of labels alone: 60.0" in told
+    assert "+15.0 points" in told
+    assert "pretraining" not in told
+    assert "self-supervised" not in told + outcomes(study)[0].text

@@ -29,6 +29,28 @@ def test_views_are_shown_as_each_method_draws_them(make_study: Callable[..., Pat
     assert own.pictures != strips[0].pictures
 
 
+def test_strong_views_of_fixmatch_are_no_pretraining(make_study: Callable[..., Path]) -> None:
+    folder = make_study(classes=["a", "b"], methods=["simclr"], seeds=1)
+    path = folder / "results.json"
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    settings = raw["study"]["settings"]
+    settings["views"] = Settings().views.model_dump(mode="json")
+
+    def shown(*methods: str) -> list[Strips]:
+        raw["study"]["methods"] = methods
+        path.write_text(json.dumps(raw), encoding="utf-8")
+        return [b for b in content(read_study(folder)) if isinstance(b, Strips)]
+
+    pretraining, strong, _ = shown("simclr", "fixmatch")
+    assert "FixMatch" not in pretraining.caption
+    assert strong.caption.startswith("FixMatch: the strong views")
+    assert strong.pictures == pretraining.pictures
+    settings["fixmatch"] = {"views": {"rotation": 80.0}}
+    own, _ = shown("fixmatch")
+    assert own.caption == strong.caption
+    assert own.pictures != strong.pictures
+
+
 def test_fine_tuning_is_shown_with_the_views_that_it_had(make_study: Callable[..., Path]) -> None:
     folder = make_study(classes=["a", "b"], methods=["simclr"], seeds=1)
     path = folder / "results.json"

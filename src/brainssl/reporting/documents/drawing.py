@@ -32,6 +32,7 @@ _MARKERS = {
     "triangle-down": "v",
     "cross": "P",
     "x": "X",
+    "star": "*",
 }
 _STEPS = {"hv": "steps-post", "vh": "steps-pre"}
 _ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">"}

@@ -8,6 +8,7 @@ from brainssl.reporting.findings.about import About
 from brainssl.reporting.findings.protocols import HONEST
 from brainssl.reporting.study import Row, Study, is_self_supervised
 from brainssl.reporting.wording import METRIC
+from brainssl.settings import SEMI_SUPERVISED
 
 # Names by which hubs know the metrics that stand in the front matter.
 _HUB_NAMES = {
@@ -37,6 +38,7 @@ def front_matter(study: Study, row: Row | None, about: About) -> dict[str, Any]:
     if row is None:
         return found | {"tags": tags}
     tags += ["self-supervised-learning"] if is_self_supervised(row.method) else []
+    tags += ["semi-supervised-learning"] if row.method in SEMI_SUPERVISED else []
     found["tags"] = [*tags, row.method]
     if row.protocol != HONEST:
         return found

@@ -19,7 +19,7 @@ from brainssl.reporting.findings.protocols import HONEST
 from brainssl.reporting.findings.tuning import chosen_changes, trials_of
 from brainssl.reporting.study import Row, Study, is_pretrained
 from brainssl.reporting.wording import METRICS, PROTOCOLS, labels_title, percent
-from brainssl.settings import LABELLED_METHODS
+from brainssl.settings import LABELLED_METHODS, SEMI_SUPERVISED
 
 CARD = "model-card.md"
 
@@ -172,7 +172,9 @@ def _training(study: Study, row: Row) -> Iterator[str]:
         yield "The encoder was then left as it is, and a linear layer trained on its features."
     else:
         told = recipe(own("finetune"))
-        yield f"All of it was trained with labels{f': {told}' * bool(told)}."
+        guessed = row.method in SEMI_SUPERVISED
+        labels = "labels, and with pseudo-labels of images without" if guessed else "labels"
+        yield f"All of it was trained with {labels}{f': {told}' * bool(told)}."
     if trials_of(study) > 1:
         yield f"Its settings are trial {trial} of {trials_of(study)}, chosen on validation."
     yield f"Seed {row.seed}. {MODEL_EVIDENCE['choice'](study)}"

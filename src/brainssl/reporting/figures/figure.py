@@ -18,7 +18,7 @@ from brainssl.reporting.study import (
 )
 
 # Mid tones, legible on white and on near-black alike; the first is the page's accent. The first
-# seven, one a method, stay apart for the colour-blind, and each method has a symbol besides.
+# eight, one a method, stay apart for the colour-blind, and each method has a symbol besides.
 COLOURS = (
     "#12908a",
     "#d2871e",
@@ -27,13 +27,13 @@ COLOURS = (
     "#c378e1",
     "#78692d",
     "#843cf0",
+    "#f06060",
     "#4a9fd0",
-    "#d0604f",
     "#4f9a3d",
     "#9a7b6a",
 )
 DASHES = ("solid", "dash", "longdash", "dashdot")  # one a start
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
 CONTROL_COLOUR = "#8a929c"
 FAINT = "rgba(128,136,144,0.4)"
 # The page's ink, which report.css turns over for a dark theme.
@@ -49,6 +49,7 @@ _OUTLINES = {
     "triangle-down": "M0,4.6l4.8,-8.2h-9.6z",
     "x": "M0,-2.2l2.7,-2.7l2.2,2.2l-2.7,2.7l2.7,2.7l-2.2,2.2l-2.7,-2.7l-2.7,2.7l-2.2,-2.2"
     "l2.7,-2.7l-2.7,-2.7l2.2,-2.2z",
+    "star": "M0,-5.4l1.2,3.7h3.9l-3.1,2.3l1.2,3.8l-3.2,-2.3l-3.2,2.3l1.2,-3.8l-3.1,-2.3h3.9z",
     "cross": "M-1.6,-4.6h3.2v3h3v3.2h-3v3h-3.2v-3h-3v-3.2h3z",
 }
 

@@ -19,6 +19,7 @@ from brainssl.reporting.wording import HEADLINE, join
 KEYS: dict[Kind, Key] = {
     "finetune": Key("Fine-tuned", COLOURS[0], "circle", ""),
     "linear": Key("Linear probe", COLOURS[1], "square", ""),
+    "semi-supervised": Key("Semi-supervised", COLOURS[2], "star", ""),
     "supervised": Key("Labels alone", BASELINE_COLOUR, "diamond", ""),
     "ensemble": Key("Ensemble", COLOURS[3], "triangle-up", ""),
     "control": Key("Untrained encoder (control)", CONTROL_COLOUR, "cross", ""),

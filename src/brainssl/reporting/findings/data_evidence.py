@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from brainssl.reporting.study import Study, method_title
 from brainssl.reporting.wording import PROTOCOLS, count, counted, join, labels_title, percent
-from brainssl.settings import LABELLED_METHODS
+from brainssl.settings import LABELLED_METHODS, SEMI_SUPERVISED
 
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 _DIGEST = 12  # characters of a digest that are shown
@@ -12,16 +12,18 @@ _DIGEST = 12  # characters of a digest that are shown
 
 def _objective(study: Study) -> str:
     methods = [str(method) for method in study.facts.get("methods") or ()]
+    semi = [method_title(m) for m in methods if m in SEMI_SUPERVISED]
     taught = [method_title(m) for m in methods if m in LABELLED_METHODS]
-    untaught = [method_title(m) for m in methods if m not in LABELLED_METHODS]
+    untaught = [method_title(m) for m in methods if m not in (*LABELLED_METHODS, *SEMI_SUPERVISED)]
     kinds = (("without", untaught), ("with", taught))
-    pretrained = [f"pretraining {how} labels by {join(own)}" for how, own in kinds if own]
+    ways = [f"after pretraining {how} labels by {join(own)}" for how, own in kinds if own]
+    ways += [f"by semi-supervised training ({join(semi)})"] if semi else []
     fractions = study.facts.get("label_fractions") or ()
     if not methods or not study.classes or not fractions:
         return ""
     return (
         f"Classifiers of single slices into {counted(len(study.classes), 'class', 'classes')} are "
-        f"developed and tested: after {', after '.join(pretrained)}, and by "
+        f"developed and tested: {', '.join(ways)}, and by "
         f"supervised training alone, with {labels_title(*fractions, of='the training labels')}."
     )
 
@@ -45,10 +47,16 @@ def _left_out(study: Study) -> str:
     sentences = [f"Files that cannot be read are left out: {count(len(audit['unreadable']))}."]
     if "unlabelled" in audit:
         sentences.append(
-            "Images without a label are used for pretraining only: "
+            f"Images without a label are used for {use_of_unlabelled(study)} only: "
             f"{count(audit['unlabelled'])} in the source."
         )
     return " ".join(sentences)
+
+
+def use_of_unlabelled(study: Study) -> str:
+    """Return what learns from images without label: "pretraining", "pretraining and FixMatch"."""
+    methods = study.facts.get("methods") or ()
+    return join(["pretraining", *(method_title(one) for one in SEMI_SUPERVISED if one in methods)])
 
 
 def _copies(study: Study) -> str:

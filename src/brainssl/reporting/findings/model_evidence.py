@@ -17,6 +17,7 @@ from brainssl.reporting.wording import (
     join,
     percent,
 )
+from brainssl.settings import SEMI_SUPERVISED
 
 _WORST = 3  # classes that are named
 
@@ -59,7 +60,9 @@ def _starts(study: Study) -> str:
 def _training(study: Study) -> str:
     told = []
     for method in map(str, study.facts.get("methods") or ()):
-        stages = (("pretraining", "pretrain"), ("fine-tuning", "finetune"))
+        stages = [("pretraining", "pretrain"), ("fine-tuning", "finetune")]
+        if method in SEMI_SUPERVISED:
+            stages = [("training", "finetune")]
         recipes = [(name, recipe(stage_settings(study, method, stage))) for name, stage in stages]
         parts = [f"{name} {text}" for name, text in recipes if text]
         told += [f"{method_title(method)}: {'; '.join(parts)}."] if parts else []

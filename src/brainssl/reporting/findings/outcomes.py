@@ -23,6 +23,7 @@ from brainssl.reporting.wording import (
     percent,
     signed,
 )
+from brainssl.settings import SEMI_SUPERVISED
 from brainssl.settings.starts import start_title
 
 CHOOSING = METRIC["f1_macro"]
@@ -66,14 +67,16 @@ class Outcome:
         label_fraction: a share in (0, 1], or shots.
         best: the arm with the highest score on test, of all.
         rival: the arm that is set against the baseline, chosen on validation among self-supervised
-            ones; where a study has none, among those pretrained with labels.
+            ones; where a study has none, among those pretrained with labels, else among
+            semi-supervised ones.
         candidates: how many arms it was chosen from.
         baseline: trained from labels alone; of several starts that which is best on validation.
         verdict: on `rival` against `baseline`; None where one of them is missing.
         difference: of the two on the same test images, with its interval; None in older studies.
         guess: what naming the most frequent class alone gets right; None where not known.
-        beside: differences from an arm pretrained with labels, chosen on validation, that stands
-            beside the rival: of it from the baseline, and of the rival from it.
+        beside: differences from an arm pretrained with labels and from a semi-supervised one, each
+            chosen on validation, that stand beside the rival: of each from the baseline, and of the
+            rival from each.
     """
 
     label_fraction: LabelFraction
@@ -105,7 +108,7 @@ class Outcome:
             )
         if rival is not None and baseline is not None and self.verdict is not None:
             if self.candidates > 1:
-                kinds = _KINDS[rival.self_supervised, bool(rival.start)]
+                kinds = _kinds(rival)
                 sentences.append(
                     f"Of {self.candidates} {kinds}, {rival.title}, has the best "
                     f"{CHOOSING.title[0].lower()}{CHOOSING.title[1:]} on validation, which alone "
@@ -134,8 +137,8 @@ def outcomes(study: Study) -> list[Outcome]:
 
     The self-supervised arm that is set against the baseline is one of those that were trained
     like it: fine-tuned, if there is any. Of several the best on validation is taken, for the
-    highest on test would be flattered by the choice. One pretrained with labels stands beside it:
-    what it adds is not what images without labels do.
+    highest on test would be flattered by the choice. Those pretrained with labels and
+    semi-supervised ones stand beside it: what they add is not what images without labels do.
     """
     if not study.protocols:
         return []
@@ -147,7 +150,8 @@ def outcomes(study: Study) -> list[Outcome]:
         here = [arm for arm in arms if arm.label_fraction == fraction]
         own = [arm for arm in here if arm.self_supervised]
         taught = _alike([arm for arm in here if arm.pretrained and not arm.self_supervised])
-        tuned = _alike(own) or taught
+        semi = [arm for arm in here if arm.method in SEMI_SUPERVISED]
+        tuned = _alike(own) or taught or semi
         rival = _chosen(tuned, [validated.get(arm.key) for arm in tuned])
         alone = [arm for arm in here if arm.method == BASELINE]
         baseline = _chosen(alone, [validated.get(arm.key) for arm in alone]) if alone else None
@@ -157,8 +161,9 @@ def outcomes(study: Study) -> list[Outcome]:
             verdict = of_interval(difference[1]) if difference else compare(rival, baseline)
         best = max(here, key=lambda arm: arm.mean(HEADLINE.name) or 0.0)
         guess = guessing(study, best)
-        other = _chosen(taught, [validated.get(arm.key) for arm in taught]) if own else None
-        pairs = ((other, baseline), (rival, other)) if other else ()
+        sets = [those for those in (taught, semi) if those and those is not tuned]
+        others = [_chosen(those, [validated.get(arm.key) for arm in those]) for those in sets]
+        pairs = [pair for other in others for pair in ((other, baseline), (rival, other)) if other]
         beside = tuple(
             Difference(first, second, *told)
             for first, second in pairs
@@ -253,12 +258,6 @@ def where_tested(study: Study) -> str:
 
 
 # What a rival was chosen from: whether without labels, and whether each has several starts.
-_KINDS = {
-    (True, False): "self-supervised methods",
-    (True, True): "pairs of self-supervised method and start",
-    (False, False): "methods that pretrain with labels",
-    (False, True): "pairs of start and method that pretrains with labels",
-}
 # How a verdict is said first in a sentence, and how after another one.
 _VERDICT_CLAUSES = {
     "above": ("is ahead of", "ahead"),
@@ -276,6 +275,16 @@ _VERDICT_SENTENCE = {
 def _alike(arms: Sequence[Arm]) -> list[Arm]:
     """Return those that were fine-tuned, as the baseline is; all where none was."""
     return [arm for arm in arms if arm.stage == "finetune"] or list(arms)
+
+
+def _kinds(arm: Arm) -> str:
+    """Return what all arms are from which one was chosen."""
+    if arm.pretrained and not arm.self_supervised:
+        if arm.start:
+            return "pairs of start and method that pretrains with labels"
+        return "methods that pretrain with labels"
+    kind = "self-supervised" if arm.pretrained else "semi-supervised"
+    return f"pairs of {kind} method and start" if arm.start else f"{kind} methods"
 
 
 def _named(arm: Arm) -> str:
@@ -302,8 +311,9 @@ def _first_clause(one: Outcome) -> str:
     assert one.verdict is not None
     chosen = f"{_from(rival)}, chosen on validation," if one.candidates > 1 else _from(rival)
     scores = f"{_brief(rival)} against {_brief(baseline)} of slices right"
-    named = f"{method_title(rival.method)} pretraining"
-    named += "" if rival.self_supervised else " with them"
+    named = method_title(rival.method)
+    if rival.pretrained:
+        named += " pretraining" if rival.self_supervised else " pretraining with them"
     return (
         f"With {labels_title(one.label_fraction, of='the labels')}, {named}{chosen} "
         f"{_VERDICT_CLAUSES[one.verdict][0]} {_alone(rival)}{_from(baseline)}: {scores}"
@@ -326,7 +336,8 @@ def _further_clause(one: Outcome, first: Outcome) -> str:
 
 def _alone(rival: Arm) -> str:
     """Return what the baseline is to a rival: one that is pretrained with labels has no others."""
-    return "labels alone" if rival.self_supervised else "supervised training alone"
+    taught = rival.pretrained and not rival.self_supervised
+    return "supervised training alone" if taught else "labels alone"
 
 
 def _from(arm: Arm) -> str:

@@ -22,6 +22,7 @@ from brainssl.reporting.study import (
     method_title,
 )
 from brainssl.reporting.wording import HEADLINE, fraction_title, join
+from brainssl.settings import SEMI_SUPERVISED
 from brainssl.settings.starts import mark_of
 
 # In the order in which they are shown; without a method there are controls and baseline alone.
@@ -59,7 +60,7 @@ def _stage(study: Study, protocol: str, stage: str, arms: Sequence[Arm]) -> Mult
     beside = _by_learner(
         arm
         for arm in arms
-        if arm.method == BASELINE
+        if arm.method in (BASELINE, *SEMI_SUPERVISED)
         or (arm.method in CONTROLS and stage in ("", arm.stage))
         or (classical is not None and arm.method == classical.method)
     )

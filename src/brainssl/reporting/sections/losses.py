@@ -11,9 +11,10 @@ from brainssl.reporting.figures.figure import (
     learner_keys,
     panel,
 )
-from brainssl.reporting.study import Learner, Study
+from brainssl.reporting.study import Learner, Study, method_title
 from brainssl.reporting.trainings import History, histories, watches
-from brainssl.reporting.wording import labels_title
+from brainssl.reporting.wording import join, labels_title
+from brainssl.settings import SEMI_SUPERVISED
 from brainssl.settings.starts import mark_of
 
 # Trainings that can be compared stand in one figure: those that minimise the same loss.
@@ -92,6 +93,9 @@ def _training(study: Study, found: Sequence[History], name: str, title: str) -> 
     learners = {history.training.learner for history in found}
     legend = tuple(key for learner, key in keys.items() if learner in learners)
     caption = "Cross-entropy by epoch, a line for each seed."
+    semi = [method_title(method) for method in SEMI_SUPERVISED if method in dict(learners)]
+    if semi:
+        caption += f" In training, that of {join(semi)} holds the loss of pseudo-labels, too."
     return Multiples(f"loss-{name}", title, caption, legend, tuple(panels), across(len(panels)))
 
 

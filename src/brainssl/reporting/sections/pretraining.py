@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from brainssl.reporting.blocks import Block, Cautions, Facts, Fold, Multiples, Prose, across
 from brainssl.reporting.figures.figure import Key, epoch_axis, epoch_traces, learner_keys, panel
 from brainssl.reporting.findings.cautions import Caution
-from brainssl.reporting.study import Study, method_title
+from brainssl.reporting.study import Study, is_pretrained, method_title
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.trainings import Training, Watch, watches
 from brainssl.reporting.wording import MISSING, count, counted, fixed
@@ -176,7 +176,7 @@ def _missing(study: Study, found: Sequence[Training]) -> list[str]:
     expected = [
         Training(study.folder, "pretrain", str(method), protocol, None, seed, fold, start=start)
         for start in (study.starts if study.tells_starts else [""])
-        for method in facts.get("methods") or ()
+        for method in filter(is_pretrained, facts.get("methods") or ())
         for protocol in study.protocols
         for seed in range(first, first + number)
         for fold in (range(1, study.folds + 1) if study.folds else [None])

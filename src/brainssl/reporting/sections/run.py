@@ -9,6 +9,7 @@ from brainssl.reporting.blocks import (
     Fold,
     Prose,
 )
+from brainssl.reporting.findings.data_evidence import use_of_unlabelled
 from brainssl.reporting.study import Study, method_title
 from brainssl.reporting.wording import (
     PROTOCOLS,
@@ -126,7 +127,10 @@ def _split_facts(study: Study, protocol: str) -> tuple[tuple[str, str], ...]:
         for name, head in heads
         if name in images
     ]
-    optional = (("unlabelled", "For pretraining only"), ("left_out", "Left out"))
+    optional = (
+        ("unlabelled", f"For {use_of_unlabelled(study)} only"),
+        ("left_out", "Left out"),
+    )
     pairs += [(head, counted(split[name], "image")) for name, head in optional if split.get(name)]
     pairs += [(head, str(split[name])) for name, head in texts if split.get(name) is not None]
     pairs += [

@@ -11,6 +11,7 @@ _TITLES = {
     "pretraining": "Pretraining",
     "linear probes": "Linear probes",
     "fine-tuning": "Fine-tuning",
+    "semi-supervised training": "Semi-supervised training",
     "supervised training": "Supervised training",
     "classical baselines": "Classical baselines",
     "reading": "Reading, fingerprints and near-duplicates",

@@ -56,12 +56,16 @@ class Finetuning(Training):
     def training_step(self, batch: Mixed, batch_idx: int) -> Float[Tensor, ""]:
         """Return the loss of an augmented batch; of mixed images, that of both labels."""
         logits = self.head(self.encoder(batch.images)).float()
-        loss = self._training_loss(logits, batch.labels)
-        if batch.share < 1:
-            others = self._training_loss(logits, batch.others)
-            loss = batch.share * loss + (1 - batch.share) * others
+        loss = self.mixed_loss(logits, batch)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(logits))
         return loss
+
+    def mixed_loss(self, logits: Float[Tensor, "n classes"], batch: Mixed) -> Float[Tensor, ""]:
+        """Return the training loss of what was said of a batch."""
+        loss = self._training_loss(logits, batch.labels)
+        if batch.share == 1:
+            return loss
+        return batch.share * loss + (1 - batch.share) * self._training_loss(logits, batch.others)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Log the plain loss; Lightning averages it over the whole validation set."""

@@ -9,8 +9,9 @@ predicted nor scored: they are for what is chosen here. Validation also chooses 
 penalty, in all arms alike.
 
 Batches of one image a group leave out images of large groups in an epoch, so arms differ in epochs
-and are alike in optimiser steps, as nearly as whole epochs come; the steps are told. An arm that
-the collection does not allow, such as more images in a batch than groups, is told with the reason.
+and are alike in optimiser steps, as nearly as whole epochs come; the steps are told. A method that
+learns from labels is pretrained for each label fraction, with its labels alone. An arm that the
+collection does not allow, such as more images in a batch than groups, is told with the reason.
 
 What is done is kept in a folder beside the file of figures: called again, the command goes on
 where it was interrupted.
@@ -43,7 +44,7 @@ from brainssl.foundation.storage import read_json, write_json
 from brainssl.hardware.device import device_of
 from brainssl.models.classifier import Classifier, run_in_batches
 from brainssl.models.encoder import Encoder, load_encoder
-from brainssl.settings import Settings, load_settings
+from brainssl.settings import LABELLED_METHODS, Settings, load_settings
 from brainssl.studies.record import environment
 from brainssl.training.batches import training_batches
 from brainssl.training.pretrain import pretrain
@@ -102,15 +103,18 @@ class Bench:
             settings = self.settings(method, positives, alone, data)
             for seed in range(self.seeds):
                 out = self.folder / method / arm_name(positives, alone) / f"k{number}-s{seed}"
+                taught = method in LABELLED_METHODS
                 for fraction in self.fractions:
-                    file = out / f"probe-f{fraction:g}.parquet"
+                    own = out / f"f{fraction:g}" if taught else out
+                    file = own / f"probe-f{fraction:g}.parquet"
                     if not file.exists():
-                        encoder = pretrained(data, out, method, settings, seed)
+                        learnt = fraction if taught else None
+                        encoder = pretrained(data, own, method, settings, seed, learnt)
                         predictions = probed(data, encoder, settings.of(method), fraction, seed)
                         predictions.save(file)
                         print(f"{file.relative_to(self.folder)} is done", file=sys.stderr)
                     every.setdefault((fraction, seed), []).append(Predictions.load(file))
-                steps.append(steps_of(out))
+                steps.append(steps_of(own))
         pooled = {key: Predictions.joined(parts) for key, parts in every.items()}
         return [[pooled[f, s] for s in range(self.seeds)] for f in self.fractions], steps
 
@@ -120,11 +124,14 @@ def arm_name(positives: str, alone: bool) -> str:
     return positives + " one-per-group" * alone
 
 
-def pretrained(data: Data, out: Path, method: str, settings: Settings, seed: int) -> Encoder:
-    """Return an encoder, pretrained when first asked for."""
+def pretrained(
+    data: Data, out: Path, method: str, settings: Settings, seed: int, fraction: float | None
+) -> Encoder:
+    """Return an encoder, pretrained when first asked for, of labels with those of a fraction."""
     made = out / "encoder"
     if not made.exists():
         run: dict[str, Any] = {"method": method, "settings": settings, "seed": seed}
+        run["label_fraction"] = fraction
         pretrain(data.store, data.split, made, resume=True, **run)
     return load_encoder(made)
 
@@ -139,6 +146,7 @@ def probed(
     data: Data, encoder: Encoder, settings: Settings, fraction: float, seed: int
 ) -> Predictions:
     """Fit a linear probe with a share of the labels; return what it says of validation images."""
+    data.refuse_more_labels(encoder.facts, fraction, seed)
     encoder = encoder.eval().to(device_of(settings.run))
     rows, store = data.rows(fraction, seed), data.store
     train, val = (

@@ -1,7 +1,8 @@
 """What makes fine-tuning better? Each part alone and in combinations, judged on validation.
 
-A collection is divided into grouped folds. In each fold an encoder is pretrained once, given, or
-fresh (`--method supervised`), and trained with labels: as the settings say (`default`), with each
+A collection is divided into grouped folds. In each fold an encoder is pretrained once (for each
+label fraction and seed, where its method learns from labels), given, or fresh (`--method
+supervised`), and trained with labels: as the settings say (`default`), with each
 part of `PARTS` alone, and with the combinations that are asked for. Figures are of the validation
 sets of all folds together, in which no image stands twice, in the mean over training seeds. The
 difference to the default has a 95 % interval of the paired cluster bootstrap: the same groups are
@@ -49,7 +50,7 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import read_json, write_json
 from brainssl.methods import METHODS
 from brainssl.models.encoder import Encoder, build_encoder, load_encoder
-from brainssl.settings import Settings, load_settings
+from brainssl.settings import LABELLED_METHODS, Settings, load_settings
 from brainssl.studies.pooling import pool
 from brainssl.studies.record import environment
 from brainssl.training.pretrain import pretrain
@@ -140,13 +141,20 @@ def data_of(bench: Bench) -> tuple[Data, ...]:
     return tuple(Data(store, split) for split in folds)
 
 
-def pretrained(bench: Bench, fold: int) -> None:
-    """Pretrain the encoder of a fold, unless it is there."""
-    out, data = bench.folder / f"pretrain-k{fold + 1}", data_of(bench)[fold]
+def encoder_of(bench: Bench, task: Task) -> Path:
+    """Return the folder of a fold's encoder, pretrained with the labels of a training at most."""
+    own = f"-f{task.fraction:g}-s{task.seed}" if bench.method in LABELLED_METHODS else ""
+    return bench.folder / f"pretrain-k{task.fold + 1}{own}"
+
+
+def pretrained(bench: Bench, task: Task) -> None:
+    """Pretrain the encoder of a training, unless it is there."""
+    out, data = encoder_of(bench, task), data_of(bench)[task.fold]
     if not out.is_dir():
-        pretrain(
-            data.store, data.split, out, method=bench.method, settings=bench.settings(), resume=True
-        )
+        run: dict[str, Any] = {"method": bench.method, "settings": bench.settings()}
+        if bench.method in LABELLED_METHODS:
+            run |= {"label_fraction": task.fraction, "seed": task.seed}
+        pretrain(data.store, data.split, out, resume=True, **run)
 
 
 def start(bench: Bench, task: Task, settings: Settings) -> Encoder:
@@ -154,7 +162,7 @@ def start(bench: Bench, task: Task, settings: Settings) -> Encoder:
     if bench.method == SUPERVISED:
         return build_encoder(**settings.encoder.model_dump(), seed=task.seed)
     if not bench.encoders:
-        return load_encoder(bench.folder / f"pretrain-k{task.fold + 1}")
+        return load_encoder(encoder_of(bench, task))
     encoder = load_encoder(bench.encoders[task.fold % len(bench.encoders)])
     if not bench.vouched:
         data_of(bench)[task.fold].refuse_seen(encoder.facts)
@@ -357,9 +365,10 @@ def run(
         "chosen_on_validation": {},
         "parts": {},
     }
-    if bench.method != SUPERVISED and not bench.encoders:
-        list(each(arguments.jobs, partial(pretrained, bench), range(bench.folds)))
     every = [task for own in tasks.values() for task in own]
+    if bench.method != SUPERVISED and not bench.encoders:
+        once = {encoder_of(bench, task): task for task in every}
+        list(each(arguments.jobs, partial(pretrained, bench), once.values()))
     done = each(arguments.jobs, partial(trained, bench), every)
     for name, part in parts.items():
         own = {}

@@ -12,6 +12,7 @@ from sklearn.metrics import f1_score, log_loss
 
 from brainssl.data.store import ImageStore
 from brainssl.evaluation.predictions import Predictions
+from brainssl.models.encoder import load_encoder
 from brainssl.settings import load_settings
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "what_helps.py"
@@ -127,6 +128,18 @@ def test_figures_are_of_all_folds_and_validation_alone_chooses(
     turned = (*some[:-1], tmp_path / "turned.json", "--only", "default", "--encoders")
     with pytest.raises(SystemExit, match="may hold images that it has learnt"):
         called(bench, monkeypatch, shared_store.path, *turned, *reversed(encoders))
+
+
+def test_a_method_that_learns_from_labels_is_pretrained_with_those_of_each_training(
+    bench: Any, shared_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = ("--method", "supcon", "--only", "default", "--label-fractions", "0.5", "--seeds", 2)
+    out = tmp_path / "helps.json"
+    called(bench, monkeypatch, shared_store.path, *own, "--folds", 2, "--out", out)
+    facts = [load_encoder(made).facts for made in sorted((tmp_path / "helps").glob("pretrain-k*"))]
+    assert [(one["label_fraction"], one["seed"]) for one in facts] == [(0.5, 0), (0.5, 1)] * 2
+    assert len({one["split_digest"] for one in facts}) == 2
+    assert list(json.loads(out.read_text())["parts"]["default"]["fractions"]) == ["0.5"]
 
 
 @pytest.mark.parametrize(

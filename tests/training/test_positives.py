@@ -14,6 +14,7 @@ from oracles.gratings import all_of, small_settings
 from safetensors.torch import load_file
 
 from brainssl.data.label_fractions import label_subset
+from brainssl.data.sequence import sequence_of
 from brainssl.data.split import Split, make_split
 from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BrainsslError
@@ -38,7 +39,7 @@ ROWS = st.lists(
 def manifest_of(rows: list[Row]) -> pd.DataFrame:
     columns = [pd.Series(column, dtype=object) for column in zip(*rows, strict=True)]
     named = dict(zip(("patient", "group", "sequence"), columns, strict=True))
-    return pd.DataFrame(named).astype({"group": np.int64})
+    return pd.DataFrame(named | {"label": None}).astype({"group": np.int64})
 
 
 def may_pair(one: Row, other: Row, positives: str) -> bool:
@@ -77,6 +78,25 @@ def test_partners_are_other_images_that_may_pair(rows: list[Row], positives: Any
     for row in seen:
         same = {k for k in range(len(rows)) if pool[k] == pool[row]}
         assert same == {row} | (allowed[row] - {row})
+
+
+LABELS = ["Glioma T1", "Glioma T2", "Normal T1", "Normal", None]
+
+
+def as_scanned(labels: list[str | None]) -> pd.DataFrame:
+    """Images of two patients, with sequences as a scan takes them from the names of classes."""
+    rows = [("anna" if at % 3 else "ben", 0, sequence_of(name)) for at, name in enumerate(labels)]
+    return manifest_of(rows).assign(label=pd.Series(labels, dtype=object))
+
+
+@given(*[st.lists(st.sampled_from(LABELS), min_size=6, max_size=6)] * 2)
+def test_labels_make_no_pool(labels: list[str | None], others: list[str | None]) -> None:
+    """Images are in the same pools whatever their labels, where classes tell the sequence."""
+    one, other = (
+        Partners.of(as_scanned(["Normal T1", *own]), np.arange(7), "patient").pool
+        for own in (labels, others)
+    )
+    assert one.tolist() == other.tolist() == [0, 1, 1, 0, 1, 1, 0]
 
 
 def test_all_others_are_drawn_equally_often() -> None:
@@ -188,7 +208,10 @@ def test_views_take_turns_and_no_image_outside_of_the_pretraining_is_seen(
 ) -> None:
     """Of DINO's crops each pair, global and local, is of both slices."""
     images = np.broadcast_to(np.arange(60, dtype=np.uint8)[:, None, None], (60, 32, 32)).copy()
-    flat = ImageStore(shared_store.path, images, shared_store.manifest, "", {})
+    families = shared_store.manifest["label"].str.split().str[0]
+    flat = ImageStore(
+        shared_store.path, images, shared_store.manifest.assign(label=families), "", {}
+    )
     split = make_split(flat.manifest, val_fraction=0.2, test_fraction=0.2, protocol="image")
     plain = [f"views.{key}" for key in ("jitter=0.0", "blur=0.0", "noise=0.0", "rotation=0.0")]
     kept = ("views.crop_area=[1.0, 1.0]", "views.crop_ratio=[1.0, 1.0]", *plain)
@@ -219,6 +242,21 @@ def test_unknown_patients_are_told_before_anything_is_made(
     with pytest.raises(BrainsslError, match=r"pretrain\.positives is patient.*set it to group"):
         run(store, tmp_path / "run", "pretrain.positives=patient")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_label_changes_a_weight_where_none_is_learnt_from(
+    shared_store: ImageStore, tmp_path: Path
+) -> None:
+    """Nor does the sequence that a label names; this is said."""
+    told: list[str] = []
+    how = "pretrain.positives=patient"
+    whole = run(shared_store, tmp_path / "whole", how, say=told.append)
+    assert [line for line in told if "sequences are those of the labels" in line]
+    turned = shared_store.manifest.assign(
+        **{name: shared_store.manifest[name].to_numpy()[::-1] for name in ("label", "sequence")}
+    )
+    other = ImageStore(shared_store.path, shared_store.images, turned, "", {})
+    assert_same(whole, run(other, tmp_path / "turned", how, split=all_of(shared_store)))
 
 
 def test_no_label_but_those_of_the_fraction_changes_a_weight(

@@ -66,11 +66,35 @@ def manifest_of(layout: Layout, seen: Mapping[str, Seen], *, labelled: bool = Tr
     )
 
 
+def labels_tell_sequences(manifest: pd.DataFrame, families: Families | None) -> bool:
+    """Tell whether the sequences of images are of their labels: who reads one reads the other.
+
+    So it is where the name of a class, or the table of families, says its sequence, and where each
+    class is of one sequence and not all are of the same: folders of classes may be named after it.
+    It holds for all images or none: left out of some, it would tell these from the others.
+
+    Args:
+        manifest: of images, with `label` and `sequence`.
+        families: `[family, sequence]` of each class, where a table says them.
+    """
+    labelled = manifest.loc[manifest["label"].notna(), ["label", "sequence"]]
+    labelled = labelled.fillna("").drop_duplicates()
+    if any(_sequence_of_class(label, families) for label in labelled["label"]):
+        return True
+    return labelled["label"].is_unique and len(set(labelled["sequence"])) > 1
+
+
 def _sequence(label: str | None, path: str, families: Families | None) -> str | None:
     """Return the sequence of an image: its class's by the table, else by the names of folders."""
-    if label is not None and families is not None:
-        return families[label][1] or None
-    return sequence_of(label, *reversed(Path(path).parts[:-1]))
+    if label is not None and (families is not None or sequence_of(label)):
+        return _sequence_of_class(label, families)
+    return sequence_of(*reversed(Path(path).parts[:-1]))
+
+
+def _sequence_of_class(label: str, families: Families | None) -> str | None:
+    """Return the sequence of a class: by its row in the table, or without one by its name."""
+    told = (families or {}).get(label)
+    return sequence_of(label) if told is None else told[1] or None
 
 
 def optional(values: Sequence[str | None]) -> pd.Series:

@@ -99,7 +99,8 @@ class PretrainSettings(Section):
     clip_norm: OptionalRate = 1.0  # of the whole gradient; "none": no clipping
     one_per_group: bool = False  # no two slices of a group in a batch: they would be negatives
     positives: Literal["image", "patient", "group"] = "image"  # whose slice the second view shows:
-    #                           the same, or another one of its patient or group, and sequence
+    #                           the same, or another one of its patient or group, and of its
+    #                           sequence where that is told apart from the label
     watch_images: Annotated[int, Field(ge=2)] = 256  # that the collapse sentinel looks at, each
     #                                                  epoch; one has no other to differ from
 

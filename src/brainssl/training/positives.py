@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from brainssl.data.families import Families
+from brainssl.data.manifest import labels_tell_sequences
 from brainssl.data.split import Indices
 from brainssl.foundation.errors import BrainsslError
 from brainssl.methods.gathering import ranks, share
@@ -49,20 +51,23 @@ class Partners:
         positives: Positives,
         *,
         classes: Int64[np.ndarray, " n"] | None = None,
+        families: Families | None = None,
     ) -> "Partners":
         """Put the images of a pretraining into pools.
 
         A pool is of one patient, or group, and of one sequence: pairs of T1 and T2 would teach that
         the two are the same, and it is the sequence that must be told apart. Images of unknown
-        sequence make a pool of their own. Labels are not looked at, but for the sequence that a
-        class may be named after. An image of no known patient has nobody but itself.
+        sequence make a pool of their own, and where `labels_tell_sequences` all are unknown, so
+        that no label but those of `classes` makes a pool. An image of no known patient has nobody
+        but itself.
 
         Args:
-            manifest: of the store, with `patient`, `group` and `sequence`.
+            manifest: of the store, with `label`, `patient`, `group` and `sequence`.
             rows: of the pretraining; no other image becomes a partner.
             positives: of what there are pools.
             classes: of each row of the manifest those that a method learns from, -1 elsewhere; a
                 pool is then of one of them, too.
+            families: `[family, sequence]` of each class, where a table says them.
 
         Raises:
             BrainsslError: pools of patients are asked for, and of none of the rows one is known.
@@ -76,7 +81,9 @@ class Partners:
             )
         known = unit.notna().to_numpy()
         alone = pd.Series(np.arange(len(rows)), own.index).mask(known, -1)
-        keys = [unit.fillna(""), alone, own["sequence"].fillna("")]
+        keys = [unit.fillna(""), alone]
+        if not labels_tell_sequences(own, families):
+            keys.append(own["sequence"].fillna(""))
         if classes is not None:
             keys.append(pd.Series(classes[rows], own.index))
         number = own.groupby(keys, sort=False).ngroup().to_numpy(np.int64)

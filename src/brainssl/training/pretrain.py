@@ -13,6 +13,7 @@ from torch import Tensor
 
 from brainssl.data.dataset import Data
 from brainssl.data.label_fractions import label_subset
+from brainssl.data.manifest import labels_tell_sequences
 from brainssl.data.marks import joined
 from brainssl.data.shots import LabelFraction
 from brainssl.data.split import Split
@@ -209,9 +210,14 @@ def pretrain(
     partners = None
     if settings.pretrain.positives != "image":
         kind = settings.pretrain.positives
-        partners = Partners.of(store.manifest, rows, kind, classes=classes)
+        partners = Partners.of(store.manifest, rows, kind, classes=classes, families=store.families)
         facts["paired"] = partners.paired
         told(f"pretrain.positives: {partners.paired:,} of {len(rows):,} images have a partner")
+        if labels_tell_sequences(store.manifest.iloc[rows], store.families):
+            told(
+                "pretrain.positives: sequences are those of the labels, which are not read: "
+                "partners may be of two sequences"
+            )
     batches = training_batches(rows, settings.pretrain.batch_size, seed, groups=groups)
     resolved = chosen.resolved(len(batches))
     for name, (value, reason) in resolved.items():

@@ -16,7 +16,7 @@ from brainssl.data.label_fractions import label_subset
 from brainssl.data.manifest import labels_tell_sequences
 from brainssl.data.marks import joined
 from brainssl.data.shots import LabelFraction
-from brainssl.data.split import Split
+from brainssl.data.split import Indices, Split
 from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import begun_for, whole_folder, working_folder, write_json
@@ -207,17 +207,9 @@ def pretrain(
     groups = store.manifest["group"].to_numpy()[rows] if settings.pretrain.one_per_group else None
     refuse_alone(rows)
     classes = _classes_used(store, split, facts, seed)
-    partners = None
-    if settings.pretrain.positives != "image":
-        kind = settings.pretrain.positives
-        partners = Partners.of(store.manifest, rows, kind, classes=classes, families=store.families)
+    partners = _partners(store, rows, settings, classes, told)
+    if partners is not None:
         facts["paired"] = partners.paired
-        told(f"pretrain.positives: {partners.paired:,} of {len(rows):,} images have a partner")
-        if labels_tell_sequences(store.manifest.iloc[rows], store.families):
-            told(
-                "pretrain.positives: sequences are those of the labels, which are not read: "
-                "partners may be of two sequences"
-            )
     batches = training_batches(rows, settings.pretrain.batch_size, seed, groups=groups)
     resolved = chosen.resolved(len(batches))
     for name, (value, reason) in resolved.items():
@@ -277,6 +269,27 @@ def pretrain(
         write_json(folder / "settings.json", settings.written([method]) | {"resolved": reasons})
         (folder / CHECKPOINT).unlink()
     return trained.eval().requires_grad_()  # what was frozen here need not stay so
+
+
+def _partners(
+    store: ImageStore,
+    rows: Indices,
+    settings: Settings,
+    classes: Int64[np.ndarray, " n"] | None,
+    told: Callable[[str], object],
+) -> Partners | None:
+    """Return whose second view may be of another slice; None where each is of its own."""
+    kind = settings.pretrain.positives
+    if kind == "image":
+        return None
+    partners = Partners.of(store.manifest, rows, kind, classes=classes, families=store.families)
+    told(f"pretrain.positives: {partners.paired:,} of {len(rows):,} images have a partner")
+    if labels_tell_sequences(store.manifest.iloc[rows], store.families):
+        told(
+            "pretrain.positives: sequences are those of the labels, which are not read: partners "
+            "may be of two sequences"
+        )
+    return partners
 
 
 def _refuse_other_sides(encoder: Encoder, method: str, sides: Iterable[int]) -> None:

@@ -121,7 +121,7 @@ def probed(
     rows, pooled = [], {}
     for fraction, own_parts in parts.items():
         pooled[fraction] = pool(own_parts).of("test")
-        facts = {
+        facts: dict[str, Any] = {
             "label_fraction": fraction,
             "image_size": settings.encoder.image_size,
             "digests": [split.digest[:12] for split in splits],

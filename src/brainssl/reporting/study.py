@@ -260,7 +260,8 @@ class Study:
         """The patient of each image of the collection: extra ones are neither split nor tested."""
         try:
             manifest = read_frame(self.folder / "store" / "manifest.parquet")
-            return manifest.loc[~is_extra(manifest), "patient"]
+            known: pd.Series[str] = manifest.loc[~is_extra(manifest), "patient"]
+            return known
         except (OSError, ValueError, KeyError):
             return None
 

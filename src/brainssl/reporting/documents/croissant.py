@@ -76,7 +76,7 @@ def write_croissant(study: Study) -> Path | None:
     table = collection(read_frame(manifest))
     beside, path = study.folder / COLLECTION, study.folder / CROISSANT
     write_atomically(beside, lambda file: table.to_parquet(file, index=False))
-    write_json(path, croissant(study, beside, list(table), about))
+    write_json(path, croissant(study, beside, table.columns.tolist(), about))
     return path
 
 

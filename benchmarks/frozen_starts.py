@@ -121,18 +121,18 @@ def probed(
     rows, pooled = [], {}
     for fraction, own_parts in parts.items():
         pooled[fraction] = pool(own_parts).of("test")
-        facts: dict[str, Any] = {
+        about: dict[str, Any] = {
             "label_fraction": fraction,
             "image_size": settings.encoder.image_size,
             "digests": [split.digest[:12] for split in splits],
             "groups": len(set(pooled[fraction].groups.tolist())),
             "seconds": round(time.perf_counter() - started, 1),
         }
-        row = result_rows(pooled[fraction], facts, settings.evaluation)[0]
+        row = result_rows(pooled[fraction], about, settings.evaluation)[0]
         for key in ("metrics", "intervals"):
             row[key] = {name: row[key][name] for name in METRICS}
         del row["per_class"]
-        rows.append({key: row[key] for key in (*facts, "n", "metrics", "intervals")})
+        rows.append({key: row[key] for key in (*about, "n", "metrics", "intervals")})
     return rows, pooled
 
 

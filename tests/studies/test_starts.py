@@ -13,6 +13,7 @@ from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.progress import Terminal
 from brainssl.foundation.storage import write_json
+from brainssl.settings.starts import NamedStart
 from brainssl.studies.estimate import estimate
 from brainssl.studies.grid import grid
 from brainssl.studies.identity import identity
@@ -72,6 +73,21 @@ def test_two_starts_of_one_name_are_refused(weights: Path, tmp_path: Path) -> No
     shutil.copy(weights, named)
     with pytest.raises(BadUseError, match="rename the file"):
         read_starts([str(named)])
+
+
+def test_a_start_of_the_settings_has_its_name_alone(weights: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / weights.name
+    other.parent.mkdir()
+    shutil.copy(weights, other)
+    assert read_starts([str(weights)], str(weights)) == (str(weights),)
+    with pytest.raises(BadUseError, match="both be called rad net"):
+        read_starts(["random", str(weights)], str(other))
+
+
+def test_a_folder_names_what_all_call_alike() -> None:
+    """Every pretraining leaves an `encoder.safetensors`."""
+    files = [f"{folder}/encoder.safetensors" for folder in ("a", "b")]
+    assert [NamedStart(file).mark for file in files] == ["-from-a", "-from-b"]
 
 
 def test_digests_are_of_the_content(plan: Plan, weights: Path, tmp_path: Path) -> None:

@@ -14,17 +14,18 @@ HELD = "starts.json"
 _TAKES = f"{RANDOM}, {IMAGENET}, {HUB}OWNER/NAME or the path of weights"
 
 
-def read_starts(asked: Sequence[str]) -> tuple[str, ...]:
+def read_starts(asked: Sequence[str], own: str = RANDOM) -> tuple[str, ...]:
     """Check the starts that were asked for, before any work begins, and return each once.
 
     Args:
         asked: what `encoder.weights` takes.
+        own: the start of the settings, which steps do not name, but rows of results do.
 
     Raises:
         BadUseError: one is empty, a file that is not there, or called like another one.
     """
     wanted = tuple(dict.fromkeys(one.strip() for one in asked))
-    called: dict[str, str] = {}
+    called = {NamedStart(own).mark.casefold(): own}
     for start in map(NamedStart, wanted):
         try:
             known_weights(start.weights)
@@ -41,7 +42,7 @@ def read_starts(asked: Sequence[str]) -> tuple[str, ...]:
         if other != start.weights:
             raise BadUseError(
                 f"--starts: {other} and {start.weights} would both be called {start.name}: rename "
-                "one of them"
+                "one of them, or give its path as encoder.weights has it"
             )
     return wanted
 

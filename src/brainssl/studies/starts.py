@@ -1,14 +1,18 @@
 """The starts of a study: which they are, and that their files stay what they were."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
+from brainssl.data.dataset import Data
 from brainssl.data.listing import is_litter
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.storage import read_json, write_json
+from brainssl.models.encoder import Encoder
 from brainssl.settings.starts import HUB, IMAGENET, RANDOM, NamedStart, known_weights, mark_in
 from brainssl.studies.plan import Plan
+from brainssl.training.starting import refuse_more_labels, refuse_seen_start
 
 HELD = "starts.json"
 _TAKES = f"{RANDOM}, {IMAGENET}, {HUB}OWNER/NAME or the path of weights"
@@ -84,6 +88,38 @@ def keep_digests(plan: Plan, out: Path) -> None:
     """Note the digests of files beside those that a study has noted already."""
     if digests := digests_of(plan):
         write_json(out / HELD, _held(out) | digests)
+
+
+def refuse_unfit(plan: Plan, encoders: Mapping[NamedStart, Encoder], every: Iterable[Data]) -> None:
+    """Refuse starts with which steps of a study would fail, before any of them begins.
+
+    Args:
+        plan: of the study.
+        encoders: fresh, of each start.
+        every: store and split of each protocol and fold.
+
+    Raises:
+        BrainsslError: a model of ours may have seen a test set, or has learnt from labels that a
+            label fraction leaves out.
+    """
+    for encoder, data in product(encoders.values(), every):
+        refuse_seen_start(encoder, data.store, data.split)
+        for fraction, seed in product(plan.label_fractions, range(plan.seeds)):
+            refuse_more_labels(encoder, data, fraction, plan.seed + seed)
+
+
+def warnings_of(encoders: Mapping[NamedStart, Encoder]) -> list[str]:
+    """Return what is to be said of starts that are models of ours, given a fresh encoder of each.
+
+    Their marks tell the same pictures, and not other ones of the same patients.
+    """
+    return [
+        f"Encoders began with {start.name}, which brainssl trained"
+        f"{'' if encoder.learnt is not None else ', without marks of the images it learnt'}: "
+        "whether patients of the test set were among those of that training, nothing here can tell."
+        for start, encoder in encoders.items()
+        if encoder.trainings
+    ]
 
 
 def _held(out: Path) -> dict[str, str]:

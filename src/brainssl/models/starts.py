@@ -25,7 +25,7 @@ class Start:
     """What an encoder begins with.
 
     Attributes:
-        name: random, imagenet, hub:OWNER/NAME, or the name of the file or folder.
+        name: the short one, see `brainssl.settings.starts.NamedStart`.
         mean: of images in [0, 1], subtracted before the network sees them.
         std: by which they are then divided.
         normalised_by: who says so, in words.
@@ -113,9 +113,8 @@ def begin(
     stem = collapse(network, tensors, said, size)
     network.load_state_dict({**network.state_dict(), **tensors})
     place = f" ({reading.place})" if reading.place else ""
-    path = NamedStart(weights).path
     start = Start(
-        path.name if path else weights,
+        NamedStart(weights).name,
         *said.grey,
         whence,
         f"{found.title}{place}",

@@ -32,7 +32,7 @@ from brainssl.settings import Settings
 from brainssl.training.finetune import finetune, passes, supervised_epochs
 from brainssl.training.loggers import build_loggers
 from brainssl.training.probe import Labelled, fit_probe
-from brainssl.training.requests import as_before
+from brainssl.training.requests import START, as_before, as_begun
 from brainssl.training.starting import refuse_more_labels, refuse_seen_start
 from brainssl.training.trainer import CHECKPOINT
 
@@ -154,8 +154,9 @@ def finetune_stage(
         seen = len(data.split.pretraining(data.store.manifest))
         settings = settings.with_epochs(supervised_epochs(settings, len(rows["train"]), seen))
     request = {**facts, **data.facts(), "label_fraction": label_fraction, "seed": seed}
-    request |= {"start": encoder.digest, "settings": settings.written(())}
+    request |= {START: encoder.digest, "settings": settings.written(())}
     request["precision"] = precision_of(settings.run).name
+    request = as_begun(out, request)
     before = as_before(str(facts["method"]), ())
     with whole_folder(out, resume=True, request=request, defaults=before) as folder:
         tuned = finetune(

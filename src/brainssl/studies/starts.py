@@ -105,7 +105,7 @@ def refuse_unfit(plan: Plan, encoders: Mapping[NamedStart, Encoder], every: Iter
     for encoder, data in product(encoders.values(), every):
         refuse_seen_start(encoder, data.store, data.split)
         for fraction, seed in product(plan.label_fractions, range(plan.seeds)):
-            refuse_more_labels(encoder, data, fraction, plan.seed + seed)
+            refuse_more_labels(encoder, data.store, data.split, fraction, plan.seed + seed)
 
 
 def warnings_of(encoders: Mapping[NamedStart, Encoder]) -> list[str]:

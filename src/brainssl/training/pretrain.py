@@ -11,7 +11,6 @@ from jaxtyping import Float, Int64
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from brainssl.data.dataset import Data
 from brainssl.data.label_fractions import label_subset
 from brainssl.data.marks import joined
 from brainssl.data.shots import LabelFraction
@@ -188,7 +187,7 @@ def pretrain(
     encoder = build_encoder(**settings.encoder.model_dump(), seed=seed)
     refuse_seen_start(encoder, store, split)
     if "label_fraction" in facts:
-        refuse_more_labels(encoder, Data(store, split), facts["label_fraction"], seed)
+        refuse_more_labels(encoder, store, split, facts["label_fraction"], seed)
     told(str(encoder.start))
     request = facts | {"settings": settings.written([method]), "precision": precision.name}
     if settings.encoder.weights != RANDOM:  # those the settings and the seed tell

@@ -95,7 +95,7 @@ def probe_stage(
     """
     started = time.perf_counter()
     refuse_seen_start(features.encoder, data.store, data.split)
-    refuse_more_labels(features.encoder, data, label_fraction, seed)
+    refuse_more_labels(features.encoder, data.store, data.split, label_fraction, seed)
     features.progress = progress
     rows = data.rows(label_fraction, seed)
     with whole_folder(out) as folder:
@@ -148,7 +148,7 @@ def finetune_stage(
     """
     started = time.perf_counter()
     refuse_seen_start(encoder, data.store, data.split)
-    refuse_more_labels(encoder, data, label_fraction, seed)
+    refuse_more_labels(encoder, data.store, data.split, label_fraction, seed)
     rows = data.rows(label_fraction, seed)
     if facts["stage"] == "supervised":
         seen = len(data.split.pretraining(data.store.manifest))

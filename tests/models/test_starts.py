@@ -112,6 +112,14 @@ def test_the_digest_is_of_weights_and_normalisation(file: Path) -> None:
     assert digest_of(one.network, 0.449, 0.227) != digest_of(one.network, 0.449, 0.226)
 
 
+def test_the_content_is_of_the_tensors_as_they_came(file: Path) -> None:
+    """Whatever becomes of their stem, and by which normalisation."""
+    one, other = begun(file).start, begun(file, mean=0.2, std=0.3).start
+    assert one.content == other.content != ""
+    assert one.digest != other.digest
+    assert begun("random").start.content == ""
+
+
 def test_weights_of_another_architecture_are_refused_with_its_name(
     colour: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

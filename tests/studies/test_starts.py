@@ -15,7 +15,7 @@ from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.progress import Terminal
 from brainssl.foundation.storage import write_json
-from brainssl.models.encoder import build_encoder, save_encoder
+from brainssl.models.encoder import Encoder, build_encoder, save_encoder
 from brainssl.settings import load_settings
 from brainssl.settings.starts import NamedStart
 from brainssl.studies.estimate import estimate
@@ -27,6 +27,7 @@ from brainssl.studies.run import Study
 from brainssl.studies.starts import (
     digests_of,
     keep_digests,
+    keep_downloaded,
     read_starts,
     refuse_changed,
     warnings_of,
@@ -140,6 +141,27 @@ def test_a_file_of_the_settings_is_watched_too(plan: Plan, weights: Path, tmp_pa
     weights.write_bytes(b"others")
     with pytest.raises(BrainsslError, match="not the file that steps"):
         refuse_changed(own, out)
+
+
+@pytest.mark.parametrize(
+    ("weights", "mend"), [("hub:owner/name", "@REVISION"), ("imagenet", r"encoder\.name")]
+)
+def test_downloaded_weights_that_were_revised_are_refused(
+    weights: str, mend: str, plan: Plan, tmp_path: Path
+) -> None:
+    def downloaded(content: str) -> dict[NamedStart, Encoder]:
+        encoder = build_encoder("test_resnet", image_size=32, seed=0)
+        encoder.start = replace(encoder.start, content=content)
+        return {NamedStart(weights): encoder}
+
+    own, out = replace(plan, starts=("random", weights)), tmp_path / "out"
+    begin(own, out, "linear-untrained-grouped-f1-s0")
+    keep_downloaded(own, out, downloaded("before"))
+    keep_downloaded(own, out, downloaded("now"))  # no step began with it
+    (out / "steps" / f"linear-untrained{NamedStart(weights).mark}-grouped-f1-s0").mkdir()
+    keep_downloaded(own, out, downloaded("now"))
+    with pytest.raises(BrainsslError, match=f"gives other weights .*{mend}"):
+        keep_downloaded(own, out, downloaded("later"))
 
 
 def test_a_missing_file_is_refused_before_anything_is_written(

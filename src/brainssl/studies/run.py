@@ -39,7 +39,7 @@ from brainssl.studies.preparation import Prepared, prepared
 from brainssl.studies.projections import make_projections
 from brainssl.studies.publication import publish
 from brainssl.studies.record import describe, environment
-from brainssl.studies.starts import refuse_unfit, warnings_of
+from brainssl.studies.starts import keep_downloaded, refuse_unfit, warnings_of
 from brainssl.studies.tuning import choose, failed, is_given_up, is_settled, searches
 from brainssl.training.classical.features import HandMade
 from brainssl.training.classical.stage import classical_stage
@@ -84,6 +84,7 @@ class Study:
         announce(self.plan.settings.run, self.terminal.say)
         with prepared(self.plan, self.out, self.terminal) as ground:
             keep(self.out, self.plan)
+            keep_downloaded(self.plan, self.out, encoders)
             refuse_unfit(self.plan, encoders, ground.data.values())
             for (_, fold), data in ground.data.items():
                 self._announce(data, fold)

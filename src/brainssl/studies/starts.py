@@ -72,22 +72,59 @@ def refuse_changed(plan: Plan, out: Path) -> None:
     Raises:
         BrainsslError: a file is missing or changed, or `starts.json` is damaged.
     """
-    held, now = _held(out), digests_of(plan)
-    for start in plan.beginnings:
-        told = start or plan.own_start
-        changed = told.name in now and held.get(told.name) not in (None, now[told.name])
-        mark = "" if start is None else start.mark
-        if changed and any(mark_in(step) == mark for step in _begun_steps(out)):
-            raise BrainsslError(
-                f"{told.weights} is not the file that steps of {out} began with: give that one, "
-                "rename the new one, or choose another folder"
-            )
+    if changed := _changed(plan, out, digests_of(plan)):
+        raise BrainsslError(
+            f"{changed.weights} is not the file that steps of {out} began with: give that one, "
+            "rename the new one, or choose another folder"
+        )
 
 
 def keep_digests(plan: Plan, out: Path) -> None:
     """Note the digests of files beside those that a study has noted already."""
     if digests := digests_of(plan):
         write_json(out / HELD, _held(out) | digests)
+
+
+def keep_downloaded(plan: Plan, out: Path, encoders: Mapping[NamedStart, Encoder]) -> None:
+    """Refuse downloaded weights that are others than steps began with; else note their digests.
+
+    A model of the hub may be revised under its name, and timm may choose other weights of its own.
+
+    Args:
+        plan: of the study.
+        out: its folder, in which it has begun.
+        encoders: fresh, of each start.
+
+    Raises:
+        BrainsslError: weights have changed, or `starts.json` is damaged.
+    """
+    now = {
+        told.name: encoder.start.content
+        for told, encoder in encoders.items()
+        if told.path is None and encoder.start and encoder.start.content
+    }
+    if changed := _changed(plan, out, now):
+        mend = "give the revision of before (@REVISION)"
+        if not changed.weights.startswith(HUB):
+            mend = "name their tag in encoder.name"
+        raise BrainsslError(
+            f"{changed.weights} gives other weights than those that steps of {out} began with: "
+            f"{mend}, or choose another folder"
+        )
+    if now:
+        write_json(out / HELD, _held(out) | now)
+
+
+def _changed(plan: Plan, out: Path, now: Mapping[str, str]) -> NamedStart | None:
+    """Return a start whose digest is not that which steps began with; None where there is none."""
+    held, steps = _held(out), _begun_steps(out)
+    for start in plan.beginnings:
+        told = start or plan.own_start
+        changed = told.name in now and held.get(told.name) not in (None, now[told.name])
+        mark = "" if start is None else start.mark
+        if changed and any(mark_in(step) == mark for step in steps):
+            return told
+    return None
 
 
 def refuse_unfit(plan: Plan, encoders: Mapping[NamedStart, Encoder], every: Iterable[Data]) -> None:

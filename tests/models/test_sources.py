@@ -138,7 +138,7 @@ def test_networks_that_are_built_otherwise_are_refused(folder: Path, tmp_path: P
 
 
 def test_folders_without_what_is_needed_are_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(BrainsslError, match=r"config\.json is missing"):
+    with pytest.raises(BrainsslError, match=r"holds neither classifier.* nor config\.json"):
         find_source(str(tmp_path), NAME)
     shutil.copy(folder / "config.json", tmp_path)
     with pytest.raises(BrainsslError, match="is no folder of timm's"):
@@ -190,6 +190,17 @@ def test_models_of_ours_say_what_they_are_and_where_they_learnt(tmp_path: Path) 
         assert "learnt" not in source.tables[0].tensors
         with pytest.raises(BrainsslError, match=r"is of test_resnet.*set encoder\.name"):
             find_source(file, "resnet18")
+
+
+def test_a_folder_of_ours_is_the_model_in_it(tmp_path: Path) -> None:
+    """That of a pretraining, and that of a probe or a fine-tuning."""
+    encoder = build_encoder(NAME, image_size=32, seed=0)
+    encoder.facts = {"method": "byol"}
+    save_encoder(encoder, tmp_path / "a" / "encoder.safetensors")
+    classifier = Classifier(encoder, nn.Linear(encoder.dim, 2), ("a", "b"), {"method": "simclr"})
+    classifier.save(tmp_path / "b" / "classifier.safetensors")
+    for folder, method in (("a", "byol"), ("b", "simclr")):
+        assert find_source(str(tmp_path / folder), NAME).trained_on == {"method": method}
 
 
 def test_models_of_earlier_versions_have_the_constants(tmp_path: Path) -> None:

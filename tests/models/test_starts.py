@@ -63,7 +63,7 @@ def test_the_record_says_what_was_taken_and_what_not(colour: nn.Module, file: Pa
         "mean 0.4 and deviation 0.3, as set by encoder.mean and encoder.std"
     )
     facts = start.facts()
-    assert facts["name"] == "my.pth"
+    assert facts["name"] == "my"
     assert str(file.parent) not in repr(facts)
     assert (facts["mean"], facts["std"], facts["taken"]) == (0.4, 0.3, taken)
     assert len(facts["digest"]) == 64
@@ -100,7 +100,7 @@ def test_an_encoder_of_ours_goes_on_as_it_was(file: Path, tmp_path: Path) -> Non
     assert after.digest == before.digest
     assert after.start.facts()["trained_on"]["method"] == "byol"
     assert after.start.stem == ""
-    assert after.starting_weights[FACTS]["name"] == "encoder.safetensors"
+    assert after.starting_weights[FACTS]["name"] == tmp_path.name
 
 
 def test_the_digest_is_of_weights_and_normalisation(file: Path) -> None:
@@ -110,6 +110,14 @@ def test_the_digest_is_of_weights_and_normalisation(file: Path) -> None:
         next(again.parameters()).add_(1e-3)
     assert again.digest != one.digest
     assert digest_of(one.network, 0.449, 0.227) != digest_of(one.network, 0.449, 0.226)
+
+
+def test_the_content_is_of_the_tensors_as_they_came(file: Path) -> None:
+    """Whatever becomes of their stem, and by which normalisation."""
+    one, other = begun(file).start, begun(file, mean=0.2, std=0.3).start
+    assert one.content == other.content != ""
+    assert one.digest != other.digest
+    assert begun("random").start.content == ""
 
 
 def test_weights_of_another_architecture_are_refused_with_its_name(

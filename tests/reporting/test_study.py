@@ -169,6 +169,19 @@ def test_the_start_of_an_earlier_study_is_that_of_its_settings() -> None:
     assert starts_of(told) == ["random", "radnet"]
 
 
+def test_starts_are_told_though_all_steps_of_another_one_failed(
+    make_study: Callable[..., Path],
+) -> None:
+    folder = make_study(classes=["a", "b"], seeds=1, fractions=[1.0])
+    path = folder / "results.json"
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    raw["rows"] = [row | {"start": "random"} for row in raw["rows"]]
+    for starts, told in ((["random", "lost"], "random"), (["random"], "")):
+        raw["study"]["starts"] = [{"name": name} for name in starts]
+        path.write_text(json.dumps(raw), encoding="utf-8")
+        assert {row.start for row in read_study(folder).rows} == {told}
+
+
 def test_every_method_has_its_name() -> None:
     names = {"SimCLR", "BYOL", "DINO", "MoCo v3", "Barlow Twins", "NNCLR", "SupCon", "FixMatch"}
     assert {method_title(method) for method in (*METHODS, *SEMI_SUPERVISED)} == names

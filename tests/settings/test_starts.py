@@ -1,6 +1,7 @@
 """Starts: short names that a reader knows, and names of steps that tell them apart."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -14,13 +15,29 @@ NAMED = {
     "weights/v1.2.pth": "v1.2",
     "models/vit.v2": "vit.v2",
     "models/vit.v2/": "vit.v2",
+    "models/vit.v2/../vit.v3": "vit.v3",
+    "runs/simclr/encoder.safetensors": "simclr",
+    "runs/mean/pytorch_model.bin": "mean",
+    "runs/./fine/../probe/classifier.safetensors": "probe",
+    "/encoder.safetensors": "encoder",
 }
 
 
 @pytest.mark.parametrize(("weights", "name"), NAMED.items())
 def test_a_start_has_a_short_name(weights: str, name: str) -> None:
     assert NamedStart(weights).name == name
-    assert (NamedStart(weights).path is None) == (weights == name and "v2" not in name)
+    assert (NamedStart(weights).path is None) == (weights == name)
+
+
+@pytest.mark.parametrize(("weights", "name"), [("./", "inner"), ("../", "outer")])
+def test_a_place_without_a_name_has_that_of_its_folder(
+    weights: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "outer" / "inner"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    assert NamedStart(weights).name == name
+    assert NamedStart(f"{weights}encoder.safetensors").name == name
 
 
 @pytest.mark.parametrize("weights", NAMED)

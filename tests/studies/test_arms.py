@@ -60,6 +60,12 @@ def test_a_seed_that_a_fold_lacks_is_left_out(tmp_path: Path) -> None:
     assert len(arm.parts(1)) == FOLDS
 
 
+def test_starts_are_told_though_all_steps_of_another_one_failed(tmp_path: Path) -> None:
+    rows = [row | {"start": "random"} for row in study(tmp_path, {"simclr": (0.2, 0.4)})]
+    assert [arm.start for arm in arms_of(tmp_path, rows, ["random", "lost"])] == ["random"]
+    assert [arm.start for arm in arms_of(tmp_path, rows, ["random"])] == [""]
+
+
 def test_each_fold_chooses_its_ensemble(tmp_path: Path) -> None:
     scores = {"a": (0.9, 0.1), "b": (0.8, 0.2), "c": (0.7, 0.7), "d": (0.1, 0.9), "e": (0.2, 0.8)}
     [pooled] = ensembles_of(arms_of(tmp_path, study(tmp_path, scores)))

@@ -82,6 +82,22 @@ def test_settings_of_a_method_that_came_later_are_no_difference(plan: Plan) -> N
     assert "fixmatch.ratio" in differing(own, identity(changed))
 
 
+def test_weights_that_were_taken_otherwise_do_not_stand_beside_those_of_now(
+    plan: Plan, out: Path
+) -> None:
+    """Of three channels one was made otherwise; nothing changed for random weights."""
+    own = identity(replace(plan, settings=plan.settings.with_weights("imagenet")))
+    assert "rules_of_weights" not in identity(plan)
+    older = {name: value for name, value in own.items() if name != "rules_of_weights"}
+    write_json(out / "study.json", older)
+    with pytest.raises(BrainsslError, match=r"another version of brainssl, .* choose"):
+        is_begun(out, own)
+    write_json(out / "study.json", own)
+    assert is_begun(out, own)
+    with pytest.raises(BrainsslError, match=r"another encoder\.weights: "):
+        is_begun(out, identity(plan))
+
+
 def test_of_many_differences_a_few_are_named(plan: Plan, out: Path) -> None:
     write_json(out / "study.json", {"rules": identity(plan)["rules"]})
     with pytest.raises(BrainsslError) as raised:

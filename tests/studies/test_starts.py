@@ -9,16 +9,29 @@ import pytest
 from oracles.small_plan import FAST, small_plan
 
 import brainssl
+from brainssl.data.dataset import Data
+from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.progress import Terminal
 from brainssl.foundation.storage import write_json
+from brainssl.models.encoder import Encoder, build_encoder, save_encoder
+from brainssl.settings import load_settings
+from brainssl.settings.starts import NamedStart
 from brainssl.studies.estimate import estimate
 from brainssl.studies.grid import grid
 from brainssl.studies.identity import identity
 from brainssl.studies.plan import Plan
 from brainssl.studies.preparation import prepared
-from brainssl.studies.starts import digests_of, keep_digests, read_starts, refuse_changed
+from brainssl.studies.run import Study
+from brainssl.studies.starts import (
+    digests_of,
+    keep_digests,
+    keep_downloaded,
+    read_starts,
+    refuse_changed,
+    warnings_of,
+)
 
 QUIET = Terminal(quiet=True)
 
@@ -74,6 +87,21 @@ def test_two_starts_of_one_name_are_refused(weights: Path, tmp_path: Path) -> No
         read_starts([str(named)])
 
 
+def test_a_start_of_the_settings_has_its_name_alone(weights: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / weights.name
+    other.parent.mkdir()
+    shutil.copy(weights, other)
+    assert read_starts([str(weights)], str(weights)) == (str(weights),)
+    with pytest.raises(BadUseError, match="both be called rad net"):
+        read_starts(["random", str(weights)], str(other))
+
+
+def test_a_folder_names_what_all_call_alike() -> None:
+    """Every pretraining leaves an `encoder.safetensors`."""
+    files = [f"{folder}/encoder.safetensors" for folder in ("a", "b")]
+    assert [NamedStart(file).mark for file in files] == ["-from-a", "-from-b"]
+
+
 def test_digests_are_of_the_content(plan: Plan, weights: Path, tmp_path: Path) -> None:
     assert digests_of(plan) == {"rad net": hashlib.sha256(b"weights").hexdigest()}
     folder = tmp_path / "folder"
@@ -115,6 +143,27 @@ def test_a_file_of_the_settings_is_watched_too(plan: Plan, weights: Path, tmp_pa
         refuse_changed(own, out)
 
 
+@pytest.mark.parametrize(
+    ("weights", "mend"), [("hub:owner/name", "@REVISION"), ("imagenet", r"encoder\.name")]
+)
+def test_downloaded_weights_that_were_revised_are_refused(
+    weights: str, mend: str, plan: Plan, tmp_path: Path
+) -> None:
+    def downloaded(content: str) -> dict[NamedStart, Encoder]:
+        encoder = build_encoder("test_resnet", image_size=32, seed=0)
+        encoder.start = replace(encoder.start, content=content)
+        return {NamedStart(weights): encoder}
+
+    own, out = replace(plan, starts=("random", weights)), tmp_path / "out"
+    begin(own, out, "linear-untrained-grouped-f1-s0")
+    keep_downloaded(own, out, downloaded("before"))
+    keep_downloaded(own, out, downloaded("now"))  # no step began with it
+    (out / "steps" / f"linear-untrained{NamedStart(weights).mark}-grouped-f1-s0").mkdir()
+    keep_downloaded(own, out, downloaded("now"))
+    with pytest.raises(BrainsslError, match=f"gives other weights .*{mend}"):
+        keep_downloaded(own, out, downloaded("later"))
+
+
 def test_a_missing_file_is_refused_before_anything_is_written(
     plan: Plan, weights: Path, tmp_path: Path
 ) -> None:
@@ -125,6 +174,42 @@ def test_a_missing_file_is_refused_before_anything_is_written(
     ):
         pass
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"split_digest": "another"}, "another split"),
+        ({"label_fraction": 1.0}, r"--label-fraction 0\.5"),
+    ],
+)
+def test_a_start_with_which_steps_would_fail_is_refused_before_any_begins(
+    facts: dict[str, object], told: str, shared_store: ImageStore, tmp_path: Path
+) -> None:
+    split = make_split(shared_store.manifest, **load_settings("quick", FAST)[0].split.model_dump())
+    encoder = build_encoder("test_resnet", image_size=32, seed=0)
+    own = Data(shared_store, split).facts() | {"method": "supervised", "seed": 0}
+    encoder.facts = own | facts
+    file = tmp_path / "start.safetensors"
+    save_encoder(encoder, file)
+    plan = small_plan(
+        shared_store.path,
+        FAST,
+        starts=("random", str(file)),
+        methods=(),
+        label_fractions=(0.5, 1.0),
+    )
+    with pytest.raises(BrainsslError, match=told):
+        Study(plan, tmp_path / "out", QUIET).run()
+    assert not (tmp_path / "out" / "steps").exists()
+
+
+def test_models_of_ours_are_warned_of() -> None:
+    fresh, trained = (build_encoder("test_resnet", image_size=32, seed=0) for _ in range(2))
+    trained.facts = {"method": "simclr", "store": "of another hospital"}
+    encoders = {NamedStart("random"): fresh, NamedStart("a/ours.safetensors"): trained}
+    [told] = warnings_of(encoders)
+    assert "ours, which brainssl trained, without marks" in told
 
 
 def test_a_study_keeps_what_it_once_began_with(plan: Plan, weights: Path, tmp_path: Path) -> None:

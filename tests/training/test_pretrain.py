@@ -303,7 +303,7 @@ def test_a_run_goes_on_from_the_same_starting_weights_alone(
     a, b = (load_file(run / "encoder.safetensors") for run in (whole, out))
     assert all(torch.equal(a[name], b[name]) for name in a)
     told = load_encoder(out).facts["starting_weights"]
-    assert told["name"] == "start.pth"
+    assert told["name"] == "start"
     assert told["left_out"] == {"fc": 2}
 
 

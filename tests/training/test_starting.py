@@ -72,7 +72,7 @@ def test_weights_of_this_split_or_of_other_images_are_taken_and_remembered(
     facts = {"method": "supervised", "stage": "supervised"}
     rows = finetune_stage(data, encoder, tmp_path / "out", facts=facts, settings=same)
     told = Classifier.load(tmp_path / "out").facts["starting_weights"]
-    assert told["name"] == "start.safetensors"
+    assert told["name"] == "start"
     assert told["trained_on"]["split_digest"] == data.split.digest
     assert told["digest"] == build_encoder(**same.encoder.model_dump(), seed=0).digest
     assert all("starting_weights" not in row for row in rows)

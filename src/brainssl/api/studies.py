@@ -147,7 +147,7 @@ def study(
         raise BrainsslError(f"{out} is a file: choose another folder")
     settings, reasons = settings_of(preset, overrides, source)
     compared = known("--methods", listed(methods), (*method_names(), *semi_supervised_names()))
-    begun_with = read_starts(listed(starts)) if starts is not None else ()
+    begun_with = read_starts(listed(starts), settings.encoder.weights) if starts is not None else ()
     split_by = known("--protocols", listed(protocols), PROTOCOLS)
     shares = None if label_fractions is None else fractions(label_fractions)
     recorders = logger_names(logger)

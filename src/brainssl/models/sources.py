@@ -27,6 +27,7 @@ from brainssl.settings.starts import FILES, HUB, IMAGENET
 
 OF_TORCH = FILES[1:]
 _CONFIG = "config.json"
+_OURS = ("classifier.safetensors", "encoder.safetensors")
 _IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
 # What a configuration may say that changes nothing of a network without its head.
 _HARMLESS = {
@@ -58,8 +59,9 @@ def find_source(weights: str, name: str) -> Source:
     """Return the tensors that `encoder.weights` names, from wherever they are.
 
     Args:
-        weights: `imagenet`, `hub:OWNER/NAME`, or the path of a file or of a folder that holds
-            `config.json` and `model.safetensors`, as on timm's hub.
+        weights: `imagenet`, `hub:OWNER/NAME`, or the path of a file, of a folder of ours with an
+            encoder or a classifier, or of one that holds `config.json` and `model.safetensors`, as
+            on timm's hub.
         name: of the architecture in timm.
 
     Raises:
@@ -119,6 +121,14 @@ def _not_to_be_had(what: str, error: Exception) -> BrainsslError:
 
 
 def _folder(path: Path, name: str) -> Source:
+    own = next((path / held for held in _OURS if (path / held).is_file()), None)
+    if own is not None:
+        return _file(own, name)
+    if not (path / _CONFIG).is_file():
+        raise BrainsslError(
+            f"encoder.weights: {path} holds neither {' nor '.join(_OURS)} of ours nor {_CONFIG} of "
+            "timm's: give such a folder, or the file itself"
+        )
     said = read_json(path / _CONFIG, "timm's configuration of the weights")
     file = next((path / own for own in _IN_FOLDER if (path / own).is_file()), None)
     if not isinstance(said, dict) or "architecture" not in said or file is None:

@@ -25,7 +25,7 @@ class Start:
     """What an encoder begins with.
 
     Attributes:
-        name: random, imagenet, hub:OWNER/NAME, or the name of the file or folder.
+        name: the short one, see `brainssl.settings.starts.NamedStart`.
         mean: of images in [0, 1], subtracted before the network sees them.
         std: by which they are then divided.
         normalised_by: who says so, in words.
@@ -34,6 +34,8 @@ class Start:
         left_out: how many others lie beside them, by the part that they belong to.
         stem: what became of a stem for three channels; "" where it was for one.
         digest: of weights and normalisation; "" for random weights.
+        content: digest of the tensors as they came, before a stem for three channels was made one:
+            on every computer the same; "" for random weights.
         trained_on: of a model of ours its training, see `brainssl.models.lineage`.
         learnt: of a model of ours marks of the images that shaped it; None if not known.
     """
@@ -47,6 +49,7 @@ class Start:
     left_out: Mapping[str, int] = field(default_factory=dict)
     stem: str = ""
     digest: str = ""
+    content: str = ""
     trained_on: Mapping[str, Any] | None = None
     learnt: UInt8[np.ndarray, "n 32"] | None = field(default=None, repr=False, compare=False)
 
@@ -108,20 +111,21 @@ def begin(
     if reading is None or not reading.fits:
         raise BrainsslError(_why_not(found, reading, name))
     tensors = reading.taken()
+    came = _digest_of_tensors(tensors)
     colour = any(tensors[key].shape != own.shape for key, own in reading.own.items())
     said, whence = _normalisation(found.normalisation, colour, mean, std)
     stem = collapse(network, tensors, said, size)
     network.load_state_dict({**network.state_dict(), **tensors})
     place = f" ({reading.place})" if reading.place else ""
-    path = NamedStart(weights).path
     start = Start(
-        path.name if path else weights,
+        NamedStart(weights).name,
         *said.grey,
         whence,
         f"{found.title}{place}",
         len(reading.own),
         reading.left_out(),
         stem,
+        content=came,
         trained_on=found.trained_on,
         learnt=found.learnt,
     )
@@ -135,6 +139,14 @@ def digest_of(network: nn.Module, mean: float, std: float) -> str:
         digest.update(_bytes(tensor))
     if (mean, std) != PLAIN.grey:  # the digests of before held weights alone
         digest.update(repr((mean, std)).encode())
+    return digest.hexdigest()
+
+
+def _digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(_bytes(tensor))
     return digest.hexdigest()
 
 

@@ -371,7 +371,8 @@ def read_study(folder: Path, *, tell_start: bool = False) -> Study:
         facts = dict(raw["study"])
         starts = starts_of(facts)
         alone = starts[0] if tell_start else ""
-        told = are_told(row.get("start") for row in raw["rows"])
+        named = {row.get("start") for row in raw["rows"]} - {None, ""}  # none in earlier studies
+        told = bool(named) and are_told([*starts, *named])
         rows = tuple(
             Row.parse(row if told else {**row, "start": _start(row, alone)})
             for row in [*raw["rows"], *combined]

@@ -1,5 +1,6 @@
 """Starts: what `encoder.weights` takes, and how each is called in rows, names and words."""
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 RANDOM, IMAGENET, HUB = "random", "imagenet", "hub:"
 FILES = (".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin")
 """How the names of weights files end."""
+_SAY_NOTHING = {"encoder", "classifier", "model", "pytorch_model"}  # what every such file is called
 
 _TITLES = {RANDOM: "random weights", IMAGENET: "ImageNet"}
 _MARK = "-from-"
@@ -43,10 +45,17 @@ class NamedStart:
 
     @property
     def name(self) -> str:
-        """Their short name, as rows of results have it: of a file its stem."""
+        """Their short name, as rows of results have it.
+
+        Of a file it is its stem, or the name of its folder where that stem says nothing.
+        """
         if self.path is None:
             return self.weights
-        return self.path.stem if self.path.suffix in FILES else self.path.name
+        # By the letters alone: a link, as in a cache, has the better name.
+        path = Path(os.path.abspath(self.path))  # noqa: PTH100
+        if path.suffix not in FILES:
+            return path.name
+        return (path.stem in _SAY_NOTHING and path.parent.name) or path.stem
 
     @property
     def mark(self) -> str:

@@ -38,6 +38,7 @@ def analyse(
     settings: EvaluationSettings,
     progress: Progress | None = None,
     families: Families | None = None,
+    starts: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return what `results.json` holds under `analysis`.
 
@@ -66,8 +67,9 @@ def analyse(
         settings: of the bootstrap.
         progress: called with (parts done, parts in all).
         families: what a table said of the classes, see `brainssl.data.families.pairs_of`.
+        starts: as for `brainssl.studies.arms.arms_of`.
     """
-    arms = arms_of(folder, rows)
+    arms = arms_of(folder, rows, starts)
     trained = [arm for arm in arms if arm.method != RANDOM_LABELS]
     fullest = _with_most_labels(trained)
     networks = [arm for arm in fullest if arm.method not in FAMILIES]

@@ -78,9 +78,17 @@ class Arm:
         return [model.of(split) for model in self.models]
 
 
-def arms_of(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Arm]:
-    """Return the arms; those that were trained in folds hold the arm within each."""
-    told = are_told(row.get("start") for row in rows)
+def arms_of(
+    folder: Path, rows: Sequence[Mapping[str, Any]], starts: Sequence[str] = ()
+) -> list[Arm]:
+    """Return the arms; those that were trained in folds hold the arm within each.
+
+    Args:
+        folder: of the study.
+        rows: of its results.
+        starts: short names of those of the study, also of such that no step succeeded with.
+    """
+    told = are_told([*starts, *(row.get("start") for row in rows)])
     rows = rows if told else [{**row, "start": None} for row in rows]
     numbers = sorted({row["fold"] for row in rows if not is_pooled_or_single(row)})
     within = [_arms(folder, [row for row in rows if row.get("fold") == n]) for n in numbers]

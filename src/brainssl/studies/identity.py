@@ -11,6 +11,7 @@ from brainssl.data.store import is_store
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import read_json, refuse_existing
 from brainssl.settings import METHOD_NAMES, SEMI_SUPERVISED, Settings, flat
+from brainssl.settings.starts import RANDOM
 from brainssl.studies.journal import read_log
 from brainssl.studies.plan import Plan
 
@@ -21,6 +22,13 @@ RULES = 2
 2: untrained encoders have BatchNorm statistics of images, the weights kept are those judged, and
 label fractions are chosen otherwise.
 """
+
+RULES_OF_WEIGHTS = 1
+"""The same, of steps that begin with other than random weights alone.
+
+1: three channels are taken as one with the normalisation of the weights.
+"""
+_OF_WEIGHTS = "rules_of_weights"
 
 _NAMED = 5  # differences in an error
 
@@ -54,6 +62,7 @@ def identity(plan: Plan) -> dict[str, Any]:
         "labels": _digest_of_table(plan.labels, "--labels"),
         "seed": plan.seed,
         "rules": RULES,
+        **({} if plan.own_start.weights == RANDOM else {_OF_WEIGHTS: RULES_OF_WEIGHTS}),
         "settings": {
             name: values for name, values in plan.settings.written().items() if name != "run"
         },
@@ -79,6 +88,10 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     defaults = dict(flat(Settings().written()))
     held |= {key: defaults[key] for key in asked.keys() & defaults.keys() if key not in held}
     absent = object()
+    # Where the weights are others, too, those are what is to be told.
+    weights = "encoder.weights"
+    if held.get(weights) == asked.get(weights) and one.get(_OF_WEIGHTS) != other.get(_OF_WEIGHTS):
+        names = ["rules", *(name for name in names if name != "rules")]
     differ = [key for key in held | asked if held.get(key, absent) != asked.get(key, absent)]
     return names + differ
 
@@ -122,8 +135,8 @@ def is_begun(out: Path, own: dict[str, Any]) -> bool:
     if "rules" in names and finished:
         raise BrainsslError(
             f"{out} holds finished steps of another version of brainssl, which measured untrained "
-            "encoders or chose epochs in another way: choose another folder, or go on with that "
-            "version"
+            "encoders, chose epochs or took starting weights in another way: choose another "
+            "folder, or go on with that version"
         )
     if names and finished:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""

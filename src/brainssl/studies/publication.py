@@ -12,7 +12,7 @@ from brainssl.reporting.documents.croissant import write_croissant
 from brainssl.reporting.documents.exports import export
 from brainssl.reporting.documents.model_card import write_model_card
 from brainssl.reporting.findings.about import read_about, write_template
-from brainssl.reporting.study import read_study
+from brainssl.reporting.study import read_study, starts_of
 from brainssl.settings.sections import EvaluationSettings
 from brainssl.studies.analysis import analyse
 from brainssl.studies.journal import noting
@@ -40,7 +40,12 @@ def publish(
     draws = study["settings"]["evaluation"]["draws"]
     with terminal.task("analysis") as progress, noting(out, "analysis"):
         analysis = analyse(
-            out, rows, EvaluationSettings(draws=draws), progress, study.get("families")
+            out,
+            rows,
+            EvaluationSettings(draws=draws),
+            progress,
+            study.get("families"),
+            starts_of(study),
         )
     results = {"study": study, "rows": rows, "analysis": analysis}
     write_json(out / RESULTS, results)

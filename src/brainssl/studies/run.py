@@ -39,6 +39,7 @@ from brainssl.studies.preparation import Prepared, prepared
 from brainssl.studies.projections import make_projections
 from brainssl.studies.publication import publish
 from brainssl.studies.record import describe, environment
+from brainssl.studies.starts import keep_downloaded, refuse_unfit, warnings_of
 from brainssl.studies.tuning import choose, failed, is_given_up, is_settled, searches
 from brainssl.training.classical.features import HandMade
 from brainssl.training.classical.stage import classical_stage
@@ -77,12 +78,14 @@ class Study:
                 no step succeeded.
         """
         # First what would make every step fail.
-        for start in self.plan.beginnings:
-            encoder = self._begun_with(start).encoder
-            build_encoder(**encoder.model_dump(), seed=self.plan.seed)
+        encoders = {
+            start or self.plan.own_start: self._fresh(start) for start in self.plan.beginnings
+        }
         announce(self.plan.settings.run, self.terminal.say)
         with prepared(self.plan, self.out, self.terminal) as ground:
             keep(self.out, self.plan)
+            keep_downloaded(self.plan, self.out, encoders)
+            refuse_unfit(self.plan, encoders, ground.data.values())
             for (_, fold), data in ground.data.items():
                 self._announce(data, fold)
             honest = ground.honest
@@ -101,6 +104,7 @@ class Study:
             self._explain(honest, asked)
             study = describe(self.plan, ground.data, ground.audit, rows, read_log(self.out))
             study["failed"] = self.failed
+            study["warnings"] += warnings_of(encoders)
             study["tuning"] = searches(self.plan, self.out)
             return publish(self.out, study, rows, self.terminal)
 
@@ -259,7 +263,12 @@ class Study:
         if step.stage == "linear":
             return untrained_encoder(data, self._begun_with(step.start), step.seed)
         # A training makes its statistics itself.
-        return build_encoder(**self._begun_with(step.start).encoder.model_dump(), seed=step.seed)
+        return self._fresh(step.start, step.seed)
+
+    def _fresh(self, start: NamedStart | None, seed: int | None = None) -> Encoder:
+        """Build an encoder that begins with a start."""
+        encoder = self._begun_with(start).encoder
+        return build_encoder(**encoder.model_dump(), seed=self.plan.seed if seed is None else seed)
 
     def _begun_with(self, start: NamedStart | None) -> Settings:
         """Return the settings as they hold for a start."""

@@ -1,30 +1,35 @@
 """The starts of a study: which they are, and that their files stay what they were."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
+from brainssl.data.dataset import Data
 from brainssl.data.listing import is_litter
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.storage import read_json, write_json
+from brainssl.models.encoder import Encoder
 from brainssl.settings.starts import HUB, IMAGENET, RANDOM, NamedStart, known_weights, mark_in
 from brainssl.studies.plan import Plan
+from brainssl.training.starting import refuse_more_labels, refuse_seen_start
 
 HELD = "starts.json"
 _TAKES = f"{RANDOM}, {IMAGENET}, {HUB}OWNER/NAME or the path of weights"
 
 
-def read_starts(asked: Sequence[str]) -> tuple[str, ...]:
+def read_starts(asked: Sequence[str], own: str = RANDOM) -> tuple[str, ...]:
     """Check the starts that were asked for, before any work begins, and return each once.
 
     Args:
         asked: what `encoder.weights` takes.
+        own: the start of the settings, which steps do not name, but rows of results do.
 
     Raises:
         BadUseError: one is empty, a file that is not there, or called like another one.
     """
     wanted = tuple(dict.fromkeys(one.strip() for one in asked))
-    called: dict[str, str] = {}
+    called = {NamedStart(own).mark.casefold(): own}
     for start in map(NamedStart, wanted):
         try:
             known_weights(start.weights)
@@ -41,7 +46,7 @@ def read_starts(asked: Sequence[str]) -> tuple[str, ...]:
         if other != start.weights:
             raise BadUseError(
                 f"--starts: {other} and {start.weights} would both be called {start.name}: rename "
-                "one of them"
+                "one of them, or give its path as encoder.weights has it"
             )
     return wanted
 
@@ -67,22 +72,91 @@ def refuse_changed(plan: Plan, out: Path) -> None:
     Raises:
         BrainsslError: a file is missing or changed, or `starts.json` is damaged.
     """
-    held, now = _held(out), digests_of(plan)
-    for start in plan.beginnings:
-        told = start or plan.own_start
-        changed = told.name in now and held.get(told.name) not in (None, now[told.name])
-        mark = "" if start is None else start.mark
-        if changed and any(mark_in(step) == mark for step in _begun_steps(out)):
-            raise BrainsslError(
-                f"{told.weights} is not the file that steps of {out} began with: give that one, "
-                "rename the new one, or choose another folder"
-            )
+    if changed := _changed(plan, out, digests_of(plan)):
+        raise BrainsslError(
+            f"{changed.weights} is not the file that steps of {out} began with: give that one, "
+            "rename the new one, or choose another folder"
+        )
 
 
 def keep_digests(plan: Plan, out: Path) -> None:
     """Note the digests of files beside those that a study has noted already."""
     if digests := digests_of(plan):
         write_json(out / HELD, _held(out) | digests)
+
+
+def keep_downloaded(plan: Plan, out: Path, encoders: Mapping[NamedStart, Encoder]) -> None:
+    """Refuse downloaded weights that are others than steps began with; else note their digests.
+
+    A model of the hub may be revised under its name, and timm may choose other weights of its own.
+
+    Args:
+        plan: of the study.
+        out: its folder, in which it has begun.
+        encoders: fresh, of each start.
+
+    Raises:
+        BrainsslError: weights have changed, or `starts.json` is damaged.
+    """
+    now = {
+        told.name: encoder.start.content
+        for told, encoder in encoders.items()
+        if told.path is None and encoder.start and encoder.start.content
+    }
+    if changed := _changed(plan, out, now):
+        mend = "give the revision of before (@REVISION)"
+        if not changed.weights.startswith(HUB):
+            mend = "name their tag in encoder.name"
+        raise BrainsslError(
+            f"{changed.weights} gives other weights than those that steps of {out} began with: "
+            f"{mend}, or choose another folder"
+        )
+    if now:
+        write_json(out / HELD, _held(out) | now)
+
+
+def _changed(plan: Plan, out: Path, now: Mapping[str, str]) -> NamedStart | None:
+    """Return a start whose digest is not that which steps began with; None where there is none."""
+    held, steps = _held(out), _begun_steps(out)
+    for start in plan.beginnings:
+        told = start or plan.own_start
+        changed = told.name in now and held.get(told.name) not in (None, now[told.name])
+        mark = "" if start is None else start.mark
+        if changed and any(mark_in(step) == mark for step in steps):
+            return told
+    return None
+
+
+def refuse_unfit(plan: Plan, encoders: Mapping[NamedStart, Encoder], every: Iterable[Data]) -> None:
+    """Refuse starts with which steps of a study would fail, before any of them begins.
+
+    Args:
+        plan: of the study.
+        encoders: fresh, of each start.
+        every: store and split of each protocol and fold.
+
+    Raises:
+        BrainsslError: a model of ours may have seen a test set, or has learnt from labels that a
+            label fraction leaves out.
+    """
+    for encoder, data in product(encoders.values(), every):
+        refuse_seen_start(encoder, data.store, data.split)
+        for fraction, seed in product(plan.label_fractions, range(plan.seeds)):
+            refuse_more_labels(encoder, data.store, data.split, fraction, plan.seed + seed)
+
+
+def warnings_of(encoders: Mapping[NamedStart, Encoder]) -> list[str]:
+    """Return what is to be said of starts that are models of ours, given a fresh encoder of each.
+
+    Their marks tell the same pictures, and not other ones of the same patients.
+    """
+    return [
+        f"Encoders began with {start.name}, which brainssl trained"
+        f"{'' if encoder.learnt is not None else ', without marks of the images it learnt'}: "
+        "whether patients of the test set were among those of that training, nothing here can tell."
+        for start, encoder in encoders.items()
+        if encoder.trainings
+    ]
 
 
 def _held(out: Path) -> dict[str, str]:

@@ -11,7 +11,6 @@ from jaxtyping import Float, Int64
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from brainssl.data.dataset import Data
 from brainssl.data.label_fractions import label_subset
 from brainssl.data.manifest import labels_tell_sequences
 from brainssl.data.marks import joined
@@ -29,7 +28,7 @@ from brainssl.settings.starts import RANDOM
 from brainssl.training.batches import refuse_alone, seeded, training_batches
 from brainssl.training.loggers import build_loggers
 from brainssl.training.positives import Partners
-from brainssl.training.requests import as_before
+from brainssl.training.requests import START, as_before, as_begun
 from brainssl.training.sentinel import COLLAPSE, Sentinel, Watched
 from brainssl.training.single_pixels import refuse_single_pixels
 from brainssl.training.starting import refuse_more_labels, refuse_seen_start
@@ -189,11 +188,12 @@ def pretrain(
     encoder = build_encoder(**settings.encoder.model_dump(), seed=seed)
     refuse_seen_start(encoder, store, split)
     if "label_fraction" in facts:
-        refuse_more_labels(encoder, Data(store, split), facts["label_fraction"], seed)
+        refuse_more_labels(encoder, store, split, facts["label_fraction"], seed)
     told(str(encoder.start))
     request = facts | {"settings": settings.written([method]), "precision": precision.name}
     if settings.encoder.weights != RANDOM:  # those the settings and the seed tell
-        request["start"] = encoder.digest
+        request[START] = encoder.digest
+    request = as_begun(out, request)
     before = as_before(method, [method])
     begun = begun_for(out, request, before) if resume else None
     if begun is not None and begun | {"precision": precision.name} != request:

@@ -32,7 +32,7 @@ from brainssl.settings import SEMI_SUPERVISED, Settings
 from brainssl.training.finetune import finetune, passes, supervised_epochs
 from brainssl.training.loggers import build_loggers
 from brainssl.training.probe import Labelled, fit_probe
-from brainssl.training.requests import as_before
+from brainssl.training.requests import START, as_before, as_begun
 from brainssl.training.starting import refuse_more_labels, refuse_seen_start
 from brainssl.training.trainer import CHECKPOINT
 
@@ -95,7 +95,7 @@ def probe_stage(
     """
     started = time.perf_counter()
     refuse_seen_start(features.encoder, data.store, data.split)
-    refuse_more_labels(features.encoder, data, label_fraction, seed)
+    refuse_more_labels(features.encoder, data.store, data.split, label_fraction, seed)
     features.progress = progress
     rows = data.rows(label_fraction, seed)
     with whole_folder(out) as folder:
@@ -148,7 +148,7 @@ def finetune_stage(
     """
     started = time.perf_counter()
     refuse_seen_start(encoder, data.store, data.split)
-    refuse_more_labels(encoder, data, label_fraction, seed)
+    refuse_more_labels(encoder, data.store, data.split, label_fraction, seed)
     rows = data.rows(label_fraction, seed)
     own, unlabelled = _own_section(facts), None
     if facts["stage"] == "supervised":
@@ -156,8 +156,9 @@ def finetune_stage(
         settings = settings.with_epochs(supervised_epochs(settings, len(rows["train"]), len(seen)))
         unlabelled = seen if own else None
     request = {**facts, **data.facts(), "label_fraction": label_fraction, "seed": seed}
-    request |= {"start": encoder.digest, "settings": settings.written(own)}
+    request |= {START: encoder.digest, "settings": settings.written(own)}
     request["precision"] = precision_of(settings.run).name
+    request = as_begun(out, request)
     before = as_before(str(facts["method"]), own)
     with whole_folder(out, resume=True, request=request, defaults=before) as folder:
         tuned = finetune(

@@ -52,7 +52,7 @@ def _known_tests(encoder: Encoder, store: ImageStore, split: Split) -> int:
 
 
 def refuse_more_labels(
-    encoder: Encoder, data: Data, label_fraction: float | str, seed: int
+    encoder: Encoder, store: ImageStore, split: Split, label_fraction: float | str, seed: int
 ) -> None:
     """Refuse weights of ours that have learnt from labels which a label fraction leaves out.
 
@@ -62,7 +62,7 @@ def refuse_more_labels(
     for told in encoder.trainings:
         # A probe leaves its encoder as it is.
         if told.get("stage") != "linear" or told.get("method") in LABELLED_METHODS:
-            data.refuse_more_labels(told, label_fraction, seed)
+            Data(store, split).refuse_more_labels(told, label_fraction, seed)
 
 
 def _title(encoder: Encoder) -> str:

@@ -480,7 +480,7 @@ def test_what_one_split_had_with_all_labels_is_as_measured() -> None:
         if (row["split"], row["label_fraction"]) == ("test", 1) and row["method"] != "untrained":
             found.setdefault(row["stage"], []).append(100 * row["metrics"]["accuracy"])
     ends = {stage: (min(own), max(own)) for stage, own in found.items()}
-    page = " ".join((DOCS / "why" / "results.md").read_text("utf-8").split())
+    page = " ".join((DOCS / "why" / "results-on-one-split.md").read_text("utf-8").split())
     assert (
         "the probes had {:.0f} to {:.0f} %, fine-tuned models {:.0f} to {:.0f}, supervised "
         "training {:.1f} and {:.1f}.".format(
@@ -509,7 +509,7 @@ def test_the_differences_are_the_committed_ones() -> None:
             continue
         bold = f"**{gained(row)}**" if row["interval"][0] > 0 else gained(row)
         cells.setdefault((row["method"], row["stage"]), []).append(bold)
-    page = (ROOT / "docs" / "why" / "results.md").read_text("utf-8")
+    page = (ROOT / "docs" / "why" / "results-on-one-split.md").read_text("utf-8")
     assert len(cells) == 8
     for (method, stage), numbers in cells.items():
         assert f"| {NAMES[method]}, {STAGES[stage]} | {' | '.join(numbers)} |" in page
@@ -544,7 +544,7 @@ def test_the_protocols_are_told_as_measured() -> None:
 
 def test_the_methods_on_the_phantom_are_told_as_measured() -> None:
     study = json.loads((ROOT / "results" / "phantom-methods.json").read_text("utf-8"))
-    page = (ROOT / "docs" / "why" / "results.md").read_text("utf-8")
+    page = (ROOT / "docs" / "why" / "results-on-one-split.md").read_text("utf-8")
     untrained = {"method": "untrained", "stage": "linear"}
     gains = {
         pair["second"]["method"]: {

@@ -260,8 +260,8 @@ def _finish(
     started: float,
     parts: Collection[str],
 ) -> list[dict[str, Any]]:
-    learnt, own = [rows["train"], rows["val"]], _own_section(classifier.facts)
-    if own or classifier.encoder.facts.get("split_digest") == data.split.digest:
+    learnt, section = [rows["train"], rows["val"]], _own_section(classifier.facts)
+    if section or classifier.encoder.facts.get("split_digest") == data.split.digest:
         learnt.append(data.split.pretraining(data.store.manifest))
     marks = data.store.marks[np.concatenate(learnt)]
     classifier.learnt = joined(marks, classifier.encoder.learnt)
@@ -271,7 +271,7 @@ def _finish(
     classifier.facts |= _of_units(predictions, data)
     classifier.save(folder / "classifier.safetensors")
     data.split.save(folder / "split.json")
-    write_json(folder / "settings.json", settings.written(own))
+    write_json(folder / "settings.json", settings.written(section))
     return measure(classifier, predictions, data, folder, settings, started)
 
 

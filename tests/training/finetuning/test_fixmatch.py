@@ -1,5 +1,6 @@
 """FixMatch: its loss by hand, what no gradient goes through, and what a training may see."""
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -303,6 +304,9 @@ def test_a_training_is_told_and_marks_what_it_has_seen(
 ) -> None:
     out = tmp_path / "out"
     classifier = train(shared_store, split, out)
+    kept = json.loads((out / "settings.json").read_text("utf-8"))
+    assert kept["fixmatch"]["threshold"] == 0.4
+    assert not {"supervised", "simclr"} & set(kept)
     history = pd.read_csv(out / "history.csv")
     assert history["pseudo_share"].between(0, 1).all()
     assert history["pseudo_share"].max() > 0

@@ -436,7 +436,7 @@ def test_the_results_in_folds_are_those_of_the_committed_study() -> None:
         if row["fold"] == "all":
             cell = measured(row["metrics"]["accuracy"], row["intervals"]["accuracy"])
             accuracy.setdefault(in_folds(row), {})[row["label_fraction"]] = cell
-    assert len(accuracy) == 10
+    assert len(accuracy) == 14
     for name, cells in accuracy.items():
         assert f"| {name} | {cells[0.1]} | {cells[1.0]} |" in page
     gains: dict[str, dict[float, str]] = {}
@@ -451,13 +451,31 @@ def test_the_results_in_folds_are_those_of_the_committed_study() -> None:
         cell = f"{bold}, p = {pair['p_holm']:.3f}"
         gains.setdefault(models[models[0] == "supervised"], {})[pair["label_fraction"]] = cell
     told_of = {name: cells for name, cells in gains.items() if len(cells) == 2}
-    assert len(told_of) == 6
+    assert len(told_of) == 10
     for name, cells in told_of.items():
         assert f"| {name} | {cells[0.1]} | {cells[1.0]} |" in page
-    few = told_of["SimCLR, fine-tuned"][0.1].strip("*").partition("**")[0].replace("+", "")
+    few, every = (
+        told_of["SimCLR, fine-tuned"][share].strip("*").partition("**")[0].replace("+", "")
+        for share in (0.1, 1.0)
+    )
     readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
-    assert f"**SimCLR is {few.replace(' (', ' points (')} ahead of labels alone" in readme
-    assert f"have {float(accuracy['supervised'][1.0].split()[0]):.0f} %." in readme
+    assert (
+        f"**SimCLR is {few.replace(' (', ' points (')} ahead of labels alone with a tenth of the "
+        f"labels** and {every} with all, where it has "
+        f"{float(accuracy['SimCLR, fine-tuned'][1.0].split()[0]):.0f} %." in readme
+    )
+    small = json.loads((ROOT / "results" / "mri44-folds-small.json").read_text("utf-8"))
+    alone = next(
+        row["metrics"]["accuracy"]
+        for row in small["rows"]
+        if (row["method"], row["fold"], row["label_fraction"]) == ("supervised", "all", 1.0)
+    )
+    assert f"network with labels alone has {100 * alone:.0f}." in readme
+    assert f"have {100 * alone:.1f} % with all labels, as much as" in " ".join(page.split())
+    for pair in small["comparisons"]:
+        ends = [(pair[end]["method"], pair[end]["stage"]) for end in ("first", "second")]
+        if ends == [("simclr", "finetune"), ("supervised", "supervised")]:
+            assert gained(pair) in page
     width = {(one["of"], one["label_fraction"]): one["width"] for one in study["widths"]}
     text = " ".join(page.split())
     assert (

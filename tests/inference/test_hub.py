@@ -149,6 +149,22 @@ def test_a_network_with_more_between_features_and_classes_is_refused(
     assert not (tmp_path / "hub").exists()
 
 
+@pytest.mark.parametrize("of", ["folder", "file"])
+def test_what_a_model_has_learnt_goes_along_and_is_known_where_it_is_a_start(
+    of: str, tmp_path: Path
+) -> None:
+    model = classifier()
+    model.facts |= {"method": "simclr", "split_digest": "abc", "store": "def", "label_fraction": 1}
+    model.learnt = np.arange(64, dtype=np.uint8).reshape(2, 32)
+    export_hub(model, tmp_path / "hub", card="")
+    weights = tmp_path / "hub" if of == "folder" else tmp_path / "hub" / "model.safetensors"
+    begun = build_encoder("test_resnet", image_size=32, weights=str(weights), seed=0)
+    assert begun.start is not None
+    assert begun.start.trained_on is not None
+    assert begun.start.trained_on["split_digest"] == "abc"
+    np.testing.assert_array_equal(begun.learnt, model.learnt)
+
+
 def test_what_is_there_is_not_overwritten(folder: Path) -> None:
     with pytest.raises(BrainsslError, match="exists already"):
         export_hub(classifier(), folder, card="")

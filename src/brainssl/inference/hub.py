@@ -1,5 +1,6 @@
 """A model in the layout of timm's hub: a folder that any timm opens, normalisation included."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from brainssl.foundation.storage import refuse_existing, whole_folder, write_jso
 from brainssl.inference.timm_network import encoder_of, one_view, timm_arguments, timm_network
 from brainssl.models.classifier import Classifier
 from brainssl.models.encoder import Encoder
+from brainssl.models.lineage import BEFORE, training_of
+from brainssl.models.tensor_files import LEARNT, TAKEN_ALONG, marks_as_text
 
 
 def export_hub(model: Encoder | Classifier, out: Path, *, card: str) -> dict[str, Any]:
@@ -33,10 +36,19 @@ def export_hub(model: Encoder | Classifier, out: Path, *, card: str) -> dict[str
     config = _config(model, network)
     with whole_folder(out) as folder:
         tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
-        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        header = {"format": "pt", TAKEN_ALONG: json.dumps(_taken_along(model))}
+        save_file(tensors, folder / "model.safetensors", metadata=header)
         write_json(folder / "config.json", config)
         write_text(folder / "README.md", card)
     return config
+
+
+def _taken_along(model: Encoder | Classifier) -> dict[str, Any]:
+    """Return by what `encoder.weights` refuses it where a test set holds what it has learnt."""
+    told: dict[str, Any] = {BEFORE: training_of(model.facts)}
+    if model.learnt is not None:
+        told[LEARNT] = marks_as_text(model.learnt)
+    return told
 
 
 def _config(model: Encoder | Classifier, network: Any) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from timm.models import load_model_config_from_hf, load_state_dict_from_hf
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import read_json
 from brainssl.models.checkpoints import Table, read_checkpoint, tables_of
-from brainssl.models.lineage import training_of
+from brainssl.models.lineage import BEFORE, training_of
 from brainssl.models.stem import PLAIN, Normalisation
 from brainssl.models.tensor_files import (
     LEARNT,
+    TAKEN_ALONG,
     VERSIONS,
     described,
     marks_of_text,
@@ -137,7 +138,9 @@ def _folder(path: Path, name: str) -> Source:
             f"{' or '.join(_IN_FOLDER)}; or give the file itself"
         )
     _refuse_other(str(path), name, said["architecture"], said.get("model_args") or {})
-    return Source(path.name, _tables_of_file(file)[0], _told_by(said.get("pretrained_cfg") or said))
+    tables, header = _tables_of_file(file)
+    told = _told_by(said.get("pretrained_cfg") or said)
+    return Source(path.name, tables, told, *_taken_along(header))
 
 
 def _file(path: Path, name: str) -> Source:
@@ -146,7 +149,17 @@ def _file(path: Path, name: str) -> Source:
         return _own(path, name, tables, header)
     if "architecture" in header:
         _refuse_other(str(path), name, header["architecture"], {})
-    return Source(path.name, tables, _in_header(path, header) or _beside(path, name))
+    told = _in_header(path, header) or _beside(path, name)
+    return Source(path.name, tables, told, *_taken_along(header))
+
+
+def _taken_along(
+    header: dict[str, str],
+) -> tuple[dict[str, Any] | None, UInt8[np.ndarray, "n 32"] | None]:
+    """Return the trainings and the marks that a model of ours took along into timm's layout."""
+    told: dict[str, Any] = json.loads(header.get(TAKEN_ALONG, "{}"))
+    marks = told.get(LEARNT)
+    return told.get(BEFORE) or None, None if marks is None else marks_of_text(marks)
 
 
 def _tables_of_file(path: Path) -> tuple[list[Table], dict[str, str]]:

@@ -20,6 +20,8 @@ VERSIONS = {"brainssl-encoder": 3, "brainssl-classifier": 4}
 """Formats, and up to which version each is read."""
 
 LEARNT = "learnt"
+TAKEN_ALONG = "brainssl"
+"""Under which key the header of a model in timm's layout holds its trainings and marks, as JSON."""
 """Under which name marks of training images lie: a tensor of a classifier, a text of an encoder."""
 
 

@@ -189,9 +189,9 @@ def pretrain(
     refuse_seen_start(encoder, store, split)
     if "label_fraction" in facts:
         refuse_more_labels(encoder, store, split, facts["label_fraction"], seed)
-    told(str(encoder.start))
     request = facts | {"settings": settings.written([method]), "precision": precision.name}
     if settings.encoder.weights != RANDOM:  # those the settings and the seed tell
+        told(str(encoder.start))
         request[START] = encoder.digest
     request = as_begun(out, request)
     before = as_before(method, [method])

@@ -210,6 +210,8 @@ def test_models_of_ours_are_warned_of() -> None:
     encoders = {NamedStart("random"): fresh, NamedStart("a/ours.safetensors"): trained}
     [told] = warnings_of(encoders)
     assert "ours, which brainssl trained, without marks" in told
+    [told] = warnings_of({NamedStart("random"): fresh, NamedStart("a/net.pth"): fresh})
+    assert told.startswith("Encoders began with net, weights from elsewhere: ")
 
 
 def test_a_study_keeps_what_it_once_began_with(plan: Plan, weights: Path, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ def known_weights(value: str) -> str:
     path = ("/" in value or value.endswith(FILES)) and not value.startswith(HUB)
     if value in (RANDOM, IMAGENET) or hub or path:
         return value
+    if Path(value).is_dir():
+        raise ValueError(f"{value} is a folder: write ./{value}")
     raise ValueError(
         f"give {RANDOM}, {IMAGENET}, {HUB}OWNER/NAME, a file ({', '.join(FILES)}) or a folder, "
         "such as ./weights"

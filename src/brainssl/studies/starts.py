@@ -146,11 +146,18 @@ def refuse_unfit(plan: Plan, encoders: Mapping[NamedStart, Encoder], every: Iter
 
 
 def warnings_of(encoders: Mapping[NamedStart, Encoder]) -> list[str]:
-    """Return what is to be said of starts that are models of ours, given a fresh encoder of each.
+    """Return what is to be said of starts that are not random, given a fresh encoder of each.
 
-    Their marks tell the same pictures, and not other ones of the same patients.
+    Marks of models of ours tell the same pictures, and not other ones of the same patients; other
+    weights have none.
     """
-    return [
+    foreign = [
+        f"Encoders began with {start.name}, weights from elsewhere: whether slices or patients of "
+        "the test set were among what they learnt, no split can tell."
+        for start, encoder in encoders.items()
+        if start.weights != RANDOM and not encoder.trainings
+    ]
+    return foreign + [
         f"Encoders began with {start.name}, which brainssl trained"
         f"{'' if encoder.learnt is not None else ', without marks of the images it learnt'}: "
         "whether patients of the test set were among those of that training, nothing here can tell."

@@ -164,6 +164,8 @@ def _sentence(
     known = [(what, one) for what, one in items if one is not None]
     sure = [(what, one) for what, one in known if one.sure]
     open_ones = [_item(what, one) for what, one in known if not one.sure]
+    family = max((one.family for _, one in known), default=1)
+    after = f"after correction for {family} differences " if family > 1 else ""
     clauses = [
         f"{word} {join(own)}"
         for word, sign in (("adds to", 1), ("takes from", -1))
@@ -172,7 +174,7 @@ def _sentence(
     said_so = f"{subject} {' and '.join(clauses)}" if clauses else ""
     if open_ones:
         whom = "it" if clauses else subject
-        undecided = f"it cannot be told whether {whom} adds anything to {join(open_ones, 'or')}"
+        undecided = f"{after}it cannot be told whether {whom} adds to {join(open_ones, 'or')}"
         said_so = "; ".join(filter(None, [said_so, undecided]))
     if said_so:
         sentence = f"{head}{said_so}."

@@ -470,7 +470,7 @@ def test_the_results_in_folds_are_those_of_the_committed_study() -> None:
         for row in small["rows"]
         if (row["method"], row["fold"], row["label_fraction"]) == ("supervised", "all", 1.0)
     )
-    assert f"network with labels alone has {100 * alone:.0f}." in readme
+    assert f"network with labels alone has {100 * alone:.0f}," in readme
     assert f"have {100 * alone:.1f} % with all labels, as much as" in " ".join(page.split())
     for pair in small["comparisons"]:
         ends = [(pair[end]["method"], pair[end]["stage"]) for end in ("first", "second")]
@@ -996,3 +996,33 @@ def test_every_page_says_for_whom_it_is_and_is_on_the_map() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 100
+
+
+def test_what_a_start_is_worth_is_told_as_measured() -> None:
+    found = json.loads((ROOT / "results" / "frozen-starts.json").read_text("utf-8"))
+    page = (DOCS / "why" / "starts.md").read_text("utf-8")
+    encoders = {"resnet10t": "ResNet-10-T", "tf_efficientnet_lite0": "EfficientNet-Lite0"}
+    weights = {"random": "random weights", "imagenet-lite0.safetensors": "ImageNet"}
+    told: dict[str, list[str]] = {}
+    for row in found["rows"]:
+        name = f"{encoders[row['architecture']]}, {weights[row['weights']]} | {row['image_size']}"
+        cell = measured(row["metrics"]["accuracy"], row["intervals"]["accuracy"])
+        told.setdefault(name, []).append(cell)
+        assert all(f"`{digest}`" in page for digest in row["digests"])
+    assert len(told) >= 4
+    for name, cells in told.items():
+        assert f"| {name} | {' | '.join(cells)} |" in page
+    study = json.loads((ROOT / "results" / "mri44-folds.json").read_text("utf-8"))
+    for stage, share in (("finetune", 1.0), ("linear", 0.1)):
+        [row] = [
+            row
+            for row in study["rows"]
+            if (row["method"], row["stage"], row["fold"], row["label_fraction"])
+            == ("simclr", stage, "all", share)
+        ]
+        assert measured(row["metrics"]["accuracy"], row["intervals"]["accuracy"]) in page
+    best = max(100 * row["metrics"]["accuracy"] for row in found["rows"] if row["image_size"] == 96)
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert f"(docs/why/starts.md) at 96 px {best:.0f}." in readme
+    command = " ".join(found["command"].split())
+    assert command in " ".join(page.split()).replace(" \\ ", " ")

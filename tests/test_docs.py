@@ -491,6 +491,22 @@ def test_the_results_in_folds_are_those_of_the_committed_study() -> None:
     )
 
 
+def test_what_ended_the_baseline_early_is_told() -> None:
+    study = json.loads((ROOT / "results" / "mri44-folds.json").read_text("utf-8"))
+    page = (ROOT / "docs" / "why" / "results.md").read_text("utf-8")
+    patience = load_settings("quick")[0].finetune.patience
+    ended: dict[float, set[int]] = {}
+    for row in study["rows"]:
+        if row["method"] == "supervised" and row["fold"] != "all":
+            kept = int(re.search(r"epoch (\d+)", row["chosen"])[1])  # type: ignore[index]
+            ended.setdefault(row["label_fraction"], set()).add(kept + patience)
+    # With all labels 29 epochs were the most: one training went that far.
+    assert ended == {0.1: {23, 24}, 1.0: {23, 25, 29}}
+    assert "after 23 to 25 of 29 epochs with all labels and 23 or 24 of 59 to 62 with a tenth" in (
+        " ".join(page.split())
+    )
+
+
 def test_what_one_split_had_with_all_labels_is_as_measured() -> None:
     study = json.loads((ROOT / "results" / "mri44-methods.json").read_text("utf-8"))
     found: dict[str, list[float]] = {}

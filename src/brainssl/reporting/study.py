@@ -53,8 +53,32 @@ ArmKey = tuple[str, str, str, LabelFraction]
 """Method, start, stage and label fraction: an arm under its protocol."""
 
 
+class _Named:
+    """What a row and an arm are called by."""
+
+    method: str
+    stage: str
+    label_fraction: LabelFraction
+    start: str
+
+    @property
+    def learner(self) -> Learner:
+        """Method and start."""
+        return self.method, self.start
+
+    @property
+    def key(self) -> ArmKey:
+        """Method, start, stage and label fraction."""
+        return self.method, self.start, self.stage, self.label_fraction
+
+    @property
+    def title(self) -> str:
+        """The model in words, without its label fraction and seed."""
+        return arm_title(self.method, self.stage, self.start)
+
+
 @dataclass(frozen=True)
-class Row:
+class Row(_Named):
     """The scores of one model on one split, as `results.json` holds them.
 
     `fold` is the number of a fold; None where there is one split, and where folds are pooled.
@@ -84,21 +108,6 @@ class Row:
     trial: int = 1
     start: str = ""
 
-    @property
-    def learner(self) -> Learner:
-        """Method and start."""
-        return self.method, self.start
-
-    @property
-    def key(self) -> ArmKey:
-        """Method, start, stage and label fraction."""
-        return self.method, self.start, self.stage, self.label_fraction
-
-    @property
-    def title(self) -> str:
-        """The model in words, without its label fraction and seed."""
-        return arm_title(self.method, self.stage, self.start)
-
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> "Row":
         """Read one entry of `rows`; what is not finite counts as missing."""
@@ -126,7 +135,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Arm:
+class Arm(_Named):
     """Method × start × stage × label fraction under one protocol on one split: a row a seed."""
 
     method: str
@@ -136,21 +145,6 @@ class Arm:
     split: str
     rows: tuple[Row, ...]
     start: str = ""
-
-    @property
-    def learner(self) -> Learner:
-        """Method and start."""
-        return self.method, self.start
-
-    @property
-    def key(self) -> ArmKey:
-        """Method, start, stage and label fraction."""
-        return self.method, self.start, self.stage, self.label_fraction
-
-    @property
-    def title(self) -> str:
-        """The arm in words, without its label fraction."""
-        return arm_title(self.method, self.stage, self.start)
 
     @property
     def pretrained(self) -> bool:

@@ -11,10 +11,11 @@ from jaxtyping import Bool, Float32
 from brainssl.data.grey import Notes
 from brainssl.data.read import UnreadableImage
 from brainssl.data.volumes.dicom_files import silenced, whole_dataset
+from brainssl.data.volumes.dicom_format import Format, format_of
 from brainssl.data.volumes.dicom_frames import Frame, frames_of
 from brainssl.data.volumes.dicom_geometry import Geometry, geometry_of
 from brainssl.data.volumes.dicom_mosaic import Mosaic, frames_of_tiles, mosaic_of, tiles_of
-from brainssl.data.volumes.dicom_pixels import Format, format_of, values_of
+from brainssl.data.volumes.dicom_pixels import values_of
 from brainssl.data.volumes.volume import Volume, VolumeRef
 from brainssl.foundation.extras import require
 

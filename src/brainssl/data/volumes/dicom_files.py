@@ -54,13 +54,15 @@ def whole_dataset(path: Path, name: str) -> Any:
         return _dataset(source, name)[0]
 
 
-def header_alone(path: Path, name: str, tags: Sequence[int]) -> tuple[Any, int | None]:
-    """Read some elements of a DICOM file, none of the pixels and of what follows them.
+def header_alone(
+    path: Path, name: str, tags: Sequence[int] | None = None
+) -> tuple[Any, int | None]:
+    """Read elements of a DICOM file, none of the pixels and of what follows them.
 
     Args:
         path: the file, also one packed by gzip.
         name: what to call it in errors.
-        tags: of the elements; those of sequences bring all that they hold.
+        tags: of the elements, None for all; those of sequences bring all that they hold.
 
     Returns:
         The dataset, and how many bytes follow its header; None where the file is packed.
@@ -70,7 +72,7 @@ def header_alone(path: Path, name: str, tags: Sequence[int]) -> tuple[Any, int |
         UnreadableImage: no regular file, too large, or damaged.
     """
     with _opened(path, name) as source:
-        return _dataset(source, name, list(tags), stop_before_pixels=True)
+        return _dataset(source, name, None if tags is None else list(tags), stop_before_pixels=True)
 
 
 @contextmanager
@@ -150,7 +152,7 @@ def _opened(path: Path, name: str) -> Iterator[_Bounded]:
             handle.seek(0)
             if begin == _GZIP:
                 with gzip.GzipFile(fileobj=handle) as unpacked:
-                    yield _Bounded(cast(BinaryIO, unpacked), MAX_FILE_BYTES, packed=True)
+                    yield _Bounded(cast("BinaryIO", unpacked), MAX_FILE_BYTES, packed=True)
             else:
                 yield _Bounded(handle, status.st_size, packed=False)
     except UnreadableImage:

@@ -117,7 +117,7 @@ def geometry_of(frames: Sequence[Frame]) -> Geometry:
 def _affine(
     first: Frame,
     positions: Float64[np.ndarray, "slices 3"],
-    steps: Float64[np.ndarray, "gaps"],
+    steps: Float64[np.ndarray, " gaps"],
     normal: Float64[np.ndarray, "3"],
 ) -> Float64[np.ndarray, "4 4"] | None:
     if first.spacing is None or first.orientation is None:
@@ -140,9 +140,9 @@ def _affine(
 
 
 def _told_of_steps(
-    steps: Float64[np.ndarray, "gaps"],
+    steps: Float64[np.ndarray, " gaps"],
     positions: Float64[np.ndarray, "slices 3"],
-    heights: Float64[np.ndarray, "slices"],
+    heights: Float64[np.ndarray, " slices"],
     normal: Float64[np.ndarray, "3"],
 ) -> list[str]:
     flags: list[str] = []

@@ -1,7 +1,6 @@
 """From the bytes of a DICOM file to values after modality rescaling, frame by frame."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,87 +10,9 @@ from brainssl.data.grey import Notes
 from brainssl.data.read import UnreadableImage
 from brainssl.data.volumes.dicom_codestream import stated_size
 from brainssl.data.volumes.dicom_colours import grey_of
-from brainssl.data.volumes.dicom_frames import Frame, frame_count
-from brainssl.data.volumes.dicom_values import first, number, text, whole
-
-_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-_GREY = ("MONOCHROME1", "MONOCHROME2")
-_COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
-_PALETTE = "PALETTE COLOR"
-
-
-@dataclass(frozen=True)
-class Format:
-    """How the samples of a file are written.
-
-    Attributes:
-        rows: of a frame.
-        columns: of a frame.
-        frames: of the file.
-        channels: samples of a pixel.
-        photometric: what they mean.
-        allocated: bits that a sample takes.
-        stored: bits of it that count.
-        high: number of the highest of those.
-        signed: whether they are two's complement.
-        floating: whether they are floating-point numbers instead.
-    """
-
-    rows: int
-    columns: int
-    frames: int
-    channels: int
-    photometric: str
-    allocated: int
-    stored: int
-    high: int
-    signed: bool
-    floating: bool
-
-    @property
-    def bytes_uncompressed(self) -> int:
-        """Bytes of all frames where they are not compressed."""
-        samples = self.rows * self.columns * self.frames * self.channels
-        if self.photometric == "YBR_FULL_422":
-            samples = samples // 3 * 2
-        return -(-samples * self.allocated // 8)
-
-
-def has_pixels(dataset: Any) -> bool:
-    """Tell whether a file says how large its images are, as all that have pixels do."""
-    return bool(whole(dataset, "Rows")) and bool(whole(dataset, "Columns"))
-
-
-def format_of(dataset: Any, name: str) -> Format:
-    """Read how the samples of a file are written, and check that it can be.
-
-    Raises:
-        UnreadableImage: the header says what cannot be, or what is not supported.
-    """
-    rows, columns = whole(dataset, "Rows") or 0, whole(dataset, "Columns") or 0
-    if rows < 1 or columns < 1:
-        raise UnreadableImage(name, "holds no image")
-    floating = any(word in dataset for word in _PIXELS[1:])
-    allocated = 64 if "DoubleFloatPixelData" in dataset else whole(dataset, "BitsAllocated") or 0
-    stored = allocated if floating else whole(dataset, "BitsStored") or allocated
-    high = stored - 1 if floating else whole(dataset, "HighBit")
-    high = stored - 1 if high is None else high
-    if allocated not in (1, 8, 16, 32, 64) or not 1 <= stored <= high + 1 <= allocated:
-        raise UnreadableImage(name, "has samples of a depth that cannot be")
-    photometric = text(dataset, "PhotometricInterpretation").upper() or "MONOCHROME2"
-    if photometric not in (*_GREY, *_COLOURS, _PALETTE):
-        raise UnreadableImage(name, "has colours of a kind that is not supported")
-    channels = whole(dataset, "SamplesPerPixel") or 1
-    if channels != (3 if photometric in _COLOURS else 1):
-        raise UnreadableImage(name, "has as many channels as its colours cannot have")
-    try:
-        frames = frame_count(dataset)
-    except ValueError:
-        raise UnreadableImage(name, "claims a number of frames that cannot be") from None
-    signed = bool(whole(dataset, "PixelRepresentation")) and not floating
-    return Format(
-        rows, columns, frames, channels, photometric, allocated, stored, high, signed, floating
-    )
+from brainssl.data.volumes.dicom_format import PALETTE, PIXELS, Format
+from brainssl.data.volumes.dicom_frames import Frame
+from brainssl.data.volumes.dicom_values import first, number
 
 
 def values_of(
@@ -120,7 +41,7 @@ def values_of(
     for place, stored in zip(places, _decoded(dataset, form, places, name, notes), strict=True):
         samples: Float64[np.ndarray, "rows columns"]
         padding = None
-        if form.photometric == _PALETTE:
+        if form.photometric == PALETTE:
             samples = _looked_up(dataset, stored, notes)
         elif form.channels == 3:
             samples = grey_of(stored, form.stored, notes)
@@ -141,9 +62,9 @@ def _decoded(
     dataset: Any, form: Format, places: Sequence[int], name: str, notes: Notes
 ) -> Iterator[Shaped[np.ndarray, "rows columns ..."]]:
     """Yield frames as they are stored, in whole numbers that have their sign."""
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders import get_decoder
 
-    if not any(word in dataset for word in _PIXELS):
+    if not any(word in dataset for word in PIXELS):
         raise UnreadableImage(name, "holds no image")
     if max(places) >= form.frames:
         raise UnreadableImage(name, "holds fewer frames than are asked for")
@@ -151,7 +72,7 @@ def _decoded(
     compressed = syntax.is_compressed and not syntax.is_deflated
     if compressed:
         _refuse_other_sizes(dataset, form, places, name)
-    elif sum(len(dataset[word].value) for word in _PIXELS if word in dataset) < (
+    elif sum(len(dataset[word].value) for word in PIXELS if word in dataset) < (
         form.bytes_uncompressed
     ):
         raise UnreadableImage(name, "holds fewer pixels than its header says")
@@ -163,8 +84,13 @@ def _decoded(
         ) from None
     _note(notes.provenance, f"decoded DICOM ({syntax.name if compressed else 'uncompressed'})")
     options: dict[str, Any] = {} if compressed else {"correct_unused_bits": False}
-    arrays = decoder.iter_array(dataset, indices=list(places), **options)
-    for array, _ in arrays:
+    try:
+        arrays = [array for array, _ in decoder.iter_array(dataset, indices=places, **options)]
+    except RuntimeError:
+        raise UnreadableImage(
+            name, "is damaged, or compressed in a way that is not supported; save it uncompressed"
+        ) from None
+    for array in arrays:
         if array.shape[:2] != (form.rows, form.columns):
             raise UnreadableImage(name, "has a frame of another size than its header says")
         yield array if form.floating else _signed(array, form)
@@ -230,9 +156,9 @@ def _missing_at(dataset: Any, form: Format) -> tuple[float, float] | None:
 def _as_stored(value: float, form: Format) -> float:
     """Give a value the sign of the samples; writers disagree with themselves."""
     if form.signed and value >= 2 ** (form.allocated - 1):
-        return value - 2**form.allocated
+        return float(value - 2**form.allocated)
     if not form.signed and value < 0:
-        return value + 2**form.allocated
+        return float(value + 2**form.allocated)
     return value
 
 

@@ -42,7 +42,7 @@ def number(dataset: Any, key: str | int) -> float | None:
 def numbers(dataset: Any, key: str | int, count: int | None = None) -> tuple[float, ...] | None:
     """Return finite numbers; None where there are none, or not as many as `count`."""
     value = plain(dataset, key)
-    parts = value if isinstance(value, list) else [value]
+    parts: list[Any] = value if isinstance(value, list) else [value]
     try:
         found = tuple(float(part) for part in parts)
     except (TypeError, ValueError):

@@ -18,8 +18,8 @@ _SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ".img", ".gz", ".dcm.gz", ".ima
 _OTHERS = frozenset(
     re.findall(
         r"\S+",
-        ".avi .bmp .bval .bvec .csv .db .doc .docx .exe .gif .html .htm .inf .ini .jpg .jpeg .js .json"
-        " .log .mat .md .nii .nii.gz .pdf .png .rst .tif .tiff .tsv .txt .xls .xlsx .xml .zip",
+        ".avi .bmp .bval .bvec .csv .db .doc .docx .exe .gif .html .htm .inf .ini .jpg .jpeg .js"
+        " .json .log .mat .md .nii .nii.gz .pdf .png .rst .tif .tiff .tsv .txt .xls .xlsx .xml .zip",
     )
 )
 

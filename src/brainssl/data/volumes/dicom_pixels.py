@@ -62,7 +62,7 @@ def _decoded(
     dataset: Any, form: Format, places: Sequence[int], name: str, notes: Notes
 ) -> Iterator[Shaped[np.ndarray, "rows columns ..."]]:
     """Yield frames as they are stored, in whole numbers that have their sign."""
-    from pydicom.pixels.decoders import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     if not any(word in dataset for word in PIXELS):
         raise UnreadableImage(name, "holds no image")
@@ -85,15 +85,14 @@ def _decoded(
     _note(notes.provenance, f"decoded DICOM ({syntax.name if compressed else 'uncompressed'})")
     options: dict[str, Any] = {} if compressed else {"correct_unused_bits": False}
     try:
-        arrays = [array for array, _ in decoder.iter_array(dataset, indices=places, **options)]
+        for array, _ in decoder.iter_array(dataset, indices=places, **options):
+            if array.shape[:2] != (form.rows, form.columns):
+                raise UnreadableImage(name, "has a frame of another size than its header says")
+            yield array if form.floating else _signed(array, form)
     except RuntimeError:
         raise UnreadableImage(
             name, "is damaged, or compressed in a way that is not supported; save it uncompressed"
         ) from None
-    for array in arrays:
-        if array.shape[:2] != (form.rows, form.columns):
-            raise UnreadableImage(name, "has a frame of another size than its header says")
-        yield array if form.floating else _signed(array, form)
 
 
 def _syntax(dataset: Any) -> Any:

@@ -120,5 +120,7 @@ def _refuse_cut_off(dataset: Any, form: Format, left: int | None) -> None:
     """Refuse a file that ends before its pixels do, which is known without a look at them."""
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     uncompressed = syntax is None or (not syntax.is_compressed and not syntax.is_private)
-    if left is not None and uncompressed and left < form.bytes_uncompressed:
+    implicit, _ = dataset.original_encoding
+    needed = form.bytes_uncompressed + (8 if implicit else 12)  # tag and length of the pixels
+    if left is not None and uncompressed and left < needed:
         raise UnreadableImage("file", "holds fewer pixels than its header says")

@@ -19,7 +19,8 @@ _OTHERS = frozenset(
     re.findall(
         r"\S+",
         ".avi .bmp .bval .bvec .csv .db .doc .docx .exe .gif .html .htm .inf .ini .jpg .jpeg .js"
-        " .json .log .mat .md .nii .nii.gz .pdf .png .rst .tif .tiff .tsv .txt .xls .xlsx .xml .zip",
+        " .json .log .mat .md .nii .nii.gz .pdf .png .rst .tif .tiff .tsv .txt .xls .xlsx"
+        " .xml .zip",
     )
 )
 

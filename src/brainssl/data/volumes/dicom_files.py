@@ -192,6 +192,8 @@ def _dataset(
     dataset = pydicom.dcmread(
         file, force=not signed, specific_tags=tags, stop_before_pixels=stop_before_pixels
     )
+    if source.packed and not stop_before_pixels:
+        source.read()  # pydicom takes the end of a file that is cut off for the end of its header
     if not any(word in dataset for word in ("SOPClassUID", "Rows", "Modality")):
         kind = dataset.file_meta.get("MediaStorageSOPClassUID") if signed else None
         if kind is None:

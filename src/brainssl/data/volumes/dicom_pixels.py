@@ -65,7 +65,7 @@ def _decoded(
     from pydicom.pixels.decoders.base import get_decoder
 
     if not any(word in dataset for word in PIXELS):
-        raise UnreadableImage(name, "holds no image")
+        raise UnreadableImage(name, "holds no pixels, or is cut off before them")
     if max(places) >= form.frames:
         raise UnreadableImage(name, "holds fewer frames than are asked for")
     syntax = _syntax(dataset)
@@ -123,6 +123,7 @@ def _refuse_other_sizes(dataset: Any, form: Format, places: Sequence[int], name:
 
 def _signed(array: Shaped[np.ndarray, "..."], form: Format) -> Shaped[np.ndarray, "..."]:
     """Return samples without the bits that do not count, such as overlays, with their sign."""
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if form.allocated == 1:
         return array
     kind = f"int{array.dtype.itemsize * 8}"

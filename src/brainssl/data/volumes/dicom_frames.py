@@ -8,7 +8,6 @@ from brainssl.data.volumes.dicom_values import (
     items,
     number,
     numbers,
-    plain,
     private,
     text,
     whole,
@@ -19,6 +18,7 @@ MAX_FRAMES = 2**16
 
 Triple = tuple[float, ...]
 
+_FAR = 1e6  # mm
 _GE_MOST = 10**9  # GE adds this to a b-value to mark how it was measured
 
 
@@ -94,9 +94,9 @@ def _frame(dataset: Any, group: Callable[[str], Any]) -> Frame:
     measures, values = group("PixelMeasuresSequence"), group("PixelValueTransformationSequence")
     slope, intercept = number(values, "RescaleSlope"), number(values, "RescaleIntercept")
     return Frame(
-        numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3),
+        _near(numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3)),
         numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
-        _positive(numbers(measures, "PixelSpacing", 2)),
+        _positive(_near(numbers(measures, "PixelSpacing", 2))),
         number(measures, "SliceThickness"),
         number(measures, "SpacingBetweenSlices"),
         1.0 if slope is None else slope,
@@ -104,6 +104,11 @@ def _frame(dataset: Any, group: Callable[[str], Any]) -> Frame:
         _kind(dataset, group),
         _times(dataset, group),
     )
+
+
+def _near(lengths: Triple | None) -> Triple | None:
+    """Take lengths that no room holds for absent: they are damaged, and their squares overflow."""
+    return lengths if lengths and max(map(abs, lengths)) < _FAR else None
 
 
 def _positive(spacing: Triple | None) -> Triple | None:
@@ -117,7 +122,7 @@ def _kind(dataset: Any, group: Callable[[str], Any]) -> tuple[object, ...]:
     return (
         text(typed, "FrameType") if enhanced else text(dataset, "ImageType"),
         text(typed, "ComplexImageComponent"),
-        private(dataset, 0x0043, "GEMS_PARM_01", 0x2F) if not enhanced else None,
+        "" if enhanced else str(private(dataset, 0x0043, "GEMS_PARM_01", 0x2F)),
         None if echo is None else round(echo, 2),
         None if enhanced else whole(dataset, "EchoNumbers"),
         b_value(dataset, group("MRDiffusionSequence")),
@@ -159,5 +164,5 @@ def _times(dataset: Any, group: Callable[[str], Any]) -> tuple[object, ...]:
         flip = number(group("MRTimingAndRelatedParametersSequence"), "FlipAngle")
         trigger = number(group("CardiacSynchronizationSequence"), "NominalCardiacTriggerDelayTime")
         direction = numbers(gradient, "DiffusionGradientOrientation", 3)
-    moment = plain(dataset, "AcquisitionTime")
+    moment = text(dataset, "AcquisitionTime")
     return (temporal, acquisition, inversion, flip, direction, trigger, moment)

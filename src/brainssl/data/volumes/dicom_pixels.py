@@ -49,13 +49,15 @@ def values_of(
             if missing:
                 padding = (stored >= missing[0]) & (stored <= missing[1])
             samples = _rescaled(dataset, stored, frames[place], table, notes)
-        if not np.isfinite(samples).all():
-            finite = np.isfinite(samples)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = samples.astype(np.float32)
+        finite = np.isfinite(values)
+        if not finite.all():
             padding = ~finite if padding is None else padding | ~finite
-            samples = np.where(finite, samples, samples[finite].min() if finite.any() else 0.0)
+            values[~finite] = values[finite].min() if finite.any() else 0.0
             _note(notes.flags, "not finite")
             _note(notes.provenance, "values that are not finite set to the minimum")
-        yield samples.astype(np.float32), padding
+        yield values, padding
 
 
 def _decoded(

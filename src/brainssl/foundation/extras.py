@@ -10,7 +10,9 @@ EXTRAS = {
     "mlflow": ("mlflow",),
     "wandb": ("wandb",),
     "tune": ("optuna",),
+    "scans": ("pydicom", "nibabel", "h5py", "gdcm", "openjpeg"),
 }
+"""Names by which Python finds the packages of each extra."""
 
 
 def require(extra: str) -> None:

@@ -134,7 +134,7 @@ def _own(group: Any, key: str, kind: type, name: str) -> Any:
         raise UnreadableImage(name, f"holds no {key}: it is none of the figshare collection")
     member = group.get(key) if isinstance(link, h5py.HardLink) else None
     if not isinstance(member, kind):
-        raise UnreadableImage(name, f"has a {key} of a kind that is not read")
+        raise UnreadableImage(name, f"has an object {key} of a kind that is not read")
     return member
 
 
@@ -145,11 +145,11 @@ def _dataset(held: Any, key: str, name: str) -> Any:
     found = _own(held, key, h5py.Dataset, name)
     # Storage outside of the file could be any file of this machine.
     if found.dtype.kind not in "iufb" or found.is_virtual or found.external:
-        raise UnreadableImage(name, f"has a {key} of a kind that is not read")
+        raise UnreadableImage(name, f"has an object {key} of a kind that is not read")
     pixels, piece = (float(np.prod(shape)) for shape in (found.shape, found.chunks or ()))
     if found.ndim != 2 or not 0 < pixels <= MAX_PIXELS or piece > MAX_PIXELS:
         said = " × ".join(map(str, found.shape))
-        raise UnreadableImage(name, f"has a {key} of {said}, which is no slice")
+        raise UnreadableImage(name, f"has an object {key} of {said}, which is no slice")
     return found
 
 

@@ -104,11 +104,11 @@ def _left_over(handle: BinaryIO, header: NiftiHeader, volume: int, name: str) ->
 
 def _mend(values: Float32[np.ndarray, "s r c"], name: str) -> Bool[np.ndarray, "s r c"]:
     """Put the smallest number where there is none, in place; return where that is."""
-    finite = np.isfinite(values)
-    if not finite.any():
+    missing: Bool[np.ndarray, "s r c"] = ~np.isfinite(values)
+    if missing.all():
         raise UnreadableImage(name, "holds no finite value")
-    values[~finite] = values.min(where=finite, initial=np.inf)
-    return ~finite
+    values[missing] = values.min(where=~missing, initial=np.inf)
+    return missing
 
 
 def _scaling(header: NiftiHeader) -> list[str]:

@@ -153,8 +153,12 @@ def _parsed(path: Path, name: str) -> tuple[Any, bool]:
             "was made of to NIfTI",
         )
     single = magic[1:2] == b"+"
-    kind = f"Nifti{1 if size == 348 else 2}{'' if single else 'Pair'}Header"
-    header = getattr(_nibabel(), kind)(begun[:size], check=False)
+    nibabel = _nibabel()
+    if size == 348:
+        kind = nibabel.Nifti1Header if single else nibabel.nifti1.Nifti1PairHeader
+    else:
+        kind = nibabel.Nifti2Header if single else nibabel.nifti2.Nifti2PairHeader
+    header = kind(begun[:size], check=False)
     header.check_fix(logger=_SILENT, error_level=40)
     return header, single
 

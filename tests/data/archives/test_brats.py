@@ -113,7 +113,9 @@ def test_other_volumes_are_told(tmp_path: Path) -> None:
     archive = brats_archive(tmp_path)
     assert archive is not None
     assert len(archive.series) == 4
-    assert any(note.startswith("1 volumes are not named as those of a case") for note in archive.notes)
+    assert any(
+        note.startswith("1 volumes are not named as those of a case") for note in archive.notes
+    )
 
 
 def test_other_folders_are_none(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ def source(tmp_path: Path) -> Path:
     image = np.arange(48, dtype=np.int16).reshape(6, 8)
     for number, (label, patient) in enumerate([(1, "100360"), (2, "100361"), (3, "100361")]):
         folder = tmp_path / f"brainTumorDataPublic_{number // 2}"
-        write_cheng(folder / f"{number}.mat", image + number, image > 40, label=label, patient=patient)
+        write_cheng(
+            folder / f"{number}.mat", image + number, image > 40, label=label, patient=patient
+        )
     scipy.io.savemat(tmp_path / "cvind.mat", {"cvind": np.ones(3)})
     (tmp_path / "brainTumorDataPublic_0" / "9.mat").write_bytes(b"MATLAB 7.3" + bytes(90))
     return tmp_path

@@ -38,12 +38,8 @@ def test_a_mask_is_read_along_the_axes_of_its_image(
     np.testing.assert_array_equal(turned, (hung(image).samples > 90) & (hung(image).samples < 101))
 
 
-@pytest.mark.parametrize(
-    ("shape", "shift"), [((5, 5, 6), 0.0), (CUBE, 0.2), (CUBE, 3.0)]
-)
-def test_a_mask_elsewhere_is_refused(
-    tmp_path: Path, shape: tuple[int, ...], shift: float
-) -> None:
+@pytest.mark.parametrize(("shape", "shift"), [((5, 5, 6), 0.0), (CUBE, 0.2), (CUBE, 3.0)])
+def test_a_mask_elsewhere_is_refused(tmp_path: Path, shape: tuple[int, ...], shift: float) -> None:
     affine = placed((1, 1, 1))
     image = read_nifti(write_nifti(tmp_path / "t1.nii", ramp(CUBE), affine))
     affine[0, 3] += shift

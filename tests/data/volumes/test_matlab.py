@@ -100,7 +100,7 @@ def test_what_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
 
 def test_what_is_no_file_of_the_collection(tmp_path: Path) -> None:
     (tmp_path / "1.mat").write_bytes(b"MATLAB 7.3" + bytes(600))
-    with pytest.raises(UnreadableImage, match="is no MATLAB 7.3 file"):
+    with pytest.raises(UnreadableImage, match=r"is no MATLAB 7\.3 file"):
         read_matlab(ref(tmp_path))
     with h5py.File(tmp_path / "1.mat", "w") as file:
         file["other"] = 1
@@ -117,7 +117,7 @@ def test_what_is_no_file_of_the_collection(tmp_path: Path) -> None:
 def test_broken_bytes_never_escape(tmp_path: Path) -> None:
     write_cheng(tmp_path / "1.mat", IMAGE, MASK)
     content = (tmp_path / "1.mat").read_bytes()
-    generator, refused = np.random.default_rng(0), 0
+    generator, told = np.random.default_rng(0), []
     for number in range(60):
         broken = bytearray(content[: len(content) // 2] if number % 3 == 0 else content)
         for place in generator.integers(512, len(broken), 20):
@@ -126,6 +126,6 @@ def test_broken_bytes_never_escape(tmp_path: Path) -> None:
         try:
             read_matlab(ref(tmp_path))
         except UnreadableImage as error:
-            refused += 1
-            assert "\n" not in str(error)
-    assert refused > 20
+            told.append(str(error))
+    assert len(told) > 20
+    assert all(line.startswith("1.mat: ") and "\n" not in line for line in told)

@@ -140,14 +140,15 @@ def sidecars_of(path: str, candidates: Iterable[str], suffix: str) -> list[str]:
 
     Returns:
         Those in the image's folder or above it whose suffix is the same and whose entities the
-        image has too (BIDS's principle of inheritance).
+        image has too (BIDS's principle of inheritance). Of several in one folder, which BIDS
+        forbids, the one that says most: a plain T1w's own sidecar is not that of one with contrast.
     """
     image, folder = parsed(path), PurePosixPath(path).parent
     if image is None:
         return []
     above = {".", *(one.as_posix() for one in (folder, *folder.parents))}
-    found = []
-    for candidate in candidates:
+    found: dict[int, tuple[int, str]] = {}
+    for candidate in sorted(candidates):
         place = PurePosixPath(candidate)
         if place.suffix != suffix or place.parent.as_posix() not in above:
             continue
@@ -155,5 +156,6 @@ def sidecars_of(path: str, candidates: Iterable[str], suffix: str) -> list[str]:
         entities = [match for part in parts if (match := _ENTITY.fullmatch(part))]
         said = {match[1]: match[2] for match in entities}
         if kind == image.suffix and said.items() <= image.entities.items():
-            found.append((len(place.parts), len(said), candidate))
-    return [candidate for _, _, candidate in sorted(found)]
+            level = len(place.parts)
+            found[level] = max(found.get(level, (-1, "")), (len(said), candidate))
+    return [found[level][1] for level in sorted(found)]

@@ -1,0 +1,118 @@
+"""Which kind a source is; folders of pictures are none, and that is cheap to tell."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from oracles.cheng_files import write_cheng
+from oracles.nifti_volumes import write_nifti
+from PIL import Image
+
+from brainssl.data.archives import find
+from brainssl.data.archives.find import archive_of_files, find_archive
+from brainssl.foundation.errors import BadUseError
+
+
+def picture(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (4, 4)).save(path)
+
+
+def bids(root: Path) -> None:
+    write_nifti(root / "sub-01" / "anat" / "sub-01_T1w.nii.gz")
+
+
+def brats(root: Path) -> None:
+    for kind in ("t1n", "t1c", "t2f"):
+        write_nifti(root / "BraTS-GLI-00001-000" / f"BraTS-GLI-00001-000-{kind}.nii.gz")
+
+
+def figshare(root: Path) -> None:
+    write_cheng(root / "data" / "1.mat", np.ones((4, 5), np.int16))
+
+
+def nifti(root: Path) -> None:
+    write_nifti(root / "Glioma" / "1.nii.gz")
+
+
+@pytest.mark.parametrize("write", [bids, brats, figshare, nifti])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_kinds(tmp_path: Path, write, wrapped: bool) -> None:  # type: ignore[no-untyped-def]
+    write(tmp_path / "data" if wrapped else tmp_path)
+    archive = find_archive(tmp_path, workers=1)
+    assert archive is not None
+    assert archive.kind == write.__name__
+    assert len(archive.series) == (3 if write is brats else 1)
+
+
+def test_pictures_are_no_archive_and_few_folders_are_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        picture(tmp_path / f"class {number}" / "1.png")
+        picture(tmp_path / f"class {number}" / "2.jpg")
+    looked: list[Path] = []
+    own = find.visible
+
+    def watched(folder: Path) -> list[object]:
+        looked.append(folder)
+        return own(folder)
+
+    monkeypatch.setattr(find, "visible", watched)
+    assert find_archive(tmp_path) is None
+    assert len(looked) == 2
+
+
+def test_nothing_is_no_archive(tmp_path: Path) -> None:
+    assert find_archive(tmp_path) is None
+    assert find_archive(tmp_path / "missing") is None
+    (tmp_path / "table.csv").write_text("a")
+    assert find_archive(tmp_path) is None
+
+
+def test_a_picture_beside_volumes_is_told(tmp_path: Path) -> None:
+    picture(tmp_path / "logo.png")
+    nifti(tmp_path)
+    archive = find_archive(tmp_path, workers=1)
+    assert archive is not None
+    assert "Ordinary pictures lie among the volumes; they were not read." in archive.notes
+
+
+def test_a_file_without_suffix_is_told_by_its_content(tmp_path: Path) -> None:
+    for name, begun in (("dicom", bytes(128) + b"DICM"), ("picture", b"\x89PNG\r\n")):
+        file = tmp_path / name / "IM0001"
+        file.parent.mkdir()
+        file.write_bytes(begun + bytes(400))
+        assert find._sort(file) == name
+        assert find._sorts(file.parent) == {name: 1}
+
+
+def test_one_file_is_an_archive(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "a" / "x_T2w.nii.gz")
+    archive = find_archive(tmp_path / "a" / "x_T2w.nii.gz")
+    assert archive is not None
+    assert [(one.name, one.sequence.value) for one in archive.series] == [("x_T2w", "T2")]
+    write_cheng(tmp_path / "1.mat", np.ones((4, 5), np.int16))
+    found = find_archive(tmp_path / "1.mat")
+    assert found is not None
+    assert (found.kind, found.series[0].name) == ("figshare", "1")
+
+
+def test_files_of_several_folders(tmp_path: Path) -> None:
+    files = [tmp_path / "a" / "x.nii", tmp_path / "b" / "x.nii", tmp_path / "b" / "broken.nii"]
+    for file in files[:2]:
+        write_nifti(file)
+    write_nifti(tmp_path / "b" / "not asked for.nii")
+    files[2].write_bytes(b"no")
+    archive = archive_of_files(files)
+    assert archive is not None
+    assert [one.name for one in archive.series] == ["a/x", "b/x"]
+    assert archive.unreadable == [("b/broken.nii", "is no NIfTI file")]
+
+
+def test_pictures_alone_are_none_and_a_mixture_is_refused(tmp_path: Path) -> None:
+    picture(tmp_path / "1.png")
+    write_nifti(tmp_path / "x.nii")
+    assert archive_of_files([tmp_path / "1.png"]) is None
+    with pytest.raises(BadUseError, match="nifti and picture files together"):
+        archive_of_files([tmp_path / "1.png", tmp_path / "x.nii"])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from brainssl import __version__
-from brainssl.data.archives.reading import Reading
+from brainssl.data.archives.reading import BY_DEFAULT, Reading
 from brainssl.data.audit_findings import findings_of
 from brainssl.data.audit_page import write_page
 from brainssl.data.duplicates import NEAR, Pairs
@@ -45,7 +45,7 @@ def audit(
     labels: Path | None = None,
     classes_at: int | None = None,
     families: Path | None = None,
-    reading: Reading = Reading(),  # noqa: B008 - frozen
+    reading: Reading = BY_DEFAULT,
     out: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from brainssl.data.archives.archive import Archive
-from brainssl.data.archives.reading import Reading
+from brainssl.data.archives.reading import BY_DEFAULT, Reading
 from brainssl.data.archives.scan_archive import read_archive, series_to_read
 from brainssl.data.duplicates import near_pairs
 from brainssl.data.extra import EXTRA, ExtraFolder, joined, read_extra, said_of_extra
@@ -41,7 +41,7 @@ def scan(
     workers: int | None = None,
     reader: int = READER,
     unlabelled: Sequence[Path] = (),
-    reading: Reading = Reading(),  # noqa: B008 - frozen
+    reading: Reading = BY_DEFAULT,
 ) -> Scan:
     """Decode every image of a source once and describe it.
 

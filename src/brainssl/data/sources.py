@@ -5,7 +5,7 @@ from pathlib import Path
 
 from brainssl.data.archives.archive import Archive
 from brainssl.data.archives.opening import open_archive
-from brainssl.data.archives.reading import Reading
+from brainssl.data.archives.reading import BY_DEFAULT, Reading
 from brainssl.data.layout import Layout, read_layout
 from brainssl.foundation.errors import BadUseError
 
@@ -16,7 +16,8 @@ def open_source(
     labels: Path | None = None,
     classes_at: int | None = None,
     columns: Sequence[str] = (),
-    reading: Reading = Reading(),  # noqa: B008 - frozen
+    reading: Reading = BY_DEFAULT,
+    keep: bool = True,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
 ) -> Layout | Archive:
@@ -29,6 +30,7 @@ def open_source(
         classes_at: level of the classes among folders of pictures.
         columns: further columns of the tables of pictures.
         reading: how volumes are read.
+        keep: whether a key of pseudonyms may be made, see `open_archive`.
         progress: is told (headers read, in all).
         workers: how many headers are read at once.
 
@@ -36,7 +38,7 @@ def open_source(
         BadUseError: an option is of volumes and there are pictures, or the other way round.
         BrainsslError: no such folder, or tables that do not fit it.
     """
-    archive = open_archive(source, reading.key, progress=progress, workers=workers)
+    archive = open_archive(source, reading.key, keep=keep, progress=progress, workers=workers)
     if archive is not None:
         if classes_at is not None:
             raise BadUseError(

@@ -194,8 +194,10 @@ def prepare(
         facts["families"] = scan.families
     if scan.excluded:
         facts["excluded"] = [list(pair) for pair in scan.excluded]
-    images, lesions = tee(_boxed(scan.origins, size, workers))
-    known = "lesion" in scan.manifest and scan.manifest["lesion"].notna().any()
+    images = _boxed(scan.origins, size, workers)
+    lesions = None
+    if "lesion" in scan.manifest and scan.manifest["lesion"].notna().any():
+        images, lesions = tee(images)  # of two that are taken one by one it holds one at a time
     return write_store(
         out,
         scan.manifest,
@@ -203,7 +205,7 @@ def prepare(
         size=size,
         facts=facts,
         near=scan.pairs.near(),
-        lesions=(lesion for _, lesion in lesions) if known else None,
+        lesions=None if lesions is None else (lesion for _, lesion in lesions),
         progress=progress,
     )
 

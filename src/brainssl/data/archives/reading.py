@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from brainssl.data.volumes.choice import Choice
+from brainssl.data.volumes.choice import ALL, Choice
 from brainssl.data.volumes.slices import Plane
 
 LabelBy = Literal["sequence", "plane"]
@@ -25,7 +25,7 @@ class Reading:
             that is forgotten.
     """
 
-    slices: Choice = Choice()
+    slices: Choice = ALL
     plane: Plane = "native"
     label_by: LabelBy | None = None
     lesion_slices: bool = False
@@ -34,9 +34,13 @@ class Reading:
     def written(self) -> dict[str, Any]:
         """Return what differs from the default, the key aside, by option."""
         given = {
-            "slices": None if self.slices == Choice() else str(self.slices),
+            "slices": None if self.slices == ALL else str(self.slices),
             "plane": None if self.plane == "native" else self.plane,
             "label-by": self.label_by,
             "lesion-slices": self.lesion_slices or None,
         }
         return {name: value for name, value in given.items() if value is not None}
+
+
+BY_DEFAULT = Reading()
+"""All slices with brain, as they were acquired, with the labels of a table or of the source."""

@@ -16,7 +16,7 @@ import pandas as pd
 
 from brainssl.data.archives.archive import UNKNOWN, Archive, Series
 from brainssl.data.archives.labels import SeriesLabels, labels_of
-from brainssl.data.archives.reading import Reading
+from brainssl.data.archives.reading import BY_DEFAULT, Reading
 from brainssl.data.layout import Layout, take_families
 from brainssl.data.look import Seen
 from brainssl.data.manifest import MANIFEST_COLUMNS, manifest_of, optional
@@ -55,10 +55,42 @@ def read_labels(
     return told, layout
 
 
+def slices_of(series: Series, reading: Reading) -> int:
+    """Return how many slices a volume has, or has at most in another plane than its own."""
+    native = reading.plane in ("native", series.plane.value)
+    return series.shape[0] if native else max(series.shape)
+
+
+def planned_labels(
+    archive: Archive, labels: Path | None, reading: Reading
+) -> dict[str, str | None]:
+    """Return the label of each series that is read, by its name, as headers and tables have it."""
+    read = series_to_read(archive)
+    return labels_of(archive, read, labels=labels, label_by=reading.label_by).labels
+
+
+def values_of_series(
+    archive: Archive, column: str, *, labels: Path | None, reading: Reading
+) -> list[str]:
+    """Return the values that a column of the manifest has among labelled series, sorted."""
+    read = series_to_read(archive)
+    told = labels_of(archive, read, labels=labels, label_by=reading.label_by)
+
+    def value(one: Series) -> str | None:
+        if column in ("sequence", "plane"):
+            fact = getattr(one, column).value
+            return None if fact == UNKNOWN else str(fact)
+        if column in ("patient", "study", "series"):
+            return str(getattr(one, column) or "") or None
+        return told.further.get(column, {}).get(one.name) or one.columns.get(column)
+
+    return sorted({found for one in read if told.labels[one.name] and (found := value(one))})
+
+
 def read_archive(
     archive: Archive,
     *,
-    reading: Reading = Reading(),  # noqa: B008 - frozen
+    reading: Reading = BY_DEFAULT,
     labels: Path | None = None,
     families: Path | None = None,
     labelled: bool = True,
@@ -157,7 +189,9 @@ def _manifest(
     of_header = optional(
         [None if s.sequence.value == UNKNOWN else s.sequence.value for s, _, _, _ in paths]
     )
-    by_table = manifest["sequence"] if layout.families is not None else optional([None] * len(paths))
+    by_table = (
+        manifest["sequence"] if layout.families is not None else optional([None] * len(paths))
+    )
     manifest["sequence"] = by_table.where(by_table.notna(), of_header)
     mm = [volume.spacing or (np.nan, np.nan) for _, volume, _, _ in paths]
     further = {

@@ -44,6 +44,10 @@ class Choice:
         return f"every:{self.every}" if self.count is None else str(self.count)
 
 
+ALL = Choice()
+"""All slices that show the brain."""
+
+
 def read_choice(text: str | int | None) -> Choice:
     """Read a choice: a number of slices, `every:N`, or `all`.
 
@@ -53,7 +57,7 @@ def read_choice(text: str | int | None) -> Choice:
     words = str("all" if text is None else text).strip().lower()
     found = re.fullmatch(r"(every:)?0*([1-9]\d{0,5})", words)
     if words == "all":
-        return Choice()
+        return ALL
     if found is None:
         raise BadUseError(f"--slices: {text!r} is no number of slices, such as 16, and no every:N")
     number = int(found[2])

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float64
 from brainssl.data.normalisation import READER
 from brainssl.data.read import Slice, UnreadableImage
 from brainssl.data.volumes.brain import LEAST, brain_shares, thinning
-from brainssl.data.volumes.choice import Choice
+from brainssl.data.volumes.choice import ALL, Choice
 from brainssl.data.volumes.hanging import hung, plane_of
 from brainssl.data.volumes.planes import resampled
 from brainssl.data.volumes.read import read_volume
@@ -124,7 +124,7 @@ def open_volume(
 
 def volume_slices(
     ref: VolumeRef,
-    choice: Choice | Sequence[int] = Choice(),  # noqa: B008 - frozen
+    choice: Choice | Sequence[int] = ALL,
     *,
     plane: Plane = "native",
     spacing: float | None = None,

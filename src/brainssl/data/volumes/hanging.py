@@ -1,8 +1,8 @@
 """Volumes turned as radiologists hang them, by flips and quarter turns alone.
 
 Axial slices are seen from the feet: the patient's right is on the left, the front up. Coronal ones
-from the front: right on the left, head up. Sagittal ones from the patient's left: front on the left,
-head up.
+from the front: right on the left, head up. Sagittal ones from the patient's left: front on the
+left, head up.
 """
 
 from dataclasses import replace

@@ -1,7 +1,7 @@
 """Slices of the figshare collection of brain tumours: MATLAB 7.3 files, one slice each.
 
-Source: J. Cheng, *brain tumor dataset*, figshare 2017, doi 10.6084/m9.figshare.1512427; described in
-Cheng et al., PLoS ONE 10(10), 2015. A file holds `cjdata` with `image` (int16), `label` (1
+Source: J. Cheng, *brain tumor dataset*, figshare 2017, doi 10.6084/m9.figshare.1512427; described
+in Cheng et al., PLoS ONE 10(10), 2015. A file holds `cjdata` with `image` (int16), `label` (1
 meningioma, 2 glioma, 3 pituitary tumour), `PID`, `tumorBorder` and `tumorMask`.
 """
 

@@ -99,7 +99,7 @@ def _usable(header: Any, affine: np.ndarray | None) -> Float64[np.ndarray, "4 4"
         return None
     scale = _UNITS.get(header.get_xyzt_units()[0], 1.0)
     # A header that says metres means millimetres where metres would make no head.
-    if 0.01 <= lengths.min() * scale and lengths.max() * scale <= 100:
+    if lengths.min() * scale >= 0.01 and lengths.max() * scale <= 100:
         affine[:3] *= scale
     return affine
 

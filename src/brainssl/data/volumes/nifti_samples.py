@@ -57,7 +57,7 @@ class Samples:
             return red
         self._tell("coloured annotation")
         parts = zip(_LUMINANCE, (red, green, blue), strict=True)
-        return np.sum([share * channel for share, channel in parts], axis=0)
+        return np.asarray(sum(share * channel for share, channel in parts))
 
     def _tell(self, flag: str) -> None:
         if flag not in self.flags:
@@ -65,7 +65,7 @@ class Samples:
 
 
 def bits_of(dtype: np.dtype[Any]) -> int:
-    """Return the bits of a sample: of a colour those of a channel, of a complex number of a part."""
+    """Return the bits of a sample: those of a channel of colours, of a part of complex numbers."""
     if dtype.names:
         return 8
     return dtype.itemsize * (4 if dtype.kind == "c" else 8)

@@ -51,7 +51,8 @@ def resampled(
     affine, shape = _grid(volume, plane, step)
     if np.prod(shape, dtype=np.float64) > MAX_VOXELS:
         raise BrainsslError(
-            f"{' × '.join(map(str, shape))} voxels of {step:g} mm are too many; name a larger spacing"
+            f"{' × '.join(map(str, shape))} voxels of {step:g} mm are too many; "
+            "name a larger spacing"
         )
     values, measured = _interpolated(volume, affine, shape, step)
     return replace(

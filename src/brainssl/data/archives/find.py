@@ -1,0 +1,194 @@
+"""Which kind of archive a source is, and what it holds.
+
+Names and the first bytes of a few files decide. Where a source is folders of ordinary pictures the
+first of them settles it.
+"""
+
+import os
+import re
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from brainssl.data.archives.archive import Archive
+from brainssl.data.archives.bids import bids_archive, is_bids
+from brainssl.data.archives.brats import brats_archive, is_brats
+from brainssl.data.archives.figshare import figshare_archive, is_figshare, series_of_file
+from brainssl.data.archives.nifti_files import archive_of_nifti_files, nifti_archive
+from brainssl.data.archives.nifti_series import Progress
+from brainssl.data.archives.walk import inner, volume_suffix
+from brainssl.data.listing import visible
+from brainssl.data.read import ALLOWED_SUFFIXES, UnreadableImage
+from brainssl.data.volumes.matlab import is_matlab, matlab_header
+from brainssl.data.volumes.nifti_bytes import beginning
+from brainssl.foundation.errors import BadUseError
+
+Sort = Literal["picture", "dicom", "nifti", "matlab"]
+
+_DICOM = (".dcm", ".dicom", ".ima")
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM", b"GIF8", b"RIFF")
+_KNOWN = re.compile(
+    r"\.(?:json|[tc]sv|txt|md|b?val|b?vec|xml|html?|pdf|log|py|parquet|npy|css|js|exe|dll|in[fi]|zip|gz"
+    r"|safetensors)"
+)
+_FOLDERS, _SNIFFED, _SETTLED = 64, 4, 5
+
+
+def find_archive(
+    source: Path,
+    *,
+    key: bytes | None = None,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> Archive | None:
+    """Return what a source of volumes holds; None where it is a folder of ordinary pictures.
+
+    In this order: BIDS, BraTS, the figshare collection, DICOM, NIfTI files. Headers are read, no
+    pixels.
+
+    Args:
+        source: a folder, or one file.
+        key: secret of the pseudonyms of a DICOM archive; None: one that is forgotten.
+        progress: is told (files looked at, files in all).
+        workers: how many files are looked at once; by default one a core.
+
+    Raises:
+        BrainsslError: a package that reads such files is not installed.
+    """
+    if source.is_file():
+        return archive_of_files([source], key=key)
+    if not source.is_dir():
+        return None
+    found = _find(source, _sorts(source), key, progress, workers)
+    if found is None:
+        return None
+    archive, sorts = found
+    if sorts["picture"]:
+        archive.notes.append("Ordinary pictures lie among the volumes; they were not read.")
+    if archive.kind == "dicom" and sorts["nifti"]:
+        archive.notes.append("NIfTI files lie among the DICOM files; they were not read.")
+    return archive
+
+
+def _find(
+    source: Path,
+    sorts: Counter[Sort],
+    key: bytes | None,
+    progress: Progress | None,
+    workers: int | None,
+) -> tuple[Archive, Counter[Sort]] | None:
+    found: Archive | None = None
+    if is_bids(inner(source)):
+        found = bids_archive(source, progress=progress, workers=workers)
+        sorts = Counter()  # pictures and other files have their places in BIDS
+    elif sorts["nifti"] and is_brats(source):
+        found = brats_archive(source, progress=progress, workers=workers)
+    elif sorts["matlab"] and is_figshare(source):
+        found = figshare_archive(source, progress=progress, workers=workers)
+    elif sorts["dicom"]:
+        from brainssl.data.archives.dicom import dicom_archive
+
+        found = dicom_archive(source, key or secrets.token_bytes(32), progress, workers)
+    elif sorts["nifti"]:
+        found = nifti_archive(source, progress=progress, workers=workers)
+    return None if found is None else (found, sorts)
+
+
+def archive_of_files(files: Sequence[Path], key: bytes | None = None) -> Archive | None:
+    """Return what chosen files hold; None where none of them is a volume.
+
+    Args:
+        files: of one sort: DICOM, NIfTI, or of the figshare collection.
+        key: see `find_archive`.
+
+    Raises:
+        BadUseError: volumes of several sorts, or volumes and pictures together.
+        BrainsslError: a package that reads such files is not installed.
+    """
+    sorts = {sort for file in files if (sort := _sort(file))}
+    volumes = sorts - {"picture"}
+    if not volumes:
+        return None
+    if len(sorts) > 1:
+        raise BadUseError(f"{' and '.join(sorted(sorts))} files together: give one sort at a time")
+    root = Path(os.path.commonpath([file.parent for file in files]))
+    if volumes == {"dicom"}:
+        from brainssl.data.archives.dicom import dicom_archive_of_files
+
+        return dicom_archive_of_files(files, key or secrets.token_bytes(32))
+    if volumes == {"nifti"}:
+        return archive_of_nifti_files([f for f in files if _sort(f) == "nifti"], root)
+    archive = Archive("figshare", root, [])
+    for file in files:
+        path = file.relative_to(root).as_posix()
+        try:
+            archive.series.append(series_of_file(root, path, matlab_header(file, path)))
+        except UnreadableImage as error:
+            archive.unreadable.append((path, error.reason))
+    return archive
+
+
+def _sorts(source: Path) -> Counter[Sort]:
+    """Count files by sort, in few folders; stop where a source is one of pictures."""
+    found: Counter[Sort] = Counter()
+    pending, looked = [source], 0
+    while pending and looked < _FOLDERS:
+        folder, looked = pending.pop(0), looked + 1
+        try:
+            entries = visible(folder)
+        except OSError:
+            continue
+        folders = [Path(e.path) for e in entries if e.is_dir(follow_symlinks=False)]
+        found += _in_folder([Path(e.path) for e in entries if not e.is_dir()])
+        pictures = found["picture"]
+        # A disc from a hospital has pictures of its own beside the folder of the files.
+        if pictures == found.total() > 0 and (not folders or pictures >= _SETTLED):
+            break
+        pending += folders
+    return found
+
+
+def _in_folder(files: Sequence[Path]) -> Counter[Sort]:
+    """Count the files of a folder by name, and few of those whose names say nothing by content."""
+    found: Counter[Sort] = Counter()
+    unsaid = []
+    for file in files:
+        sort = _by_name(file)
+        if sort:
+            found[sort] += 1
+        elif not _KNOWN.fullmatch(file.suffix.lower()):
+            unsaid.append(file)
+    found.update(sort for file in unsaid[:_SNIFFED] if (sort := _by_content(file)))
+    return found
+
+
+def _by_name(file: Path) -> Sort | None:
+    suffix = file.suffix.lower()
+    if suffix in ALLOWED_SUFFIXES:
+        return "picture"
+    if suffix in _DICOM or file.name.upper() == "DICOMDIR":
+        return "dicom"
+    if suffix == ".mat":
+        return "matlab"
+    return "nifti" if volume_suffix(file.name) else None
+
+
+def _by_content(file: Path) -> Sort | None:
+    try:
+        begun = beginning(file, file.name, 352)
+    except UnreadableImage:
+        return None
+    if begun[128:132] == b"DICM" or begun[:4] in (b"\x08\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0"):
+        return "dicom"
+    if begun.startswith(_PICTURES):
+        return "picture"
+    if is_matlab(begun):
+        return "matlab"
+    return "nifti" if begun[344:347] in (b"n+1", b"ni1") or begun[4:7] == b"n+2" else None
+
+
+def _sort(file: Path) -> Sort | None:
+    """Return what a file is by its content, and by its name where that says nothing."""
+    return _by_content(file) or _by_name(file)

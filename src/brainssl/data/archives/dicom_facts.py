@@ -1,0 +1,124 @@
+"""One file of a DICOM archive: what its header says, read without its pixels."""
+
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from brainssl.data.archives.dicom_kinds import DICOMDIR
+from brainssl.data.read import UnreadableImage
+from brainssl.data.volumes.dicom_files import NotDicomError, header_alone, silenced
+from brainssl.data.volumes.dicom_format import Format, format_of, has_pixels
+from brainssl.data.volumes.dicom_frames import Frame, frames_of
+from brainssl.data.volumes.dicom_headers import IDENTIFIERS, header_of, wanted_tags
+from brainssl.data.volumes.dicom_mosaic import Mosaic, is_mosaic, mosaic_of
+from brainssl.data.volumes.dicom_values import number, text, whole
+
+
+class Row(NamedTuple):
+    """What is kept of every file while an archive is read: little, for there may be a million.
+
+    Attributes:
+        place: of the file in the listing, from 0.
+        sop: the object's own identifier.
+        instance: number that the scanner gave it; it may lie.
+        location: along the normal, mm, where no position is told.
+        rows: of a frame; 0 where there are no pixels.
+        columns: likewise.
+        frames: facts of each frame; none where there are no pixels.
+        mosaic: how it is tiled, if it is a mosaic.
+        burned_in: whether it says that text was burned into the pixels.
+    """
+
+    place: int
+    sop: str
+    instance: int | None
+    location: float | None
+    rows: int
+    columns: int
+    frames: tuple[Frame, ...]
+    mosaic: Mosaic | None
+    burned_in: bool
+
+
+class Facts(NamedTuple):
+    """Row, header by keyword, and identifiers by keyword of one file."""
+
+    row: Row
+    header: dict[str, object]
+    identifiers: dict[str, str]
+
+
+class Refused(NamedTuple):
+    """Why a file gives nothing.
+
+    Attributes:
+        kind: `foreign` for what is no DICOM, `directory` for a DICOMDIR, else `unreadable`.
+        reason: in words that quote nothing of it.
+    """
+
+    kind: str
+    reason: str
+
+
+def facts_of(numbered: tuple[int, Path]) -> Facts | Refused:
+    """Read the header of a file.
+
+    Args:
+        numbered: place of the file in the listing, and its path.
+    """
+    place, path = numbered
+    with silenced():
+        try:
+            return _facts(place, path)
+        except NotDicomError as error:
+            return Refused("foreign", error.reason)
+        except UnreadableImage as error:
+            return Refused("unreadable", error.reason)
+        except Exception as error:  # noqa: BLE001 - pydicom raises nearly anything on hostile bytes
+            return Refused("unreadable", f"is corrupt or truncated ({type(error).__name__})")
+
+
+_tags = lru_cache(maxsize=1)(wanted_tags)
+
+
+def _facts(place: int, path: Path) -> Facts | Refused:
+    dataset, left = header_alone(path, "file", _tags())
+    if text(dataset.file_meta, "MediaStorageSOPClassUID") == DICOMDIR:
+        return Refused("directory", "is a DICOMDIR")
+    told = partial(text, dataset)
+    frames: tuple[Frame, ...] = ()
+    mosaic = None
+    if has_pixels(dataset):
+        form = format_of(dataset, "file")
+        _refuse_cut_off(dataset, form, left)
+        try:
+            frames = frames_of(dataset)
+            if is_mosaic(dataset):
+                mosaic = _mosaic(path)
+        except ValueError as error:
+            return Refused("unreadable", f"cannot be taken apart ({error})")
+    row = Row(
+        place,
+        told("SOPInstanceUID"),
+        whole(dataset, "InstanceNumber"),
+        number(dataset, "SliceLocation"),
+        (whole(dataset, "Rows") or 0) if frames else 0,
+        (whole(dataset, "Columns") or 0) if frames else 0,
+        frames,
+        mosaic,
+        told("BurnedInAnnotation").upper() == "YES",
+    )
+    return Facts(row, header_of(dataset), {word: told(word) for word in IDENTIFIERS})
+
+
+def _mosaic(path: Path) -> Mosaic | None:
+    """Read a mosaic's header again, with its private elements, which few files need."""
+    return mosaic_of(header_alone(path, "file")[0])
+
+
+def _refuse_cut_off(dataset: Any, form: Format, left: int | None) -> None:
+    """Refuse a file that ends before its pixels do, which is known without a look at them."""
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    uncompressed = syntax is None or (not syntax.is_compressed and not syntax.is_private)
+    if left is not None and uncompressed and left < form.bytes_uncompressed:
+        raise UnreadableImage("file", "holds fewer pixels than its header says")

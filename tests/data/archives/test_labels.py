@@ -10,7 +10,9 @@ from brainssl.data.volumes.volume import VolumeRef
 from brainssl.foundation.errors import BadUseError, BrainsslError
 
 
-def series(name: str, patient: str | None, sequence: str = "T1", label: str | None = None) -> Series:
+def series(
+    name: str, patient: str | None, sequence: str = "T1", label: str | None = None
+) -> Series:
     ref = VolumeRef("dicom", (Path(name),), name)
     told = Told(sequence, 1.0)
     return Series(name, ref, patient, f"s-{name}", f"r-{name}", (3, 4, 5), None, told, label=label)

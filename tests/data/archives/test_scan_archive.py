@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from brainssl.data.archives.find import find_archive
 from brainssl.data.archives.reading import Reading
 from brainssl.data.archives.scan_archive import read_archive
 from brainssl.data.audit import audit_scan
+from brainssl.data.letterbox import letterbox
 from brainssl.data.manifest import MANIFEST_COLUMNS
 from brainssl.data.scan import scan
 from brainssl.data.scanned import Scan
@@ -66,8 +68,6 @@ def test_groups_are_patients(found: Scan) -> None:
 def test_a_store_holds_the_pixels_of_the_one_way_and_no_patient_crosses_a_split(
     found: Scan, tmp_path: Path
 ) -> None:
-    from brainssl.data.letterbox import letterbox
-
     store = prepare(found, tmp_path / "store", size=32)
     row = 0
     for origin in found.origins:
@@ -76,9 +76,10 @@ def test_a_store_holds_the_pixels_of_the_one_way_and_no_patient_crosses_a_split(
             row += 1
     assert row == len(store.images)
     split = make_split(store.manifest, protocol="grouped", seed=0, val_fraction=0.2)
-    sets = [set(store.manifest["patient"].iloc[part]) for part in (split.train, split.val, split.test)]
+    patients = store.manifest.set_index("image_id")["patient"]
+    sets = [set(patients[list(part)]) for part in (split.train, split.val, split.test)]
     assert all(sets)
-    assert not (sets[0] & sets[1] or sets[0] & sets[2] or sets[1] & sets[2])
+    assert sum(map(len, sets)) == len(set.union(*sets)) == 6
     assert store.lesions(np.arange(3)) is None
 
 
@@ -150,7 +151,6 @@ def test_slices_of_a_series_stay_together_where_the_patient_is_unknown(
     archive = by_hand(folder, patient=None)
     manifest = scan(folder, reading=FEW).manifest
     assert (manifest.groupby("study")["group"].nunique() == 1).all()
-    assert manifest["group"].nunique() == 6
 
 
 def test_excluded_series_are_counted_and_never_read(folder: Path) -> None:
@@ -208,7 +208,9 @@ def test_labels_of_a_table_reach_the_slices_with_their_columns(
 ) -> None:
     rows = "".join(f"sub-{n:02},{'AB'[n % 2]},{'xyz'[n % 3]}\n" for n in range(1, 6))
     (tmp_path / "labels.csv").write_text(f"patient,label,site\n{rows}")
-    found = scan(folder, labels=tmp_path / "labels.csv", reading=Reading(Choice(2)), columns=["site"])
+    found = scan(
+        folder, labels=tmp_path / "labels.csv", reading=Reading(Choice(2)), columns=["site"]
+    )
     own = found.manifest.groupby("patient")[["label", "site"]].first()
     assert own.loc["sub-01"].tolist() == ["B", "y"]
     assert own.loc["sub-06"].isna().all()
@@ -237,17 +239,18 @@ def test_the_audit_shows_slices_of_volumes(found: Scan, tmp_path: Path) -> None:
 # Constant memory, and kills
 
 
-def test_memory_does_not_grow_with_the_number_of_volumes(
-    found: Scan, tmp_path: Path
-) -> None:
-    import tracemalloc
-
+def test_memory_does_not_grow_with_the_number_of_volumes(found: Scan, tmp_path: Path) -> None:
     peaks = []
     for times in (1, 6):
         origins = list(found.origins) * times
         rows = pd.concat([found.manifest] * times, ignore_index=True)
         tracemalloc.start()
-        prepare(Scan(found.root, rows, [], [], origins=origins), tmp_path / f"{times}", size=96, workers=1)
+        prepare(
+            Scan(found.root, rows, [], [], origins=origins),
+            tmp_path / f"{times}",
+            size=96,
+            workers=1,
+        )
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     # The additional images take 240 × 96 × 96 bytes: 2.1 MiB.

@@ -36,7 +36,9 @@ def test_the_threshold_is_the_lower_one_of_three_classes(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_shares_are_those_of_the_ellipsoid(seed: int) -> None:
     shares = brain_shares(windowed(head(seed)))
-    inside = (distance(SHAPE, 1 + 0.06 * np.random.default_rng(seed).normal(size=3)) < 1).sum((1, 2))
+    inside = (distance(SHAPE, 1 + 0.06 * np.random.default_rng(seed).normal(size=3)) < 1).sum(
+        (1, 2)
+    )
     assert shares == pytest.approx(inside / inside.max(), abs=0.03)
     assert (shares[inside == 0] == 0).all()
     assert 0 < (shares < LEAST).sum() < len(shares) / 2

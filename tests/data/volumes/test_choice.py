@@ -42,7 +42,13 @@ def test_never_more_than_foreseen(count: int, every: int, held: int) -> None:
 
 @pytest.mark.parametrize(
     ("text", "choice"),
-    [(None, ALL), ("all", ALL), (16, Choice(16)), (" 16", Choice(16)), ("Every:4", Choice(every=4))],
+    [
+        (None, ALL),
+        ("all", ALL),
+        (16, Choice(16)),
+        (" 16", Choice(16)),
+        ("Every:4", Choice(every=4)),
+    ],
 )
 def test_a_choice_is_read(text: str | int | None, choice: Choice) -> None:
     assert read_choice(text) == choice

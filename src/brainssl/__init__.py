@@ -17,6 +17,7 @@ os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 # --help without PyTorch.
 _COMMANDS = (
     "phantom",
+    "scan",
     "audit",
     "prepare",
     "pretrain",
@@ -37,7 +38,6 @@ _PLACES = {
     **dict.fromkeys(_COMMANDS, "brainssl.api"),
     "BrainsslError": "brainssl.foundation.errors",
     "BadUseError": "brainssl.foundation.errors",
-    "scan": "brainssl.data.scan",
     "ImageStore": "brainssl.data.store",
     "Split": "brainssl.data.split",
     "make_split": "brainssl.data.split",

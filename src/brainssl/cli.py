@@ -12,6 +12,7 @@ from brainssl.commands import data, inference, studies, training
 
 _COMMANDS = (
     data.phantom,
+    data.scan,
     data.audit,
     data.prepare,
     training.pretrain,

@@ -192,9 +192,10 @@ def test_what_a_split_by_group_leaves_is_counted() -> None:
     ],
 )
 def test_the_page_says_what_is_left(source: Path, tmp_path: Path, left: int, told: str) -> None:
-    report = audit(source)
+    scanned = scan(source)
+    report = audit_scan(scanned)
     report["grouped_split"] = {"seed": 0, "test": 1200, "near_duplicates": left}
-    write_page(tmp_path / "page.html", report, [], source)
+    write_page(tmp_path / "page.html", report, [], scanned)
     page = (tmp_path / "page.html").read_text("utf-8")
     assert told in page
     assert "leaks none" not in page

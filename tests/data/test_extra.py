@@ -147,7 +147,7 @@ def test_slices_of_one_patient_are_kept_out_together(
     """One of them is a copy; the other, of no likeness to anything, is of the same person."""
     own = alone.manifest
     at = own.index[own["flags"] == ""][0]
-    copied = alone.files[at]
+    copied = alone.root / own["path"][at]
     more = tmp_path / "more"
     more.mkdir()
     Image.open(copied).save(more / "a.png")

@@ -73,3 +73,13 @@ def test_blank_images_join_neither_by_pixels_nor_by_likeness_but_stay_with_their
 
 def test_nothing_gives_nothing() -> None:
     assert group_slices([], [], Pairs.none()).group.shape == (0,)
+
+
+def test_what_belongs_together_does_so_though_nothing_is_alike() -> None:
+    """Slices of one series are of one person, whoever that is; a copy joins them to a patient."""
+    patients = [None, None, None, "a", None]
+    bound = ["series 1", "series 1", "series 2", None, None]
+    alone = group_slices(patients, list("vwxyz"), Pairs.none(), together=bound)
+    assert alone.group.tolist() == [0, 0, 1, 2, 3]
+    copied = group_slices(patients, list("vwxvz"), Pairs.none(), together=bound)
+    assert copied.group.tolist() == [0, 0, 1, 0, 2]

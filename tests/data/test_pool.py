@@ -29,6 +29,11 @@ def blas_threads(_: int) -> int:
     return max(pool["num_threads"] for pool in threadpool_info())
 
 
+def pid(_: int) -> int:
+    time.sleep(0.05)
+    return os.getpid()
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """30 images of which two cannot be read."""
@@ -50,6 +55,19 @@ def folder(tmp_path: Path) -> Path:
 def test_results_come_in_order_however_many_there_are(count: int, number: int) -> None:
     items = list(range(count))
     assert list(in_order(math.sqrt, items, workers=number)) == [math.sqrt(one) for one in items]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 30])
+@pytest.mark.parametrize("number", [1, 3])
+def test_large_items_come_in_order_too(count: int, number: int) -> None:
+    items = list(range(count))
+    found = list(in_order(math.sqrt, items, workers=number, large=True))
+    assert found == [math.sqrt(one) for one in items]
+
+
+def test_large_items_go_to_processes_early() -> None:
+    assert len(set(in_order(pid, range(8), workers=2, large=True)) - {os.getpid()}) == 2
+    assert set(in_order(pid, range(8), workers=2)) == {os.getpid()}
 
 
 def test_spawned_workers_do_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,14 +135,15 @@ def test_memory_does_not_grow_with_the_number_of_images(image_folder, tmp_path, 
     """Decoded or letterboxed, all of the larger number would take more than 8 MiB."""
     found = scan(image_folder)
     monkeypatch.setattr(
-        "brainssl.data.store.read_slice",
+        "brainssl.data.origins.read_slice",
         lambda _, reader: Slice(np.zeros((50, 50), np.float32), (), 8, ()),
     )
     peaks = []
     for count in (64, 256, 2560):
         rows = found.manifest.iloc[np.arange(count) % 24].reset_index(drop=True)
+        origins = [found.origins[row % 24] for row in range(count)]
         tracemalloc.start()
-        prepare(Scan(found.root, rows, [], []), tmp_path / f"{count}", size=64)
+        prepare(Scan(found.root, rows, [], [], origins=origins), tmp_path / f"{count}", size=64)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[2] - peaks[1] < 2 * 2**20

@@ -13,6 +13,7 @@ from brainssl.api.options import (
     outside,
     path_or_none,
     paths_listed,
+    reading_of,
     refuse_store,
     seed_of,
     within,
@@ -63,6 +64,11 @@ def audit(
     labels: Where | None = None,
     classes_at: int | None = None,
     families: Where | None = None,
+    slices: str | int | None = None,
+    plane: str = "native",
+    label_by: str | None = None,
+    lesion_slices: bool = False,
+    key: Where | None = None,
     out: Where | None = "audit",
     seed: int = 0,
     quiet: bool = False,
@@ -70,11 +76,20 @@ def audit(
     """Say what is in a collection, what is wrong with it, and what a random split would leak.
 
     Args:
-        source: folder of images.
-        labels: CSV `folder,label` or `path,label[,patient]`; an empty label means unlabelled.
+        source: folder of images, or archive of volumes.
+        labels: CSV `folder,label` or `path,label[,patient]`, of volumes `patient,label`,
+            `study,label` or `series,label`; an empty label means unlabelled.
         classes_at: level of the classes among the folders, from 1; by default it is found.
         families: CSV `label,family,sequence` of each class; by default `families.csv` in the
             source, or else what the classes' names end in.
+        slices: of a volume so many, evenly over those that show the brain, or `every:N`; by
+            default all of these.
+        plane: of the slices of volumes: native, or resampled to axial, coronal or sagittal.
+        label_by: `sequence` or `plane`, which then is the label of a volume; unknown: unlabelled.
+        lesion_slices: whether slices that a mask of the source shows without lesion lose their
+            label.
+        key: file by which patients of a DICOM archive get their pseudonyms; made where it is
+            missing. By default it lies beside `out`, as `audit.key`.
         out: folder of `audit.json` and `audit.html`; with None nothing is written.
         seed: accepted everywhere; the draws of the audit are fixed.
         quiet: show no progress.
@@ -86,6 +101,7 @@ def audit(
     Raises:
         BrainsslError: no such folder, no readable image in it, or tables that do not fit it.
     """
+    from brainssl.data.archives.opening import telling_of_key
     from brainssl.data.audit import audit as run
 
     source, out = Path(source), path_or_none(out)
@@ -94,12 +110,23 @@ def audit(
     refuse_store(source)
     if out:
         outside(out, source)
-    with Terminal(quiet=quiet).task("audit") as progress:
+    reading = reading_of(
+        source,
+        out,
+        slices=slices,
+        plane=plane,
+        label_by=label_by,
+        lesion_slices=lesion_slices,
+        key=key,
+    )
+    terminal = Terminal(quiet=quiet)
+    with telling_of_key(reading.key, terminal.say), terminal.task("audit") as progress:
         result = run(
             source,
             labels=path_or_none(labels),
             classes_at=classes_at,
             families=path_or_none(families),
+            reading=reading,
             out=out,
             progress=progress,
         )
@@ -117,6 +144,11 @@ def prepare(
     families: Where | None = None,
     columns: Names | None = None,
     unlabelled: Where | Sequence[Where] | None = None,
+    slices: str | int | None = None,
+    plane: str = "native",
+    label_by: str | None = None,
+    lesion_slices: bool = False,
+    key: Where | None = None,
     size: int = 224,
     reader: int = 2,
     seed: int = 0,
@@ -125,7 +157,7 @@ def prepare(
     """Decode every image once into a store that all other functions and commands read.
 
     Args:
-        source: folder of images, or what `brainssl.scan` found in one.
+        source: folder of images, archive of volumes, or what `brainssl.data.scan.scan` found there.
         store: folder to make; must not exist.
         labels: as for `audit`; a scan has its own.
         classes_at: as for `audit`; a scan has its own.
@@ -134,6 +166,11 @@ def prepare(
             out one after the other.
         unlabelled: folders of more images, for pretraining alone; labels in them are not used. None
             is seen where it, or another of its group, resembles images that validate or test.
+        slices: as for `audit`; a scan has its own.
+        plane: as for `audit`; a scan has its own.
+        label_by: as for `audit`; a scan has its own.
+        lesion_slices: as for `audit`; a scan has its own.
+        key: as for `audit`; by default beside `store`.
         size: side of the square images in pixels, 16 to 1024; slices are letterboxed into it.
         reader: version of the normalisation, 1 for models of an earlier brainssl; a scan has its
             own.
@@ -148,6 +185,7 @@ def prepare(
         BadUseError: `size` or `reader` is out of its range, or a scan comes with labels.
         BrainsslError: as for `audit`, or `store` exists.
     """
+    from brainssl.data.archives.opening import telling_of_key
     from brainssl.data.normalisation import READER
     from brainssl.data.scan import Scan, scan
     from brainssl.data.store import prepare as run
@@ -159,8 +197,11 @@ def prepare(
     seed_of(seed)
     level_of(classes_at)
     if isinstance(source, Scan):
-        if labels or classes_at or families or unlabelled:
-            raise BadUseError("a scan has its labels and images: give them to brainssl.scan")
+        volumes = slices or plane != "native" or label_by or lesion_slices or key
+        if labels or classes_at or families or unlabelled or volumes:
+            raise BadUseError(
+                "a scan has its labels and images: give them to brainssl.data.scan.scan"
+            )
         refuse_existing(store)
         found = source
     else:
@@ -170,7 +211,16 @@ def prepare(
         for folder in (source, *extra):
             outside(store, folder)
         refuse_existing(store)
-        with terminal.task("scan") as progress:
+        reading = reading_of(
+            source,
+            store,
+            slices=slices,
+            plane=plane,
+            label_by=label_by,
+            lesion_slices=lesion_slices,
+            key=key,
+        )
+        with telling_of_key(reading.key, terminal.say), terminal.task("scan") as progress:
             found = scan(
                 source,
                 labels=path_or_none(labels),
@@ -180,6 +230,7 @@ def prepare(
                 unlabelled=extra,
                 progress=progress,
                 reader=reader,
+                reading=reading,
             )
     found.refuse_questions()
     for loss in found.lost_in_words:

@@ -9,6 +9,7 @@ from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.progress import Terminal
 
 if TYPE_CHECKING:
+    from brainssl.data.archives.reading import Reading
     from brainssl.data.dataset import Data
     from brainssl.data.shots import LabelFraction
     from brainssl.models.encoder import Encoder
@@ -62,6 +63,48 @@ def seed_of(value: int) -> int:
 def level_of(value: int | None) -> int | None:
     """Check a level of folders."""
     return None if value is None else within("--classes-at", value, 1)
+
+
+def reading_of(
+    source: Path,
+    out: Path | None,
+    *,
+    slices: str | int | None = None,
+    plane: str = "native",
+    label_by: str | None = None,
+    lesion_slices: bool = False,
+    key: Where | None = None,
+) -> "Reading":
+    """Check how volumes are to be read.
+
+    Args:
+        source: that may hold them.
+        out: what is made of it; by default the key of pseudonyms lies beside it. None: nothing.
+        slices: how many, or `every:N`.
+        plane: of the slices.
+        label_by: sequence or plane.
+        lesion_slices: whether slices without lesion lose their label.
+        key: file of the key.
+
+    Raises:
+        BadUseError: a value that cannot be, or a key among the images or the results.
+    """
+    from brainssl.data.archives.reading import LABEL_BY, Reading
+    from brainssl.data.volumes.choice import read_choice
+    from brainssl.data.volumes.slices import PLANES
+
+    (known_plane,) = known("--plane", [plane], PLANES)
+    by = None if label_by is None else known("--label-by", [label_by], LABEL_BY)[0]
+    beside = None if out is None else out.resolve().with_name(f"{out.resolve().name}.key")
+    file = beside if key is None else Path(key)
+    if file is not None:
+        for folder in (source, *([] if out is None else [out])):
+            if file.resolve().is_relative_to(folder.resolve()):
+                raise BadUseError(
+                    f"--key {file} lies in {folder}: who gets that could tell who the patients "
+                    "are; choose another place"
+                )
+    return Reading(read_choice(slices), known_plane, by, lesion_slices, file)  # type: ignore[arg-type]
 
 
 def listed(names: Names | None) -> list[str]:

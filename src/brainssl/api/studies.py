@@ -20,6 +20,7 @@ from brainssl.api.options import (
     outside,
     path_or_none,
     paths_listed,
+    reading_of,
     seed_of,
     semi_supervised_names,
     settings_listed,
@@ -44,6 +45,11 @@ def study(
     classes_at: int | None = None,
     families: Where | None = None,
     unlabelled: Where | Sequence[Where] | None = None,
+    slices: str | int | None = None,
+    plane: str = "native",
+    label_by: str | None = None,
+    lesion_slices: bool = False,
+    key: Where | None = None,
     preset: Where = "quick",
     methods: Names = "simclr,byol,dino,mocov3",
     starts: Names | None = None,
@@ -67,13 +73,19 @@ def study(
     """Compare methods with supervised training on your data, and write the report.
 
     Args:
-        source: folder of images, or a prepared store.
+        source: folder of images, archive of volumes, or a prepared store.
         out: folder of the study; an unfinished one goes on.
-        labels: CSV `folder,label` or `path,label[,patient]`; an empty label means unlabelled.
+        labels: CSV `folder,label` or `path,label[,patient]`, of volumes `patient,label`,
+            `study,label` or `series,label`; an empty label means unlabelled.
         classes_at: level of the classes among the folders, from 1; by default it is found.
         families: CSV `label,family,sequence` of each class; by default `families.csv` in the
             source, or else what the classes' names end in.
         unlabelled: folders of more images, for pretraining alone, as for `prepare`.
+        slices: as for `audit`.
+        plane: as for `audit`.
+        label_by: as for `audit`.
+        lesion_slices: as for `audit`.
+        key: as for `audit`; by default beside `out`.
         preset: quick, paper, reference, or the path of a TOML file.
         methods: names of `brainssl.methods.METHODS`, and `fixmatch`; the supervised baseline is
             always there.
@@ -124,7 +136,7 @@ def study(
     from brainssl.studies.estimate import estimate
     from brainssl.studies.jobs import workers
     from brainssl.studies.ladder import SMALLEST
-    from brainssl.studies.plan import Plan, gives_test_set
+    from brainssl.studies.plan import Plan, count_values, gives_test_set
     from brainssl.studies.run import Study
     from brainssl.studies.starts import read_starts
 
@@ -143,6 +155,15 @@ def study(
         preset=preset,
     )
     seed_of(seed)
+    reading = reading_of(
+        source,
+        out,
+        slices=slices,
+        plane=plane,
+        label_by=label_by,
+        lesion_slices=lesion_slices,
+        key=key,
+    )
     if out.exists() and not out.is_dir():
         raise BrainsslError(f"{out} is a file: choose another folder")
     settings, reasons = settings_of(preset, overrides, source)
@@ -155,7 +176,7 @@ def study(
         within("--folds", folds, 1, MOST_FOLDS)
     held = begun_division(out) if folds is None and leave_out is None else None
     given = not (folds or leave_out or seeds) and gives_test_set(
-        source, labels=path_or_none(labels), classes_at=level_of(classes_at)
+        source, labels=path_or_none(labels), classes_at=level_of(classes_at), reading=reading
     )
     decided = Asked(
         overrides=tuple(settings_listed(overrides)),
@@ -167,7 +188,15 @@ def study(
     if held:
         divisions, leave_out = held.folds, held.leave_out
     else:
-        divisions = _folds(source, folds, leave_out, path_or_none(labels), level_of(classes_at))
+        divisions = _folds(folds, leave_out)
+        if leave_out is not None:
+            divisions = count_values(
+                source,
+                leave_out,
+                labels=path_or_none(labels),
+                classes_at=level_of(classes_at),
+                reading=reading,
+            )
     plan = Plan(
         source=source,
         labels=path_or_none(labels),
@@ -192,6 +221,7 @@ def study(
         trials=tune or 1,
         chosen_on=chosen_on(str(preset)),
         starts=begun_with,
+        reading=reading,
     )
     terminal = Terminal(quiet=quiet)
     if held and budget is None and held != Division(None if seeds or given else DEFAULT_FOLDS):
@@ -308,17 +338,11 @@ def _check(
             )
 
 
-def _folds(
-    source: Path, folds: int | None, leave_out: str | None, labels: Path | None, at: int | None
-) -> int | None:
-    """Return how many folds there are; of a column that is left out, as many as it has values."""
-    from brainssl.studies.plan import count_values
-
-    if leave_out is None:
-        return None if folds == 1 else folds
-    if folds is not None:
+def _folds(folds: int | None, leave_out: str | None) -> int | None:
+    """Return how many folds there are; None for one split."""
+    if leave_out is not None and folds is not None:
         raise BadUseError("--folds and --leave-out both divide the images: leave out one of them")
-    return count_values(source, leave_out, labels=labels, classes_at=at)
+    return None if folds == 1 else folds
 
 
 def _command(function: Callable[..., Answer], asked: Mapping[str, Any]) -> str:

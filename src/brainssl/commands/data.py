@@ -1,4 +1,4 @@
-"""Commands that make and judge data: phantom, audit, prepare."""
+"""Commands that make and judge data: phantom, scan, audit, prepare."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +11,15 @@ from brainssl.commands.shared import (
     ClassesAt,
     ExtraFolders,
     FamiliesTable,
+    Key,
+    LabelBy,
     Labels,
+    LesionSlices,
     NoSeed,
     Out,
+    PlaneOption,
     Seed,
+    Slices,
     teaching,
     tell,
 )
@@ -36,11 +41,36 @@ def phantom(
 
 
 @teaching
+def scan(
+    source: Annotated[Path, typer.Argument(help="Folder of images, or archive of volumes.")],
+    labels: Labels = None,
+    classes_at: ClassesAt = None,
+    slices: Slices = None,
+    label_by: LabelBy = None,
+    seed: NoSeed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a source holds by names and headers, before any pixel is read.
+
+    Example: brainssl scan data/hospital --labels diagnoses.csv
+    """
+    answer = api.scan(
+        source, labels=labels, classes_at=classes_at, slices=slices, label_by=label_by, seed=seed
+    )
+    tell(answer, as_json)
+
+
+@teaching
 def audit(
-    source: Annotated[Path, typer.Argument(help="Folder of images.")],
+    source: Annotated[Path, typer.Argument(help="Folder of images, or archive of volumes.")],
     labels: Labels = None,
     classes_at: ClassesAt = None,
     families: FamiliesTable = None,
+    slices: Slices = None,
+    plane: PlaneOption = "native",
+    label_by: LabelBy = None,
+    lesion_slices: LesionSlices = False,
+    key: Key = None,
     out: Annotated[Path, typer.Option(help="Folder of audit.json and audit.html.")] = Path("audit"),
     seed: NoSeed = 0,
     as_json: AsJson = False,
@@ -50,14 +80,24 @@ def audit(
     Example: brainssl audit data/mri --labels labels.csv --out audit
     """
     answer = api.audit(
-        source, labels=labels, classes_at=classes_at, families=families, out=out, seed=seed
+        source,
+        labels=labels,
+        classes_at=classes_at,
+        families=families,
+        slices=slices,
+        plane=plane,
+        label_by=label_by,
+        lesion_slices=lesion_slices,
+        key=key,
+        out=out,
+        seed=seed,
     )
     tell(answer, as_json)
 
 
 @teaching
 def prepare(
-    source: Annotated[Path, typer.Argument(help="Folder of images.")],
+    source: Annotated[Path, typer.Argument(help="Folder of images, or archive of volumes.")],
     store: Out,
     labels: Labels = None,
     classes_at: ClassesAt = None,
@@ -66,6 +106,11 @@ def prepare(
         str | None, typer.Option(help="Comma-separated: further columns to keep, e.g. site.")
     ] = None,
     unlabelled: ExtraFolders = None,
+    slices: Slices = None,
+    plane: PlaneOption = "native",
+    label_by: LabelBy = None,
+    lesion_slices: LesionSlices = False,
+    key: Key = None,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side in pixels.")] = 224,
     reader: Annotated[
         int, typer.Option(min=1, max=2, help="Version of the reader; 1 for earlier models.")
@@ -85,6 +130,11 @@ def prepare(
         families=families,
         columns=columns,
         unlabelled=unlabelled,
+        slices=slices,
+        plane=plane,
+        label_by=label_by,
+        lesion_slices=lesion_slices,
+        key=key,
         size=size,
         reader=reader,
         seed=seed,

@@ -11,14 +11,18 @@ import typer
 from brainssl.api import Answer, Rows
 from brainssl.foundation.errors import BadUseError, BrainsslError
 
-Source = Annotated[Path, typer.Argument(help="Folder of images, or a prepared store.")]
+Source = Annotated[
+    Path, typer.Argument(help="Folder of images, archive of volumes, or a prepared store.")
+]
 Store = Annotated[Path, typer.Argument(help="Store made by `brainssl prepare`.")]
 Out = Annotated[Path, typer.Argument(help="Folder to make; must not exist.")]
 Model = Annotated[Path, typer.Argument(help="Encoder or classifier, or the folder that holds it.")]
 Labels = Annotated[
     Path | None,
     typer.Option(
-        "--labels", help="CSV `folder,label` or `path,label[,patient]`; empty: unlabelled."
+        "--labels",
+        help="CSV `folder,label` or `path,label[,patient]`, of volumes `patient,label`, "
+        "`study,label` or `series,label`; empty: unlabelled.",
     ),
 ]
 ClassesAt = Annotated[
@@ -38,6 +42,33 @@ ExtraFolders = Annotated[
     typer.Option(
         "--unlabelled",
         help="Folder of more images, for pretraining alone; repeats. Labels in it are not used.",
+    ),
+]
+Slices = Annotated[
+    str | None,
+    typer.Option(
+        "--slices",
+        help="Of a volume: so many, evenly over those with brain, or every:N; by default all.",
+    ),
+]
+PlaneOption = Annotated[
+    str,
+    typer.Option("--plane", help="Of volumes: native, or resampled to axial, coronal, sagittal."),
+]
+LabelBy = Annotated[
+    str | None,
+    typer.Option("--label-by", help="Of volumes: sequence or plane is the label."),
+]
+LesionSlices = Annotated[
+    bool,
+    typer.Option(
+        "--lesion-slices", help="Slices that a mask shows without lesion lose their label."
+    ),
+]
+Key = Annotated[
+    Path | None,
+    typer.Option(
+        "--key", help="Of the pseudonyms of a DICOM archive; made once; by default OUT.key."
     ),
 ]
 Lesions = Annotated[

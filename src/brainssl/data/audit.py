@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from brainssl import __version__
+from brainssl.data.archives.reading import BY_DEFAULT, Reading
 from brainssl.data.audit_findings import findings_of
 from brainssl.data.audit_page import write_page
 from brainssl.data.duplicates import NEAR, Pairs
@@ -20,7 +21,8 @@ from brainssl.data.leakage import (
     grouped_split_leakage,
     random_split_leakage,
 )
-from brainssl.data.scan import Scan, scan
+from brainssl.data.scan import scan
+from brainssl.data.scanned import Scan
 from brainssl.foundation.storage import write_json
 
 DRAWS = 20
@@ -43,6 +45,7 @@ def audit(
     labels: Path | None = None,
     classes_at: int | None = None,
     families: Path | None = None,
+    reading: Reading = BY_DEFAULT,
     out: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -53,6 +56,7 @@ def audit(
         labels: CSV of labels, as there.
         classes_at: level of the classes, as there.
         families: CSV of families and sequences, as there.
+        reading: how volumes are read and labelled, as there.
         out: folder for `audit.json` and `audit.html`; nothing is written without it.
         progress: is told (images done, images in all).
 
@@ -62,7 +66,14 @@ def audit(
     Raises:
         BrainsslError: as `scan` does.
     """
-    found = scan(source, labels=labels, classes_at=classes_at, families=families, progress=progress)
+    found = scan(
+        source,
+        labels=labels,
+        classes_at=classes_at,
+        families=families,
+        reading=reading,
+        progress=progress,
+    )
     return audit_scan(found, out=out)
 
 
@@ -82,7 +93,8 @@ def audit_scan(scanned: Scan, *, out: Path | None = None) -> dict[str, Any]:
         - `classes`: `label family sequence images patients groups` each; `sequences`: images by
           sequence
         - `small_classes`: labels with fewer than 3 groups, which cannot be in all three parts
-        - `unreadable`: `path reason` each; `notes`: what the scan decided;
+        - `unreadable`: `path reason` each; `excluded`: series of volumes that were not read, by
+          reason; `notes`: what the scan decided;
           `questions`: what must be answered before a study; `lost_classes`: classes of which no
           file could be read
         - `sizes`: `distinct`, the `smallest` and `largest` [width, height], the `most_common` with
@@ -112,7 +124,7 @@ def audit_scan(scanned: Scan, *, out: Path | None = None) -> dict[str, Any]:
     ]
     if out is not None:
         write_json(out / "audit.json", report)
-        write_page(out / "audit.html", report, findings, scanned.root)
+        write_page(out / "audit.html", report, findings, scanned)
     return report
 
 
@@ -133,6 +145,7 @@ def _report(scanned: Scan) -> dict[str, Any]:
         "sequences": _counts(manifest["sequence"].fillna("unknown")),
         "small_classes": [one["label"] for one in classes if one["groups"] < 3],
         "unreadable": [{"path": path, "reason": reason} for path, reason in scanned.unreadable],
+        "excluded": dict(Counter(reason for _, reason in scanned.excluded)),
         "notes": list(scanned.notes),
         "questions": list(scanned.questions),
         "lost_classes": list(scanned.lost),

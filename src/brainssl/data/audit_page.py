@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from brainssl.data.audit_findings import Finding
-from brainssl.data.read import UnreadableImage, read_slice
+from brainssl.data.scanned import Scan
 from brainssl.foundation.content_policy import CONTENT_POLICY
 from brainssl.foundation.storage import write_text
 
@@ -22,14 +23,16 @@ PICTURE = 208
 _BINS = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, 32), (33, 64), (65, 128), (129, None))
 
 
-def write_page(file: Path, report: dict[str, Any], findings: Sequence[Finding], root: Path) -> None:
+def write_page(
+    file: Path, report: dict[str, Any], findings: Sequence[Finding], scanned: Scan
+) -> None:
     """Write a report as a page that opens offline.
 
     Args:
         file: the page to write.
         report: as `brainssl.data.audit.audit_scan` returns it.
         findings: what it amounts to.
-        root: folder that the report's paths are relative to.
+        scanned: what it is about; the pictures of the worst pairs are read again.
     """
     environment = Environment(
         loader=PackageLoader("brainssl.data", "."),
@@ -39,16 +42,19 @@ def write_page(file: Path, report: dict[str, Any], findings: Sequence[Finding], 
         lstrip_blocks=True,
     )
 
+    sides = ("left", "right")
+    pictures = scanned.images({pair[side] for pair in report["worst_pairs"] for side in sides})
+
     @cache
     def picture(path: str) -> str | None:
-        return _picture(root / path)
+        return _picture(pictures.get(path))
 
     page = environment.get_template("audit.html.jinja").render(
         report=report,
         findings=findings,
         picture=picture,
         group_bins=_group_bins(report["groups"]["sizes"]),
-        name=_title(root),
+        name=_title(scanned.root),
         policy=CONTENT_POLICY,
     )
     write_text(file, page)
@@ -59,11 +65,9 @@ def _title(root: Path) -> str:
     return root.parent.name if root.name == "images" else root.name
 
 
-def _picture(path: Path) -> str | None:
+def _picture(pixels: Float32[np.ndarray, "h w"] | None) -> str | None:
     """Return a small picture as a data address, None if it cannot be read any more."""
-    try:
-        pixels = read_slice(path).pixels
-    except UnreadableImage:
+    if pixels is None:
         return None
     image = Image.fromarray(np.round(pixels * 255).astype(np.uint8))
     image.thumbnail((PICTURE, PICTURE), Image.Resampling.LANCZOS)

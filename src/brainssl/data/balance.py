@@ -1,6 +1,7 @@
 """The study's class balancing: every class augmented up to the largest, before any split."""
 
 from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
@@ -56,9 +57,19 @@ def balance(
     facts |= {"simulated": store.facts.get("simulated", False), "reader": store.reader}
     if store.families is not None:
         facts["families"] = store.families
-    # The originals come first, so that their pairs are those of the same rows.
+    # The originals come first, so that their pairs and lesions are those of the same rows.
+    held = store.lesions(np.arange(len(originals)))
+    if held is not None:  # that of a copy lies elsewhere
+        manifest.loc[len(originals) :, "lesion"] = np.nan
     return write_store(
-        out, manifest, pixels(), size=store.size, facts=facts, near=store.near, progress=progress
+        out,
+        manifest,
+        pixels(),
+        size=store.size,
+        facts=facts,
+        near=store.near,
+        lesions=None if held is None else chain(held, repeat(None)),
+        progress=progress,
     )
 
 

@@ -17,7 +17,6 @@ from jaxtyping import Bool, Float16
 
 from brainssl.data.duplicates import Pairs, near_pairs
 from brainssl.data.groups import blank_rows, group_slices
-from brainssl.data.layout import Layout, read_layout
 from brainssl.foundation.errors import BrainsslError
 
 EXTRA = "unlabelled_from"
@@ -30,15 +29,15 @@ own group, would be in as an image of the collection, or has a near-duplicate in
 
 @dataclass(frozen=True)
 class ExtraFolder:
-    """A folder of images for pretraining alone.
+    """A folder of images, or archive of volumes, for pretraining alone; labels are not used.
 
     Attributes:
         name: of the folder.
-        layout: of its files; its labels are not used.
+        path: where it lies.
     """
 
     name: str
-    layout: Layout
+    path: Path
 
     @property
     def prefix(self) -> str:
@@ -47,7 +46,7 @@ class ExtraFolder:
 
 
 def read_extra(folders: Sequence[Path], source: Path) -> list[ExtraFolder]:
-    """List the files of extra folders, by name.
+    """Return extra folders, by name.
 
     Args:
         folders: in any order.
@@ -61,13 +60,15 @@ def read_extra(folders: Sequence[Path], source: Path) -> list[ExtraFolder]:
     for folder in sorted((one.resolve() for one in folders), key=lambda one: one.name):
         if (folder / "store.json").is_file():
             raise BrainsslError(f"{folder} is a prepared store: give the images behind it")
+        if not folder.is_dir():
+            raise BrainsslError(f"{folder}: is not a folder; name the folder that holds the images")
         if folder.is_relative_to(home) or home.is_relative_to(folder):
             raise BrainsslError(
                 f"{folder} and {source} lie in each other: move the extra images to another folder"
             )
         if folder.name in found:
             raise BrainsslError(f"two extra folders are named {folder.name}: rename one of them")
-        found[folder.name] = ExtraFolder(folder.name, read_layout(folder))
+        found[folder.name] = ExtraFolder(folder.name, folder)
     return list(found.values())
 
 
@@ -75,6 +76,7 @@ def joined(
     own: pd.DataFrame,
     extra: pd.DataFrame,
     fingerprints: Float16[np.ndarray, "n 2 side side"],
+    together: Sequence[str | None] | None = None,
 ) -> pd.DataFrame:
     """Return one manifest of a collection and of extra images, which are grouped here.
 
@@ -82,17 +84,19 @@ def joined(
         own: manifest of the collection, grouped.
         extra: of the extra images, with `EXTRA`; their groups are not looked at.
         fingerprints: of both, in this order.
+        together: of both, what `group_slices` keeps together; by default nothing.
 
     Returns:
         The rows of the collection, then those of the extra images, with `EXTRA` and `RESEMBLES`.
     """
     first, blank = len(own), np.concatenate([blank_rows(own), blank_rows(extra)])
+    bound = [None] * len(blank) if together is None else list(together)
     # Among themselves they are grouped as if alone, by pairs that no image of the collection hides.
     among = near_pairs(fingerprints[first:])
     group = group_slices(
-        extra["patient"].tolist(), extra["pixels"].tolist(), among, blank[first:]
+        extra["patient"].tolist(), extra["pixels"].tolist(), among, blank[first:], bound[first:]
     ).group
-    alike = _resembled(own, extra, fingerprints, blank)
+    alike = _resembled(own, extra, fingerprints, blank, bound)
     of_group: dict[int, set[int]] = defaultdict(set)
     for number, groups in zip(group.tolist(), alike, strict=True):
         of_group[number] |= groups
@@ -113,6 +117,7 @@ def _resembled(
     extra: pd.DataFrame,
     fingerprints: Float16[np.ndarray, "n 2 side side"],
     blank: Bool[np.ndarray, " n"],
+    bound: Sequence[str | None],
 ) -> list[set[int]]:
     """Return, for each extra image, the groups of the collection that it resembles.
 
@@ -121,7 +126,7 @@ def _resembled(
     """
     first, pairs = len(own), near_pairs(fingerprints)
     patients, pixels = (own[name].tolist() + extra[name].tolist() for name in ("patient", "pixels"))
-    together = group_slices(patients, pixels, pairs, blank).group.tolist()
+    together = group_slices(patients, pixels, pairs, blank, bound).group.tolist()
     groups: dict[int, set[int]] = defaultdict(set)
     for number, group in zip(together[:first], own["group"].tolist(), strict=True):
         groups[number].add(group)

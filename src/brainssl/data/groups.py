@@ -38,6 +38,7 @@ def group_slices(
     pixels: Sequence[str],
     pairs: Pairs,
     blank: Bool[np.ndarray, " n"] | None = None,
+    together: Sequence[str | None] | None = None,
 ) -> Groups:
     """Group images that must not cross a split.
 
@@ -51,6 +52,8 @@ def group_slices(
         pixels: digest of each image's pixels.
         pairs: of `near_pairs`, over the same images.
         blank: which images show nothing that could link them to others; by default none.
+        together: of each image a name that it shares with others of its patient, whoever that is,
+            such as its series; None where there is none. By default there are none.
 
     Returns:
         The groups, and notes on patients that were merged and on blank images.
@@ -67,6 +70,10 @@ def group_slices(
         if patient is not None:
             known[at] = True
             forest.join(int(at), names.setdefault(patient, int(at)))
+    bound: dict[str, int] = {}
+    for at, name in zip(node, together or [None] * len(node), strict=True):
+        if name is not None:
+            forest.join(int(at), bound.setdefault(name, int(at)))
     notes = _merged_patients(names, forest)
     if nothing.any():
         notes.append(f"Images that show hardly anything join no group: {int(nothing.sum()):,}.")

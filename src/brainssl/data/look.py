@@ -9,7 +9,7 @@ from jaxtyping import Float16
 
 from brainssl.data.fingerprint import fingerprint
 from brainssl.data.normalisation import READER
-from brainssl.data.read import UnreadableImage, file_bytes, read_bytes
+from brainssl.data.read import Slice, UnreadableImage, file_bytes, read_bytes
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Seen:
         source_bits: bits a sample in the file.
         flags: of `brainssl.data.read.Slice`, and "nearly blank" where the slice shows hardly
             anything, joined by ";".
-        file_digest: SHA-256 of the file.
+        file_digest: SHA-256 of the file; of a slice of a volume, of its samples as they were read.
         pixel_digest: SHA-256 of the decoded pixels and their shape.
         fingerprint: of `brainssl.data.fingerprint.fingerprint`.
     """
@@ -43,6 +43,11 @@ def look(path: Path, *, reader: int = READER) -> Seen | UnreadableImage:
         image = read_bytes(data, str(path), reader=reader)
     except UnreadableImage as error:
         return error
+    return seen(image, hashlib.sha256(data).hexdigest())
+
+
+def seen(image: Slice, file_digest: str) -> Seen:
+    """Describe a decoded image."""
     height, width = image.pixels.shape
     digest = hashlib.sha256(f"{height}x{width}:".encode())
     digest.update(np.ascontiguousarray(image.pixels).data)
@@ -56,7 +61,7 @@ def look(path: Path, *, reader: int = READER) -> Seen | UnreadableImage:
         height,
         image.source_bits,
         ";".join(flags),
-        hashlib.sha256(data).hexdigest(),
+        file_digest,
         digest.hexdigest(),
         contrast,
     )

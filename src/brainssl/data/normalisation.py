@@ -48,7 +48,7 @@ def normalised(
     notes.provenance.append(
         f"percentiles {WINDOW[0]} and {WINDOW[1]} ({low:.6g}, {high:.6g}) to 0 and 1"
     )
-    return _scaled(samples, low, high)
+    return scaled(samples, low, high)
 
 
 def window(levels: Float64[np.ndarray, " k"], upto: Int64[np.ndarray, " k"]) -> tuple[float, float]:
@@ -103,15 +103,16 @@ def _distribution(
     return ordered, np.arange(1, ordered.size + 1)
 
 
-def _scaled(samples: Samples, low: float, high: float) -> Float32[np.ndarray, "h w"]:
+def scaled(samples: Samples, low: float, high: float) -> Float32[np.ndarray, "h w"]:
+    """Map `low` to 0 and `high` to 1, and clip."""
     if samples.dtype == np.uint8:  # exact in float32, so that deeper files give the same bits
         shallow = samples.astype(np.float32)
         shallow -= np.float32(low)
         shallow /= np.float32(high - low)
         return np.clip(shallow, 0, 1, out=shallow)
     # Halved before the difference: doubles near their limits would overflow otherwise.
-    scaled = (samples.astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)
-    return np.asarray(np.clip(scaled, 0.0, 1.0), np.float32)
+    levels = (samples.astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)
+    return np.asarray(np.clip(levels, 0.0, 1.0), np.float32)
 
 
 def _above_minimum(samples: Samples) -> tuple[float, float]:

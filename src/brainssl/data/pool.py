@@ -22,6 +22,9 @@ from brainssl.foundation.errors import BrainsslError
 MANY = 200
 """Items from which processes are started: fewer are done before the processes are there."""
 
+MANY_LARGE = 4
+"""The same of large items, each of which takes a second or more."""
+
 _MOST = 16  # workers; a disk seldom feeds more
 _TOGETHER = 8  # items that travel as one: few messages, little memory
 _AHEAD = 3  # such parcels under way for each worker
@@ -42,6 +45,7 @@ def in_order(
     items: Sequence[Item],
     *,
     workers: int | None = None,
+    large: bool = False,
 ) -> Iterator[Result]:
     """Yield the result for each item, in order; few results are held at a time.
 
@@ -51,6 +55,8 @@ def in_order(
         items: what it is called with; can be pickled.
         workers: how many work at once; by default one a core, at most 16. With 1 everything
             happens in this thread.
+        large: whether an item takes a second and much memory, as a volume does: each then travels
+            alone, and no more of them are under way than are worked at, but for one.
 
     Raises:
         BrainsslError: a worker process was killed; whatever `function` raises comes out as it is,
@@ -60,13 +66,15 @@ def in_order(
     if workers == 1 or len(items) < 2:
         yield from map(function, items)
         return
-    with _pool(function, len(items), workers) as pool:
-        parcels = (items[at : at + _TOGETHER] for at in range(0, len(items), _TOGETHER))
+    together, most = (1, workers + 1) if large else (_TOGETHER, _AHEAD * workers)
+    many = len(items) >= (MANY_LARGE if large else MANY)
+    with _pool(function, workers, processes=many) as submit:
+        parcels = (items[at : at + together] for at in range(0, len(items), together))
         waiting: deque[Future[list[Result]]] = deque()
         try:
             for parcel in parcels:
-                waiting.append(pool(parcel))
-                if len(waiting) >= _AHEAD * workers:
+                waiting.append(submit(parcel))
+                if len(waiting) >= most:
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
@@ -80,29 +88,29 @@ def in_order(
 
 @contextmanager
 def _pool(
-    function: Callable[[Item], Result], count: int, workers: int
+    function: Callable[[Item], Result], workers: int, *, processes: bool
 ) -> Iterator[Callable[[Sequence[Item]], "Future[list[Result]]"]]:
     """Give a way to hand parcels to processes or, if they are few, threads; end them after."""
     # A daemonic process, such as a DataLoader's worker, may have no children.
-    if count < MANY or multiprocessing.current_process().daemon:
+    if not processes or multiprocessing.current_process().daemon:
         with ThreadPoolExecutor(workers) as threads:
             yield lambda parcel: threads.submit(_each, function, parcel)
         return
-    processes = ProcessPoolExecutor(
+    pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context(start_method()),
         initializer=_start,
         initargs=(function,),
     )
     try:
-        yield lambda parcel: processes.submit(_each_here, parcel)
+        yield lambda parcel: pool.submit(_each_here, parcel)
     except BaseException:
         # Nobody wants what they are at, and one that Ctrl-C met as it began may hold a lock.
-        for process in list(processes._processes.values()):  # noqa: SLF001
+        for process in list(pool._processes.values()):  # noqa: SLF001
             process.kill()
         raise
     finally:
-        processes.shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
 
 
 def start_method() -> str:

@@ -3,30 +3,35 @@
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import groupby, repeat, tee
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Bool, Int64, UInt8
 from numpy.lib.format import open_memmap
-from PIL import Image
 
 from brainssl.data.duplicates import Pairs
 from brainssl.data.families import Families
+from brainssl.data.letterbox import letterbox as letterbox
 from brainssl.data.marks import marks
+from brainssl.data.origins import Boxed, Origin, boxed
 from brainssl.data.pool import in_order
-from brainssl.data.read import read_slice
-from brainssl.data.scan import Scan
+from brainssl.data.scanned import Scan
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
 from brainssl.foundation.storage import read_json, whole_folder, write_json
 
 VERSION = 1
 _NEAR = "near-duplicates.parquet"
+_LESIONS = "lesions.npy"
+
+Lesion = Bool[np.ndarray, "size size"] | None
+"""Where the lesion of an image is; None where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,26 @@ class ImageStore:
         except (OSError, ValueError, KeyError) as error:
             file = self.path / _NEAR
             raise BrainsslError(f"{file} is damaged ({error}): prepare the store again") from None
+
+    @cached_property
+    def _lesions(self) -> UInt8[np.ndarray, "n bytes"] | None:
+        """Masks, eight pixels a byte; None where the source brought none."""
+        file = self.path / _LESIONS
+        return np.load(file, mmap_mode="r", allow_pickle=False) if file.is_file() else None
+
+    def lesions(self, rows: Int64[np.ndarray, " k"]) -> list[Lesion] | None:
+        """Return where the lesions of images are, as the source itself says it.
+
+        Returns:
+            A mask in the pixels of `images` for each row, None where nothing is known; None alone
+            where the source of this store said nothing of any.
+        """
+        if self._lesions is None:
+            return None
+        known = self.manifest["lesion"].notna().to_numpy()
+        packed = np.unpackbits(self._lesions[rows], axis=1, count=self.size**2).view(bool)
+        masks = packed.reshape(-1, self.size, self.size)
+        return [mask if known[row] else None for row, mask in zip(rows, masks, strict=True)]
 
     @property
     def size(self) -> int:
@@ -152,14 +177,13 @@ def prepare(
         out: folder of the store; must not exist.
         size: side of the square images in pixels; slices are letterboxed into it.
         progress: called with (images done, images in all).
-        workers: how many images are read at once; by default one a core. The store is the same.
+        workers: how many images or volumes are read at once; by default one a core. The store is
+            the same.
 
     Raises:
         BrainsslError: `out` exists, or a file cannot be read as it could when it was scanned.
     """
-    read = partial(_letterboxed, size=size, reader=scan.reader)
-    pixels = in_order(read, scan.files, workers=workers)
-    facts = {
+    facts: dict[str, Any] = {
         "reader": scan.reader,
         "unreadable": [list(pair) for pair in scan.unreadable],
         "notes": list(scan.notes),
@@ -168,14 +192,30 @@ def prepare(
     }
     if scan.families is not None:
         facts["families"] = scan.families
-    near = scan.pairs.near()
+    if scan.excluded:
+        facts["excluded"] = [list(pair) for pair in scan.excluded]
+    images = _boxed(scan.origins, size, workers)
+    lesions = None
+    if "lesion" in scan.manifest and scan.manifest["lesion"].notna().any():
+        images, lesions = tee(images)  # of two that are taken one by one it holds one at a time
     return write_store(
-        out, scan.manifest, pixels, size=size, facts=facts, near=near, progress=progress
+        out,
+        scan.manifest,
+        (image for image, _ in images),
+        size=size,
+        facts=facts,
+        near=scan.pairs.near(),
+        lesions=None if lesions is None else (lesion for _, lesion in lesions),
+        progress=progress,
     )
 
 
-def _letterboxed(path: Path, *, size: int, reader: int) -> UInt8[np.ndarray, "size size"]:
-    return letterbox(read_slice(path, reader=reader).pixels, size)
+def _boxed(origins: Sequence[Origin], size: int, workers: int | None) -> Iterator[Boxed]:
+    """Read origins in order, small ones and large ones each in their way."""
+    read = partial(boxed, size=size)
+    for large, some in groupby(origins, key=lambda origin: origin.large):
+        for images in in_order(read, list(some), workers=workers, large=large):
+            yield from images
 
 
 def write_store(
@@ -186,24 +226,42 @@ def write_store(
     size: int,
     facts: dict[str, Any],
     near: Pairs | None = None,
+    lesions: Iterable[Lesion] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageStore:
     """Write images as they come, in the order of `manifest`, and open the finished store.
+
+    Args:
+        out: folder of the store; must not exist.
+        manifest: a row an image; with `lesions`, its column `lesion` says of which one is known.
+        pixels: of each image.
+        size: side of the images, in pixels.
+        facts: further facts of the store.
+        near: near-duplicate pairs of the rows.
+        lesions: where the lesion of each image is; None of one that has none, or is not known. They
+            are taken one by one with `pixels`.
+        progress: called with (images done, images in all).
 
     Raises:
         BrainsslError: `out` exists, or there is no room for it.
         ValueError: `pixels` yields fewer or more images than the manifest has rows.
     """
     with whole_folder(out) as folder:
-        shape = (len(manifest), size, size)
-        images = open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-        _reserve(folder / "images.npy", out)
+        images = _mapped(folder, "images.npy", (len(manifest), size, size), out)
+        masks = None
+        if lesions is not None:
+            masks = _mapped(folder, _LESIONS, (len(manifest), -(-(size**2) // 8)), out)
+        drawn = repeat(None) if lesions is None else iter(lesions)
         for row, image in zip(range(len(manifest)), pixels, strict=True):
             images[row] = image
+            if (lesion := next(drawn)) is not None and masks is not None:
+                masks[row] = np.packbits(lesion)
             if progress:
                 progress(row + 1, len(manifest))
-        images.flush()
-        del images
+        for array in (images, masks):
+            if array is not None:
+                array.flush()
+        del images, masks
         manifest.reset_index(drop=True).to_parquet(folder / "manifest.parquet")
         if near is not None:
             pairs = {"left": near.left, "right": near.right, "similarity": near.similarity}
@@ -212,6 +270,13 @@ def write_store(
         described |= {"images": len(manifest), **facts, "checksum": _checksum(folder)}
         write_json(folder / "store.json", described)
     return ImageStore.open(out)
+
+
+def _mapped(folder: Path, name: str, shape: tuple[int, ...], out: Path) -> np.memmap[Any, Any]:
+    """Make a file of bytes that is mapped into memory, with room for all of it."""
+    array = open_memmap(folder / name, mode="w+", dtype=np.uint8, shape=shape)
+    _reserve(folder / name, out)
+    return array
 
 
 def _reserve(file: Path, out: Path) -> None:
@@ -229,32 +294,11 @@ def _reserve(file: Path, out: Path) -> None:
         ) from None
 
 
-def letterbox(pixels: Float32[np.ndarray, "h w"], size: int) -> UInt8[np.ndarray, "size size"]:
-    """Scale the longer side to `size`, pad the shorter with black, round [0, 1] to 0..255.
-
-    Training, prediction and serving all pass through here: the same pixels, bit for bit.
-    """
-    height, width = pixels.shape
-    rows, columns = letterbox_window(height, width, size)
-    shape = (columns.stop - columns.start, rows.stop - rows.start)
-    # Pillow widens the filter when it shrinks, so fine detail does not alias.
-    resized = np.asarray(Image.fromarray(pixels).resize(shape, Image.Resampling.BILINEAR))
-    square = np.zeros((size, size), np.uint8)
-    square[rows, columns] = np.rint(resized.clip(0, 1) * 255).astype(np.uint8)
-    return square
-
-
-def letterbox_window(height: int, width: int, size: int) -> tuple[slice, slice]:
-    """Return the rows and columns of the square that an image of this shape, in pixels, fills."""
-    scale = size / max(height, width)
-    h, w = max(1, round(height * scale)), max(1, round(width * scale))
-    top, left = (size - h) // 2, (size - w) // 2
-    return slice(top, top + h), slice(left, left + w)
-
-
 def _checksum(folder: Path) -> str:
     digest = hashlib.sha256()
-    for name in ("images.npy", "manifest.parquet"):
+    for name in ("images.npy", "manifest.parquet", _LESIONS):
+        if name == _LESIONS and not (folder / name).is_file():
+            continue
         with (folder / name).open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()

@@ -35,7 +35,8 @@ class Request:
 
     Attributes:
         images: how many test slices at most, from all groups in turn.
-        lesions: masks, COCO JSON or YOLO text, see `brainssl.explanation.lesions.read_lesions`.
+        lesions: masks, COCO JSON or YOLO text, see `brainssl.explanation.lesions.read_lesions`; by
+            default what the store has of its source.
         how: kinds of maps, layer, baselines and steps.
         draws: of the cluster bootstrap.
         seed: of the choice of slices.
@@ -165,7 +166,7 @@ def choose_slices(data: Data, request: Request) -> tuple[Indices, Cases]:
     """
     rows = data.sample("test", request.images, request.seed)
     manifest = data.store.manifest
-    lesions: tuple[Any, ...] = (None,) * len(rows)
+    lesions: tuple[Any, ...] = tuple(data.store.lesions(rows) or (None,) * len(rows))
     if request.lesions:
         # An augmented copy has its original's path, but not its lesion in the same place.
         copies = manifest["flags"].iloc[rows].str.contains(COPY, regex=False)

@@ -10,9 +10,10 @@ EXTRAS = {
     "mlflow": ("mlflow",),
     "wandb": ("wandb",),
     "tune": ("optuna",),
-    "scans": ("pydicom", "nibabel", "h5py", "gdcm", "openjpeg"),
+    "scans": ("h5py", "nibabel", "pydicom", "pylibjpeg-openjpeg", "python-gdcm"),
 }
-"""Names by which Python finds the packages of each extra."""
+MODULES = {"pylibjpeg-openjpeg": "openjpeg", "python-gdcm": "gdcm"}
+"""What packages are imported as, where that is not their name."""
 
 
 def require(extra: str) -> None:
@@ -24,5 +25,5 @@ def require(extra: str) -> None:
 
 def _installed(package: str) -> bool:
     # A folder of the same name has no origin: runs leave one called `mlflow` or `wandb` behind.
-    spec = find_spec(package)
+    spec = find_spec(MODULES.get(package, package))
     return spec is not None and spec.origin is not None

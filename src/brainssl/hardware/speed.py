@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from brainssl.data.volumes.slices import Plane
+from brainssl.data.volumes.volume import VolumeRef
 from brainssl.hardware.device import device_of, precision_of
 from brainssl.hardware.memory import keep_freed_memory
 from brainssl.models.encoder import build_encoder
@@ -17,6 +19,7 @@ from brainssl.settings import Settings
 _SECONDS = 0.7  # of measuring each of three things
 _CPU_PIXELS = 64 * 64 * 64  # in a batch; larger ones are not faster on a CPU
 _FILES = 16
+_VOLUMES = 2
 _GAIN = 1.15  # from which fewer threads are taken: less is noise
 _HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -128,6 +131,19 @@ def seconds_to_read(files: Sequence[Path]) -> float:
             fingerprint(read_bytes(file_bytes(file), str(file)).pixels)
         except UnreadableImage:
             continue
+    return (time.perf_counter() - started) / max(1, len(some))
+
+
+def seconds_to_open(volumes: Sequence[VolumeRef], plane: Plane = "native") -> float:
+    """Measure what it takes one core to read a volume and to look at its slices, on a few."""
+    from brainssl.data.normalisation import READER
+    from brainssl.data.volumes.choice import ALL
+    from brainssl.data.volumes.origin import look_at_volume
+
+    some = volumes[:: max(1, len(volumes) // _VOLUMES)][:_VOLUMES]
+    started = time.perf_counter()
+    for volume in some:
+        look_at_volume((volume, None), choice=ALL, plane=plane, reader=READER)
     return (time.perf_counter() - started) / max(1, len(some))
 
 

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from brainssl.explanation.measure import BRIEF
-from brainssl.hardware.speed import Speed, seconds_to_read, speed_of
+from brainssl.hardware.speed import Speed, seconds_to_open, seconds_to_read, speed_of
 from brainssl.settings import Settings
 from brainssl.studies.explanations import MOST_ALIKE
 from brainssl.studies.grid import CLASSICAL, SUPERVISED, Step, grid, reported, stages_of, start_of
@@ -180,10 +180,11 @@ def _around(plan: Plan, source: Source, images: Images, forward: float) -> dict[
     """Return the seconds of the work around the steps, done by one process on all cores."""
     models = len(plan.starts) * sum(len(stages_of(one)) for one in (*plan.methods, SUPERVISED))
     found = {}
-    if source.files:
+    if source.counted:
         # Each is decoded twice: for the audit, and into the store.
-        each = 1.5 * seconds_to_read(source.files)
-        found["reading"] = each * len(source.files) / (os.cpu_count() or 1)
+        all_of_them = seconds_to_read(source.files) * len(source.files)
+        all_of_them += seconds_to_open(source.volumes, source.plane) * len(source.volumes)
+        found["reading"] = 1.5 * all_of_them / (os.cpu_count() or 1)
     if plan.classical:
         labelled = images.train + images.val + images.test
         found["hand-made features"] = _HAND_MADE * labelled / (os.cpu_count() or 1)

@@ -31,6 +31,12 @@ RULES_OF_WEIGHTS = 1
 _OF_WEIGHTS = "rules_of_weights"
 
 _NAMED = 5  # differences in an error
+_OF_A_STORE = {
+    "--families": "families",
+    "--unlabelled": "extra images",
+    "--slices": "slices",
+    "--plane": "plane",
+}
 
 
 def identity(plan: Plan) -> dict[str, Any]:
@@ -47,10 +53,11 @@ def identity(plan: Plan) -> dict[str, Any]:
         "--classes-at": plan.classes_at,
         "--families": plan.families,
         "--unlabelled": plan.unlabelled,
+        **{f"--{name}": value for name, value in plan.reading.written().items()},
     }
     options = [name for name, value in given.items() if value]
     if options and is_store(plan.source):
-        what = {"--families": "families", "--unlabelled": "extra images"}.get(options[0], "labels")
+        what = _OF_A_STORE.get(options[0], "labels")
         raise BrainsslError(
             f"{plan.source} is a prepared store and has its {what}: leave out {options[0]}, or "
             "give the folder of images"
@@ -69,6 +76,7 @@ def identity(plan: Plan) -> dict[str, Any]:
         **({} if plan.classes_at is None else {"classes_at": plan.classes_at}),
         **({} if families is None else {"families": families}),
         **({"unlabelled": _digests_of_extra(plan.unlabelled)} if plan.unlabelled else {}),
+        **({"volumes": plan.reading.written()} if plan.reading.written() else {}),
     }
 
 
@@ -76,6 +84,8 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Name what differs between two identities, settings by their keys."""
     told = ("rules", "source", "tables", "labels", "families", "classes_at", "unlabelled", "seed")
     names = [name for name in told if one.get(name) != other.get(name)]
+    had, has = (own.get("volumes", {}) for own in (one, other))
+    names += [name for name in {**had, **has} if had.get(name) != has.get(name)]
     # Keys of both: what a method had of its own and has no more is missing from the other. What
     # an older version did not know yet was as it is by default.
     held, asked = (

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brainssl.data.archives.reading import BY_DEFAULT, Reading
+from brainssl.data.archives.scan_archive import values_of_series
 from brainssl.data.folds import Fold, values_of
-from brainssl.data.layout import read_layout
+from brainssl.data.layout import Layout
 from brainssl.data.manifest import MANIFEST_COLUMNS
 from brainssl.data.shots import LabelFraction
+from brainssl.data.sources import open_source
 from brainssl.data.split import Protocol
 from brainssl.data.store import is_store
 from brainssl.foundation.errors import BrainsslError
@@ -50,6 +53,7 @@ class Plan:
             of the settings.
         chosen_on: split on which a preset was chosen, see `brainssl.settings.loading.chosen_on`.
         unlabelled: extra folders of images for pretraining alone.
+        reading: how volumes of an archive are read and labelled.
     """
 
     source: Path
@@ -76,6 +80,7 @@ class Plan:
     chosen_on: dict[str, Any] | None = None
     unlabelled: tuple[Path, ...] = ()
     starts: tuple[str, ...] = ()
+    reading: Reading = BY_DEFAULT
 
     def __post_init__(self) -> None:
         """Begin with the weights of the settings unless told otherwise."""
@@ -112,7 +117,12 @@ class Plan:
 
 
 def count_values(
-    source: Path, column: str, *, labels: Path | None = None, classes_at: int | None = None
+    source: Path,
+    column: str,
+    *,
+    labels: Path | None = None,
+    classes_at: int | None = None,
+    reading: Reading = BY_DEFAULT,
 ) -> int:
     """Return how many values a column has among labelled images: so many folds leave one out.
 
@@ -124,10 +134,20 @@ def count_values(
     if is_store(source):
         values = values_of(read_frame(source / "manifest.parquet"), column)
     else:
-        layout = read_layout(source, labels, classes_at, [column])
-        own = {"patient": layout.patients, "plane": layout.planes}
-        known = own.get(column, layout.further[column])
-        values = sorted({v for path, v in known.items() if v and layout.labels[path]})
+        found = open_source(
+            source,
+            labels=labels,
+            classes_at=classes_at,
+            columns=[column],
+            reading=reading,
+            keep=False,
+        )
+        if isinstance(found, Layout):
+            own = {"patient": found.patients, "plane": found.planes}
+            known = own.get(column, found.further[column])
+            values = sorted({v for path, v in known.items() if v and found.labels[path]})
+        else:
+            values = values_of_series(found, column, labels=labels, reading=reading)
     if len(values) < 2:
         raise BrainsslError(
             f"{source}: the column {column} has {len(values)} values: patients.csv or the label "
@@ -137,9 +157,15 @@ def count_values(
 
 
 def gives_test_set(
-    source: Path, *, labels: Path | None = None, classes_at: int | None = None
+    source: Path,
+    *,
+    labels: Path | None = None,
+    classes_at: int | None = None,
+    reading: Reading = BY_DEFAULT,
 ) -> bool:
     """Tell whether a source brings a test set of labelled images, which stays one.
+
+    No archive does.
 
     Raises:
         BrainsslError: the source is of no use.
@@ -148,5 +174,7 @@ def gives_test_set(
         manifest = read_frame(source / "manifest.parquet", columns=["label", "given"])
         given = manifest["given"][manifest["label"].notna()]
         return bool(given.isin(_TESTED).any())
-    layout = read_layout(source, labels, classes_at)
+    layout = open_source(source, labels=labels, classes_at=classes_at, reading=reading, keep=False)
+    if not isinstance(layout, Layout):
+        return False
     return any(part in _TESTED and layout.labels[path] for path, part in layout.given.items())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brainssl.data.archives.opening import telling_of_key
 from brainssl.data.audit import audit_scan
 from brainssl.data.balance import balance
 from brainssl.data.dataset import Data
@@ -130,7 +131,11 @@ def _store(plan: Plan, out: Path, terminal: Terminal) -> tuple[ImageStore, dict[
                 f"{out} was begun without the column {lost[0]}: choose another folder"
             )
         return begun, read_json(out / "audit" / "audit.json", "an audit")
-    with terminal.task("scan") as progress, noting(out, "reading"):
+    with (
+        telling_of_key(plan.reading.key, terminal.say),
+        terminal.task("scan") as progress,
+        noting(out, "reading"),
+    ):
         found = scan(
             plan.source,
             labels=plan.labels,
@@ -138,6 +143,7 @@ def _store(plan: Plan, out: Path, terminal: Terminal) -> tuple[ImageStore, dict[
             columns=plan.columns,
             families=plan.families,
             unlabelled=plan.unlabelled,
+            reading=plan.reading,
             progress=progress,
         )
     found.refuse_questions()

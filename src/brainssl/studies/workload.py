@@ -5,11 +5,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from brainssl.data.archives.reading import Reading
+from brainssl.data.archives.scan_archive import planned_labels, series_to_read, slices_of
 from brainssl.data.extra import read_extra
-from brainssl.data.layout import read_layout
+from brainssl.data.layout import Layout
 from brainssl.data.shots import LabelFraction, Shots
+from brainssl.data.sources import open_source
 from brainssl.data.split import Protocol
 from brainssl.data.store import is_store
+from brainssl.data.volumes.slices import Plane
+from brainssl.data.volumes.volume import VolumeRef
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
 from brainssl.hardware.speed import Speed
@@ -31,15 +36,19 @@ class Source:
     Attributes:
         labels: of each image.
         files: that are to be read; none of a store.
+        volumes: that are to be read; of all their slices that may be taken there is a label.
+        plane: in which slices of volumes are taken.
     """
 
     labels: tuple[str | None, ...]
     files: tuple[Path, ...]
+    volumes: tuple[VolumeRef, ...] = ()
+    plane: Plane = "native"
 
     @property
     def counted(self) -> bool:
-        """Whether the images are files that nobody has read yet."""
-        return bool(self.files)
+        """Whether the images are in files that nobody has read yet."""
+        return bool(self.files or self.volumes)
 
 
 @dataclass(frozen=True)
@@ -154,10 +163,25 @@ def look_at(plan: Plan, begun: Path | None = None) -> Source:
     for store in filter(is_store, stores):
         column = read_frame(store / "manifest.parquet", columns=["label"])["label"]
         return Source(tuple(label if isinstance(label, str) else None for label in column), ())
-    layout = read_layout(path, plan.labels, plan.classes_at)
-    if layout.questions:
-        raise BrainsslError(f"{path}: {layout.questions[0]}")
-    extra = [folder.layout for folder in read_extra(plan.unlabelled, path)]
-    files = tuple(one.root / name for one in (layout, *extra) for name in one.paths)
-    unlabelled = (None,) * sum(len(one.paths) for one in extra)
-    return Source((*layout.labels.values(), *unlabelled), files)
+    reading, labels = plan.reading, list[str | None]()
+    own = open_source(
+        path, labels=plan.labels, classes_at=plan.classes_at, reading=reading, keep=False
+    )
+    if isinstance(own, Layout) and own.questions:
+        raise BrainsslError(f"{path}: {own.questions[0]}")
+    extra = [
+        open_source(folder.path, reading=Reading(key=reading.key), keep=False)
+        for folder in read_extra(plan.unlabelled, path)
+    ]
+    files, volumes = list[Path](), list[VolumeRef]()
+    for found in (own, *extra):
+        if isinstance(found, Layout):
+            files += [found.root / name for name in found.paths]
+            labels += found.labels.values() if found is own else [None] * len(found.paths)
+            continue
+        told = planned_labels(found, plan.labels, reading) if found is own else {}
+        for series in series_to_read(found):
+            volumes.append(series.volume)
+            # Who can say what stands in a volume before it is read? At most all slices show brain.
+            labels += [told.get(series.name)] * reading.slices.most(slices_of(series, reading))
+    return Source(tuple(labels), tuple(files), tuple(volumes), reading.plane)

@@ -6,19 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float64
-from scipy import ndimage
+from jaxtyping import Bool
 
 from brainssl.data.csv_tables import composed
+from brainssl.data.letterbox import letterbox_mask
 from brainssl.data.read import ALLOWED_SUFFIXES
-from brainssl.data.store import letterbox_window
 from brainssl.explanation.lesions.coco import in_coco
 from brainssl.explanation.lesions.masks import read_mask
 from brainssl.explanation.lesions.outlines import Find, Mask, Picture
 from brainssl.explanation.lesions.yolo import read_yolo
 from brainssl.foundation.errors import BrainsslError
-
-_HALF = 0.5 - 1e-9  # of a pixel: what is exactly half may come out a rounding error below
 
 
 def read_lesions(
@@ -58,39 +55,7 @@ def read_lesions(
             "file"
         )
     found = (find(picture) for picture in pictures)
-    return [None if lesion is None else _letterboxed(lesion, size) for lesion in found]
-
-
-def _letterboxed(lesion: Mask, size: int) -> Bool[np.ndarray, "size size"]:
-    """Bring a mask where `letterbox` brings its image, by the share of each pixel it covers."""
-    height, width = lesion.shape
-    window = letterbox_window(height, width, size)
-    square = np.zeros((size, size), bool)
-    inner = square[window]
-    h, w = inner.shape
-    tall, wide = _shares(height, h), _shares(width, w)
-    cover = np.zeros((h, w))
-    parts = []
-    labels, _ = ndimage.label(lesion, np.ones((3, 3)))
-    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
-        y = slice(rows.start * h // height, -(-rows.stop * h // height))
-        x = slice(columns.start * w // width, -(-columns.stop * w // width))
-        own = tall[y, rows] @ (labels[rows, columns] == number) @ wide[x, columns].T
-        cover[y, x] += own
-        parts.append((inner[y, x], own))
-    inner[:] = cover >= _HALF
-    for part, own in parts:
-        if not part[own > 0].any():
-            part[np.unravel_index(own.argmax(), own.shape)] = True
-    return square
-
-
-def _shares(before: int, after: int) -> Float64[np.ndarray, "after before"]:
-    """Return the share of each new pixel of a line that each old one makes up."""
-    edges = np.arange(after + 1)[:, None] * before / after
-    pixels = np.arange(before)
-    overlap = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)
-    return np.asarray(overlap.clip(0) * after / before)
+    return [None if lesion is None else letterbox_mask(lesion, size) for lesion in found]
 
 
 def _in_folder(source: Path, pictures: Sequence[Picture]) -> Find:

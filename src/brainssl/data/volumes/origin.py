@@ -1,0 +1,96 @@
+"""A volume as the origin of several images: what a scan sees of it, and what a store takes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from brainssl.data.look import Seen, seen
+from brainssl.data.normalisation import READER
+from brainssl.data.origins import Shown
+from brainssl.data.read import UnreadableImage
+from brainssl.data.volumes.choice import Choice
+from brainssl.data.volumes.slices import Opened, Plane, open_volume
+from brainssl.data.volumes.volume import VolumeRef
+
+
+@dataclass(frozen=True)
+class VolumeOrigin:
+    """Chosen slices of a volume; see `brainssl.data.origins.Origin`.
+
+    Attributes:
+        volume: where it lies.
+        numbers: of the slices, from 1.
+        plane: in which they lie.
+        mask: of the lesion, on the same grid.
+        reader: version of the normalisation.
+    """
+
+    volume: VolumeRef
+    numbers: tuple[int, ...]
+    plane: Plane = "native"
+    mask: VolumeRef | None = None
+    reader: int = READER
+    large: bool = True
+
+    @property
+    def count(self) -> int:
+        """How many slices are taken."""
+        return len(self.numbers)
+
+    def images(self) -> Iterator[Shown]:
+        """Read the volume once and yield its slices; see `Origin`."""
+        opened = open_volume(self.volume, plane=self.plane, mask=self.mask, reader=self.reader)
+        for number in self.numbers:
+            yield opened.slice(number).pixels, opened.marked(number)
+
+
+@dataclass(frozen=True)
+class SeenVolume:
+    """What a scan keeps of a volume.
+
+    Attributes:
+        origin: its chosen slices.
+        slices: what was seen of each.
+        lesions: share of the pixels of each that is lesion; None where that is not known.
+        held: slices of the volume.
+        spacing: mm between rows and columns of a slice; None where unknown.
+    """
+
+    origin: VolumeOrigin
+    slices: tuple[Seen, ...]
+    lesions: tuple[float | None, ...]
+    held: int
+    spacing: tuple[float, float] | None
+
+
+def look_at_volume(
+    asked: tuple[VolumeRef, VolumeRef | None], *, choice: Choice, plane: Plane, reader: int
+) -> SeenVolume | UnreadableImage:
+    """Read a volume, choose slices and describe them, or return why that cannot be.
+
+    Args:
+        asked: volume and mask.
+        choice: of slices.
+        plane: of slices.
+        reader: version of the normalisation.
+    """
+    ref, mask = asked
+    try:
+        opened = open_volume(ref, plane=plane, mask=mask, reader=reader)
+    except UnreadableImage as error:
+        return error
+    numbers = opened.chosen(choice)
+    if not numbers:
+        return UnreadableImage(ref.name, "shows nothing, or no slice of it is a finite picture")
+    spacing = opened.volume.spacing
+    return SeenVolume(
+        VolumeOrigin(ref, numbers, plane, mask, reader),
+        tuple(seen(opened.slice(number), opened.digest(number)) for number in numbers),
+        tuple(_share(opened, number) for number in numbers),
+        len(opened.volume.samples),
+        None if spacing is None else spacing[1:],
+    )
+
+
+def _share(opened: Opened, number: int) -> float | None:
+    lesion = opened.marked(number)
+    return None if lesion is None else float(lesion.mean())

@@ -1,0 +1,178 @@
+"""From a volume to the slices that are learnt from: one way for scan, store and prediction.
+
+It is read, resampled if that is asked for, hung as radiologists see it, and windowed as a whole;
+then slices are chosen. All that needs the pixels of a volume passes through here, so that they are
+the same, bit for bit.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from brainssl.data.normalisation import READER
+from brainssl.data.read import Slice, UnreadableImage
+from brainssl.data.volumes.brain import LEAST, brain_shares, thinning
+from brainssl.data.volumes.choice import ALL, Choice
+from brainssl.data.volumes.hanging import hung, plane_of
+from brainssl.data.volumes.planes import resampled
+from brainssl.data.volumes.read import read_volume
+from brainssl.data.volumes.volume import Volume, VolumeRef
+from brainssl.data.volumes.window import Window, window_of
+from brainssl.foundation.errors import BrainsslError
+
+Plane = Literal["native", "axial", "coronal", "sagittal"]
+"""The plane of the slices that are taken; native: as they were acquired."""
+
+PLANES: tuple[Plane, ...] = get_args(Plane)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A volume that was read, hung and is ready to be cut into slices, numbered from 1.
+
+    Attributes:
+        volume: hung; `padding` also marks what is not finite.
+        window: of the whole volume.
+        lesion: where the lesion is, in the same frame; None where that is not known.
+    """
+
+    volume: Volume
+    window: Window
+    lesion: Bool[np.ndarray, "slices rows columns"] | None = None
+
+    def shares(self) -> Float64[np.ndarray, " slices"]:
+        """Return the share of brain of each slice, see `brainssl.data.volumes.brain`."""
+        samples, padding = self.volume.samples, self.volume.padding
+        step = thinning(*samples.shape[1:])
+        thin = None if padding is None else padding[:, ::step, ::step]
+        return brain_shares(self.window.applied(samples[:, ::step, ::step], thin), thin)
+
+    def chosen(self, choice: Choice | Sequence[int]) -> tuple[int, ...]:
+        """Return the numbers of the slices to take; numbers that are given are these."""
+        if isinstance(choice, Choice):
+            return choice.of(self.shares() >= LEAST)
+        count = len(self.volume.samples)
+        if any(not 1 <= number <= count for number in choice):
+            raise ValueError(f"a volume of {count} slices has none of the numbers {choice}")
+        return tuple(choice)
+
+    def slice(self, number: int) -> Slice:
+        """Return one slice in [0, 1], with the provenance and flags of the volume."""
+        at = number - 1
+        padding = self.volume.padding
+        pixels = self.window.applied(
+            self.volume.samples[at], None if padding is None else padding[at]
+        )
+        flags = self.volume.flags
+        if pixels.min() == pixels.max():
+            flags = (*flags, "blank")
+        told = (*self.volume.provenance, self.window.told, f"slice {number}")
+        return Slice(pixels, told, self.volume.source_bits, flags)
+
+    def digest(self, number: int) -> str:
+        """Return the SHA-256 of the samples of a slice, before they are windowed."""
+        samples = np.ascontiguousarray(self.volume.samples[number - 1])
+        digest = hashlib.sha256("x".join(map(str, samples.shape)).encode())
+        digest.update(samples.data)
+        return digest.hexdigest()
+
+    def marked(self, number: int) -> Bool[np.ndarray, "rows columns"] | None:
+        """Return where the lesion is in a slice; None where that is not known."""
+        return None if self.lesion is None else self.lesion[number - 1]
+
+
+def open_volume(
+    ref: VolumeRef,
+    *,
+    plane: Plane = "native",
+    spacing: float | None = None,
+    mask: VolumeRef | None = None,
+    reader: int = READER,
+) -> Opened:
+    """Read a volume and make it ready to be cut into slices.
+
+    Args:
+        ref: where it lies.
+        plane: of the slices; a volume that was acquired in that plane is not resampled.
+        spacing: mm between pixels and slices of a resampled volume; None: its smallest own.
+        mask: of the lesion, on the same grid.
+        reader: version of the normalisation; there is one for volumes.
+
+    Raises:
+        UnreadableImage: volume or mask cannot be read, the mask lies on another grid, or nothing
+            says how a volume lies that is to be resampled.
+        BrainsslError: the package that reads it is not installed.
+    """
+    if reader != READER:
+        raise UnreadableImage(ref.name, f"volumes are read by version {READER} of the reader alone")
+    read = _measured(read_volume(ref))
+    with _named(ref.name):
+        opened = _hung(read, plane, spacing)
+        lesion = None
+        if mask is not None:
+            from brainssl.data.volumes.masks import mask_volume, read_mask
+
+            marks = _hung(mask_volume(read_mask(mask, read), read), plane, spacing)
+            lesion = marks.samples >= np.float32(0.5)
+    return Opened(opened, window_of(opened), lesion)
+
+
+def volume_slices(
+    ref: VolumeRef,
+    choice: Choice | Sequence[int] = ALL,
+    *,
+    plane: Plane = "native",
+    spacing: float | None = None,
+    reader: int = READER,
+) -> list[tuple[int, Slice]]:
+    """Return slices of a volume, with their numbers from 1.
+
+    Args:
+        ref: where it lies.
+        choice: which slices, of those that show the brain; or their numbers.
+        plane: of the slices.
+        spacing: of a resampled volume, see `open_volume`.
+        reader: version of the normalisation; there is one for volumes.
+
+    Raises:
+        UnreadableImage: as `open_volume` does.
+    """
+    opened = open_volume(ref, plane=plane, spacing=spacing, reader=reader)
+    return [(number, opened.slice(number)) for number in opened.chosen(choice)]
+
+
+def _measured(volume: Volume) -> Volume:
+    """Mark what is not finite as padding; without any, padding is None."""
+    padding, finite = volume.padding, np.isfinite(volume.samples)
+    if finite.all():
+        return replace(volume, padding=padding if padding is not None and padding.any() else None)
+    return replace(
+        volume,
+        samples=np.where(finite, volume.samples, np.float32(0)),
+        padding=~finite if padding is None else padding | ~finite,
+        provenance=(*volume.provenance, "values that are not finite set to padding"),
+        flags=(*volume.flags, "not finite"),
+    )
+
+
+def _hung(volume: Volume, plane: Plane, spacing: float | None) -> Volume:
+    """Turn a volume as its slices are hung; resample it where they lie in another plane."""
+    if plane != "native" and plane_of(volume) != plane:
+        volume = resampled(volume, plane, spacing)
+    return hung(volume)
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say of which volume it is that it cannot be resampled."""
+    try:
+        yield
+    except UnreadableImage:
+        raise
+    except BrainsslError as error:
+        raise UnreadableImage(name, str(error)) from None

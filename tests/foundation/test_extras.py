@@ -9,16 +9,12 @@ import pytest
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.extras import EXTRAS, MODULES, require
 
-# Where Python's name of a package is not that by which it is installed.
-INSTALLED_AS = {"gdcm": "python-gdcm", "openjpeg": "pylibjpeg-openjpeg"}
-
 
 def test_extras_are_those_of_the_package() -> None:
     declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
     optional = declared["project"]["optional-dependencies"]
     for extra, packages in EXTRAS.items():
-        named = sorted(INSTALLED_AS.get(package, package) for package in packages)
-        assert sorted(line.partition(">")[0] for line in optional[extra]) == named
+        assert sorted(line.partition(">")[0] for line in optional[extra]) == sorted(packages)
 
 
 @pytest.mark.parametrize("extra", EXTRAS)

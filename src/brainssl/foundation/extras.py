@@ -10,7 +10,7 @@ EXTRAS = {
     "mlflow": ("mlflow",),
     "wandb": ("wandb",),
     "tune": ("optuna",),
-    "scans": ("h5py", "nibabel", "pydicom", "pylibjpeg-openjpeg", "python-gdcm"),
+    "scans": ("h5py", "nibabel", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "python-gdcm"),
 }
 MODULES = {"pylibjpeg-openjpeg": "openjpeg", "python-gdcm": "gdcm"}
 """What packages are imported as, where that is not their name."""

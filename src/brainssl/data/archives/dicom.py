@@ -4,8 +4,9 @@ Headers alone are read. Of what names people nothing leaves them: identifiers be
 pseudonyms, files are told by number, and facts are those of a list.
 """
 
+import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,7 +75,31 @@ def dicom_archive(
             installed.
     """
     require("scans")
-    reading = _Reading(list_dicom(source), Pseudonyms(key))
+    return _archive(list_dicom(source), key, progress, workers)
+
+
+def dicom_archive_of_files(files: Sequence[Path], key: bytes) -> Archive:
+    """Find the volumes in chosen files, as `dicom_archive` does in a folder.
+
+    Args:
+        files: of any series; what cannot be read is told by its place among them.
+        key: secret of the pseudonyms.
+
+    Raises:
+        BrainsslError: optional packages that are not installed.
+    """
+    require("scans")
+    root = Path(os.path.commonpath([file.absolute().parent for file in files]))
+    return _archive(DicomListing(root, [file.absolute() for file in files]), key)
+
+
+def _archive(
+    listing: DicomListing,
+    key: bytes,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+) -> Archive:
+    reading = _Reading(listing, Pseudonyms(key))
     reading.unreadable += reading.listing.refused
     numbered = [(at, path) for at, path in enumerate(reading.listing.files) if path is not None]
     with silenced():
@@ -84,7 +109,7 @@ def dicom_archive(
             if progress:
                 progress(done, len(numbered))
     reading.unreadable.sort(key=_numbered)
-    archive = Archive("dicom", source, [], reading.unreadable)
+    archive = Archive("dicom", listing.root, [], reading.unreadable)
     for found in reading.series.values():
         archive.series += series_of(
             found.names,

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from brainssl.data.archives.archive import Told
-from brainssl.data.archives.dicom_untold import plane_from_orientation, sequence_from
+from brainssl.data.archives.headers.plane import plane_from_orientation
+from brainssl.data.archives.headers.sequence import sequence_from
 
 
 def told_of(header: Mapping[str, object]) -> tuple[Told, Told]:

@@ -10,6 +10,7 @@ EXTRAS = {
     "mlflow": ("mlflow",),
     "wandb": ("wandb",),
     "tune": ("optuna",),
+    "scans": ("pydicom", "nibabel", "h5py", "gdcm", "openjpeg"),
 }
 
 

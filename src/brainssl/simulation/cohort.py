@@ -39,7 +39,7 @@ CLASS_COUNTS: dict[str, dict[str, int]] = {
 }
 """Images of each class in Table 1 of the published study, whose proportions the phantom keeps."""
 
-_PLANE_SHARES = (0.76, 0.12, 0.12)
+PLANE_SHARES = (0.76, 0.12, 0.12)
 _SLICES_PER_PATIENT = 1000 / 130
 _FEWEST, _MOST, _TYPICAL = 2, 6, 3.9  # slices of one patient and sequence
 _PATIENTS_A_CLASS = 4  # what a split into training, validation and test by patient needs
@@ -175,7 +175,7 @@ def _image_patient(
     healthy = patient.family == "Normal"
     rows: list[tuple[str, ...]] = []
     for sequence, count in sorted(patient.slices.items()):
-        plane = PLANES[int(generator.choice(len(PLANES), p=_PLANE_SHARES))]
+        plane = PLANES[int(generator.choice(len(PLANES), p=PLANE_SHARES))]
         series = place_series(head, target, plane, count, generator)
         timing = scanner.timing(sequence, generator)
         lesion = None if healthy else target

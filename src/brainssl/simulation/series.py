@@ -19,8 +19,8 @@ FRAMES = {
     "coronal": ((-1, 0, 0), (0, 0, -1), (0, 1, 0)),
     "sagittal": ((0, -1, 0), (0, 0, -1), (1, 0, 0)),
 }
-"""Columns, rows and normal of an image in each plane, as radiologists hang them: the patient's right
-on the left of the image, the nose up (axial) or to the left (sagittal)."""
+"""Columns, rows and normal of an image in each plane, as radiologists hang them: the patient's
+right on the left of the image, the nose up (axial) or to the left (sagittal)."""
 
 _CENTRES = {"axial": (0.0, -12.0, 0.0), "coronal": (0.0, 0.0, -6.0), "sagittal": (0.0, -6.0, -8.0)}
 _SUBSLICES = (-0.25, 0.25)  # of the thickness: partial volume through the slice

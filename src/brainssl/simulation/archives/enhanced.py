@@ -31,6 +31,7 @@ def enhance(
     data.NumberOfFrames = str(len(order))
     data.ImageType = ["ORIGINAL", "PRIMARY", _contrast(setting), "NONE"]
     moment = data.ContentDate + data.ContentTime
+    del data.AcquisitionDate, data.AcquisitionTime  # one date and time in their stead
     data.AcquisitionDateTime = moment
     data.AcquisitionDuration = timing.tr * setting.stack.size / 1000
     data.PixelPresentation = "MONOCHROME"
@@ -85,6 +86,7 @@ def _pulse_sequence(data: "Dataset", setting: Setting) -> None:
     data.GeometryOfKSpaceTraversal = "RECTILINEAR"
     data.RectilinearPhaseEncodeReordering = "LINEAR"
     data.SegmentedKSpaceTraversal = "SINGLE"
+    data.OversamplingPhase = "NONE"
     data.NumberOfKSpaceTrajectories = 1
 
 

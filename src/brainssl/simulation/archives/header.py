@@ -29,7 +29,7 @@ _SIGNED_OFFSET, _SIGNED_SLOPE = 2048, 0.25
 
 
 def unique(study: Study, *words: object) -> str:
-    """A unique identifier (a UUID as a number below 2.25, PS3.5 B.2), fixed by population and words."""
+    """A UUID as a unique identifier (PS3.5 B.2); the same words give the same one."""
     named = "|".join(map(str, (study.population, study.number, *words)))
     digest = hashlib.sha256(named.encode()).digest()
     return f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"

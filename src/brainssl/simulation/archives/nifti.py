@@ -3,6 +3,7 @@
 import gzip
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Integer
@@ -22,8 +23,9 @@ def write_nifti(
     """
     import nibabel as nib
 
+    image_of: Any = nib.Nifti1Image  # nibabel carries no types for it
     kind = np.uint8 if samples.dtype in (np.bool_, np.uint8) else np.int16
-    image = nib.Nifti1Image(np.ascontiguousarray(samples.transpose(2, 1, 0), kind), affine)
+    image = image_of(np.ascontiguousarray(samples.transpose(2, 1, 0), kind), affine)
     image.header.set_xyzt_units("mm", "sec")
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)

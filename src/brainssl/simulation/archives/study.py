@@ -245,7 +245,7 @@ def digitised(
     generator = np.random.default_rng(setting.seed)
     magnitudes = expose(signal, setting.exposure, blur, generator)
     gain = setting.brightness / np.percentile(magnitudes, 99.9)
-    return np.clip(np.rint(magnitudes * gain), 0, 2**BITS - 1).astype(np.uint16)
+    return np.asarray(np.clip(np.rint(magnitudes * gain), 0, 2**BITS - 1), np.uint16)
 
 
 def lesion_centre(study: Study) -> Float64[np.ndarray, "3"] | None:

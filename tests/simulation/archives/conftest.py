@@ -6,7 +6,12 @@ import pytest
 
 from brainssl.simulation import FORMATS, simulate_archive
 
-SMALL = {"patients": 6, "size": 64, "slices": 10, "seed": 3}
+SMALL = {
+    "patients": 6,
+    "size": 64,
+    "slices": 10,
+    "seed": 6,
+}  # patient 5 is enhanced and has T1C+; scanners B and C are used
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from brainssl.api.answers import Answer
 from brainssl.api.options import (
     Names,
     Where,
+    known,
     level_of,
     listed,
     outside,
@@ -19,6 +20,7 @@ from brainssl.api.options import (
     within,
 )
 from brainssl.foundation.errors import BadUseError, BrainsslError
+from brainssl.foundation.extras import require
 from brainssl.foundation.progress import Terminal
 
 if TYPE_CHECKING:
@@ -26,14 +28,24 @@ if TYPE_CHECKING:
 
 
 def phantom(
-    out: Where, *, patients: int = 130, size: int = 224, seed: int = 0, quiet: bool = False
+    out: Where,
+    *,
+    patients: int = 130,
+    size: int = 224,
+    format: str = "png",  # noqa: A002 - as the command calls it
+    slices: int | None = None,
+    seed: int = 0,
+    quiet: bool = False,
 ) -> Answer:
     """Simulate brain MRI of patients with and without tumours, with masks of the lesions.
 
     Args:
         out: folder to make; may exist if it is empty.
-        patients: how many; 130 give about 1,000 slices.
+        patients: how many; as images, 130 give about 1,000 slices.
         size: side of a slice in pixels, 64 to 1024.
+        format: `png` for images of a few slices, or `dicom`, `bids` or `brats` for archives of
+            whole series, which take the optional packages of `brainssl[scans]`.
+        slices: of a series in an archive, 8 to 512; None for 24.
         seed: the same seed gives the same bytes.
         quiet: show no progress.
 
@@ -41,18 +53,36 @@ def phantom(
         `phantom`, the folder.
 
     Raises:
-        BadUseError: a number is out of its range.
-        BrainsslError: `out` exists and is not empty.
+        BadUseError: a number is out of its range, or no such format.
+        BrainsslError: `out` exists and is not empty, or packages are missing.
     """
-    from brainssl.simulation import simulate
+    from brainssl.simulation import FORMATS, SLICES, simulate, simulate_archive
 
     out = Path(out)
     within("--patients", patients, 1)
     within("--size", size, 64, 1024)
+    (form,) = known("--format", [format], ("png", *FORMATS))
+    if slices is not None:
+        within("--slices", slices, 8, 512)
+        if form == "png":
+            raise BadUseError("--slices is for archives: give --format dicom, bids or brats too")
     seed_of(seed)
+    if form != "png":
+        require("scans")
     with Terminal(quiet=quiet).task("phantom") as progress:
         try:
-            simulate(out, patients=patients, size=size, seed=seed, progress=progress)
+            if form == "png":
+                simulate(out, patients=patients, size=size, seed=seed, progress=progress)
+            else:
+                simulate_archive(
+                    out,
+                    format=form,
+                    patients=patients,
+                    size=size,
+                    slices=slices or SLICES,
+                    seed=seed,
+                    progress=progress,
+                )
         except ValueError as error:
             raise BrainsslError(str(error)) from None
     return Answer({"phantom": str(out)}, f"Simulated patients are in {out}")

@@ -30,6 +30,12 @@ def phantom(
     out: Out,
     patients: Annotated[int, typer.Option(min=1, help="Simulated patients.")] = 130,
     size: Annotated[int, typer.Option(min=64, max=1024, help="Side in pixels.")] = 224,
+    format: Annotated[  # noqa: A002 - the option's name
+        str, typer.Option(help="png for images; dicom, bids or brats for archives of series.")
+    ] = "png",
+    slices: Annotated[
+        int | None, typer.Option(min=8, max=512, help="Of a series in an archive; 24 by default.")
+    ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -37,7 +43,8 @@ def phantom(
 
     Example: brainssl phantom data/phantom --patients 40 --size 96
     """
-    tell(api.phantom(out, patients=patients, size=size, seed=seed), as_json)
+    answer = api.phantom(out, patients=patients, size=size, format=format, slices=slices, seed=seed)
+    tell(answer, as_json)
 
 
 @teaching

@@ -139,6 +139,7 @@ class Head:
         subarachnoid: Thickness of the CSF shell outside the closed brain surface, mm.
         diploe: Thickness of the marrow between the two tables of the skull, mm.
         scalp: Thickness of subcutaneous fat, mm.
+        age: The number from 0 to 1 that widened ventricles, sulci and subarachnoid space.
     """
 
     affine: Float32[np.ndarray, "3 3"]
@@ -149,6 +150,7 @@ class Head:
     subarachnoid: float
     diploe: float
     scalp: float
+    age: float
 
     @classmethod
     def draw(cls, generator: np.random.Generator, ventricle_growth: float | None = None) -> "Head":
@@ -172,6 +174,7 @@ class Head:
             subarachnoid=float(0.4 + 1.6 * age),
             diploe=float(generator.uniform(1.5, 4.5)),
             scalp=float(generator.uniform(2.5, 6.5)),
+            age=float(age),
         )
 
     def to_template(self, points: Points) -> Points:

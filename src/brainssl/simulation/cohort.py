@@ -2,28 +2,25 @@
 
 import csv
 import json
-import os
-import shutil
-import signal
-import tempfile
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from brainssl.simulation.anatomy import Head, load_template
+from brainssl.simulation import assembly
+from brainssl.simulation.anatomy import Head
 from brainssl.simulation.growth import TUMOUR_FAMILIES
-from brainssl.simulation.lesions import draw_lesion
+from brainssl.simulation.lesions import Lesion, draw_lesion
 from brainssl.simulation.scanner import (
     RELAXIVITY,
     SCANNERS,
     SOURCES,
     TISSUE_CONSTANTS,
     Exposure,
+    Scanner,
     acquire,
     normal_signals,
 )
@@ -42,7 +39,7 @@ CLASS_COUNTS: dict[str, dict[str, int]] = {
 }
 """Images of each class in Table 1 of the published study, whose proportions the phantom keeps."""
 
-_PLANE_SHARES = (0.76, 0.12, 0.12)
+PLANE_SHARES = (0.76, 0.12, 0.12)
 _SLICES_PER_PATIENT = 1000 / 130
 _FEWEST, _MOST, _TYPICAL = 2, 6, 3.9  # slices of one patient and sequence
 _PATIENTS_A_CLASS = 4  # what a split into training, validation and test by patient needs
@@ -155,25 +152,30 @@ def _ventricle_growth(family: str, generator: np.random.Generator) -> float | No
     return None
 
 
+def draw_patient(family: str, generator: np.random.Generator) -> tuple[Head, Scanner, Lesion]:
+    """Draws a patient's head, scanner, and lesion, or where a healthy patient's might have been."""
+    head = Head.draw(generator, _ventricle_growth(family, generator))
+    scanner = SCANNERS[int(generator.integers(len(SCANNERS)))]
+    weights = np.array([sum(CLASS_COUNTS[f].values()) for f in TUMOUR_FAMILIES], float)
+    # A healthy patient is cut where somebody's tumour would be: the position says nothing.
+    target_family = (
+        TUMOUR_FAMILIES[int(generator.choice(len(weights), p=weights / weights.sum()))]
+        if family == "Normal"
+        else family
+    )
+    return head, scanner, draw_lesion(target_family, head, generator)
+
+
 def _image_patient(
     patient: Patient, seed: np.random.SeedSequence, size: int, out: Path
 ) -> list[tuple[str, ...]]:
     """Simulates one patient, writes the slices and masks, and returns the rows of the table."""
     generator = np.random.default_rng(seed)
-    head = Head.draw(generator, _ventricle_growth(patient.family, generator))
-    scanner = SCANNERS[int(generator.integers(len(SCANNERS)))]
+    head, scanner, target = draw_patient(patient.family, generator)
     healthy = patient.family == "Normal"
-    weights = np.array([sum(CLASS_COUNTS[f].values()) for f in TUMOUR_FAMILIES], float)
-    # A healthy patient is cut where somebody's tumour would be: the position says nothing.
-    target_family = (
-        TUMOUR_FAMILIES[int(generator.choice(len(weights), p=weights / weights.sum()))]
-        if healthy
-        else patient.family
-    )
-    target = draw_lesion(target_family, head, generator)
     rows: list[tuple[str, ...]] = []
     for sequence, count in sorted(patient.slices.items()):
-        plane = PLANES[int(generator.choice(len(PLANES), p=_PLANE_SHARES))]
+        plane = PLANES[int(generator.choice(len(PLANES), p=PLANE_SHARES))]
         series = place_series(head, target, plane, count, generator)
         timing = scanner.timing(sequence, generator)
         lesion = None if healthy else target
@@ -195,21 +197,6 @@ def _image_patient(
                 (path, patient.name, patient.family, sequence, plane, scanner.name, position)
             )
     return rows
-
-
-def _cores() -> int:
-    """Cores that this process may use, which in a container is not all of them."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _start_worker() -> None:
-    """One thread a worker: the processes share the cores already. Ctrl-C is the parent's."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threadpool_limits(1)
 
 
 def simulate(
@@ -242,27 +229,9 @@ def simulate(
         ValueError: An argument is out of range, or `out` exists and is not an empty folder.
     """
     out = Path(out)
-    if patients < 1:
-        raise ValueError(f"patients is {patients}; give at least 1")
-    if not 64 <= size <= 1024:
-        raise ValueError(f"size is {size}; give 64 to 1024 pixels")
-    if seed < 0:
-        raise ValueError(f"seed is {seed}; give 0 or more")
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers is {workers}; give at least 1")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} exists and is not empty; remove it or name another folder")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        built = aside / out.name
-        built.mkdir()
+    assembly.check(patients, size, seed, workers)
+    with assembly.built_aside(out) as built:
         _build(built, patients, size, seed, workers, progress)
-        if out.exists():
-            out.rmdir()
-        built.rename(out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return out
 
 
@@ -274,11 +243,8 @@ def _build(
     workers: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    plan_seed, *patient_seeds = np.random.SeedSequence(seed).spawn(patients + 1)
-    plan = plan_cohort(patients, np.random.default_rng(plan_seed))
+    plan, seeds = draw_plan(patients, seed)
     total = sum(sum(p.slices.values()) for p in plan)
-    workers = min(workers or _cores(), patients)
-    load_template()  # before forking, so that workers share it
     rows: list[tuple[str, ...]] = []
 
     def done(new: list[tuple[str, ...]]) -> None:
@@ -286,31 +252,27 @@ def _build(
         if progress is not None:
             progress(len(rows), total)
 
-    if workers == 1:
-        for patient, child in zip(plan, patient_seeds, strict=True):
-            done(_image_patient(patient, child, size, out))
-    else:
-        with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
-            jobs = [
-                pool.submit(_image_patient, patient, child, size, out)
-                for patient, child in zip(plan, patient_seeds, strict=True)
-            ]
-            try:
-                for job in as_completed(jobs):
-                    done(job.result())
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+    jobs = [(patient, child, size, out) for patient, child in zip(plan, seeds, strict=True)]
+    assembly.each(_image_patient, jobs, workers, done)
     with (out / "patients.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_COLUMNS)
         writer.writerows(sorted(rows))
+    sizes = {"seed": seed, "patients": patients, "size": size, "slices": total}
+    write_record(out / "phantom.json", sizes)
+
+
+def draw_plan(patients: int, seed: int) -> tuple[list[Patient], list[np.random.SeedSequence]]:
+    """Returns the plan of a population, and a seed of each patient's own."""
+    plan_seed, *seeds = np.random.SeedSequence(seed).spawn(patients + 1)
+    return plan_cohort(patients, np.random.default_rng(plan_seed)), seeds
+
+
+def write_record(file: Path, sizes: Mapping[str, object]) -> None:
+    """Writes how a phantom was made: what was asked for, constants, scanners and sources."""
     record = {
         "simulator_version": VERSION,
-        "seed": seed,
-        "patients": patients,
-        "size": size,
-        "slices": total,
+        **sizes,
         "class_counts_followed": CLASS_COUNTS,
         "tissues": {
             f"{field} T": {name: asdict(t) for name, t in constants.items()}
@@ -321,4 +283,4 @@ def _build(
         "sources": SOURCES,
     }
     text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    (out / "phantom.json").write_text(text, encoding="utf-8")
+    file.write_text(text, encoding="utf-8")

@@ -74,6 +74,9 @@ class Lesion:
         solid: The solid part.
         core: Necrosis, pus or fluid.
         swollen: Oedema.
+        outmost: Distance from the centre, in radii, beyond which only a stem in the canal belongs
+            to the lesion. Where the boundary is very irregular, the equation alone gives small
+            islands far from it.
     """
 
     family: str
@@ -95,12 +98,15 @@ class Lesion:
     solid: Tissue
     core: Tissue
     swollen: Tissue
+    outmost: float = np.inf
 
     def boundary(self, points: Points) -> Values:
         """Approximate signed distance in mm to the lesion's surface, negative inside."""
         offset = points - self.centre[:, None]
         radius = np.linalg.norm(self.axes @ offset, axis=0)
         distance = (radius * (1 + self.irregularity * self.noises[0].at(points)) - 1) * self.radius
+        if np.isfinite(self.outmost):
+            distance = np.maximum(distance, (radius - self.outmost) * self.radius)
         if self.canal is not None:
             stem = capsule(points, self.centre, self.canal, 3.2)
             distance = np.minimum(distance, stem)

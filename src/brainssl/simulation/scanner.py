@@ -30,11 +30,19 @@ class Tissue:
 
 @dataclass(frozen=True)
 class Timing:
-    """Repetition and echo time of a spin-echo scan, ms, and whether contrast agent is given."""
+    """What is set for a spin-echo scan.
+
+    Attributes:
+        tr: Repetition time, ms.
+        te: Echo time, ms.
+        contrast: Whether contrast agent is given.
+        ti: Inversion time, ms, of an inversion recovery; None for a plain spin echo.
+    """
 
     tr: float
     te: float
     contrast: bool = False
+    ti: float | None = None
 
 
 SOURCES = {
@@ -106,15 +114,26 @@ def shortened_t1(t1: float, gadolinium: float, relaxivity: float) -> float:
 def spin_echo(tissue: Tissue, timing: Timing, field: float) -> float:
     """Signal of a spin echo, S = PD (1 - exp(-TR/T1)) exp(-TE/T2), in units of the CSF's PD.
 
+    After an inversion, S = PD (1 - 2 exp(-TI/T1) + exp(-TR/T1)) exp(-TE/T2), which is negative
+    where less than half of the magnetisation has recovered.
+
     Args:
         tissue: Relaxation times at this field.
-        timing: TR, TE and whether the tissue's gadolinium counts.
+        timing: TR, TE, TI and whether the tissue's gadolinium counts.
         field: Tesla; 1.5 or 3.0.
     """
     t1 = tissue.t1
     if timing.contrast:
         t1 = shortened_t1(t1, tissue.gadolinium, RELAXIVITY[field])
-    return float(tissue.pd * -np.expm1(-timing.tr / t1) * np.exp(-timing.te / tissue.t2))
+    recovered = -np.expm1(-timing.tr / t1)
+    if timing.ti is not None:
+        recovered = 1 - 2 * np.exp(-timing.ti / t1) + np.exp(-timing.tr / t1)
+    return float(tissue.pd * recovered * np.exp(-timing.te / tissue.t2))
+
+
+def nulling_time(t1: float, tr: float) -> float:
+    """Inversion time in ms at which a tissue gives no signal: TI = T1 ln(2 / (1 + exp(-TR/T1)))."""
+    return float(t1 * np.log(2 / (1 + np.exp(-tr / t1))))
 
 
 def normal_signals(timing: Timing, field: float) -> Float32[np.ndarray, " tissue"]:
@@ -238,23 +257,23 @@ class Exposure:
         )
 
 
-def acquire(
+def expose(
     signals: Float32[np.ndarray, "slice h w"],
     exposure: Exposure,
     blur_px: float,
     generator: np.random.Generator,
-) -> UInt8[np.ndarray, "slice h w"]:
-    """Images of one series: blurred, shaded by the coil, noisy, in one common window.
+) -> Float32[np.ndarray, "slice h w"]:
+    """Magnitudes of one series: blurred, shaded by the coil, noisy.
 
     Args:
         signals: Noise-free spin-echo signal of each slice.
-        exposure: Coil, noise and window of the series.
+        exposure: Coil and noise of the series.
         blur_px: Standard deviation of the point spread function, pixels.
         generator: Source of the noise.
     """
     shape = (signals.shape[1], signals.shape[2])
     bias = bias_field(shape, exposure.centre, exposure.peak, exposure.tilt)
-    images = np.stack(
+    return np.stack(
         [
             add_rician_noise(
                 ndimage.gaussian_filter(signal, blur_px) * bias, exposure.sigma, generator
@@ -262,6 +281,16 @@ def acquire(
             for signal in signals
         ]
     )
+
+
+def acquire(
+    signals: Float32[np.ndarray, "slice h w"],
+    exposure: Exposure,
+    blur_px: float,
+    generator: np.random.Generator,
+) -> UInt8[np.ndarray, "slice h w"]:
+    """Images of one series: what `expose` gives, in one common window."""
+    images = expose(signals, exposure, blur_px, generator)
     head = images[images > 4 * exposure.sigma]
     white = float(np.percentile(head if head.size else images, exposure.white_percentile))
     black = exposure.black_sigmas * exposure.sigma

@@ -3,24 +3,25 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Int64
 
 from brainssl.simulation.anatomy import INDEX, Head, load_template, ramp
 from brainssl.simulation.head import mixture
-from brainssl.simulation.lesions import Lesion
+from brainssl.simulation.lesions import Layers, Lesion
 from brainssl.simulation.scanner import Timing, Tissue, normal_signals, spin_echo
 from brainssl.simulation.volume import Points, Values
 
 PLANES = ("axial", "coronal", "sagittal")
 """Directions a slice can be taken in."""
 
-# Columns, rows and normal of an image in each plane, as radiologists hang them: the patient's
-# right on the left of the image, the nose up (axial) or to the left (sagittal).
-_FRAMES = {
+FRAMES = {
     "axial": ((-1, 0, 0), (0, -1, 0), (0, 0, 1)),
     "coronal": ((-1, 0, 0), (0, 0, -1), (0, 1, 0)),
     "sagittal": ((0, -1, 0), (0, 0, -1), (1, 0, 0)),
 }
+"""Columns, rows and normal of an image in each plane, as radiologists hang them: the patient's
+right on the left of the image, the nose up (axial) or to the left (sagittal)."""
+
 _CENTRES = {"axial": (0.0, -12.0, 0.0), "coronal": (0.0, 0.0, -6.0), "sagittal": (0.0, -6.0, -8.0)}
 _SUBSLICES = (-0.25, 0.25)  # of the thickness: partial volume through the slice
 _OUTMOST_MM = 5.0  # no part of a lesion lies further outside the closed brain surface
@@ -66,7 +67,7 @@ def place_series(
     closer together where the lesion is too small for the usual gap.
     """
     angles = np.deg2rad(generator.normal(0, 4.0, 3))
-    frame = np.asarray(_FRAMES[plane], np.float64) @ _rotation(angles).T
+    frame = np.asarray(FRAMES[plane], np.float64) @ rotation(angles).T
     field_of_view = generator.uniform(212, 252) + (0 if plane == "axial" else 12)
     origin = np.asarray(_CENTRES[plane]) + generator.normal(0, 4.0, 3)
     origin -= frame[2] * (origin @ frame[2])  # positions count from the frame's own zero
@@ -85,7 +86,8 @@ def place_series(
     )
 
 
-def _rotation(angles: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+def rotation(angles: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+    """Rotation by angles in radians about z, then y, then x."""
     (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
@@ -156,34 +158,65 @@ def _at_field(tissue: Tissue, field: float) -> Tissue:
     return Tissue(tissue.t1 * _T1_AT_3T, tissue.t2 * _T2_AT_3T, tissue.pd, tissue.gadolinium)
 
 
-def signal_at(
-    head: Head, lesion: Lesion | None, points: Points, timing: Timing, field: float
-) -> tuple[Values, Bool[np.ndarray, " n"]]:
-    """Noise-free spin-echo signal and lesion membership at patient points.
+@dataclass(frozen=True)
+class Composition:
+    """What lies at some points, whatever the scan: one composition serves several timings.
 
-    Signals of tissues that share a point add in proportion to their fractions.
+    Attributes:
+        fractions: Fraction of each of `anatomy.TISSUES`.
+        hull: Signed distance to the closed brain surface, mm, negative inside.
+        near: Indices of the points that the lesion may reach.
+        layers: The lesion's compartments at those; None where it reaches nothing.
     """
+
+    fractions: Float32[np.ndarray, "tissue n"]
+    hull: Values
+    near: Int64[np.ndarray, " m"]
+    layers: Layers | None
+
+    def signal(self, timing: Timing, field: float) -> Values:
+        """Noise-free signal; tissues that share a point add in proportion to their fractions."""
+        signal = normal_signals(timing, field) @ self.fractions
+        if self.layers is not None:
+            local = signal[self.near]
+            for tissue, alpha in zip(self.layers.tissues, self.layers.alphas, strict=True):
+                local += alpha * (
+                    np.float32(spin_echo(_at_field(tissue, field), timing, field)) - local
+                )
+            signal[self.near] = local
+        return np.asarray(signal, np.float32)
+
+    @property
+    def inside(self) -> Bool[np.ndarray, " n"]:
+        """True within the lesion; oedema and dural tail do not count."""
+        inside = np.zeros(self.hull.size, bool)
+        if self.layers is not None:
+            inside[self.near] = self.layers.inside
+        return inside
+
+
+def compose(head: Head, lesion: Lesion | None, points: Points) -> Composition:
+    """Returns what lies at patient points."""
     mapped = head.to_template(points)
     hull = load_template().hull.at(mapped)
     moved = mapped if lesion is None else _brain_points(head, lesion, points, mapped, hull)
     mixed = mixture(head, mapped, moved, hull)
-    signal = normal_signals(timing, field) @ mixed.fractions
-    inside = np.zeros(points.shape[1], bool)
-    if lesion is None:
-        return signal, inside
-    near = np.linalg.norm(points - lesion.centre[:, None], axis=0) < _reach(lesion)
-    near = np.flatnonzero(near & (hull < _OUTMOST_MM))
-    if near.size:
-        brain = np.take(mixed.brain, near, axis=1)
-        layers = lesion.layers(np.take(points, near, axis=1), hull[near], brain)
-        local = signal[near]
-        for tissue, alpha in zip(layers.tissues, layers.alphas, strict=True):
-            local += alpha * (
-                np.float32(spin_echo(_at_field(tissue, field), timing, field)) - local
-            )
-        signal[near] = local
-        inside[near] = layers.inside
-    return np.asarray(signal, np.float32), inside
+    near, layers = np.zeros(0, np.int64), None
+    if lesion is not None:
+        close = np.linalg.norm(points - lesion.centre[:, None], axis=0) < _reach(lesion)
+        near = np.flatnonzero(close & (hull < _OUTMOST_MM))
+        if near.size:
+            brain = np.take(mixed.brain, near, axis=1)
+            layers = lesion.layers(np.take(points, near, axis=1), hull[near], brain)
+    return Composition(mixed.fractions, hull, near, layers)
+
+
+def signal_at(
+    head: Head, lesion: Lesion | None, points: Points, timing: Timing, field: float
+) -> tuple[Values, Bool[np.ndarray, " n"]]:
+    """Noise-free spin-echo signal and lesion membership at patient points."""
+    composition = compose(head, lesion, points)
+    return composition.signal(timing, field), composition.inside
 
 
 def render(

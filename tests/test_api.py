@@ -21,6 +21,7 @@ from brainssl.api.answers import Answer, Rows
 from brainssl.api.options import settings_of
 from brainssl.cli import app
 from brainssl.data.folds import Fold, split_name
+from brainssl.data.scan import scan
 from brainssl.data.store import ImageStore, write_store
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.storage import write_json
@@ -255,11 +256,15 @@ def test_data_are_judged_and_prepared(
     assert silent == audited
     assert silent._repr_html_() is None
     assert capsys.readouterr().err == ""
-    made = brainssl.prepare(brainssl.scan(folder / "images"), tmp_path / "store", size=32)
+    made = brainssl.prepare(scan(folder / "images"), tmp_path / "store", size=32)
     assert made["checksum"] == ImageStore.open(folder / "store").checksum
     assert repr(made) == f"24 images, 3 classes, 24 groups in {tmp_path / 'store'}"
     with pytest.raises(BadUseError, match="a scan has its labels"):
-        brainssl.prepare(brainssl.scan(folder / "images"), tmp_path / "no", labels="map.csv")
+        brainssl.prepare(scan(folder / "images"), tmp_path / "no", labels="map.csv")
+    told = brainssl.scan(folder / "images", quiet=True)
+    assert as_json(told) == said("scan", folder / "images")
+    with pytest.raises(BadUseError, match="holds no images"):
+        brainssl.prepare(told, tmp_path / "no")
 
 
 def test_patients_are_simulated(tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import timm
+from oracles.heads import bids
 from PIL import Image
 from typer.testing import CliRunner
 
 from brainssl.cli import app
+from brainssl.data.store import ImageStore
 
 COMMANDS = (
     "phantom",
@@ -408,3 +410,45 @@ def test_a_batch_of_one_is_refused(prepared: Path, tmp_path: Path, key: str) -> 
     result = run("pretrain", prepared, tmp_path / "out", *FAST, "--set", f"{key}=1")
     assert result.exit_code == 2
     assert f"{key} = 1: input should be greater than or equal to 2" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--slices", "many"), "--slices: 'many' is no number of slices"),
+        (("--plane", "axail"), "did you mean axial?"),
+        (("--label-by", "scanner"), "--label-by: 'scanner' is none of sequence, plane"),
+        (("--classes-at", "1"), "--classes-at is of folders of pictures"),
+        (("--reader", "1"), "volumes are read by version 2"),
+    ],
+)
+def test_bad_options_of_volumes_are_one_line(
+    tmp_path: Path, words: tuple[str, ...], reason: str
+) -> None:
+    answer = run("prepare", bids(tmp_path / "bids", 1), tmp_path / "out", *words)
+    assert answer.exit_code == 2
+    last = answer.stderr.splitlines()[-1]
+    assert last.startswith("brainssl: ")
+    assert reason in last
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_key_lies_neither_among_images_nor_among_results(tmp_path: Path) -> None:
+    source, out = bids(tmp_path / "bids", 1), tmp_path / "out"
+    for key in (source / "a.key", out / "a.key"):
+        answer = run("prepare", source, out, "--key", key)
+        assert answer.exit_code == 2
+        assert "choose another place" in answer.stderr
+
+
+def test_an_archive_is_told_and_prepared(tmp_path: Path) -> None:
+    source, store = bids(tmp_path / "bids", 3), tmp_path / "store"
+    held = said("scan", source, "--slices", "4")
+    assert (held["kind"], held["patients"], held["images"]) == ("bids", 3, 24)
+    assert "To be read: 6 series" in run("scan", source).stdout
+    options = ("--slices", "every:3", "--plane", "coronal", "--label-by", "sequence")
+    made = said("prepare", source, store, "--size", "32", *options)
+    assert made["classes"] == 2
+    assert made["groups"] == 3
+    manifest = ImageStore.open(store).manifest
+    assert set(manifest["plane"]) == {"coronal"}

@@ -226,6 +226,11 @@ def prepare(
     within("--reader", reader, 1, READER)
     seed_of(seed)
     level_of(classes_at)
+    if isinstance(source, Answer):
+        raise BadUseError(
+            "what brainssl.scan says holds no images: give the folder, or what "
+            "brainssl.data.scan.scan found in it"
+        )
     if isinstance(source, Scan):
         volumes = slices or plane != "native" or label_by or lesion_slices or key
         if labels or classes_at or families or unlabelled or volumes:

@@ -130,7 +130,8 @@ class Scan:
 
     def images(self, paths: Collection[str]) -> dict[str, Float32[np.ndarray, "h w"]]:
         """Read images by their paths, each volume once; what cannot be read any more is missing."""
-        wanted, found, row = set(paths), {}, 0
+        wanted, row = set(paths), 0
+        found: dict[str, Float32[np.ndarray, "h w"]] = {}
         every = self.manifest["path"].tolist()
         for origin in self.origins:
             own = every[row : row + origin.count]

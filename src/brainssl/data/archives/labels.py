@@ -95,7 +95,7 @@ def _joined(archive: Archive, read: Sequence[Series], table: Table) -> SeriesLab
     if left:
         notes.append(f"Columns that may name people were not kept: {', '.join(left)}.")
     return SeriesLabels(
-        {name: row and (composed(row["label"]) or None) for name, row in found.items()},
+        {name: (composed(row["label"]) or None) if row else None for name, row in found.items()},
         {
             column: {name: row[column] for name, row in found.items() if row and row[column]}
             for column in kept

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -194,7 +195,7 @@ def _manifest(
     )
     manifest["sequence"] = by_table.where(by_table.notna(), of_header)
     mm = [volume.spacing or (np.nan, np.nan) for _, volume, _, _ in paths]
-    further = {
+    further: dict[str, Any] = {
         "study": optional([one.study for one, _, _, _ in paths]),
         "series": optional([one.series for one, _, _, _ in paths]),
         "row_mm": np.array([row for row, _ in mm], np.float64),

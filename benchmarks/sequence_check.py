@@ -141,7 +141,6 @@ def measured(slices: Slices, names: Sequence[str], series: Sequence[str], planes
     started = time.process_time()
     found = judge(slices.images, names, slices.groups, series=series)
     seconds = time.process_time() - started
-    by_slice = judge(slices.images, names, slices.groups)
     draws = [one_draw(slices, names, series, draw, planes) for draw in range(DRAWS)]
     means: dict[str, float | None] = {}
     for key in draws[0]:
@@ -149,7 +148,6 @@ def measured(slices: Slices, names: Sequence[str], series: Sequence[str], planes
         means[key] = round(float(np.mean(held)), 4) if held else None
     return {
         "by_series": accuracy(found),
-        "by_slice": accuracy(by_slice),
         "processor_ms_a_slice": round(1000 * seconds / len(slices.images), 2),
         "told_wrongly": {"share": WRONG, "draws": draws, "mean": means},
     }
@@ -157,14 +155,12 @@ def measured(slices: Slices, names: Sequence[str], series: Sequence[str], planes
 
 def by_simulation(slices: Slices) -> dict[str, Any]:
     """Measure what simulated slices teach, on all series: as if there were few patients."""
-    names, model = sequence_model()
+    names, _ = sequence_model()
     most = check.FEWEST_GROUPS
     check.FEWEST_GROUPS = len(slices.images) + 1
     try:
         found = sequence_check(slices.images, slices.sequences, slices.groups, series=slices.series)
-        swapped = [
-            {"T1": "T2", "T1C+": "T2", "T2": "T1"}[name] for name in slices.sequences
-        ]
+        swapped = [{"T1": "T2", "T1C+": "T2", "T2": "T1"}[name] for name in slices.sequences]
         crossed = sequence_check(slices.images, swapped, slices.groups, series=slices.series)
     finally:
         check.FEWEST_GROUPS = most

@@ -1042,3 +1042,35 @@ def test_what_a_start_is_worth_is_told_as_measured() -> None:
     assert f"(docs/why/starts.md) at 96 px {best:.0f}." in readme
     command = " ".join(found["command"].split())
     assert command in " ".join(page.split()).replace(" \\ ", " ")
+
+
+def test_sequences_are_told_as_measured() -> None:
+    page = (DOCS / "why" / "sequences.md").read_text("utf-8")
+    files = {name: f"results/sequence-check-{name}.json" for name in ("phantom", "mri44")}
+    found = {name: json.loads((ROOT / file).read_text("utf-8")) for name, file in files.items()}
+
+    def percent(share: float | None) -> str:
+        return SAME if share is None else f"{100 * share:.0f}"
+
+    kinds = ("precision", "recall", "recall_between_t1_and_t1c", "recall_of_others")
+    for name, kept in found.items():
+        assert f"`{kept['command']}`" in " ".join(page.split())
+        told = {"phantom": "phantom", "mri44": "real slices"}[name]
+        own = kept["sequence"]["by_series"]
+        recalls = [percent(own["recall"][one]) for one in ("T1", "T1C+", "T2")]
+        cells = [told, f"{own['series']}", percent(own["accuracy"]), f"{own['flagged']}", *recalls]
+        assert f"| {' | '.join(cells)} |" in page
+        for what in ("sequence", "plane") if "plane" in kept else ("sequence",):
+            mean = kept[what]["told_wrongly"]["mean"]
+            cells = [f"{told}, {what}", *(percent(mean[kind]) for kind in kinds)]
+            assert f"| {' | '.join(cells)} |" in page
+        simulated = kept["sequence_by_simulation"]
+        shares = [simulated["recall"]["T1"], simulated["recall"]["T2"]]
+        shares += [simulated[f"{how}_told_and_flagged"] for how in ("rightly", "wrongly")]
+        title = {"phantom": "another phantom", "mri44": "real slices"}[name]
+        assert f"| {' | '.join([title, *map(percent, shares)])} |" in page
+    planes = percent(found["phantom"]["plane"]["by_series"]["accuracy"])
+    assert f"Of the planes of the phantom {planes} % look like what they are." in page
+    constants = found["phantom"]["constants"]
+    assert constants == found["mri44"]["constants"]
+    assert f"is told is {constants['doubt']} or less" in page

@@ -1,8 +1,8 @@
 """Series whose slices look like another sequence or plane than the one that is told of them.
 
-A header's sequence is wrong in one hospital series of eight, and its pixels know. A small classifier
-learns sequences from the collection itself, never from the patient that it judges, and a series is
-judged as a whole. It flags; it corrects nothing.
+A header's sequence is wrong in one hospital series of eight, and its pixels know. A small
+classifier learns sequences from the collection itself, never from the patient that it judges, and
+a series is judged as a whole. It flags; it corrects nothing.
 """
 
 from collections import Counter
@@ -27,6 +27,8 @@ FEWEST_GROUPS = 10
 _FOLDS = 5
 _SLICES = 12  # of a series that are looked at
 _SEED = 0  # of the folds
+_ROUNDS = 3
+_UNTAUGHT = 0.2  # probability of what is told below which a series teaches nothing the next round
 _NEVER = 1e-3  # least probability of one slice: it does not decide alone
 
 
@@ -88,7 +90,9 @@ class Check:
     def flagged(self) -> tuple[Seen, ...]:
         """The series that look like something else, the least likely first."""
         return tuple(
-            sorted((one for one in self.series if one.flagged), key=lambda one: one.told_probability)
+            sorted(
+                (one for one in self.series if one.flagged), key=lambda one: one.told_probability
+            )
         )
 
 
@@ -180,8 +184,10 @@ def _checked(
         return Check((), (f"no image: no {what} was checked",))
     rows = _rows(images, *given, range(count) if series is None else series)
     known = rows.told != UNKNOWN
-    have = {name: len(set(rows.groups[known & rows.sure & (rows.told == name)])) for name in set(
-        rows.told[known])}
+    have = {
+        name: len(set(rows.groups[known & rows.sure & (rows.told == name)]))
+        for name in set(rows.told[known])
+    }
     learnt = sorted(name for name, groups_of in have.items() if groups_of >= FEWEST_GROUPS)
     found: dict[int, Seen] = {}
     notes: list[str] = []
@@ -232,16 +238,16 @@ def _rows(
 def _by_collection(rows: _Rows, learnt: list[str]) -> dict[int, Seen]:
     """Judge series by classifiers that did not learn from their patients.
 
-    Those that the first round flags teach nothing in the second: what is told wrongly would be
-    learnt as well.
+    Those that look wrong after a round teach nothing in the next: what is told wrongly would be
+    learnt as well. In the last round all are judged again.
     """
     teaches = rows.sure & np.isin(rows.told, learnt)
     judged = np.isin(rows.told, learnt)
     place = np.array([learnt.index(name) if name in learnt else 0 for name in rows.told])
-    for _ in range(2):
+    for _ in range(_ROUNDS):
         of_series = rows.pooled(_out_of_fold(rows, teaches, learnt))
         of_told = of_series[np.arange(len(place)), place]
-        doubted = (of_told <= DOUBT) & (of_series.argmax(axis=1) != place)
+        doubted = (of_told <= _UNTAUGHT) & (of_series.argmax(axis=1) != place)
         teaches = rows.sure & judged & ~doubted
     return _seen(rows, np.flatnonzero(judged), of_series, learnt, {}, COLLECTION)
 
@@ -274,9 +280,7 @@ def _by_simulation(
     model: Model,
     simulated: Mapping[str, str],
 ) -> dict[int, Seen]:
-    at = [
-        number for number, name in enumerate(rows.told) if name in left and name in simulated
-    ]
+    at = [number for number, name in enumerate(rows.told) if name in left and name in simulated]
     if not at:
         return {}
     of_series = rows.pooled(model(rows.features))

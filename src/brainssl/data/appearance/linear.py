@@ -61,7 +61,10 @@ class Linear:
             )
         weights, bias = found.coef_, found.intercept_
         if len(found.classes_) == 2:  # of two classes scikit-learn keeps the margin of the second
-            weights, bias = np.concatenate([-weights, weights]) / 2, np.array([-bias[0], bias[0]]) / 2
+            weights, bias = (
+                np.concatenate([-weights, weights]) / 2,
+                np.array([-bias[0], bias[0]]) / 2,
+            )
         return cls(tuple(str(name) for name in found.classes_), mean, scale, weights, bias)
 
     def probabilities(

@@ -33,7 +33,7 @@ _NATIVE = (
      rf"|antes (?:de[l]? )?(?:contraste|gd)"),
     ("pre", rf"pre[ -]?{_AGENT}(?![a-z])|pre(?![ -]?(?:{_TREATED}))"),
     ("native", r"nativ\w*|natif|plain|blanco|blanko|basal|unenhanced|平扫|造影前|単純"),
-    ("C-", r"(?:t1\w*)?c-|-c|-gd"),
+    ("C-", r"(?:t1\w*)?c-|-c|-gd|(?:gd|gad|gado|km)-"),
 )  # fmt: skip
 _POST = (
     ("+C", r"\w*\+ ?c|\w* ?c ?\+|\w*\+ ?(?:gd|gad|gado\w*|km|kontrast|mdc)|(?:gd|gad|km)\+"),

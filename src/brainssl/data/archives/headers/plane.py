@@ -64,7 +64,7 @@ def plane_from_orientation(orientation: Sequence[float]) -> Told:
     parts = sorted(((abs(one) / size, name) for one, name in zip(normal, PLANES, strict=True)))
     (second, other), (first, plane) = parts[1:]
     degrees = math.degrees(math.acos(min(1.0, first)))
-    against = ()
+    against: tuple[str, ...] = ()
     if degrees > _OBLIQUE:
         away = math.degrees(math.acos(min(1.0, second)))
         against = (f"orientation: oblique, {away:.0f} degrees from {other}",)

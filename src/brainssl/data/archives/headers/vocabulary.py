@@ -69,7 +69,8 @@ OTHERS = (
     _term("calibration", r"calib\w*|cal|ref ?scan|asset\w*|shim\w*|pre ?scan|coil ?sens\w*"
           r"|kalib\w*", "a calibration"),
     _term("ADC", r"[ed]?adc\w*|apparent diffusion\w*|\w+ adc", "an ADC map", 0.95),
-    _term("FA", r"(?:col)?fa(?: map)?(?! ?\d)|fractional aniso\w*|tensor|tracto\w*"
+    _term("FA", r"(?:col)?fa(?: map)?(?! ?\d)|fractional aniso\w*|(?<!diffusion )tensor(?! imag)"
+          r"|tracto\w*"
           r"|exp(?:onential)? ?(?:apparent|adc)\w*",
           "a map of diffusion", 0.85),
     _term("MIP", r"\w*mip|min ?ip|max ?ip|proje[ck]tion\w*|proyeccion", "a projection"),

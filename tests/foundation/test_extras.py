@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from brainssl.foundation.errors import BrainsslError
-from brainssl.foundation.extras import EXTRAS, require
+from brainssl.foundation.extras import EXTRAS, MODULES, require
 
 
 def test_extras_are_those_of_the_package() -> None:
@@ -22,7 +22,7 @@ def test_what_is_missing_is_one_line_with_the_mend(
     extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for package in EXTRAS[extra]:
-        monkeypatch.setitem(sys.modules, package, None)
+        monkeypatch.setitem(sys.modules, MODULES.get(package, package), None)
     with pytest.raises(BrainsslError) as caught:
         require(extra)
     assert f"pip install 'brainssl[{extra}]'" in str(caught.value)

@@ -9,6 +9,7 @@ import warnings
 from brainssl.api.answers import Answer, Rows
 from brainssl.api.data import audit, phantom, prepare
 from brainssl.api.inference import embed, explain, export, external, predict
+from brainssl.api.serving import serve
 from brainssl.api.studies import compare, report, study
 from brainssl.api.training import evaluate, finetune, pretrain, probe
 from brainssl.api.tuning import tune
@@ -30,6 +31,7 @@ __all__ = [
     "pretrain",
     "probe",
     "report",
+    "serve",
     "study",
     "tune",
 ]

@@ -10,7 +10,10 @@ EXTRAS = {
     "mlflow": ("mlflow",),
     "wandb": ("wandb",),
     "tune": ("optuna",),
+    "serve": ("fastapi", "python-multipart", "uvicorn"),
 }
+MODULES = {"python-multipart": "python_multipart"}
+"""What packages are imported as, where that is not their name."""
 
 
 def require(extra: str) -> None:
@@ -22,5 +25,5 @@ def require(extra: str) -> None:
 
 def _installed(package: str) -> bool:
     # A folder of the same name has no origin: runs leave one called `mlflow` or `wandb` behind.
-    spec = find_spec(package)
+    spec = find_spec(MODULES.get(package, package))
     return spec is not None and spec.origin is not None

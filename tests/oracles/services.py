@@ -15,10 +15,11 @@ from typing import Any, Self
 
 import httpx
 import psutil
+import uvicorn
 
 from brainssl.serving.engine import Engine
 from brainssl.serving.limits import Limits
-from brainssl.serving.server import guarded
+from brainssl.serving.server import bind, config_of, guarded
 from brainssl.serving.service import Service
 
 STARTING = 120  # seconds, on a machine that is busy
@@ -162,7 +163,31 @@ def said(link: socket.socket) -> bytes:
     while chunk := link.recv(65536):
         answer += chunk
         begin, _, body = answer.partition(b"\r\n\r\n")
-        if found := re.search(rb"content-length: (\d+)", begin.lower()):
-            if len(body) >= int(found[1]):
-                break
+        found = re.search(rb"content-length: (\d+)", begin.lower())
+        if found and len(body) >= int(found[1]):
+            break
     return answer
+
+
+class Ported(Inside):
+    """A service on a port, in this process."""
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        taken = bind("127.0.0.1", 0, None)
+        self.address = taken.getsockname()
+        self._server = uvicorn.Server(config_of(self.guard, self.service.limits))
+        work = self._server.serve(sockets=[taken])
+        self._served = asyncio.run_coroutine_threadsafe(work, self.loop)
+        while not self._server.started:
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._served.result(60)
+        super().__exit__()
+
+    def connect(self) -> socket.socket:
+        """Return a connection to it."""
+        return socket.create_connection(self.address, timeout=60)

@@ -1,7 +1,9 @@
 """The way from files to answers: the pixels and logits of `predict`, and its maps."""
 
+import asyncio
 import base64
 import io
+import time
 from pathlib import Path
 
 import numpy as np
@@ -114,10 +116,8 @@ class Knowing(Engine):
         return super().knows | {"neighbours": True}
 
     def similar(self, images, count):  # type: ignore[no-untyped-def]
-        return [
-            [(f"case {n}", "Glioma T1", float(one.mean()) / 255) for n in range(count)]
-            for one in images
-        ]
+        shades = [float(one.mean()) / 255 for one in images]
+        return [[(f"case {n}", "Glioma T1", shade) for n in range(count)] for shade in shades]
 
 
 def test_who_knows_cases_names_them(engine: Engine) -> None:
@@ -137,8 +137,6 @@ def test_what_does_not_fit_is_to_come_again(engine: Engine) -> None:
         answers = []
 
         async def all_at_once() -> None:
-            import asyncio
-
             answers.extend(
                 await asyncio.gather(
                     *(
@@ -159,8 +157,6 @@ def test_what_does_not_fit_is_to_come_again(engine: Engine) -> None:
 def test_an_answer_that_takes_too_long_is_given_up(engine: Engine) -> None:
     class Slow(Engine):
         def logits(self, images):  # type: ignore[no-untyped-def]
-            import time
-
             time.sleep(0.3)
             return super().logits(images)
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import multiprocessing
+import os
 import queue
 import resource
 import signal
@@ -22,6 +23,7 @@ import numpy as np
 
 from brainssl.data.pool import cores
 from brainssl.data.read import ALLOWED_SUFFIXES, UnreadableImage
+from brainssl.foundation.errors import BrainsslError
 from brainssl.serving.engine import Seen, read_upload
 from brainssl.serving.limits import Limits
 
@@ -88,12 +90,22 @@ class Decoders:
         self._threads = ThreadPoolExecutor(self._count, "decoding")
 
     def start(self) -> None:
-        """Start all processes and wait until they are there."""
-        for decoder in self._all:
-            decoder.start()
-        for decoder in self._all:
-            decoder.await_ready()
-            self._idle.put(decoder)
+        """Start all processes and wait until they are there.
+
+        Raises:
+            BrainsslError: they do not come.
+        """
+        try:
+            for decoder in self._all:
+                decoder.start()
+            for decoder in self._all:
+                decoder.await_ready()
+                self._idle.put(decoder)
+        except OSError:
+            raise BrainsslError(
+                "the processes that decode did not start; a script of your own must call brainssl "
+                'under if __name__ == "__main__":'
+            ) from None
 
     async def decode(self, data: bytes, name: str) -> list[Seen]:
         """Return the slices of a file.
@@ -148,8 +160,10 @@ class _Decoder:
 
     def await_ready(self) -> None:
         assert self._link is not None
-        if not self._link.poll(_STARTING) or self._link.recv_bytes(64) != _READY:
-            raise OSError("a process that decodes did not start")
+        with contextlib.suppress(EOFError):
+            if self._link.poll(_STARTING) and self._link.recv_bytes(64) == _READY:
+                return
+        raise OSError("a process that decodes did not start")
 
     def decode(self, data: bytes, suffix: str) -> list[Seen]:
         seconds = self._wanted.limits.decode_seconds
@@ -187,6 +201,7 @@ def decode_for_ever(link: Connection, wanted: Wanted) -> None:
     # Who ends the service may end its whole group: what was accepted is still to be decoded.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    _silence()
     _confine()
     link.send_bytes(_READY)
     # Were the service killed, nobody would end a decoder that hangs: the alarm does.
@@ -197,6 +212,14 @@ def decode_for_ever(link: Connection, wanted: Wanted) -> None:
             signal.setitimer(signal.ITIMER_REAL, alarm)
             link.send_bytes(_packed(asked, wanted))
             signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _silence() -> None:
+    """Say nothing: what decoders warn of may quote the file."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
 
 
 def _confine() -> None:

@@ -1,7 +1,5 @@
 """The routes, and the contract in OpenAPI that they keep."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,23 +52,15 @@ _FILES = {
 
 
 def routes_of(service: Service) -> FastAPI:
-    """Return the application: routes of one service, and its page."""
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with service.running():
-            yield
-
+    """Return the application: routes of one service that is running, and its page."""
     app = FastAPI(
         title="brainssl serve",
         version=f"{API}.0",
         description=NOTICE,
-        lifespan=lifespan,
         docs_url=None,  # they fetch their scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.router.redirect_slashes = False
     _handle_faults(app)
     _add_pages(app)
 

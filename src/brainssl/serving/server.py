@@ -14,6 +14,7 @@ from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.serving.answers import NOTICE
 from brainssl.serving.connections import protocol_of
 from brainssl.serving.guard import Door, Guard, host_names
+from brainssl.serving.limits import Limits
 from brainssl.serving.routes import page_paths, paths_of, routes_of
 from brainssl.serving.service import Service
 
@@ -99,11 +100,17 @@ def run(guard: Guard, service: Service, taken: socket.socket, say: Callable[[str
     The first SIGTERM or SIGINT lets nobody in any more and answers who is in, within
     `Limits.grace_seconds`. The second ends at once.
     """
-    config = uvicorn.Config(
+    server = _Server(config_of(guard, service.limits))
+    asyncio.run(_run(server, guard, service, taken, say))
+
+
+def config_of(guard: Guard, limits: Limits) -> uvicorn.Config:
+    """Return how uvicorn serves: no log of its own, and connections under our limits."""
+    return uvicorn.Config(
         guard,
-        http=protocol_of(service.limits),
+        http=protocol_of(limits),
         ws="none",
-        lifespan="on",
+        lifespan="off",
         log_config=None,
         log_level="critical",
         access_log=False,
@@ -112,8 +119,6 @@ def run(guard: Guard, service: Service, taken: socket.socket, say: Callable[[str
         backlog=_BACKLOG,
         timeout_graceful_shutdown=_CLOSING,
     )
-    server = _Server(config)
-    asyncio.run(_run(server, guard, service, taken, say))
 
 
 def url_of(taken: socket.socket) -> str:
@@ -148,12 +153,13 @@ async def _run(
         service.ending = guard.ending = True
         ends.append(loop.create_task(_end(server, guard, service.limits.grace_seconds)))
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with suppress(ValueError, RuntimeError):  # not in the main thread: who calls ends us
-            loop.add_signal_handler(number, asked_to_end, number)
-    telling = loop.create_task(_tell(server, taken, say))
-    await server.serve(sockets=[taken])
-    telling.cancel()
+    async with service.running():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with suppress(ValueError, RuntimeError):  # not in the main thread: who calls ends us
+                loop.add_signal_handler(number, asked_to_end, number)
+        telling = loop.create_task(_tell(server, taken, say))
+        await server.serve(sockets=[taken])
+        telling.cancel()
 
 
 async def _tell(server: _Server, taken: socket.socket, say: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""From files to answers: who is let in, what is decoded and computed for it, and within what time."""
+"""From files to answers: who is let in, what is computed for it, and within what time."""
 
 import asyncio
 import base64

@@ -5,6 +5,7 @@ there.
 """
 
 import asyncio
+import logging
 import time
 import unicodedata
 from collections.abc import AsyncIterator, Iterator
@@ -24,6 +25,9 @@ FILES = "files"
 
 _LONGEST_NAME, _LONGEST_FIELD, _LONGEST_HEAD = 120, 200, 4096
 _FORM = "multipart/form-data"
+
+# It warns of damaged forms, and quotes them.
+logging.getLogger("python_multipart.multipart").setLevel(logging.CRITICAL)
 
 
 @dataclass

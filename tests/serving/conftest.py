@@ -43,7 +43,7 @@ def inside(engine: Engine) -> Iterator[Inside]:
         yield service
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def outside(tuned: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
     with Outside(tuned, tmp_path_factory.mktemp("outside")) as service:
         yield service

@@ -23,6 +23,8 @@ from brainssl.serving.engine import ALIASES
 from brainssl.serving.faults import Fault
 from brainssl.serving.service import MOST_NEIGHBOURS, NEIGHBOURS, Service
 
+Responses = dict[int | str, dict[str, Any]]
+
 PAGE = Path(__file__).parent / "page"
 _KINDS = {
     ".html": "text/html",
@@ -64,7 +66,7 @@ def routes_of(service: Service) -> FastAPI:
     _handle_faults(app)
     _add_pages(app)
 
-    ending = {503: {"model": Health, "description": "The service is ending."}}
+    ending: Responses = {503: {"model": Health, "description": "The service is ending."}}
 
     @app.get("/health", responses=ending | _told(400, 421, 500), response_model=Health)
     async def health() -> Response:
@@ -89,7 +91,7 @@ def routes_of(service: Service) -> FastAPI:
         """Show what in files speaks for a class."""
         return _json(await service.explain(request.scope, request.receive))
 
-    unknown = {501: {"model": Refusal, "description": "The classifier knows no cases."}}
+    unknown: Responses = {501: {"model": Refusal, "description": "The classifier knows no cases."}}
 
     @app.post(
         "/similar",
@@ -171,7 +173,7 @@ def _json(said: Part, status: int = 200) -> Response:
     return Response(said.model_dump_json(), status, media_type="application/json")
 
 
-def _told(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def _told(*statuses: int) -> Responses:
     return {one: {"model": Refusal, "description": _REFUSALS[one]} for one in statuses}
 
 

@@ -33,6 +33,7 @@ _COMMANDS = (
     "predict",
     "embed",
     "export",
+    "serve",
 )
 _PLACES = {
     **dict.fromkeys(_COMMANDS, "brainssl.api"),

@@ -8,7 +8,7 @@ import typer
 import typer.core
 
 from brainssl import __version__
-from brainssl.commands import data, inference, studies, training
+from brainssl.commands import data, inference, serving, studies, training
 
 _COMMANDS = (
     data.phantom,
@@ -28,6 +28,7 @@ _COMMANDS = (
     inference.predict,
     inference.embed,
     inference.export,
+    serving.serve,
 )
 
 

@@ -11,8 +11,13 @@ EXTRAS = {
     "wandb": ("wandb",),
     "tune": ("optuna",),
     "scans": ("h5py", "nibabel", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "python-gdcm"),
+    "serve": ("fastapi", "python-multipart", "uvicorn"),
 }
-MODULES = {"pylibjpeg-openjpeg": "openjpeg", "python-gdcm": "gdcm"}
+MODULES = {
+    "pylibjpeg-openjpeg": "openjpeg",
+    "python-gdcm": "gdcm",
+    "python-multipart": "python_multipart",
+}
 """What packages are imported as, where that is not their name."""
 
 

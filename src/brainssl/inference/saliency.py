@@ -88,6 +88,32 @@ def saliency_map(
         raise BadUseError(f"{label!r} is none of {', '.join(classifier.classes)}")
     pixels = read_slice(Path(file), reader=classifier.reader).pixels
     image = letterbox(pixels, classifier.image_size)
+    return saliency_of(classifier, image, kind=kind, label=label)
+
+
+def saliency_of(
+    classifier: Classifier,
+    image: UInt8[np.ndarray, "size size"],
+    *,
+    kind: str = "gradcam",
+    label: str | None = None,
+) -> SaliencyMap:
+    """Do as `saliency_map` with a slice that is read and letterboxed already.
+
+    Args:
+        classifier: loaded.
+        image: grey values 0..255.
+        kind: a name of `brainssl.explanation.cam.MAPS`.
+        label: the class that is asked about; by default the one that is predicted.
+
+    Raises:
+        BadUseError: no such kind of map, or no such class.
+        BrainsslError: the encoder has no feature map, or not what that kind of map needs.
+    """
+    if kind not in MAPS:
+        raise BadUseError(f"{kind!r} is none of {', '.join(MAPS)}")
+    if label is not None and label not in classifier.classes:
+        raise BadUseError(f"{label!r} is none of {', '.join(classifier.classes)}")
     device = next(classifier.parameters()).device
     batch = to_unit(torch.from_numpy(image[None]).to(device))
     asked = None if label is None else torch.tensor([classifier.classes.index(label)])

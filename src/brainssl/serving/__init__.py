@@ -1,0 +1,1 @@
+"""The service: one classifier, asked over HTTP by people and programs that are strangers to it."""

@@ -1,0 +1,153 @@
+"""What the service says, field for field: its OpenAPI contract is made of these.
+
+`API` counts up when a field changes its meaning or goes; a new field does not count.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+API = 1
+Notice = Literal["For research: not a medical device, and nothing that it says is a diagnosis."]
+NOTICE: Notice = "For research: not a medical device, and nothing that it says is a diagnosis."
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Part(BaseModel):
+    """Part of an answer: nothing but what is listed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Said(Part):
+    """An answer: each one carries the notice."""
+
+    notice: Notice = NOTICE
+
+
+class Unread(Part):
+    """A file that could not be read."""
+
+    file: str = Field(description="Its name, without control characters, cut short.")
+    error: str = Field(description="Why, in one line.")
+
+
+class Refusal(Said):
+    """A request that is not answered, and why."""
+
+    error: str = Field(description="Why, in one line.")
+    files: list[Unread] = Field(
+        default=[], description="Where none of the files could be read: each with its reason."
+    )
+
+
+class Health(Said):
+    """Whether requests are taken."""
+
+    ready: bool
+    version: str = Field(description="Of brainssl.")
+    api: int = Field(description="Of this contract.")
+    at_work: int = Field(ge=0, description="Requests that are being answered.")
+    room: int = Field(ge=0, description="Requests that are taken beside these.")
+
+
+class Knows(Part):
+    """What a classifier knows of its own limits."""
+
+    calibration: bool = Field(description="Probabilities that were calibrated on validation.")
+    conformal: bool = Field(description="Sets of classes with a promised coverage.")
+    familiarity: bool = Field(description="How like its training images an image is.")
+    neighbours: bool = Field(description="Cases that it can name as similar.")
+
+
+class Bounds(Part):
+    """What a request may hold."""
+
+    max_bytes: int
+    max_files: int
+    max_pixels: int
+    formats: list[str] = Field(description="That are read, told by content.")
+
+
+class Model(Said):
+    """What answers here."""
+
+    version: str
+    api: int
+    classes: list[str]
+    image_size: int = Field(description="Side of the slices that the network sees, in pixels.")
+    reader: int = Field(description="Version of the normalisation that files are read by.")
+    test_views: int = Field(description="Over how many views of an image it predicts.")
+    facts: dict[str, Any] = Field(description="How it came to be.")
+    methods: list[str] = Field(description="Maps that /explain makes.")
+    knows: Knows
+    caveats: list[str] = Field(description="What to keep in mind, a sentence each.")
+    bounds: Bounds
+
+
+class Prediction(Part):
+    """What the classifier says of a slice."""
+
+    file: str
+    slice: int | None = Field(description="Number within a volume, from 1; null of a picture.")
+    label: str = Field(description="Class with the highest probability.")
+    probability: Share = Field(description="Of that class.")
+    probabilities: dict[str, Share] = Field(description="Of every class: a softmax of the logits.")
+    logits: list[float] = Field(description="In the order of the classes, exactly.")
+    flags: list[str] = Field(description="What the reader noticed.")
+
+
+class Predictions(Said):
+    """Predictions in the order of the files."""
+
+    predictions: list[Prediction | Unread]
+
+
+class Explanation(Part):
+    """A slice, and what in it speaks for a class."""
+
+    file: str
+    slice: int | None
+    label: str = Field(description="The class that is asked about; else the one predicted.")
+    probability: Share = Field(description="Of that class, of the slice in a single view.")
+    probabilities: dict[str, Share]
+    method: str
+    peak: float = Field(
+        ge=0, description="Largest value of the raw map, the 1 of `map`; 0: nothing speaks for it."
+    )
+    size: int = Field(description="Side of the three pictures in pixels.")
+    image: str = Field(description="The slice as the classifier sees it: PNG, base64.")
+    overlay: str = Field(description="The map laid over it: PNG, base64.")
+    map: str = Field(
+        description="size × size float32, little-endian, by rows, from 0 to 1 in units of the "
+        "peak: base64."
+    )
+
+
+class Explanations(Said):
+    """Maps in the order of the files."""
+
+    explanations: list[Explanation | Unread]
+
+
+class Case(Part):
+    """A known case."""
+
+    id: str
+    label: str
+    similarity: float = Field(ge=-1, le=1, description="Cosine of the features.")
+
+
+class Neighbours(Part):
+    """Known cases that are nearest to a slice, the nearest first."""
+
+    file: str
+    slice: int | None
+    cases: list[Case]
+
+
+class Similar(Said):
+    """Neighbours in the order of the files."""
+
+    similar: list[Neighbours | Unread]

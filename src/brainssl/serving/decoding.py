@@ -1,0 +1,283 @@
+"""Decoding in processes that may be ended: what a stranger sends can hang or kill a decoder.
+
+Each process reads one file at a time, within a limit of time and of memory, and may write no file.
+One that overstays or dies costs the file that did it, and is replaced. Between the processes go
+bytes alone, never pickles: what a decoder was talked into cannot reach the service by them. They
+are forked from a process that has imported what they need, so that a new one is there in a moment.
+"""
+
+import asyncio
+import contextlib
+import json
+import multiprocessing
+import os
+import queue
+import resource
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path, PurePath
+
+import numpy as np
+
+from brainssl.data.pool import cores
+from brainssl.data.read import ALLOWED_SUFFIXES, UnreadableImage
+from brainssl.foundation.errors import BrainsslError
+from brainssl.serving.engine import Seen, read_upload
+from brainssl.serving.limits import Limits
+
+_MOST = 4  # processes; each may use a core
+_LEAST = 2  # so that one file that hangs does not hold up all others
+_MEMORY = 3 * 2**30  # bytes of address space that a process may take beside what it begins with
+_READY, _HEAD, _SUFFIX = b"ready", 4, 8
+_STARTING = 120.0  # seconds until a process is there, on a machine that is busy
+
+# What a reader says is told where it begins so, and without what it quotes in brackets: that may
+# be bytes of the file.
+_TOLD = (
+    "declares more pixels",
+    "has ",
+    "is a ",
+    "is corrupt or truncated",
+    "is empty",
+    "is larger than the limit",
+    "is not an image in",
+)
+_STATUS = {
+    "is not an image in": 415,
+    "is larger than the limit": 413,
+    "declares more pixels": 413,
+    "has ": 413,
+}
+
+
+class Undecodable(Exception):  # noqa: N818 - says what the file is
+    """A file that cannot be read, with what HTTP says of it.
+
+    Attributes:
+        status: 413, 415 or 422.
+        told: why, in one line that quotes nothing of the file.
+    """
+
+    def __init__(self, status: int, told: str) -> None:
+        super().__init__(told)
+        self.status, self.told = status, told
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What decoders make of files.
+
+    Attributes:
+        reader: version of the normalisation.
+        size: side of the slices.
+        limits: of the service.
+    """
+
+    reader: int
+    size: int
+    limits: Limits
+
+
+class Decoders:
+    """Processes that decode, asked from as many threads."""
+
+    def __init__(self, wanted: Wanted, count: int | None = None) -> None:
+        self._count = count or max(_LEAST, min(cores(), _MOST))
+        self._idle: queue.SimpleQueue[_Decoder] = queue.SimpleQueue()
+        self._all = [_Decoder(wanted) for _ in range(self._count)]
+        self._threads = ThreadPoolExecutor(self._count, "decoding")
+
+    def start(self) -> None:
+        """Start all processes and wait until they are there.
+
+        Raises:
+            BrainsslError: they do not come.
+        """
+        try:
+            for decoder in self._all:
+                decoder.start()
+            for decoder in self._all:
+                decoder.await_ready()
+                self._idle.put(decoder)
+        except OSError:
+            raise BrainsslError(
+                "the processes that decode did not start; a script of your own must call brainssl "
+                'under if __name__ == "__main__":'
+            ) from None
+
+    async def decode(self, data: bytes, name: str) -> list[Seen]:
+        """Return the slices of a file.
+
+        Raises:
+            Undecodable: it cannot be read.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._decode, data, name)
+
+    def _decode(self, data: bytes, name: str) -> list[Seen]:
+        decoder = self._idle.get()
+        try:
+            return decoder.decode(data, PurePath(name).suffix.lower())
+        finally:
+            self._idle.put(decoder)
+
+    @property
+    def processes(self) -> list[int]:
+        """Numbers of the processes that are there."""
+        return [number for one in self._all if (number := one.number)]
+
+    def end(self) -> None:
+        """End all processes, whatever they are at."""
+        for decoder in self._all:
+            decoder.end()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _Decoder:
+    """One process, replaced when it has died."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._link: Connection | None = None
+        self._ended = False
+
+    @property
+    def number(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])
+        self._link, theirs = context.Pipe()
+        self._process = context.Process(
+            target=decode_for_ever, args=(theirs, self._wanted), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    def await_ready(self) -> None:
+        assert self._link is not None
+        with contextlib.suppress(EOFError):
+            if self._link.poll(_STARTING) and self._link.recv_bytes(64) == _READY:
+                return
+        raise OSError("a process that decodes did not start")
+
+    def decode(self, data: bytes, suffix: str) -> list[Seen]:
+        seconds = self._wanted.limits.decode_seconds
+        try:
+            if self._process is None:
+                self.start()
+                self.await_ready()
+            assert self._link is not None
+            kept = suffix if suffix in ALLOWED_SUFFIXES else ""
+            self._link.send_bytes(kept.encode().ljust(_SUFFIX) + data)
+            if not self._link.poll(seconds):
+                self.replace()
+                raise Undecodable(422, f"takes more than {seconds:g} s to decode")
+            return _unpacked(self._link.recv_bytes(), self._wanted.size)
+        except (OSError, EOFError, ValueError):
+            self.replace()
+            raise Undecodable(422, "cannot be decoded: its decoder broke down") from None
+
+    def replace(self) -> None:
+        """End the process; the next file gets a new one."""
+        process, link, self._process, self._link = self._process, self._link, None, None
+        if process is not None:
+            process.kill()
+            process.join(1)
+        if link is not None:
+            link.close()
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+
+def decode_for_ever(link: Connection, wanted: Wanted) -> None:
+    """Be a process that decodes, until the other end is closed."""
+    # Who ends the service may end its whole group: what was accepted is still to be decoded.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    _silence()
+    _confine()
+    link.send_bytes(_READY)
+    # Were the service killed, nobody would end a decoder that hangs: the alarm does.
+    alarm = wanted.limits.decode_seconds + 2
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            asked = link.recv_bytes()
+            signal.setitimer(signal.ITIMER_REAL, alarm)
+            link.send_bytes(_packed(asked, wanted))
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _silence() -> None:
+    """Say nothing: what decoders warn of may quote the file."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
+
+
+def _confine() -> None:
+    """Limit what a decoder may take: memory, and no byte of a file."""
+    began = 0
+    with contextlib.suppress(OSError):
+        began = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    for what, most in (
+        (resource.RLIMIT_AS, began + _MEMORY),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _, hard = resource.getrlimit(what)
+        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        with contextlib.suppress(ValueError, OSError):  # macOS knows no limit of address space
+            resource.setrlimit(what, (allowed, allowed))
+
+
+def _packed(asked: bytes, wanted: Wanted) -> bytes:
+    """Return the slices of a file, or why there are none: length of the head, head, pixels."""
+    limits, pixels = wanted.limits, b""
+    head: dict[str, object]
+    try:
+        found = read_upload(
+            asked[_SUFFIX:],
+            asked[:_SUFFIX].decode().rstrip(),
+            reader=wanted.reader,
+            size=wanted.size,
+            max_bytes=limits.max_bytes,
+            max_pixels=limits.max_pixels,
+        )
+        head = {"slices": [[one.number, one.flags] for one in found]}
+        pixels = b"".join(one.image.tobytes() for one in found)
+    except UnreadableImage as error:
+        head = {"status": _status(error.reason), "told": _told(error.reason)}
+    except MemoryError:
+        head = {"status": 413, "told": "needs more memory than a file may"}
+    written = json.dumps(head).encode()
+    return len(written).to_bytes(_HEAD, "big") + written + pixels
+
+
+def _unpacked(said: bytes, size: int) -> list[Seen]:
+    end = _HEAD + int.from_bytes(said[:_HEAD], "big")
+    head = json.loads(said[_HEAD:end])
+    if "told" in head:
+        raise Undecodable(int(head["status"]), str(head["told"]))
+    slices = head["slices"]
+    whole = np.frombuffer(said, np.uint8, offset=end).reshape(len(slices), size, size)
+    images = whole.copy()  # of bytes an array is read-only, which PyTorch warns of
+    return [
+        Seen(image, number, tuple(map(str, flags)))
+        for image, (number, flags) in zip(images, slices, strict=True)
+    ]
+
+
+def _status(reason: str) -> int:
+    return next((code for begin, code in _STATUS.items() if reason.startswith(begin)), 422)
+
+
+def _told(reason: str) -> str:
+    return reason.partition(" (")[0] if reason.startswith(_TOLD) else "cannot be read"

@@ -1,0 +1,36 @@
+"""How much a service bears: each number is what one client can cost the others."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one service.
+
+    Attributes:
+        max_bytes: of the body of a request; more is refused as it arrives.
+        max_files: in a request.
+        max_pixels: of a picture, before it is decoded; a slice has less than a million.
+        held_bytes: of all bodies that are in memory at once.
+        requests: at work at once; more are asked to come again.
+        connections: open at once; more are closed.
+        head_seconds: for a request's head, from when the connection is free for it.
+        body_seconds: for a body, beside what `body_rate` allows.
+        body_rate: bytes a second that a body arrives with, at least.
+        decode_seconds: for one file; then its decoder is ended.
+        answer_seconds: for an answer, from when the body is there.
+        grace_seconds: for all answers that are under way when the service is told to end.
+    """
+
+    max_bytes: int = 64 * 2**20
+    max_files: int = 64
+    max_pixels: int = 16 * 10**6
+    held_bytes: int = 256 * 2**20
+    requests: int = 64
+    connections: int = 256
+    head_seconds: float = 10.0
+    body_seconds: float = 15.0
+    body_rate: float = 64 * 2**10
+    decode_seconds: float = 10.0
+    answer_seconds: float = 60.0
+    grace_seconds: float = 20.0

@@ -1,0 +1,254 @@
+"""From files to answers: who is let in, what is computed for it, and within what time."""
+
+import asyncio
+import base64
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import numpy as np
+from PIL import Image
+from starlette.types import Receive, Scope
+
+from brainssl import __version__
+from brainssl.data.read import FORMATS
+from brainssl.foundation.errors import BrainsslError
+from brainssl.serving.answers import (
+    API,
+    Bounds,
+    Case,
+    Explanation,
+    Explanations,
+    Health,
+    Knows,
+    Model,
+    Neighbours,
+    Prediction,
+    Predictions,
+    Similar,
+    Unread,
+)
+from brainssl.serving.batches import Batches
+from brainssl.serving.decoding import Decoders, Undecodable, Wanted
+from brainssl.serving.engine import ALIASES, Engine, Seen
+from brainssl.serving.faults import Fault, come_again
+from brainssl.serving.limits import Limits
+from brainssl.serving.uploads import Form, Held, Upload, read_form
+
+NEIGHBOURS = 5
+"""How many known cases are named, unless a request says otherwise; at most `MOST_NEIGHBOURS`."""
+MOST_NEIGHBOURS = 50
+
+
+class Service:
+    """One classifier that is asked by many.
+
+    Attributes:
+        engine: the classifier.
+        limits: what a request may cost.
+        ending: no request is taken any more.
+    """
+
+    def __init__(self, engine: Engine, limits: Limits | None = None) -> None:
+        self.engine, self.limits = engine, limits or Limits()
+        self.ending = False
+        self._asked = 0
+        self._held = Held(self.limits.held_bytes)
+        wanted = Wanted(engine.classifier.reader, engine.classifier.image_size, self.limits)
+        self.decoders = Decoders(wanted)
+        self._batches = Batches(engine.logits)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Be ready to answer within the block."""
+        try:
+            await asyncio.gather(
+                asyncio.to_thread(self.decoders.start), self._batches.alone(self.engine.warm)
+            )
+            yield
+        finally:
+            self.decoders.end()
+            self._batches.end()
+
+    def health(self) -> Health:
+        """Say whether requests are taken."""
+        room = 0 if self.ending else self.limits.requests - self._asked
+        return Health(
+            ready=not self.ending, version=__version__, api=API, at_work=self._asked, room=room
+        )
+
+    def model(self) -> Model:
+        """Say what answers here."""
+        engine, limits = self.engine, self.limits
+        return Model(
+            version=__version__,
+            api=API,
+            classes=list(engine.classes),
+            image_size=engine.classifier.image_size,
+            reader=engine.classifier.reader,
+            test_views=engine.classifier.test_views,
+            facts=engine.facts,
+            methods=engine.methods,
+            knows=Knows(**engine.knows),
+            caveats=engine.caveats,
+            bounds=Bounds(
+                max_bytes=limits.max_bytes,
+                max_files=limits.max_files,
+                max_pixels=limits.max_pixels,
+                formats=list(FORMATS),
+            ),
+        )
+
+    async def predict(self, scope: Scope, receive: Receive) -> Predictions:
+        """Classify the files of a request."""
+        async with self._asking(scope, receive, frozenset()) as form:
+            found = await self._seen(form)
+            logits = iter(await self._batches.logits(_images(found)))
+            return Predictions(
+                predictions=[
+                    one if isinstance(one, Unread) else self._predicted(name, one, next(logits))
+                    for name, one in found
+                ]
+            )
+
+    def _predicted(self, name: str, seen: Seen, logits: np.ndarray) -> Prediction:
+        shares = self.engine.shares(logits)
+        label = max(shares, key=lambda one: shares[one])
+        return Prediction(
+            file=name,
+            slice=seen.number,
+            label=label,
+            probability=shares[label],
+            probabilities=shares,
+            logits=logits.tolist(),
+            flags=list(seen.flags),
+        )
+
+    async def explain(self, scope: Scope, receive: Receive) -> Explanations:
+        """Map what in the files of a request speaks for a class."""
+        async with self._asking(scope, receive, frozenset({"method", "label"})) as form:
+            kind, label = self._kind(form), form.fields.get("label")
+            if label is not None and label not in self.engine.classes:
+                raise Fault(422, "`label` is none of the classes that /model names")
+            told: list[Explanation | Unread] = []
+            for name, one in await self._seen(form):
+                if isinstance(one, Unread):
+                    told.append(one)
+                else:
+                    work = partial(self._explained, name, one, kind, label)
+                    told.append(await self._batches.alone(work))
+            return Explanations(explanations=told)
+
+    def _kind(self, form: Form) -> str:
+        asked = form.fields.get("method", "gradcam")
+        kind = ALIASES.get(asked, asked)
+        if kind not in self.engine.methods:
+            raise Fault(422, f"`method` is none of {', '.join(self.engine.methods)}")
+        return kind
+
+    def _explained(self, name: str, seen: Seen, kind: str, label: str | None) -> Explanation:
+        try:
+            made = self.engine.explain(seen.image, kind, label)
+        except BrainsslError:
+            raise Fault(422, f"this classifier has not what {kind} needs") from None
+        return Explanation(
+            file=name,
+            slice=seen.number,
+            label=made.label,
+            probability=made.probability,
+            probabilities=made.probabilities,
+            method=kind,
+            peak=made.peak,
+            size=len(made.image),
+            image=_png(made.image),
+            overlay=_png(made.overlay()),
+            map=_written(np.ascontiguousarray(made.saliency, "<f4").tobytes()),
+        )
+
+    async def similar(self, scope: Scope, receive: Receive) -> Similar:
+        """Name known cases that are nearest to the slices of a request."""
+        if not self.engine.knows["neighbours"]:
+            raise Fault(501, "this classifier knows no cases that it could name as similar")
+        async with self._asking(scope, receive, frozenset({"count"})) as form:
+            count = _count(form)
+            found = await self._seen(form)
+            images = _images(found)
+            nearest = iter(
+                await self._batches.alone(lambda: self.engine.similar(images, count)) or ()
+            )
+            told: list[Neighbours | Unread] = []
+            for name, one in found:
+                if isinstance(one, Unread):
+                    told.append(one)
+                    continue
+                cases = [
+                    Case(id=known, label=label, similarity=cosine)
+                    for known, label, cosine in next(nearest)
+                ]
+                told.append(Neighbours(file=name, slice=one.number, cases=cases))
+            return Similar(similar=told)
+
+    @asynccontextmanager
+    async def _asking(
+        self, scope: Scope, receive: Receive, fields: frozenset[str]
+    ) -> AsyncIterator[Form]:
+        """Let a request in, read it, and hold it to its time."""
+        if self._asked >= self.limits.requests:
+            raise come_again(429, "too many requests at once: ask again in a moment")
+        self._asked += 1
+        try:
+            with self._held.lease() as lease:
+                form = await read_form(scope, receive, lease, self.limits, fields)
+                try:
+                    async with asyncio.timeout(self.limits.answer_seconds):
+                        yield form
+                except TimeoutError:
+                    raise come_again(503, "the answer took too long: send less", 10) from None
+        finally:
+            self._asked -= 1
+
+    async def _seen(self, form: Form) -> list[tuple[str, Seen | Unread]]:
+        """Return the slices of the files, in order, or why a file has none.
+
+        Raises:
+            Fault: none of them could be read.
+        """
+        statuses: list[int] = []
+
+        async def decode(upload: Upload) -> list[tuple[str, Seen | Unread]]:
+            try:
+                slices = await self.decoders.decode(upload.data, upload.name)
+            except Undecodable as error:
+                statuses.append(error.status)
+                return [(upload.name, Unread(file=upload.name, error=error.told))]
+            return [(upload.name, one) for one in slices]
+
+        found = [one for of in await asyncio.gather(*map(decode, form.files)) for one in of]
+        if len(statuses) == len(form.files):
+            unread = tuple(one for _, one in found if isinstance(one, Unread))
+            one = statuses[0] if len(set(statuses)) == 1 else 422
+            told = f"the file {unread[0].error}" if len(unread) == 1 else "no file can be read"
+            raise Fault(one, told, files=unread)
+        return found
+
+
+def _images(found: list[tuple[str, Seen | Unread]]) -> np.ndarray:
+    return np.stack([one.image for _, one in found if isinstance(one, Seen)])
+
+
+def _count(form: Form) -> int:
+    asked = form.fields.get("count", str(NEIGHBOURS))
+    if not (asked.isascii() and asked.isdigit() and 1 <= int(asked) <= MOST_NEIGHBOURS):
+        raise Fault(422, f"`count` is a whole number from 1 to {MOST_NEIGHBOURS}")
+    return int(asked)
+
+
+def _png(pixels: np.ndarray) -> str:
+    held = io.BytesIO()
+    Image.fromarray(pixels).save(held, "PNG", compress_level=1)
+    return _written(held.getvalue())
+
+
+def _written(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

@@ -1,0 +1,102 @@
+"""Decoders: the reader's pixels, and files that hang or kill one cost only themselves."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from oracles.bad_decoder import decode_badly
+from oracles.pictures import hostile, picture, png
+
+from brainssl.data.read import UnreadableImage, read_bytes
+from brainssl.data.store import letterbox
+from brainssl.serving import decoding
+from brainssl.serving.decoding import Decoders, Undecodable, Wanted
+from brainssl.serving.limits import Limits
+
+LIMITS = Limits(decode_seconds=2.0, max_pixels=10**6)
+WANTED = Wanted(reader=2, size=32, limits=LIMITS)
+
+
+@pytest.fixture(scope="module")
+def decoders() -> Iterator[Decoders]:
+    made = Decoders(WANTED, 2)
+    made.start()
+    yield made
+    made.end()
+
+
+def decoded(decoders: Decoders, data: bytes, name: str = "a.png") -> list[decoding.Seen]:
+    return asyncio.run(decoders.decode(data, name))
+
+
+def test_pixels_are_those_of_the_reader(decoders: Decoders) -> None:
+    for name, data in hostile():
+        try:
+            read = read_bytes(data, f"file{Path(name).suffix}", reader=2, max_pixels=10**6)
+        except UnreadableImage:
+            with pytest.raises(Undecodable) as caught:
+                decoded(decoders, data, name)
+            assert caught.value.status in (413, 415, 422)
+            assert "\n" not in caught.value.told
+            continue
+        [seen] = decoded(decoders, data, name)
+        np.testing.assert_array_equal(seen.image, letterbox(read.pixels, 32))
+        assert seen.number is None
+        assert set(read.flags) - set(seen.flags) <= {"suffix differs"}
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "told"),
+    [
+        (b"", 422, "is empty"),
+        (b"no picture", 415, "is not an image in PNG, JPEG, TIFF, BMP, WebP, GIF or AVIF"),
+        (picture(0)[:300], 422, "is corrupt or truncated"),
+        (png(2000, 600, 8, 0, b""), 413, "has 2000 × 600 pixels, more than the limit of 1,000,000"),
+    ],
+)
+def test_why_a_file_is_not_read_quotes_nothing_of_it(
+    decoders: Decoders, data: bytes, status: int, told: str
+) -> None:
+    with pytest.raises(Undecodable) as caught:
+        decoded(decoders, data)
+    assert (caught.value.status, caught.value.told) == (status, told)
+
+
+def test_a_reason_that_nobody_foresaw_is_not_told() -> None:
+    assert decoding._told("PatientName Mueller is odd") == "cannot be read"
+    assert decoding._told("is corrupt or truncated (b'Mueller')") == "is corrupt or truncated"
+
+
+@pytest.fixture(scope="module")
+def hurt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Decoders]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "decode_for_ever", decode_badly)
+        patch.chdir(tmp_path_factory.mktemp("hurt"))
+        made = Decoders(Wanted(2, 32, Limits(decode_seconds=0.5)), 1)
+        made.start()
+        yield made
+        made.end()
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "told"),
+    [
+        (b"hang", 422, "takes more than 0.5 s to decode"),
+        (b"die", 422, "cannot be decoded: its decoder broke down"),
+        (b"lie", 422, "cannot be decoded: its decoder broke down"),
+        (b"write", 422, "cannot be decoded: its decoder broke down"),
+        (b"eat", 413, "needs more memory than a file may"),
+    ],
+)
+def test_a_file_that_breaks_its_decoder_costs_only_itself(
+    hurt: Decoders, data: bytes, status: int, told: str
+) -> None:
+    with pytest.raises(Undecodable) as caught:
+        decoded(hurt, data)
+    assert (caught.value.status, caught.value.told) == (status, told)
+    [seen] = decoded(hurt, b"fine")
+    assert (seen.image == 4).all()
+    assert len(hurt.processes) == 1
+    assert not Path("planted").exists() or Path("planted").stat().st_size == 0

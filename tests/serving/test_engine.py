@@ -1,0 +1,70 @@
+"""The seam: what the service learns of a classifier."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from oracles.pictures import picture
+from torch import nn
+
+from brainssl.data.read import UnreadableImage
+from brainssl.foundation.errors import BrainsslError
+from brainssl.models.classifier import Classifier
+from brainssl.models.encoder import build_encoder
+from brainssl.serving.engine import Engine, read_upload
+
+
+def test_no_folder_of_the_training_is_told(engine: Engine) -> None:
+    engine = Engine(engine.classifier)
+    own = engine.classifier.facts
+    try:
+        engine.classifier.facts = {
+            "a": "/home/x/y.csv",
+            "b": ["C:\\x\\y", 3, None],
+            "c": {"d": "x/y"},
+            "e": 0.5,
+        }
+        assert engine.facts == {"a": "y.csv", "b": ["y", 3, None], "c": {"d": "y"}, "e": 0.5}
+    finally:
+        engine.classifier.facts = own
+
+
+def test_logits_are_those_of_the_classifier_and_shares_their_softmax(engine: Engine) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 32, 32), dtype=np.uint8)
+    logits = engine.logits(images)
+    np.testing.assert_array_equal(logits, engine.classifier.logits(images))
+    for one in logits:
+        expected = torch.from_numpy(one).double().softmax(0).numpy()
+        shares = engine.shares(one)
+        assert list(shares) == list(engine.classes)
+        np.testing.assert_allclose(list(shares.values()), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "vit_tiny_patch16_224"])
+def test_maps_that_are_named_can_be_made_and_no_other(name: str) -> None:
+    encoder = build_encoder(name, image_size=32, seed=0)
+    engine = Engine(Classifier(encoder, nn.Linear(encoder.dim, 2), ("a", "b"), {}).eval())
+    image = np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)
+    for kind in ("gradcam", "gradcampp", "eigencam", "layercam", "rollout"):
+        if kind in engine.methods:
+            assert engine.explain(image, kind, "b").label == "b"
+        else:
+            with pytest.raises(BrainsslError):
+                engine.explain(image, kind, "b")
+
+
+def test_limits_of_a_file_are_those_that_are_given() -> None:
+    given = {"reader": 2, "size": 32}
+    data = picture(0)
+    [seen] = read_upload(data, ".jpg", **given, max_bytes=len(data), max_pixels=1200)
+    assert seen.flags == ("suffix differs",)
+    with pytest.raises(UnreadableImage, match="bytes"):
+        read_upload(data, "", **given, max_bytes=len(data) - 1, max_pixels=1200)
+    with pytest.raises(UnreadableImage, match="pixels"):
+        read_upload(data, "", **given, max_bytes=len(data), max_pixels=1199)
+
+
+def test_a_classifier_that_there_is_not_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BrainsslError, match="classifier"):
+        Engine.load(tmp_path)

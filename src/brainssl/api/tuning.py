@@ -80,7 +80,7 @@ def tune(
     # What would make every trial fail.
     encoder = build_encoder(**settings.encoder.model_dump(), seed=seed)
     terminal.say(str(encoder.start))
-    announce(settings.run, terminal.say)
+    announce(settings.run, terminal.say, encoder)
     asked = Search(data, method, stage, fraction(label_fraction), settings, reasons, seed)
     found = search(asked, out, trials, task=terminal.task)
     folder = out / "trials" / f"{found['chosen']:03d}" / stage

@@ -81,7 +81,7 @@ class Study:
         encoders = {
             start or self.plan.own_start: self._fresh(start) for start in self.plan.beginnings
         }
-        announce(self.plan.settings.run, self.terminal.say)
+        announce(self.plan.settings.run, self.terminal.say, next(iter(encoders.values())))
         with prepared(self.plan, self.out, self.terminal) as ground:
             keep(self.out, self.plan)
             keep_downloaded(self.plan, self.out, encoders)

@@ -184,8 +184,8 @@ def pretrain(
         "store": store.checksum,
         "reader": store.reader,
     }
-    precision = precision_of(settings.run)
     encoder = build_encoder(**settings.encoder.model_dump(), seed=seed)
+    precision = precision_of(settings.run, encoder)
     refuse_seen_start(encoder, store, split)
     if "label_fraction" in facts:
         refuse_more_labels(encoder, store, split, facts["label_fraction"], seed)

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -77,6 +78,8 @@ def test_views_that_a_network_does_not_take_are_refused(
     both = small_plan(shared_store.path, settings, methods=("simclr", "dino"))
     with pytest.raises(BrainsslError, match=r"no local crops of .* set dino\.local_crops=0"):
         refuse_unfit_views(both, encoder)
-    with pytest.raises(BrainsslError, match="no local crops"):
-        brainssl.study(shared_store.path, tmp_path / "out", methods="dino", overrides=settings)
+    for dry_run in (False, True):
+        more: dict[str, Any] = {"overrides": settings, "dry_run": dry_run}
+        with pytest.raises(BrainsslError, match="no local crops"):
+            brainssl.study(shared_store.path, tmp_path / "out", methods="dino", **more)
     assert not (tmp_path / "out").exists()

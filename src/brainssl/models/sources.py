@@ -83,16 +83,41 @@ def find_source(weights: str, name: str) -> Source:
     return _file(path, name)
 
 
+def fetched(weights: str, name: str) -> str | None:
+    """Return what is fetched from the internet for weights, in words; None where nothing is.
+
+    Nothing is fetched to know it.
+
+    Args:
+        weights: as for `find_source`, or `random`.
+        name: of the architecture in timm.
+
+    Raises:
+        BrainsslError: `imagenet` is asked for, and timm has no such weights.
+    """
+    if weights.startswith(HUB):
+        return weights
+    if weights != IMAGENET:
+        return None
+    if not timm.is_model_pretrained(name):
+        raise _untrained(name, "timm lists none")
+    return f"the {IMAGENET} weights of {name}"
+
+
+def _untrained(name: str, reason: str) -> BrainsslError:
+    return BrainsslError(
+        f"timm has no pretrained weights of {name} ({reason}): choose another encoder.name, or "
+        "give encoder.weights a file"
+    )
+
+
 def _imagenet(name: str) -> Source:
     try:
         network = timm.create_model(name, pretrained=True, num_classes=0)
     except RuntimeError as error:
-        raise BrainsslError(
-            f"timm has no pretrained weights of {name} ({' '.join(str(error).split())}): choose "
-            "another encoder.name, or give encoder.weights a file"
-        ) from None
+        raise _untrained(name, " ".join(str(error).split())) from None
     except (OSError, ValueError) as error:
-        raise _not_to_be_had(f"the imagenet weights of {name}", error) from None
+        raise _not_to_be_had(f"the {IMAGENET} weights of {name}", error) from None
     said: Any = network.pretrained_cfg
     tag = f".{said['tag']}" if said.get("tag") else ""
     tables = tables_of(network.state_dict())

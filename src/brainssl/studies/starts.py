@@ -9,7 +9,8 @@ from brainssl.data.dataset import Data
 from brainssl.data.listing import is_litter
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.storage import read_json, write_json
-from brainssl.models.encoder import Encoder
+from brainssl.models.encoder import Encoder, build_encoder
+from brainssl.models.sources import fetched
 from brainssl.settings.starts import HUB, IMAGENET, RANDOM, NamedStart, known_weights, mark_in
 from brainssl.studies.plan import Plan
 from brainssl.training.starting import refuse_more_labels, refuse_seen_start
@@ -49,6 +50,22 @@ def read_starts(asked: Sequence[str], own: str = RANDOM) -> tuple[str, ...]:
                 "one of them, or give its path as encoder.weights has it"
             )
     return wanted
+
+
+def open_starts(plan: Plan) -> list[str]:
+    """Open the starts that are here, and return what the others will fetch, each in words.
+
+    Raises:
+        BrainsslError: one cannot be read, is of another architecture, or timm has none.
+    """
+    every = []
+    for one in plan.starts:
+        encoder = plan.settings.with_weights(one).encoder
+        if what := fetched(one, encoder.name):
+            every.append(what)
+        else:
+            build_encoder(**encoder.model_dump(), seed=plan.seed)
+    return every
 
 
 def digests_of(plan: Plan) -> dict[str, str]:

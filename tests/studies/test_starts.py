@@ -57,13 +57,24 @@ def begin(plan: Plan, out: Path, *names: str) -> None:
         (out / "steps" / name).mkdir(parents=True)
 
 
-def test_each_start_stands_once(weights: Path) -> None:
-    assert read_starts(["random", " imagenet", "random", str(weights)]) == (
-        "random",
-        "imagenet",
-        str(weights),
-    )
+def test_starts_are_read_as_they_stand(weights: Path) -> None:
+    wanted = ("random", "imagenet", str(weights))
+    assert read_starts(["random", " imagenet", str(weights)]) == wanted
     assert read_starts(["hub:owner/name"]) == ("hub:owner/name",)
+
+
+def test_the_same_weights_twice_are_refused(weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    link, roundabout = tmp_path / "link.safetensors", tmp_path / "x" / ".." / weights.name
+    link.symlink_to(weights)
+    for twice in (["random", "random "], ["imagenet", "random", "imagenet"]):
+        with pytest.raises(BadUseError, match=f"{twice[0]}: the same weights twice, leave out one"):
+            read_starts(twice)
+    for other in (link, roundabout, weights):
+        with pytest.raises(BadUseError, match="the same weights twice") as raised:
+            read_starts([str(weights), "random", str(other)])
+        assert str(other) in str(raised.value)
+        assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("asked", ["imagenett", "", "hub:", "missing/file.safetensors"])

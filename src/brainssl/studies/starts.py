@@ -20,16 +20,18 @@ _TAKES = f"{RANDOM}, {IMAGENET}, {HUB}OWNER/NAME or the path of weights"
 
 
 def read_starts(asked: Sequence[str], own: str = RANDOM) -> tuple[str, ...]:
-    """Check the starts that were asked for, before any work begins, and return each once.
+    """Check the starts that were asked for, before any work begins, and return them.
 
     Args:
         asked: what `encoder.weights` takes.
         own: the start of the settings, which steps do not name, but rows of results do.
 
     Raises:
-        BadUseError: one is empty, a file that is not there, or called like another one.
+        BadUseError: one is empty, a file that is not there, called like another one, or stands
+            there twice, by whatever path.
     """
-    wanted = tuple(dict.fromkeys(one.strip() for one in asked))
+    wanted = tuple(one.strip() for one in asked)
+    held: dict[Path | str, str] = {}
     called = {NamedStart(own).mark.casefold(): own}
     for start in map(NamedStart, wanted):
         try:
@@ -43,6 +45,11 @@ def read_starts(asked: Sequence[str], own: str = RANDOM) -> tuple[str, ...]:
                 f"--starts: {start.weights} would be called {start.name}, which are other weights: "
                 "rename the file"
             )
+        what = start.path.resolve() if start.path else start.weights
+        if what in held:
+            twice = " and ".join(dict.fromkeys((held[what], start.weights)))
+            raise BadUseError(f"--starts: {twice}: the same weights twice, leave out one of them")
+        held[what] = start.weights
         other = called.setdefault(start.mark.casefold(), start.weights)
         if other != start.weights:
             raise BadUseError(

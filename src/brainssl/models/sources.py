@@ -15,6 +15,7 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import read_json
 from brainssl.models.checkpoints import Table, read_checkpoint, tables_of
 from brainssl.models.lineage import BEFORE, training_of
+from brainssl.models.misplaced import bundle_of
 from brainssl.models.stem import PLAIN, Normalisation
 from brainssl.models.tensor_files import (
     LEARNT,
@@ -150,6 +151,7 @@ def _folder(path: Path, name: str) -> Source:
     own = next((path / held for held in _OURS if (path / held).is_file()), None)
     if own is not None:
         return _file(own, name)
+    _refuse_exports(path)
     if not (path / _CONFIG).is_file():
         raise BrainsslError(
             f"encoder.weights: {path} holds neither {' nor '.join(_OURS)} of ours nor {_CONFIG} of "
@@ -166,6 +168,16 @@ def _folder(path: Path, name: str) -> Source:
     tables, header = _tables_of_file(file)
     told = _told_by(said.get("pretrained_cfg") or said)
     return Source(path.name, tables, told, *_taken_along(header))
+
+
+def _refuse_exports(path: Path) -> None:
+    """Refuse what was exported for others, from which no training begins."""
+    if path.suffix == ".onnx" or bundle_of(path):
+        what = "a model for ONNX Runtime" if path.suffix == ".onnx" else "a bundle for MONAI"
+        raise BrainsslError(
+            f"encoder.weights: {path} is {what}: give {' or '.join(_OURS)} that it was made from, "
+            "or a folder of `brainssl export --hub`"
+        )
 
 
 def _file(path: Path, name: str) -> Source:
@@ -192,6 +204,7 @@ def _tables_of_file(path: Path) -> tuple[list[Table], dict[str, str]]:
         tensors, header = read_safetensors(path)
         return tables_of(tensors), header
     if path.suffix not in OF_TORCH:
+        _refuse_exports(path)
         raise BrainsslError(
             f"encoder.weights: {path} has no known suffix: .safetensors, {', '.join(OF_TORCH)}"
         )

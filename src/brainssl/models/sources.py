@@ -14,6 +14,7 @@ from timm.models import load_model_config_from_hf, load_state_dict_from_hf
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import read_json
 from brainssl.models.checkpoints import Table, read_checkpoint, tables_of
+from brainssl.models.hub_access import hub_within_reach
 from brainssl.models.lineage import BEFORE, training_of
 from brainssl.models.misplaced import bundle_of
 from brainssl.models.stem import PLAIN, Normalisation
@@ -114,7 +115,8 @@ def _untrained(name: str, reason: str) -> BrainsslError:
 
 def _imagenet(name: str) -> Source:
     try:
-        network = timm.create_model(name, pretrained=True, num_classes=0)
+        with hub_within_reach():
+            network = timm.create_model(name, pretrained=True, num_classes=0)
     except RuntimeError as error:
         raise _untrained(name, " ".join(str(error).split())) from None
     except (OSError, ValueError) as error:
@@ -127,9 +129,10 @@ def _imagenet(name: str) -> Source:
 
 def _hub(model: str, name: str) -> Source:
     try:
-        said, architecture, arguments = load_model_config_from_hf(model)
-        _refuse_other(f"hub:{model}", name, architecture, arguments)
-        tables = tables_of(load_state_dict_from_hf(model))
+        with hub_within_reach():
+            said, architecture, arguments = load_model_config_from_hf(model)
+            _refuse_other(f"hub:{model}", name, architecture, arguments)
+            tables = tables_of(load_state_dict_from_hf(model))
     except (OSError, ValueError) as error:
         raise _not_to_be_had(f"hub:{model}", error) from None
     except (KeyError, RuntimeError) as error:

@@ -218,6 +218,8 @@ def open_data(
     else:
         chosen = settings.split.model_dump()
         split = make_split(store.manifest, protocol=protocol, seed=seed, **chosen)  # type: ignore[arg-type]
+        for warning in split.warnings:
+            terminal.say(f"warning: {warning}")
     data = Data(store, split)
     if encoder and not other_data:
         data.refuse_seen(encoder.facts)

@@ -110,7 +110,7 @@ def largest_share(per_class: Mapping[str, Mapping[str, Any]]) -> float | None:
 
 
 def ordered(panels: Iterable[Board]) -> list[tuple[str, Kind]]:
-    """Return every model once, best first by the first panel that has it; those apart last.
+    """Return every model once, highest first by the first panel that has it; those apart last.
 
     Seeds are averaged for the order alone.
     """

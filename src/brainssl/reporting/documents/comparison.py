@@ -23,7 +23,7 @@ from brainssl.reporting.wording import (
 
 _HOW = (
     "A panel a study, a marker the test score of one seed, its line the 95\u00a0% interval for the "
-    "choice of test groups. Best first by the first study; controls stand below."
+    "choice of test groups. Highest first by the first study; controls stand below."
 )
 
 

@@ -15,7 +15,7 @@ FIGURE = "figure-1"
 _ACROSS = 4  # panels side by side at most
 _HOW = (
     "A marker is the test score of one seed{pooled}, its line the 95\u00a0% interval for the "
-    "choice of test groups. Best first; controls stand below."
+    "choice of test groups. Highest first; controls stand below."
 )
 _NO_LINE = (
     " A marker without a line scores the same in every draw: it is right on all or none, or names "

@@ -145,6 +145,11 @@ def test_random_labels_that_were_learnt_are_serious(study: Path) -> None:
     clean = {"random_labels": [control | {"learnt": False}]}
     told = cautions(replace(read_study(study), analysis=clean))
     assert not [caution for caution in told if "drawn at random" in caution.text]
+    wide = {"random_labels": [control | {"learnt": False, "interval": [-0.02, 0.31]}]}
+    told = cautions(replace(read_study(study), analysis=wide))
+    (found,) = (caution for caution in told if "drawn at random" in caution.text)
+    assert found.severity == "note"
+    assert "cannot tell whether protocol “image” leaks" in found.text
 
 
 @pytest.mark.parametrize(("draws", "warned"), [(1, True), (1999, True), (2000, False)])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from brainssl.reporting.findings.classical import CHOSEN, challenges
-from brainssl.reporting.findings.protocols import HONEST
+from brainssl.reporting.findings.protocols import HONEST, TOO_WIDE, leak_of
 from brainssl.reporting.findings.tuning import ArmSearch, arm_searches, trials_of
 from brainssl.reporting.study import BASELINE, Study
 from brainssl.reporting.trainings import histories, watches
@@ -78,6 +78,12 @@ def _from_protocols(study: Study) -> Iterator[Caution]:
                 f"({percent(control['accuracy'])} % right, guessing "
                 f"{percent(control['guessing'])} %).",
                 "labels drawn at random were learnt" * (control["protocol"] in leading),
+            )
+        elif leak_of(control) == "open":
+            yield Caution(
+                "note",
+                "Labels drawn at random cannot tell whether protocol "
+                f"“{control['protocol']}” leaks: {TOO_WIDE}.",
             )
     for protocol in study.protocols:
         if protocol in PROTOCOLS and protocol != HONEST:

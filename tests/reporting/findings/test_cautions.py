@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from brainssl.evaluation.predictions import Predictions
-from brainssl.reporting.findings.cautions import ENOUGH_GROUPS, Caution, cautions
+from brainssl.reporting.findings.caution import Caution
+from brainssl.reporting.findings.cautions import cautions
+from brainssl.reporting.findings.cautions_of_data import ENOUGH_GROUPS
 from brainssl.reporting.study import read_study
 
 

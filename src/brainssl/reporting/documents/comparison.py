@@ -7,9 +7,10 @@ from brainssl.data.shots import LabelFraction
 from brainssl.reporting.blocks import Block, Choice, Panel, Prose, Section
 from brainssl.reporting.findings.belief import belief
 from brainssl.reporting.page import Page, render_page
+from brainssl.reporting.rows import interval
 from brainssl.reporting.scoreboard import Board, slice_board
 from brainssl.reporting.sections.answer import FIGURE, scoreboard
-from brainssl.reporting.study import Study, interval
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import (
     HEADLINE,

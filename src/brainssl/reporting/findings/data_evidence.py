@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from brainssl.reporting.findings.protocols import leak_of
-from brainssl.reporting.study import Study, method_title
+from brainssl.reporting.study import Study
+from brainssl.reporting.titles import method_title
 from brainssl.reporting.wording import PROTOCOLS, count, counted, join, labels_title, percent
 from brainssl.settings import LABELLED_METHODS, SEMI_SUPERVISED
 

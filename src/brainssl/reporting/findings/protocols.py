@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from brainssl.data.shots import label_fraction
-from brainssl.reporting.study import Study, interval, title_of
+from brainssl.reporting.rows import interval
+from brainssl.reporting.study import Study
+from brainssl.reporting.titles import title_of
 from brainssl.reporting.wording import HEADLINE, join, percent, signed
 from brainssl.settings.starts import RANDOM
 

@@ -2,9 +2,10 @@
 
 from brainssl.reporting.blocks import Block, Facts, Fold, Multiples, Prose
 from brainssl.reporting.figures.scoreboard import label_width, legend, panels
+from brainssl.reporting.findings.answer import answer, where_tested
 from brainssl.reporting.findings.belief import belief
 from brainssl.reporting.findings.classical import CHOSEN, challenges
-from brainssl.reporting.findings.outcomes import answer, outcomes, where_tested
+from brainssl.reporting.findings.outcomes import outcomes
 from brainssl.reporting.scoreboard import Board, boards
 from brainssl.reporting.sections.example_slices import example_strips
 from brainssl.reporting.study import Study

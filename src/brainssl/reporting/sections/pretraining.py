@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from brainssl.reporting.blocks import Block, Cautions, Facts, Fold, Multiples, Prose, across
 from brainssl.reporting.figures.figure import Key, epoch_axis, epoch_traces, learner_keys, panel
-from brainssl.reporting.findings.cautions import Caution
-from brainssl.reporting.study import Study, is_pretrained, method_title
+from brainssl.reporting.findings.caution import Caution
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables.table import Cell, Line, Table
+from brainssl.reporting.titles import is_pretrained, method_title
 from brainssl.reporting.trainings import Training, Watch, watches
 from brainssl.reporting.wording import MISSING, count, counted, fixed, fraction_title
 

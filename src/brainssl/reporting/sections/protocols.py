@@ -8,9 +8,11 @@ from brainssl.reporting.findings.protocols import (
     leak_of,
     protocol_finding,
 )
-from brainssl.reporting.study import Study, interval, title_of
+from brainssl.reporting.rows import interval
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables import results as tables
 from brainssl.reporting.tables.table import Cell, Line, Table
+from brainssl.reporting.titles import title_of
 from brainssl.reporting.wording import HEADLINE, METRIC, fraction_title, percent, signed
 
 _CONTROLS = (

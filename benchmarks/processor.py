@@ -73,6 +73,9 @@ class How:
     preload: str = ""
 
 
+DEPTHWISE = tuple(
+    How(encoder=name, image_size=96) for name in ("efficientnet_b0", "mobilenetv3_small_100")
+)
 LARGER = How(encoder="resnet18", image_size=64, batch=64)
 
 
@@ -87,6 +90,9 @@ def main() -> None:
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"} | (AVX2 if asked.avx2 else {})
     questions = {
         "bfloat16 over float32": [(how, replace(how, bfloat16=True)) for how in (How(), LARGER)],
+        "bfloat16 over float32, depthwise": [
+            (how, replace(how, bfloat16=True)) for how in DEPTHWISE
+        ],
         "memory kept over given back": [(replace(how, kept=False), how) for how in (How(), LARGER)],
         "one thread over all, nobody else at work": [(How(), How(threads=1))],
         "one thread over all, one core taken": [

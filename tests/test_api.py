@@ -450,6 +450,10 @@ def test_a_study_that_has_begun_goes_on_as_it_was_divided(
         ({"label_fractions": [None]}, "are no shares"),
         ({"label_fractions": "8-shots"}, "are no shares or shots"),
         ({"methods": "simlcr"}, "did you mean simclr"),
+        ({"methods": "SimCLR,byol,simclr"}, "--methods: simclr stands there twice: name it once"),
+        ({"protocols": ["image", "image"]}, "--protocols: image stands there twice"),
+        ({"label_fractions": "0.1,8-shot,0.10"}, r"--label-fractions: 0\.1 stands there twice"),
+        ({"starts": "random,random"}, "--starts: random: the same weights twice"),
     ],
 )
 def test_values_of_another_type_are_told_before_anything_is_measured(

@@ -26,7 +26,7 @@ from brainssl.data.store import ImageStore
 from brainssl.evaluation.metrics import METRICS
 from brainssl.methods import METHODS, build_method
 from brainssl.models.encoder import build_encoder
-from brainssl.reporting.study import CLASSICAL
+from brainssl.reporting.titles import CLASSICAL
 from brainssl.settings import Settings, flat, load_settings, preset_names
 from brainssl.settings.starts import FILES
 from brainssl.studies.estimate import duration

@@ -241,16 +241,32 @@ def test_a_store_holds_their_pixels_and_says_that_they_are_extra(
 def test_folders_of_no_use_are_refused(image_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "one" / "same").mkdir(parents=True)
     (tmp_path / "two" / "same").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "one" / "same")
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "store.json").touch()
     wrong = {
-        "lie in each other": [image_folder / "Glioma T1"],
-        "two extra folders are named same": [tmp_path / "one" / "same", tmp_path / "two" / "same"],
+        "Glioma T1 lies inside of the source .*images of patients, whose": [
+            image_folder / "Glioma T1"
+        ],
+        "images of patients is the source itself: leave it out": [
+            image_folder / "Glioma T1" / ".."
+        ],
+        "holds the source .*images of patients itself": [image_folder.parent],
+        "named same, .*one/same and .*two/same: rename one": [
+            tmp_path / "one" / "same",
+            tmp_path / "two" / "same",
+        ],
+        "--unlabelled .*one/same is given twice": [tmp_path / "one" / "same", tmp_path / "link"],
+        "one/same lies inside of .*/one, which is given, too: leave out .*/one/same$": [
+            tmp_path / "one" / "same",
+            tmp_path / "one",
+        ],
         "is a prepared store": [tmp_path / "store"],
         "is not a folder": [tmp_path / "absent"],
     }
     for said, folders in wrong.items():
-        with pytest.raises(BrainsslError, match=said):
+        with pytest.raises(BrainsslError, match=said) as raised:
             read_extra(folders, image_folder)
+        assert "\n" not in str(raised.value)
     with pytest.raises(BrainsslError, match="same: holds no image"):
         scan(image_folder, unlabelled=[tmp_path / "one" / "same"])

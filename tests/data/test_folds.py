@@ -87,6 +87,23 @@ def test_classes_and_their_groups_are_divided_better_than_by_scikit_learn():
     assert all(own < other for own, other in zip(ours, reference, strict=True))
 
 
+def test_a_share_of_validation_that_few_groups_miss_is_said_of_each_fold():
+    groups = np.repeat(np.arange(12), 10)
+    manifest = build([f"class {group % 2}" for group in groups], groups)
+    for split in make_folds(manifest, folds=3):
+        share = round(100 * len(split.val) / len(manifest))
+        assert share > 12
+        (told,) = split.warnings
+        assert told.startswith(f"The val set has {share} % of the images")
+        assert "where 10 % were asked for" in told
+    assert all(not s.warnings for s in make_folds(manifest, folds=3, protocol="image"))
+    manifest["site"] = np.where(groups < 6, "here", "there")
+    for split in leave_out(manifest, "site"):
+        share = round(100 * len(split.val) / (len(split.val) + len(split.train)))
+        assert share > 12
+        assert split.warnings[0].startswith(f"The val set has {share} %")
+
+
 def test_a_class_of_one_group_is_said():
     manifest = build(["a"] * 9 + ["b"] * 9 + ["rare"] * 3, [*range(18), 18, 18, 18])
     warnings = [warning for split in make_folds(manifest, folds=3) for warning in split.warnings]

@@ -151,7 +151,7 @@ def test_three_groups_of_a_class_are_enough_for_all_parts(sizes, seed):
     manifest = build(labels, groups)
     split = make_split(manifest, seed=seed)
     assert (class_counts(manifest, split) > 0).all()
-    assert split.warnings == ()
+    assert not any("has no image" in warning for warning in split.warnings)
 
 
 def test_a_class_too_small_to_split_is_said():
@@ -159,6 +159,32 @@ def test_a_class_too_small_to_split_is_said():
     warnings = make_split(manifest).warnings
     assert sum("rare" in warning for warning in warnings) == 2
     assert not any("has no image of a" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(("sizes", "told"), [([25] * 8, True), ([5] * 40, False)])
+def test_a_share_that_few_groups_miss_is_said(sizes: list[int], told: bool) -> None:
+    """Eight groups have no tenth: one is 12.5 %, the least that validation can have."""
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    manifest = build([f"class {group % 2}" for group in groups], groups)
+    split = make_split(manifest)
+    assert len(split.val) / len(manifest) == (0.25 if told else 0.1)  # a group of each class
+    own = [warning for warning in split.warnings if warning.startswith("The val set has 25 %")]
+    assert len(own) == told
+    if told:
+        assert "where 10 % were asked for: groups are kept whole" in own[0]
+        assert any(w.startswith("The test set has 25 %") for w in split.warnings)
+    assert make_split(manifest, protocol="image").warnings == ()
+    # Who asks for that much gets it without a word.
+    assert make_split(manifest, val_fraction=0.25, test_fraction=0.25).warnings == ()
+
+
+def test_of_a_given_test_set_no_share_is_said_and_that_of_validation_is_of_the_rest() -> None:
+    groups = np.repeat(np.arange(12), 25)
+    manifest = build([f"class {group % 2}" for group in groups], groups)
+    manifest["given"] = pd.Series(np.where(groups < 4, "test", None), dtype=object)
+    split = make_split(manifest)
+    assert len(split.val) == 50
+    assert [w.split(" of")[0] for w in split.warnings] == ["The val set has 25 %"]
 
 
 def test_shares_are_closer_than_those_of_scikit_learn():

@@ -10,12 +10,16 @@ import torch
 
 from brainssl.foundation.errors import BrainsslError
 from brainssl.hardware.device import (
+    SLOWER_BY_CHANNEL,
     SLOWER_ON_CPU,
     SLOWER_ON_GPU,
+    announce,
     device_of,
+    has_depthwise,
     multiplies_bfloat16,
     precision_of,
 )
+from brainssl.models.architectures import laid_out
 from brainssl.settings.sections import RunSettings
 
 AUTO = RunSettings()
@@ -263,3 +267,62 @@ def test_waiting_threads_sleep_unless_a_user_says_otherwise() -> None:
             check=True,
         )
         assert told.stdout.strip() == expected
+
+
+def network(name: str) -> torch.nn.Module:
+    found = laid_out(name)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenetv3_small_100", "convnext_atto"])
+def test_a_processor_trains_depthwise_convolutions_in_float32_and_a_gpu_as_everything(
+    name: str, machine: Machine
+) -> None:
+    machine.has_units("avx512_bf16", "amx_bf16")
+    assert precision_of(AUTO).name == "bf16-mixed"
+    found = precision_of(AUTO, network(name))
+    assert (found.name, found.warning) == ("32-true", None)
+    assert "depthwise convolutions" in found.reason
+    machine.has_cuda("A100")
+    assert precision_of(AUTO, network(name)) == precision_of(AUTO)
+    machine.has_cuda("T4")
+    assert precision_of(AUTO, network(name)) == precision_of(AUTO)
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "resnext50_32x4d", "vit_tiny_patch16_224"])
+def test_other_networks_train_in_bfloat16_where_there_are_units(
+    name: str, machine: Machine
+) -> None:
+    """ResNeXt's convolutions are grouped, and of several channels each."""
+    machine.has_units("avx512_bf16")
+    assert precision_of(AUTO, network(name)) == precision_of(AUTO)
+
+
+def test_one_channel_alone_makes_no_depthwise_convolution() -> None:
+    assert not has_depthwise(torch.nn.Conv2d(1, 8, 3))
+    assert not has_depthwise(torch.nn.Conv2d(8, 8, 3, groups=4))
+    assert has_depthwise(torch.nn.Sequential(torch.nn.Conv2d(8, 16, 3, groups=8)))
+
+
+def test_bfloat16_by_hand_for_depthwise_convolutions_is_warned_of(machine: Machine) -> None:
+    asked = RunSettings(precision="bf16-mixed")
+    told = precision_of(asked, network("efficientnet_lite0")).warning
+    assert told is not None
+    assert f"about {SLOWER_ON_CPU} times slower" in told  # there are no units at all
+    machine.has_units("amx_bf16")
+    told = precision_of(asked, network("efficientnet_lite0")).warning
+    assert told is not None
+    assert f"about {SLOWER_BY_CHANNEL} times slower here than run.precision=32-true" in told
+    assert precision_of(asked, network("resnet10t")).warning is None
+
+
+def test_what_is_announced_is_of_the_network(machine: Machine) -> None:
+    machine.has_units("amx_bf16")
+    said: list[object] = []
+    announce(AUTO, said.append, network("efficientnet_lite0"))
+    announce(AUTO, said.append, network("resnet10t"))
+    assert [str(line).split(":")[0] for line in said] == [
+        "precision 32-true",
+        "precision bf16-mixed",
+    ]

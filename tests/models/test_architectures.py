@@ -5,7 +5,7 @@ import timm
 import torch
 
 from brainssl.models import architectures
-from brainssl.models.architectures import likely_architectures
+from brainssl.models.architectures import laid_out, likely_architectures
 from brainssl.models.checkpoints import tables_of
 
 
@@ -55,3 +55,11 @@ def test_what_timm_cannot_lay_out_is_passed_over(monkeypatch: pytest.MonkeyPatch
 def test_the_usual_ones_are_of_timm() -> None:
     usual = [name for family in architectures._USUAL for name in family]
     assert set(usual) <= set(timm.list_models())
+
+
+def test_an_architecture_is_laid_out_without_memory_and_nothing_is_fetched() -> None:
+    network = laid_out("vit_huge_patch14_224")  # 2.5 GB
+    assert network is not None
+    assert all(parameter.is_meta for parameter in network.parameters())
+    for name in ("no_such_network", "hf_hub:timm/resnet10t", "weights/resnet18.pth"):
+        assert laid_out(name) is None

@@ -173,10 +173,10 @@ def test_a_model_is_whichever_its_file_or_folder_holds(
 
 def test_an_encoder_is_no_classifier(classifier: Classifier, tmp_path: Path) -> None:
     save_encoder(classifier.encoder, tmp_path / "encoder.safetensors")
-    with pytest.raises(BrainsslError, match="no brainssl classifier"):
+    with pytest.raises(BrainsslError, match="is an encoder, which knows no classes"):
         Classifier.load(tmp_path / "encoder.safetensors")
     with pytest.raises(BrainsslError, match="missing"):
-        Classifier.load(tmp_path)
+        Classifier.load(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(("pool", "version"), [("auto", "1"), ("avg", "4")])

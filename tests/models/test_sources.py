@@ -21,7 +21,7 @@ from torch import nn
 from brainssl.foundation.errors import BrainsslError
 from brainssl.models.classifier import Classifier
 from brainssl.models.encoder import build_encoder, save_encoder
-from brainssl.models.sources import Source, find_source
+from brainssl.models.sources import Source, fetched, find_source
 from brainssl.models.stem import IMAGENET, PLAIN, Normalisation
 
 NAME, TAGGED = "test_resnet", "timm/test_resnet.r160_in1k"
@@ -72,6 +72,14 @@ def test_published_weights_come_with_their_normalisation(network: nn.Module) -> 
         assert source.normalisation == HALF
         assert source.title == title
         assert source.trained_on is None
+
+
+def test_what_would_be_fetched_is_told_without_fetching(tmp_path: Path) -> None:
+    assert fetched("imagenet", "resnet18") == "the imagenet weights of resnet18"
+    assert fetched("hub:timm/resnet18.a1_in1k", "resnet18") == "hub:timm/resnet18.a1_in1k"
+    assert fetched("random", "resnet18") is fetched(str(tmp_path / "a.pth"), "resnet18") is None
+    with pytest.raises(BrainsslError, match="timm has no pretrained weights of darknet17"):
+        fetched("imagenet", "darknet17")
 
 
 @pytest.mark.usefixtures("cache")

@@ -42,7 +42,7 @@ def test_newer_versions_are_refused(form: str) -> None:
 def test_another_kind_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.safetensors"
     write_tensors(file, {"a": torch.ones(1)}, FORM, 1, {})
-    with pytest.raises(BrainsslError, match="no brainssl classifier"):
+    with pytest.raises(BrainsslError, match="is an encoder, which knows no classes: give the fol"):
         read_tensors(file, "brainssl-classifier")
     with pytest.raises(BrainsslError, match="is missing: give encoder weights"):
         read_tensors(tmp_path / "b", FORM)

@@ -15,7 +15,8 @@ def hub(model: str, folder: Path) -> Iterator[tuple[str, list[str]]]:
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self, *, body: bool) -> None:
-            asked.append(self.path)
+            if self.path != "/":  # whether it is there
+                asked.append(self.path)
             file = folder / self.path.rsplit("/", 1)[-1]
             if not self.path.startswith(f"/{model}/resolve/") or not file.is_file():
                 self.send_response(404)

@@ -356,6 +356,13 @@ def _analysis_tables(results: Raw) -> Iterator[tuple[str, Lines]]:
     )
 
 
+def _learnt(control: Raw) -> str:
+    if control["learnt"]:
+        return "yes: it leaks"
+    low, high = control["interval"]
+    return "cannot tell" if high >= 0.1 or high - low > 0.2 else "not shown"
+
+
 def _control(control: Raw, rows: Sequence[Raw]) -> dict[str, Cell]:
     own = [r for r in rows if (r["protocol"], r["method"]) == (control["protocol"], "untrained")]
     most = max(row["label_fraction"] for row in own)
@@ -365,7 +372,7 @@ def _control(control: Raw, rows: Sequence[Raw]) -> dict[str, Cell]:
         "Random labels": (hundredths(control["accuracy"]),),
         "Guessing": (hundredths(control["guessing"]),),
         "Difference": (plus(control["difference"]), *under),
-        "Learnt?": ("yes: it leaks" if control["learnt"] else "not shown",),
+        "Learnt?": (_learnt(control),),
         "True labels, untrained encoder": (hundredths(statistics.fmean(untrained)),),
     }
 

@@ -1,5 +1,4 @@
 import json
-import statistics
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,37 +7,12 @@ import pytest
 
 from brainssl.data.extra import EXTRA
 from brainssl.foundation.errors import BrainsslError
-from brainssl.methods import METHODS
 from brainssl.reporting.findings.cautions import cautions
-from brainssl.reporting.study import (
+from brainssl.reporting.study import read_study, starts_of
+from brainssl.reporting.titles import (
     CLASSICAL,
-    arm_title,
-    finite,
-    interval,
-    is_self_supervised,
-    method_title,
-    read_study,
-    starts_of,
-    title_of,
 )
-from brainssl.settings import LABELLED_METHODS, SEMI_SUPERVISED
 from brainssl.training.classical import FAMILIES
-
-
-def test_an_arm_has_the_rows_of_its_seeds_and_their_mean_and_sd(study: Path) -> None:
-    raw = json.loads((study / "results.json").read_text(encoding="utf-8"))["rows"]
-    arms = read_study(study).arms("grouped")
-    assert len(arms) == 2 * 4
-    for arm in arms:
-        expected = [
-            row["metrics"]["accuracy"]
-            for row in raw
-            if (row["method"], row["stage"], row["label_fraction"], row["split"])
-            == (arm.method, arm.stage, arm.label_fraction, "test")
-        ]
-        assert arm.values("accuracy") == expected
-        assert arm.mean("accuracy") == pytest.approx(statistics.fmean(expected))
-        assert arm.sd("accuracy") == pytest.approx(statistics.stdev(expected))
 
 
 def test_arms_come_by_label_fraction_controls_first_and_baseline_last(study: Path) -> None:
@@ -101,16 +75,6 @@ def test_a_folder_without_results_is_refused_by_name(tmp_path: Path) -> None:
         read_study(tmp_path)
 
 
-def test_numbers_that_are_not_finite_are_missing() -> None:
-    assert finite(None) is None
-    assert finite(float("nan")) is None
-    assert finite(0) == 0.0
-    assert interval([0.1, 0.2]) == (0.1, 0.2)
-    assert interval([0.1, None]) is None
-    assert interval([0.1, float("inf")]) is None
-    assert interval(None) is None
-
-
 @pytest.mark.parametrize("strangers", [["Anna", "Carl"], [None, None]])
 def test_patients_are_those_of_the_collection_and_not_of_extra_images(
     make_study: Callable[..., Path], strangers: list[str | None]
@@ -133,34 +97,6 @@ def test_patients_are_those_of_the_collection_and_not_of_extra_images(
     )
 
 
-def test_unknown_methods_keep_their_name() -> None:
-    assert arm_title("vicreg", "finetune") == "vicreg, fine-tuned"
-    assert arm_title("mocov3", "linear") == "MoCo v3, linear probe"
-
-
-@pytest.mark.parametrize(
-    ("arm", "title"),
-    [
-        (("simclr", "finetune", "imagenet"), "SimCLR from ImageNet, fine-tuned"),
-        (("simclr", "linear", "random"), "SimCLR from random weights, linear probe"),
-        (("supervised", "supervised", "imagenet"), "Supervised from ImageNet"),
-        (("supervised", "supervised", ""), "Supervised baseline"),
-        (("untrained", "linear", "imagenet"), "ImageNet weights as they are"),
-        (("untrained", "linear", "radnet"), "radnet weights as they are"),
-        (("untrained", "linear", "random"), "Untrained encoder, linear probe"),
-        (("untrained", "linear", ""), "Untrained encoder, linear probe"),
-        (("svm", "supervised", ""), "SVM"),
-        (("fixmatch", "supervised", ""), "FixMatch"),
-        (("fixmatch", "supervised", "imagenet"), "FixMatch from ImageNet"),
-        (("ensemble", "ensemble", ""), "Ensemble"),
-    ],
-)
-def test_a_start_is_told_in_the_title(arm: tuple[str, str, str], title: str) -> None:
-    assert arm_title(*arm) == title
-    names = ("method", "stage", "start")
-    assert title_of({name: said for name, said in zip(names, arm, strict=True) if said}) == title
-
-
 def test_the_start_of_an_earlier_study_is_that_of_its_settings() -> None:
     assert starts_of({}) == ["random"]
     assert starts_of({"settings": {"encoder": {"weights": "imagenet"}}}) == ["imagenet"]
@@ -180,17 +116,6 @@ def test_starts_are_told_though_all_steps_of_another_one_failed(
         raw["study"]["starts"] = [{"name": name} for name in starts]
         path.write_text(json.dumps(raw), encoding="utf-8")
         assert {row.start for row in read_study(folder).rows} == {told}
-
-
-def test_every_method_has_its_name() -> None:
-    names = {"SimCLR", "BYOL", "DINO", "MoCo v3", "Barlow Twins", "NNCLR", "SupCon", "FixMatch"}
-    assert {method_title(method) for method in (*METHODS, *SEMI_SUPERVISED)} == names
-
-
-def test_what_is_not_pretrained_is_not_self_supervised() -> None:
-    assert all(map(is_self_supervised, set(METHODS) - set(LABELLED_METHODS)))
-    others = ("supervised", "untrained", *LABELLED_METHODS, *SEMI_SUPERVISED, *CLASSICAL)
-    assert not any(map(is_self_supervised, others))
 
 
 def test_patients_are_those_of_the_audit_or_else_of_the_manifest(

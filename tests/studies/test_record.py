@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from brainssl.data.dataset import Data
 from brainssl.data.duplicates import Pairs
@@ -13,7 +14,7 @@ from brainssl.data.store import ImageStore, write_store
 from brainssl.settings import load_settings
 from brainssl.studies.identity import differing, identity
 from brainssl.studies.plan import Plan
-from brainssl.studies.record import describe
+from brainssl.studies.record import describe, environment
 
 
 def plan_of(store: ImageStore, *overrides: str) -> Plan:
@@ -129,3 +130,16 @@ def test_a_model_that_lacks_a_fold_is_not_handed_over(shared_store: ImageStore) 
     ]
     best = describe(plan_of(shared_store), {("grouped", None): data}, None, rows, {})["best"]
     assert best["step"] == "steps/simclr-1"
+
+
+def test_the_precision_that_is_recorded_is_that_of_the_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("brainssl.hardware.device.multiplies_bfloat16", lambda: True)
+    told = {}
+    for name in ("resnet10t", "mobilenetv3_small_100"):
+        own = load_settings("quick", [f"encoder.name={name}", "run.accelerator=cpu"])[0]
+        told[name] = environment(own)
+    assert told["resnet10t"]["precision"] == "bf16-mixed"
+    assert told["mobilenetv3_small_100"]["precision"] == "32-true"
+    assert "depthwise" in told["mobilenetv3_small_100"]["precision_reason"]

@@ -15,10 +15,11 @@ from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.progress import Terminal
 from brainssl.foundation.storage import write_json
+from brainssl.hardware.speed import Speed
 from brainssl.models.encoder import Encoder, build_encoder, save_encoder
 from brainssl.settings import load_settings
 from brainssl.settings.starts import NamedStart
-from brainssl.studies.estimate import estimate
+from brainssl.studies.estimate import Estimate, estimate
 from brainssl.studies.grid import grid
 from brainssl.studies.identity import identity
 from brainssl.studies.plan import Plan
@@ -56,13 +57,24 @@ def begin(plan: Plan, out: Path, *names: str) -> None:
         (out / "steps" / name).mkdir(parents=True)
 
 
-def test_each_start_stands_once(weights: Path) -> None:
-    assert read_starts(["random", " imagenet", "random", str(weights)]) == (
-        "random",
-        "imagenet",
-        str(weights),
-    )
+def test_starts_are_read_as_they_stand(weights: Path) -> None:
+    wanted = ("random", "imagenet", str(weights))
+    assert read_starts(["random", " imagenet", str(weights)]) == wanted
     assert read_starts(["hub:owner/name"]) == ("hub:owner/name",)
+
+
+def test_the_same_weights_twice_are_refused(weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    link, roundabout = tmp_path / "link.safetensors", tmp_path / "x" / ".." / weights.name
+    link.symlink_to(weights)
+    for twice in (["random", "random "], ["imagenet", "random", "imagenet"]):
+        with pytest.raises(BadUseError, match=f"{twice[0]}: the same weights twice, leave out one"):
+            read_starts(twice)
+    for other in (link, roundabout, weights):
+        with pytest.raises(BadUseError, match="the same weights twice") as raised:
+            read_starts([str(weights), "random", str(other)])
+        assert str(other) in str(raised.value)
+        assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("asked", ["imagenett", "", "hub:", "missing/file.safetensors"])
@@ -202,6 +214,32 @@ def test_a_start_with_which_steps_would_fail_is_refused_before_any_begins(
     with pytest.raises(BrainsslError, match=told):
         Study(plan, tmp_path / "out", QUIET).run()
     assert not (tmp_path / "out" / "steps").exists()
+
+
+def test_a_dry_run_opens_the_starts_that_are_files_and_fetches_none(
+    shared_store: ImageStore, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be fetched here: who tries fails."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    good, other = tmp_path / "good.safetensors", tmp_path / "other.safetensors"
+    save_encoder(build_encoder("test_resnet", image_size=32, seed=0), good)
+    save_encoder(build_encoder("test_vit", image_size=32, seed=0), other)
+    out = tmp_path / "out"
+
+    def dry_run(*starts: str) -> Estimate:
+        plan = small_plan(shared_store.path, FAST, starts=starts)
+        return estimate(plan, out, measure=lambda settings, jobs: Speed(1.0, 1.0, 1.0))
+
+    found = dry_run("random", str(good), "imagenet", "hub:owner/name")
+    assert found.facts()["fetched"] == ["the imagenet weights of test_resnet", "hub:owner/name"]
+    assert "weights of test_resnet, hub:owner/name.\n" in found.text()
+    assert "Fetched" not in dry_run("random", str(good)).text()
+    for file, told in ((weights, "no safetensors file"), (other, r"set encoder\.name to test_vit")):
+        with pytest.raises(BrainsslError, match=told):
+            dry_run("random", str(file))
+    with pytest.raises(BrainsslError, match="cannot be read"):
+        dry_run(str(tmp_path / "missing.pth"))
+    assert not out.exists()
 
 
 def test_models_of_ours_are_warned_of() -> None:

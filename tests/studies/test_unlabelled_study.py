@@ -57,6 +57,10 @@ def test_each_fold_tells_what_it_leaves_out(finished: Path) -> None:
     notes = study["audit"]["notes"]
     assert any(note.startswith("16 images of more/ joined for pretraining alone") for note in notes)
     assert study["audit"]["images"] == 24
+    assert study["audit"]["extra"] == {"more": 16}
+    told = "Images without a label are used for pretraining only: 0 in the source, and beside it 16"
+    for page in ("report.html", "model-card.md"):
+        assert f"{told} in more/." in (finished / page).read_text("utf-8")
 
 
 def test_pretraining_sees_them_and_nothing_else_does(finished: Path) -> None:

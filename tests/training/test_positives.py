@@ -57,7 +57,7 @@ def test_partners_are_other_images_that_may_pair(rows: list[Row], positives: Any
     manifest = manifest_of(rows)
     seen = np.sort(r.sample(range(len(rows)), r.randint(1, len(rows)))).astype(np.int64)
     if positives == "patient" and all(rows[row][0] is None for row in seen):
-        with pytest.raises(BrainsslError, match=r"patients\.csv .* or set it to group"):
+        with pytest.raises(BrainsslError, match=r"patients\.csv .* positives to group$"):
             Partners.of(manifest, seen, positives)
         return
     partners = Partners.of(manifest, seen, positives)

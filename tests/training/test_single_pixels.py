@@ -34,3 +34,11 @@ def test_in_auto_the_processor_decides(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(hardware, "multiplies_bfloat16", lambda has=has_units: has)
         with pytest.raises(BrainsslError) if has_units else nullcontext():
             refuse_single_pixels(encoder, [16], RunSettings(accelerator="cpu"))
+
+
+def test_in_auto_depthwise_convolutions_make_it_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "multiplies_bfloat16", lambda: True)
+    encoder = build_encoder("efficientnet_lite0", image_size=32, seed=0)
+    refuse_single_pixels(encoder, [16], RunSettings(accelerator="cpu"))
+    with pytest.raises(BrainsslError, match="of efficientnet_lite0 sees a single pixel"):
+        refuse_single_pixels(encoder, [16], ON_CPU)

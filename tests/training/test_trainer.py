@@ -161,3 +161,34 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BrainsslError, match=r"run\.devices is 3, and a batch of 8 .* evenly"):
         train(tmp_path, devices=3)
     assert not list(tmp_path.iterdir())
+
+
+class Seen(Downhill):
+    """Keeps the kind of number that a convolution gives in training, of so many groups."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.layer, self.gave = nn.Conv2d(4, 4, 3, groups=groups), torch.float64
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        given: Tensor = self.layer(torch.ones(2, 4, 5, 5))
+        self.gave = given.dtype
+        return super().training_step(batch, batch_idx)
+
+
+@pytest.mark.parametrize(("groups", "dtype"), [(2, torch.bfloat16), (4, torch.float32)])
+def test_auto_trains_in_the_precision_of_the_network(
+    groups: int, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a processor that is said to have units for bfloat16: of 4 channels in 4 groups."""
+    monkeypatch.setattr("brainssl.hardware.device.multiplies_bfloat16", lambda: True)
+    training = Seen(groups)
+    fit(
+        training,
+        training_batches(np.zeros(1, dtype=np.int64), 1, 0),
+        epochs=1,
+        clip_norm=None,
+        run=RunSettings(accelerator="cpu"),
+        folder=tmp_path,
+    )
+    assert training.gave is dtype

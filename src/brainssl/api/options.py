@@ -1,6 +1,7 @@
 """What the functions are asked: options as they may be given, checked, and the data opened."""
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -118,17 +119,23 @@ def settings_listed(overrides: Names | None) -> list[str]:
 
 
 def known(option: str, asked: Iterable[str], names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names that were asked for, once each; refuse one that is not known."""
+    """Return the names that were asked for; refuse one that is not known, or stands twice."""
     written = {name.casefold(): name for name in names}
-    wanted = tuple(
-        dict.fromkeys(written.get(name.strip().casefold(), name.strip()) for name in asked)
-    )
+    wanted = tuple(written.get(name.strip().casefold(), name.strip()) for name in asked)
     for name in wanted:
         if name not in names:
             near = difflib.get_close_matches(name.casefold(), names, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise BadUseError(f"{option}: {name!r} is none of {', '.join(names)}{hint}")
+    refuse_twice(option, wanted)
     return wanted
+
+
+def refuse_twice(option: str, asked: Iterable[object]) -> None:
+    """Refuse a list in which something stands twice: who wrote it meant another thing."""
+    twice = next((one for one, times in Counter(asked).items() if times > 1), None)
+    if twice is not None:
+        raise BadUseError(f"{option}: {twice} stands there twice: name it once, or what was meant")
 
 
 def method_names() -> tuple[str, ...]:
@@ -165,11 +172,13 @@ def fractions(asked: str | float | Sequence[float | str]) -> "tuple[LabelFractio
     parts = asked.split(",") if isinstance(asked, str) else asked
     try:
         every = [parts] if isinstance(parts, float | int) else parts
-        return tuple(sorted({_in_range(label_fraction(part)) for part in every}))
+        found = sorted(_in_range(label_fraction(part)) for part in every)
     except (TypeError, ValueError):
         raise BadUseError(
             f"--label-fractions: {asked!r} are no shares or shots such as 8-shot,0.1,1.0"
         ) from None
+    refuse_twice("--label-fractions", found)
+    return tuple(found)
 
 
 def fraction(value: float | str) -> "LabelFraction":
@@ -252,6 +261,8 @@ def open_data(
     else:
         chosen = settings.split.model_dump()
         split = make_split(store.manifest, protocol=protocol, seed=seed, **chosen)  # type: ignore[arg-type]
+        for warning in split.warnings:
+            terminal.say(f"warning: {warning}")
     data = Data(store, split)
     if encoder and not other_data:
         data.refuse_seen(encoder.facts)

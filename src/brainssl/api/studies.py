@@ -137,6 +137,7 @@ def study(
     from brainssl.studies.jobs import workers
     from brainssl.studies.ladder import SMALLEST
     from brainssl.studies.plan import Plan, count_values, gives_test_set
+    from brainssl.studies.refusals import refuse_unknown_patients
     from brainssl.studies.run import Study
     from brainssl.studies.starts import read_starts
 
@@ -223,6 +224,7 @@ def study(
         starts=begun_with,
         reading=reading,
     )
+    refuse_unknown_patients(plan)
     terminal = Terminal(quiet=quiet)
     if held and budget is None and held != Division(None if seeds or given else DEFAULT_FOLDS):
         terminal.say(f"{out} was begun with {held} and goes on so; --folds divides it otherwise")

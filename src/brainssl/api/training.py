@@ -65,6 +65,7 @@ def pretrain(
     """
     from brainssl.foundation.storage import refuse_existing
     from brainssl.hardware.device import announce
+    from brainssl.models.architectures import laid_out
     from brainssl.training.pretrain import pretrain as run
 
     out, terminal = Path(out), Terminal(quiet=quiet)
@@ -75,7 +76,7 @@ def pretrain(
     data, settings, _ = open_data(
         Path(store), preset, overrides, terminal, protocol=protocol, seed=seed
     )
-    announce(settings.run, terminal.say)
+    announce(settings.run, terminal.say, laid_out(settings.encoder.name))
     with terminal.task(f"pretrain {method}") as progress:
         encoder = run(
             data.store,
@@ -230,8 +231,8 @@ def finetune(
         at=encoder,
         other_data=other_data,
     )
-    announce(settings.run, terminal.say)
     start = loaded or build_encoder(**settings.encoder.model_dump(), seed=seed)
+    announce(settings.run, terminal.say, start)
     if start.start:
         terminal.say(str(start.start))
     method = loaded.facts.get("method", "unknown") if loaded else alone

@@ -60,8 +60,11 @@ def tune(
     """
     from brainssl.foundation.extras import require
     from brainssl.hardware.device import announce
+    from brainssl.methods import METHODS
     from brainssl.models.encoder import build_encoder
     from brainssl.studies.search import BEST, Search, search
+    from brainssl.training.positives import refuse_unpaired
+    from brainssl.training.pretrain import refuse_views
 
     out, terminal = Path(out), Terminal(quiet=quiet)
     seed_of(seed)
@@ -79,8 +82,13 @@ def tune(
     )
     # What would make every trial fail.
     encoder = build_encoder(**settings.encoder.model_dump(), seed=seed)
+    if method in METHODS:
+        own = settings.of(method)
+        if (pairs := own.pretrain.positives) != "image":
+            refuse_unpaired(pairs, bool(data.store.manifest[pairs].notna().any()), str(store))
+        refuse_views(encoder, method, own)
     terminal.say(str(encoder.start))
-    announce(settings.run, terminal.say)
+    announce(settings.run, terminal.say, encoder)
     asked = Search(data, method, stage, fraction(label_fraction), settings, reasons, seed)
     found = search(asked, out, trials, task=terminal.task)
     folder = out / "trials" / f"{found['chosen']:03d}" / stage

@@ -13,6 +13,7 @@ from brainssl.data.archives.reading import BY_DEFAULT, Reading
 from brainssl.data.audit_findings import findings_of
 from brainssl.data.audit_page import write_page
 from brainssl.data.duplicates import NEAR, Pairs
+from brainssl.data.extra import EXTRA
 from brainssl.data.families import Families, pairs_of
 from brainssl.data.groups import blank_rows
 from brainssl.data.leakage import (
@@ -81,13 +82,15 @@ def audit_scan(scanned: Scan, *, out: Path | None = None) -> dict[str, Any]:
     """Report on a source that was scanned.
 
     Args:
-        scanned: the scan; extra images are no part of the report, but of its notes.
+        scanned: the scan; of extra images the report has `extra` and notes alone.
         out: folder for `audit.json` and `audit.html`; nothing is written without it.
 
     Returns:
         A report that JSON can hold:
 
         - `source`, `version`; `images`, `labelled`, `unlabelled`, `patients` (0 if unknown)
+        - `extra`: images of each extra folder for pretraining alone, by its name; no other number
+          counts them
         - `findings`: `severity` ("serious", "caution", "good") and `text` with its mend, the most
           serious first
         - `classes`: `label family sequence images patients groups` each; `sequences`: images by
@@ -116,8 +119,9 @@ def audit_scan(scanned: Scan, *, out: Path | None = None) -> dict[str, Any]:
           share of test images that the given training set holds
         - `worst_pairs`: `left right left_label right_label similarity why` each
     """
+    extra = Counter(scanned.manifest[EXTRA].dropna()) if scanned.extra else Counter()
     scanned = scanned.own
-    report = _report(scanned)
+    report = _report(scanned) | {"extra": dict(sorted(extra.items()))}
     findings = findings_of(report)
     report["findings"] = [
         {"severity": finding.level, "text": finding.sentence} for finding in findings

@@ -53,23 +53,54 @@ def read_extra(folders: Sequence[Path], source: Path) -> list[ExtraFolder]:
         source: the collection that they join.
 
     Raises:
-        BrainsslError: one is no folder, or a prepared store, two have the same name, or one and the
-            source lie in each other.
+        BrainsslError: one is no folder, or a prepared store, two have the same name, or one shares
+            images with another or with the source.
     """
-    home, found = source.resolve(), {}
-    for folder in sorted((one.resolve() for one in folders), key=lambda one: one.name):
+    home = source.resolve()
+    every = sorted((one.resolve() for one in folders), key=lambda one: one.name)
+    for place, folder in enumerate(every):
         if (folder / "store.json").is_file():
             raise BrainsslError(f"{folder} is a prepared store: give the images behind it")
         if not folder.is_dir():
             raise BrainsslError(f"{folder}: is not a folder; name the folder that holds the images")
-        if folder.is_relative_to(home) or home.is_relative_to(folder):
-            raise BrainsslError(
-                f"{folder} and {source} lie in each other: move the extra images to another folder"
-            )
-        if folder.name in found:
-            raise BrainsslError(f"two extra folders are named {folder.name}: rename one of them")
-        found[folder.name] = ExtraFolder(folder.name, folder)
-    return list(found.values())
+        _refuse_shared(folder, home)
+        for other in every[:place]:
+            _refuse_both(folder, other)
+    return [ExtraFolder(folder.name, folder) for folder in every]
+
+
+def _refuse_shared(folder: Path, home: Path) -> None:
+    """Refuse an extra folder that shares images with the collection."""
+    if folder == home:
+        raise BrainsslError(
+            f"--unlabelled {folder} is the source itself: leave it out; those of its images that "
+            "have no label serve pretraining anyway"
+        )
+    if folder.is_relative_to(home):
+        raise BrainsslError(
+            f"--unlabelled {folder} lies inside of the source {home}, whose images it holds: leave "
+            "it out, or move it to another place"
+        )
+    if home.is_relative_to(folder):
+        raise BrainsslError(
+            f"--unlabelled {folder} holds the source {home} itself: give a folder that holds the "
+            "extra images alone"
+        )
+
+
+def _refuse_both(folder: Path, other: Path) -> None:
+    """Refuse two extra folders that share images, or a name."""
+    if folder == other:
+        raise BrainsslError(f"--unlabelled {folder} is given twice: give it once")
+    if folder.is_relative_to(other) or other.is_relative_to(folder):
+        outer, inner = sorted((folder, other), key=lambda one: len(one.parts))
+        raise BrainsslError(
+            f"--unlabelled {inner} lies inside of {outer}, which is given, too: leave out {inner}"
+        )
+    if folder.name == other.name:
+        raise BrainsslError(
+            f"two folders of --unlabelled are named {folder.name}, {other} and {folder}: rename one"
+        )
 
 
 def joined(

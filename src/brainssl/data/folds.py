@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from brainssl.data.allotment import allot
-from brainssl.data.split import Protocol, Split, drawn_split, labelled_classes
+from brainssl.data.split import Protocol, Split, drawn_split, labelled_classes, shares_missed
 from brainssl.foundation.errors import BrainsslError
 
 _FEWEST = 2
@@ -91,7 +91,9 @@ def make_folds(
         part = pd.Series("train", labelled.index, dtype=object)
         part[(fold == (own + 1) % folds) & validating] = "val"
         part[fold == own] = "test"
-        splits.append(drawn_split(manifest, part, classes, protocol, seed))
+        asked = {"val": share / folds}
+        missed = shares_missed(part, asked) if protocol == "grouped" else []
+        splits.append(drawn_split(manifest, part, classes, protocol, seed, missed))
     return tuple(splits)
 
 
@@ -141,10 +143,11 @@ def leave_out(
         goal = np.array([1 - val_fraction, val_fraction])
         dealt = allot(labelled["label"][~held], units[~held], goal, seed)
         part[~held] = np.array(["train", "val"], object)[dealt]
+        missed = shares_missed(part[~held], {"val": val_fraction}) if protocol == "grouped" else []
         # What is left out is not seen without its label either.
         strange = manifest["label"].isna() & (everywhere == own)
         seen = manifest.assign(given=manifest["given"].where(~strange, "test"))
-        splits.append(drawn_split(seen, part, classes, protocol, seed))
+        splits.append(drawn_split(seen, part, classes, protocol, seed, missed))
     return tuple(splits)
 
 

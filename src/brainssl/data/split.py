@@ -1,6 +1,7 @@
 """Split: which images train, which choose, which test; written once, refused if it leaks."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ PARTS = ("train", "val", "test")
 Indices = Int64[np.ndarray, " n"]
 
 _VERSION = 1
+_MISS, _MISS_OF_SHARE = 0.02, 0.2  # a share is told that is further from what was asked for
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,9 @@ def make_split(
     dealt = allot(labelled[free]["label"], units[free], goal, seed)
     part[free] = [PARTS[place] for place in dealt]
     part[left_out] = "left_out"
-    return drawn_split(manifest, part, classes, protocol, seed)
+    asked = {name: share for name, share in zip(PARTS, goal, strict=True) if name != "train"}
+    missed = shares_missed(part[free], asked) if whole else []
+    return drawn_split(manifest, part, classes, protocol, seed, missed)
 
 
 def labelled_classes(manifest: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -184,6 +188,7 @@ def drawn_split(
     classes: list[str],
     protocol: Protocol,
     seed: int,
+    warnings: Sequence[str] = (),
 ) -> Split:
     """Return the split that was drawn, with the unlabelled images that its pretraining may see.
 
@@ -193,6 +198,7 @@ def drawn_split(
         classes: names of the classes.
         protocol: the rule by which it was drawn.
         seed: of the draw.
+        warnings: further ones than are found here.
 
     Raises:
         BrainsslError: a group of a `grouped` split stands in two of its sets.
@@ -211,10 +217,32 @@ def drawn_split(
             *ids[part == "left_out"],
             *unlabelled["image_id"][~unlabelled["usable"]],
         ),
-        warnings=(*_warnings(labelled, part, classes), *_of_extra(manifest, unlabelled)),
+        warnings=(
+            *_warnings(labelled, part, classes),
+            *warnings,
+            *_of_extra(manifest, unlabelled),
+        ),
     )
     check_groups(manifest, split)
     return split
+
+
+def shares_missed(part: "pd.Series[str]", asked: Mapping[str, float]) -> list[str]:
+    """Say which sets have another share of the images than was asked for, as groups are whole.
+
+    Args:
+        part: set of each image that was dealt out.
+        asked: share of each set in them; nothing is said of one without a share.
+    """
+    told = []
+    for name, share in asked.items():
+        own = float((part == name).mean())
+        if share and abs(own - share) > max(_MISS, _MISS_OF_SHARE * share):
+            told.append(
+                f"The {name} set has {100 * own:.0f} % of the images that were divided, where "
+                f"{100 * share:.3g} % were asked for: groups are kept whole, and there are few."
+            )
+    return told
 
 
 def check_groups(manifest: pd.DataFrame, split: Split) -> None:

@@ -106,7 +106,7 @@ def _training(settings: Settings, batch: int) -> tuple[nn.Module, Tensor, Callab
     encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     images = torch.rand(batch, 1, size, size, device=device)
     optimizer = torch.optim.AdamW(encoder.parameters())
-    half = _HALF.get(precision_of(settings.run).name)
+    half = _HALF.get(precision_of(settings.run, encoder).name)
 
     def train() -> None:
         with torch.autocast(device.type, dtype=half, enabled=half is not None):

@@ -1,10 +1,12 @@
-"""Which architecture of timm tensors look like, for who named another one."""
+"""Architectures of timm, laid out without their numbers, and which one tensors look like."""
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import timm
 import torch
+from torch import nn
 
 from brainssl.models.checkpoints import Table, read_network
 
@@ -20,6 +22,26 @@ _USUAL = (
     ("mobilenetv2_100", "mobilenetv3_large_100", "mobilenetv3_small_100"),
     ("convnext_tiny", "convnext_small", "convnext_base", "convnextv2_tiny"),
 )
+
+
+@lru_cache(maxsize=8)
+def laid_out(name: str) -> nn.Module | None:
+    """Return an architecture for one channel, without memory for its numbers where it allows that.
+
+    Args:
+        name: of the architecture in timm; nothing is fetched for any other.
+
+    Returns:
+        The network, to be looked at alone; None if timm knows none of that name.
+    """
+    if not timm.is_model(name):
+        return None
+    try:
+        with torch.device("meta"):
+            network: nn.Module = timm.create_model(name, in_chans=1, num_classes=0)
+    except (NotImplementedError, RuntimeError, TypeError, ValueError):
+        network = timm.create_model(name, in_chans=1, num_classes=0)
+    return network
 
 
 def likely_architectures(tables: Sequence[Table], named: str) -> tuple[bool, list[str]]:

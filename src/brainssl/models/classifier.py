@@ -15,6 +15,7 @@ from brainssl.data.split import Indices
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import plainly
 from brainssl.models.encoder import Encoder, described_encoder, load_encoder
+from brainssl.models.misplaced import told_apart
 from brainssl.models.stem import MEAN, STD
 from brainssl.models.tensor_files import LEARNT, VERSIONS, read_tensors, write_tensors
 from brainssl.views.fixed import MOST, fixed_view
@@ -26,6 +27,7 @@ VERSION = VERSIONS[FORM]
 architecture; version 3 predicts over several views of an image; version 2 holds marks of the
 training images; a file without any of these is of version 1."""
 _BATCH = 128
+_EITHER = "encoder or classifier"
 
 
 class Classifier(nn.Module):
@@ -153,18 +155,25 @@ def load_model(path: Path) -> Encoder | Classifier:
         BrainsslError: missing, damaged, foreign or from a newer version.
     """
     if path.is_dir():
-        file = path / "classifier.safetensors"
-        path = file if file.is_file() else path / "encoder.safetensors"
+        names = ("classifier.safetensors", "encoder.safetensors")
+        held = next((path / name for name in names if (path / name).is_file()), None)
+        if held is None and (told := told_apart(path, _EITHER)):
+            raise BrainsslError(told)
+        path = held or path / names[-1]
+    header: dict[str, str] | None = None
     try:
         with plainly(path) as plain, safe_open(plain, framework="pt") as opened:
-            form = (opened.metadata() or {}).get("format")
+            header = opened.metadata() or {}
     except FileNotFoundError:
         raise BrainsslError(
             f"{path} is missing: give an encoder or a classifier, or the folder of a pretraining, "
             "a probe or a fine-tuning that holds it"
         ) from None
     except (SafetensorError, OSError):
-        form = None  # the error is told below
+        pass  # the error is told below
+    form = header.get("format") if header else None
+    if form not in VERSIONS and (told := told_apart(path, _EITHER, header)):
+        raise BrainsslError(told)
     return Classifier.load(path) if form == FORM else load_encoder(path).eval()
 
 

@@ -14,7 +14,9 @@ from timm.models import load_model_config_from_hf, load_state_dict_from_hf
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import read_json
 from brainssl.models.checkpoints import Table, read_checkpoint, tables_of
+from brainssl.models.hub_access import hub_within_reach
 from brainssl.models.lineage import BEFORE, training_of
+from brainssl.models.misplaced import bundle_of
 from brainssl.models.stem import PLAIN, Normalisation
 from brainssl.models.tensor_files import (
     LEARNT,
@@ -83,16 +85,42 @@ def find_source(weights: str, name: str) -> Source:
     return _file(path, name)
 
 
+def fetched(weights: str, name: str) -> str | None:
+    """Return what is fetched from the internet for weights, in words; None where nothing is.
+
+    Nothing is fetched to know it.
+
+    Args:
+        weights: as for `find_source`, or `random`.
+        name: of the architecture in timm.
+
+    Raises:
+        BrainsslError: `imagenet` is asked for, and timm has no such weights.
+    """
+    if weights.startswith(HUB):
+        return weights
+    if weights != IMAGENET:
+        return None
+    if not timm.is_model_pretrained(name):
+        raise _untrained(name, "timm lists none")
+    return f"the {IMAGENET} weights of {name}"
+
+
+def _untrained(name: str, reason: str) -> BrainsslError:
+    return BrainsslError(
+        f"timm has no pretrained weights of {name} ({reason}): choose another encoder.name, or "
+        "give encoder.weights a file"
+    )
+
+
 def _imagenet(name: str) -> Source:
     try:
-        network = timm.create_model(name, pretrained=True, num_classes=0)
+        with hub_within_reach():
+            network = timm.create_model(name, pretrained=True, num_classes=0)
     except RuntimeError as error:
-        raise BrainsslError(
-            f"timm has no pretrained weights of {name} ({' '.join(str(error).split())}): choose "
-            "another encoder.name, or give encoder.weights a file"
-        ) from None
+        raise _untrained(name, " ".join(str(error).split())) from None
     except (OSError, ValueError) as error:
-        raise _not_to_be_had(f"the imagenet weights of {name}", error) from None
+        raise _not_to_be_had(f"the {IMAGENET} weights of {name}", error) from None
     said: Any = network.pretrained_cfg
     tag = f".{said['tag']}" if said.get("tag") else ""
     tables = tables_of(network.state_dict())
@@ -101,9 +129,10 @@ def _imagenet(name: str) -> Source:
 
 def _hub(model: str, name: str) -> Source:
     try:
-        said, architecture, arguments = load_model_config_from_hf(model)
-        _refuse_other(f"hub:{model}", name, architecture, arguments)
-        tables = tables_of(load_state_dict_from_hf(model))
+        with hub_within_reach():
+            said, architecture, arguments = load_model_config_from_hf(model)
+            _refuse_other(f"hub:{model}", name, architecture, arguments)
+            tables = tables_of(load_state_dict_from_hf(model))
     except (OSError, ValueError) as error:
         raise _not_to_be_had(f"hub:{model}", error) from None
     except (KeyError, RuntimeError) as error:
@@ -125,6 +154,7 @@ def _folder(path: Path, name: str) -> Source:
     own = next((path / held for held in _OURS if (path / held).is_file()), None)
     if own is not None:
         return _file(own, name)
+    _refuse_exports(path)
     if not (path / _CONFIG).is_file():
         raise BrainsslError(
             f"encoder.weights: {path} holds neither {' nor '.join(_OURS)} of ours nor {_CONFIG} of "
@@ -141,6 +171,16 @@ def _folder(path: Path, name: str) -> Source:
     tables, header = _tables_of_file(file)
     told = _told_by(said.get("pretrained_cfg") or said)
     return Source(path.name, tables, told, *_taken_along(header))
+
+
+def _refuse_exports(path: Path) -> None:
+    """Refuse what was exported for others, from which no training begins."""
+    if path.suffix == ".onnx" or bundle_of(path):
+        what = "a model for ONNX Runtime" if path.suffix == ".onnx" else "a bundle for MONAI"
+        raise BrainsslError(
+            f"encoder.weights: {path} is {what}: give {' or '.join(_OURS)} that it was made from, "
+            "or a folder of `brainssl export --hub`"
+        )
 
 
 def _file(path: Path, name: str) -> Source:
@@ -167,6 +207,7 @@ def _tables_of_file(path: Path) -> tuple[list[Table], dict[str, str]]:
         tensors, header = read_safetensors(path)
         return tables_of(tensors), header
     if path.suffix not in OF_TORCH:
+        _refuse_exports(path)
         raise BrainsslError(
             f"encoder.weights: {path} has no known suffix: .safetensors, {', '.join(OF_TORCH)}"
         )

@@ -15,8 +15,9 @@ from brainssl.data.marks import BITS
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import plainly
 from brainssl.foundation.storage import write_atomically
+from brainssl.models.misplaced import CLASSIFIER, ENCODER, told_apart
 
-VERSIONS = {"brainssl-encoder": 3, "brainssl-classifier": 4}
+VERSIONS = {ENCODER: 3, CLASSIFIER: 4}
 """Formats, and up to which version each is read."""
 
 LEARNT = "learnt"
@@ -54,13 +55,21 @@ def read_tensors(path: Path, form: str) -> tuple[dict[str, Tensor], dict[str, An
     try:
         tensors, header = read_safetensors(path)
     except FileNotFoundError:
+        # Who gives a folder is told of the folder.
+        given = path.parent if path.name == f"{kind}.safetensors" else path
+        if told := told_apart(given, kind):
+            raise BrainsslError(told) from None
         made_by = "a pretraining" if kind == "encoder" else "a probe or a fine-tuning"
         raise BrainsslError(
             f"{path} is missing: give {kind} weights, or the folder of {made_by} (in a study: one "
             "under steps/)"
         ) from None
+    except BrainsslError:
+        if told := told_apart(path, kind):
+            raise BrainsslError(told) from None
+        raise
     if header.get("format") != form:
-        raise BrainsslError(f"{path} holds no brainssl {kind}: give the file that brainssl wrote")
+        raise BrainsslError(told_apart(path, kind, header) or f"{path} holds no brainssl {kind}")
     return tensors, described(path, header)
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from brainssl.reporting.figures.figure import Figure, Key
 from brainssl.reporting.figures.pictures import Picture
-from brainssl.reporting.findings.cautions import Caution
+from brainssl.reporting.findings.caution import Caution
 from brainssl.reporting.tables.table import Table
 
 

@@ -5,18 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from brainssl.data.shots import LabelFraction, label_fraction
-from brainssl.reporting.study import (
-    BASELINE,
-    CLASSICAL,
-    CONTROLS,
-    ENSEMBLE,
-    Arm,
-    Interval,
-    Study,
-    finite,
-    interval,
-    title_of,
-)
+from brainssl.reporting.rows import Arm, Interval, finite, interval
+from brainssl.reporting.study import Study
+from brainssl.reporting.titles import BASELINE, CLASSICAL, CONTROLS, ENSEMBLE, title_of
 from brainssl.reporting.wording import HEADLINE, labels_title
 from brainssl.settings import SEMI_SUPERVISED
 
@@ -110,7 +101,7 @@ def largest_share(per_class: Mapping[str, Mapping[str, Any]]) -> float | None:
 
 
 def ordered(panels: Iterable[Board]) -> list[tuple[str, Kind]]:
-    """Return every model once, best first by the first panel that has it; those apart last.
+    """Return every model once, highest first by the first panel that has it; those apart last.
 
     Seeds are averaged for the order alone.
     """

@@ -10,14 +10,9 @@ import pandas as pd
 from brainssl.data.shots import LabelFraction, label_fraction
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import read_json
-from brainssl.reporting.study import (
-    BASELINE,
-    Learner,
-    Study,
-    finite,
-    method_title,
-    starts_of,
-)
+from brainssl.reporting.rows import finite
+from brainssl.reporting.study import Study, starts_of
+from brainssl.reporting.titles import BASELINE, Learner, method_title
 from brainssl.reporting.wording import labels_title
 from brainssl.settings.starts import mark_of
 

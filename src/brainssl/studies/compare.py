@@ -10,7 +10,8 @@ from brainssl.evaluation.optimism import optimism
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json
 from brainssl.foundation.errors import BadUseError
-from brainssl.reporting.study import Arm, ArmKey, Study, read_studies
+from brainssl.reporting.rows import Arm, ArmKey
+from brainssl.reporting.study import Study, read_studies
 from brainssl.reporting.wording import HEADLINE
 
 DRAWS = 2000

@@ -10,14 +10,17 @@ from typing import Any
 
 from brainssl.explanation.measure import BRIEF
 from brainssl.hardware.speed import Speed, seconds_to_open, seconds_to_read, speed_of
+from brainssl.models.encoder import build_encoder
 from brainssl.settings import Settings
+from brainssl.settings.starts import RANDOM
 from brainssl.studies.explanations import MOST_ALIKE
 from brainssl.studies.grid import CLASSICAL, SUPERVISED, Step, grid, reported, stages_of, start_of
 from brainssl.studies.identity import finished_steps, identity, is_begun
 from brainssl.studies.journal import read_log
 from brainssl.studies.plan import Plan
 from brainssl.studies.projections import MOST_IMAGES
-from brainssl.studies.starts import digests_of, refuse_changed
+from brainssl.studies.refusals import refuse_unfit_views
+from brainssl.studies.starts import digests_of, open_starts, refuse_changed
 from brainssl.studies.tuning import is_given_up
 from brainssl.studies.workload import Images, Source, Work, look_at, work
 
@@ -59,6 +62,7 @@ class Estimate:
         images: in the source.
         counted: whether `images` counts files that nobody has read yet.
         jobs: how many processes share the steps.
+        fetched: what is first fetched from the internet, where it was not before.
     """
 
     steps: tuple[Foreseen, ...]
@@ -66,6 +70,7 @@ class Estimate:
     images: int
     counted: bool
     jobs: int
+    fetched: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -92,6 +97,7 @@ class Estimate:
             "seconds": round(self.seconds, 1),
             "steps": steps,
             "around": {what: round(seconds, 1) for what, seconds in self.around.items()},
+            "fetched": list(self.fetched),
         }
 
     def text(self) -> str:
@@ -109,11 +115,13 @@ class Estimate:
         finished = sum(one.finished for one in self.steps)
         about = "about " if self.counted else ""
         processes = "1 process" if self.jobs == 1 else f"{self.jobs} processes"
+        wanted = ", ".join(self.fetched)
         around = ", ".join(f"{what} {duration(took)}" for what, took in self.around.items())
         return "\n".join(
             [
                 *(line.rstrip() for line in table),
                 *([f"Around them: {around}."] if around else []),
+                *([f"Fetched first, unless it was before: {wanted}."] if wanted else []),
                 f"{len(self.steps)} steps, {finished} finished, on {about}{self.images} images.",
                 f"Left: about {duration(self.seconds)} with {processes} on this machine.",
                 "An estimate, by a few steps of the encoder that were just run here, or by those "
@@ -142,8 +150,12 @@ def estimate(plan: Plan, out: Path, *, jobs: int = 1, measure: Measure = speed_o
     begun = is_begun(out, identity(plan))
     if begun:
         refuse_changed(plan, out)
+    wanted = open_starts(plan)
+    plain = plan.settings.with_weights(RANDOM).encoder
+    refuse_unfit_views(plan, build_encoder(**plain.model_dump(), seed=plan.seed))
     source = look_at(plan, out if begun else None)
-    return foresee(plan, source, out if begun else None, jobs=jobs, measure=measure)
+    foreseen = foresee(plan, source, out if begun else None, jobs=jobs, measure=measure)
+    return replace(foreseen, fetched=tuple(wanted))
 
 
 def foresee(

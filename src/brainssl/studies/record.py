@@ -21,6 +21,7 @@ from brainssl.data.shots import label_fraction
 from brainssl.data.split import PARTS, Protocol
 from brainssl.data.store import ImageStore
 from brainssl.hardware.device import device_of, precision_of
+from brainssl.models.architectures import laid_out
 from brainssl.settings import SEMI_SUPERVISED, Settings
 from brainssl.settings.starts import NamedStart
 from brainssl.studies.grid import RANDOM_LABELS, SUPERVISED
@@ -104,7 +105,7 @@ def environment(settings: Settings) -> dict[str, Any]:
     """Say where this process computes."""
     device = device_of(settings.run).type
     name = torch.cuda.get_device_name(0) if device == "cuda" else _DEVICES[device]
-    precision = precision_of(settings.run)
+    precision = precision_of(settings.run, laid_out(settings.encoder.name))
     return {
         "brainssl": __version__,
         "python": platform.python_version(),

@@ -39,6 +39,7 @@ from brainssl.studies.preparation import Prepared, prepared
 from brainssl.studies.projections import make_projections
 from brainssl.studies.publication import publish
 from brainssl.studies.record import describe, environment
+from brainssl.studies.refusals import refuse_unfit_views
 from brainssl.studies.starts import keep_downloaded, refuse_unfit, warnings_of
 from brainssl.studies.tuning import choose, failed, is_given_up, is_settled, searches
 from brainssl.training.classical.features import HandMade
@@ -81,7 +82,9 @@ class Study:
         encoders = {
             start or self.plan.own_start: self._fresh(start) for start in self.plan.beginnings
         }
-        announce(self.plan.settings.run, self.terminal.say)
+        encoder = next(iter(encoders.values()))
+        refuse_unfit_views(self.plan, encoder)
+        announce(self.plan.settings.run, self.terminal.say, encoder)
         with prepared(self.plan, self.out, self.terminal) as ground:
             keep(self.out, self.plan)
             keep_downloaded(self.plan, self.out, encoders)

@@ -9,7 +9,8 @@ from brainssl.data.dataset import Data
 from brainssl.data.listing import is_litter
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.storage import read_json, write_json
-from brainssl.models.encoder import Encoder
+from brainssl.models.encoder import Encoder, build_encoder
+from brainssl.models.sources import fetched
 from brainssl.settings.starts import HUB, IMAGENET, RANDOM, NamedStart, known_weights, mark_in
 from brainssl.studies.plan import Plan
 from brainssl.training.starting import refuse_more_labels, refuse_seen_start
@@ -19,16 +20,18 @@ _TAKES = f"{RANDOM}, {IMAGENET}, {HUB}OWNER/NAME or the path of weights"
 
 
 def read_starts(asked: Sequence[str], own: str = RANDOM) -> tuple[str, ...]:
-    """Check the starts that were asked for, before any work begins, and return each once.
+    """Check the starts that were asked for, before any work begins, and return them.
 
     Args:
         asked: what `encoder.weights` takes.
         own: the start of the settings, which steps do not name, but rows of results do.
 
     Raises:
-        BadUseError: one is empty, a file that is not there, or called like another one.
+        BadUseError: one is empty, a file that is not there, called like another one, or stands
+            there twice, by whatever path.
     """
-    wanted = tuple(dict.fromkeys(one.strip() for one in asked))
+    wanted = tuple(one.strip() for one in asked)
+    held: dict[Path | str, str] = {}
     called = {NamedStart(own).mark.casefold(): own}
     for start in map(NamedStart, wanted):
         try:
@@ -42,6 +45,11 @@ def read_starts(asked: Sequence[str], own: str = RANDOM) -> tuple[str, ...]:
                 f"--starts: {start.weights} would be called {start.name}, which are other weights: "
                 "rename the file"
             )
+        what = start.path.resolve() if start.path else start.weights
+        if what in held:
+            twice = " and ".join(dict.fromkeys((held[what], start.weights)))
+            raise BadUseError(f"--starts: {twice}: the same weights twice, leave out one of them")
+        held[what] = start.weights
         other = called.setdefault(start.mark.casefold(), start.weights)
         if other != start.weights:
             raise BadUseError(
@@ -49,6 +57,22 @@ def read_starts(asked: Sequence[str], own: str = RANDOM) -> tuple[str, ...]:
                 "one of them, or give its path as encoder.weights has it"
             )
     return wanted
+
+
+def open_starts(plan: Plan) -> list[str]:
+    """Open the starts that are here, and return what the others will fetch, each in words.
+
+    Raises:
+        BrainsslError: one cannot be read, is of another architecture, or timm has none.
+    """
+    every = []
+    for one in plan.starts:
+        encoder = plan.settings.with_weights(one).encoder
+        if what := fetched(one, encoder.name):
+            every.append(what)
+        else:
+            build_encoder(**encoder.model_dump(), seed=plan.seed)
+    return every
 
 
 def digests_of(plan: Plan) -> dict[str, str]:

@@ -25,6 +25,25 @@ from brainssl.views.sending import sent
 Positives = Literal["patient", "group"]
 
 
+def refuse_unpaired(positives: str, known: bool, where: str) -> None:
+    """Refuse pairs of slices where no image is known to belong to what pairs are of.
+
+    Args:
+        positives: as `pretrain.positives` has it.
+        known: whether of any image it is known.
+        where: what knows it or not, in words.
+
+    Raises:
+        BrainsslError: none is known.
+    """
+    if positives != "image" and not known:
+        raise BrainsslError(
+            f"pretrain.positives is {positives}, and {where} knows no {positives}s: put "
+            "patients.csv beside the images (and prepare a store of them again), or set "
+            f"pretrain.positives to {'group' if positives == 'patient' else 'image'}"
+        )
+
+
 @dataclass(frozen=True)
 class Partners:
     """Pools of images: those of one pool may be positives of each other.
@@ -74,11 +93,7 @@ class Partners:
         """
         own = manifest.iloc[rows]
         unit = own[positives]
-        if unit.isna().all():
-            raise BrainsslError(
-                "pretrain.positives is patient, and the store knows no patients: put patients.csv "
-                "beside the images and prepare them again, or set it to group"
-            )
+        refuse_unpaired(positives, bool(unit.notna().any()), "the store")
         known = unit.notna().to_numpy()
         alone = pd.Series(np.arange(len(rows)), own.index).mask(known, -1)
         keys = [unit.fillna(""), alone]

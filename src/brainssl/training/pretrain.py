@@ -1,6 +1,6 @@
 """Self-supervised pretraining."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import begun_for, whole_folder, working_folder, write_json
 from brainssl.hardware.device import precision_of
-from brainssl.methods import Method, build_method
+from brainssl.methods import METHODS, Method, build_method
 from brainssl.methods.method import Crop, Moment
 from brainssl.models.encoder import Encoder, build_encoder, save_encoder
 from brainssl.settings import LABELLED_METHODS, Settings
@@ -184,8 +184,8 @@ def pretrain(
         "store": store.checksum,
         "reader": store.reader,
     }
-    precision = precision_of(settings.run)
     encoder = build_encoder(**settings.encoder.model_dump(), seed=seed)
+    precision = precision_of(settings.run, encoder)
     refuse_seen_start(encoder, store, split)
     if "label_fraction" in facts:
         refuse_more_labels(encoder, store, split, facts["label_fraction"], seed)
@@ -218,9 +218,7 @@ def pretrain(
         torch.manual_seed(seed + 1)  # the heads' weights, apart from the encoder's
         learner = build_method(method, encoder, chosen)
     pixels, crops = torch.from_numpy(store.images), learner.crops(chosen)
-    sides = {crop.side(store.size, encoder.patch) for crop in crops}
-    _refuse_other_sides(encoder, method, sides - {store.size})
-    refuse_single_pixels(encoder, sides, settings.run)
+    refuse_views(encoder, method, settings)
     training = Pretraining(
         learner,
         crops,
@@ -292,9 +290,22 @@ def _partners(
     return partners
 
 
-def _refuse_other_sides(encoder: Encoder, method: str, sides: Iterable[int]) -> None:
-    """Refuse local crops that a network for images of one size does not take."""
-    for side in sides:
+def refuse_views(encoder: Encoder, method: str, settings: Settings) -> None:
+    """Refuse views of a pretraining that a network does not take, or would learn wrongly from.
+
+    Args:
+        encoder: to be pretrained.
+        method: a name of `brainssl.methods.METHODS`.
+        settings: as they hold for the method.
+
+    Raises:
+        BrainsslError: local crops are of another size than a network for images of one size takes,
+            or views are too small for bfloat16 on a processor.
+    """
+    size = settings.encoder.image_size
+    crops = METHODS[method].crops(settings.section(method))
+    sides = {crop.side(size, encoder.patch) for crop in crops}
+    for side in sides - {size}:
         try:
             encoder.width_at(side)
         except BrainsslError:
@@ -302,6 +313,7 @@ def _refuse_other_sides(encoder: Encoder, method: str, sides: Iterable[int]) -> 
                 f"{encoder.name} takes images of {encoder.image_size} px and no local crops of "
                 f"{side} px: set {method}.local_crops=0, or choose another encoder.name"
             ) from None
+    refuse_single_pixels(encoder, sides, settings.run)
 
 
 def _classes_used(

@@ -16,6 +16,7 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.settings.sections import ProbeSettings
 from brainssl.training.batches import seeded
 from brainssl.training.choice import SmoothedChoice
+from brainssl.training.solver_warnings import solver_warnings_kept_back
 from brainssl.training.trainer import without_decay
 
 STRENGTHS = tuple(10.0**power for power in range(-4, 6))
@@ -87,12 +88,12 @@ def _fit_lbfgs(
     present = np.unique(train.labels)
     if len(present) == 1:
         return Probe(_head(classes, train.features.shape[1], present), "a single class", [])
-    best, best_loss, place = None, math.inf, 0
+    best, best_loss, place, unreached = None, math.inf, 0, False
     # Each optimum is sought from the one before: that is nearer than zero.
     model = LogisticRegression(max_iter=_ITERATIONS, warm_start=True)
     for tried, strength in enumerate(STRENGTHS):
         model.C = strength / len(train.labels)  # scikit-learn weighs the summed loss by it
-        with _alone(train.features.size):
+        with _alone(train.features.size), solver_warnings_kept_back():
             model.fit(train.features, train.labels)
         head = _head(classes, train.features.shape[1], present)
         coefficients, intercept = model.coef_, model.intercept_
@@ -106,12 +107,15 @@ def _fit_lbfgs(
         loss = _loss(head, val)
         if loss < best_loss:
             best, best_loss, place = head, loss, tried
+            unreached = int(np.max(model.n_iter_)) >= _ITERATIONS
         elif tried - place >= ENOUGH:
             break
     if best is None:
         raise BrainsslError("the linear probe has no finite validation loss: its features overflow")
     edges = {0: " (the strongest of all)", len(STRENGTHS) - 1: " (the weakest of all)"}
     told = f"penalty 1/{STRENGTHS[place]:g}{edges.get(place, '')}"
+    if unreached:
+        told += f" (its optimum was not reached in {_ITERATIONS} iterations)"
     return Probe(best, f"{told}, by the validation NLL {best_loss:.4f}", [])
 
 

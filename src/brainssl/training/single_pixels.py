@@ -25,7 +25,7 @@ def refuse_single_pixels(encoder: Encoder, sides: Iterable[int], run: RunSetting
     Raises:
         BrainsslError: it would; the message says what to set.
     """
-    if device_of(run).type != "cpu" or precision_of(run).name != "bf16-mixed":
+    if device_of(run).type != "cpu" or precision_of(run, encoder).name != "bf16-mixed":
         return
     for side in sorted(set(sides)):
         if name := _strided_on_a_pixel(encoder, side):

@@ -157,7 +157,7 @@ def finetune_stage(
         unlabelled = seen if own else None
     request = {**facts, **data.facts(), "label_fraction": label_fraction, "seed": seed}
     request |= {START: encoder.digest, "settings": settings.written(own)}
-    request["precision"] = precision_of(settings.run).name
+    request["precision"] = precision_of(settings.run, encoder).name
     request = as_begun(out, request)
     before = as_before(str(facts["method"]), own)
     with whole_folder(out, resume=True, request=request, defaults=before) as folder:

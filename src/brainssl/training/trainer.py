@@ -161,7 +161,7 @@ def fit(
     options = {
         "accelerator": _ACCELERATORS[device.type],
         "devices": devices,
-        "precision": precision_of(run).name,
+        "precision": precision_of(run, training).name,
         "max_epochs": epochs,
         "gradient_clip_val": clip_norm,
         "default_root_dir": folder,

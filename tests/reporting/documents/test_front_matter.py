@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from brainssl.reporting.documents.front_matter import as_yaml, front_matter, title
 from brainssl.reporting.findings.about import About
-from brainssl.reporting.study import Row, Study
+from brainssl.reporting.rows import Row
+from brainssl.reporting.study import Study
 
 KEYS = st.from_regex(r"k[a-z_-]{0,5}", fullmatch=True)
 # Of the basic plane: JSON escapes what is beyond as two halves, where something cannot be printed.

@@ -16,7 +16,9 @@ from brainssl.reporting.figures.figure import (
     method_keys,
     specification,
 )
-from brainssl.reporting.study import METHOD_TITLES, Row, Study, method_title, read_study
+from brainssl.reporting.rows import Row
+from brainssl.reporting.study import Study, read_study
+from brainssl.reporting.titles import METHOD_TITLES, method_title
 
 # How linear RGB looks without one kind of cone (Machado et al. 2009, severity 1).
 SIGHT = {

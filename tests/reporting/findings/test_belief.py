@@ -44,8 +44,26 @@ def test_a_leak_is_the_worst_and_comes_first(sound: Study) -> None:
     assert severity == "serious"
     assert text.startswith("Not to be believed: labels drawn at random were learnt and the images")
     assert "leakage found" in text
-    clean = replace(sound, analysis={"random_labels": [{**CONTROL, "learnt": False}]})
+    narrow = {**CONTROL, "learnt": False, "interval": [-0.03, 0.04]}
+    clean = replace(sound, analysis={"random_labels": [narrow]})
     assert "no leakage found by random labels" in said(clean)[1]
+
+
+@pytest.mark.parametrize(
+    ("interval", "told"),
+    [
+        ([-0.05, 0.09], "no leakage found"),
+        ([-0.05, 0.1], "random labels cannot tell whether it leaks"),
+        ([-0.3, 0.02], "random labels cannot tell whether it leaks"),
+        ([0.01, 0.4], "leakage found"),
+    ],
+)
+def test_an_interval_that_is_too_wide_reassures_nobody(
+    interval: list[float], told: str, sound: Study
+) -> None:
+    """From an upper end of 10 points, or a width of more than 20."""
+    control = {**CONTROL, "interval": interval, "learnt": interval[0] > 0}
+    assert told in said(replace(sound, analysis={"random_labels": [control]}))[1]
 
 
 def test_unknown_patients_and_few_groups_are_named(sound: Study) -> None:

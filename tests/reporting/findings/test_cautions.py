@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from brainssl.evaluation.predictions import Predictions
-from brainssl.reporting.findings.cautions import ENOUGH_GROUPS, Caution, cautions
+from brainssl.reporting.findings.caution import Caution
+from brainssl.reporting.findings.cautions import cautions
+from brainssl.reporting.findings.cautions_of_data import ENOUGH_GROUPS
 from brainssl.reporting.study import read_study
 
 
@@ -145,6 +147,11 @@ def test_random_labels_that_were_learnt_are_serious(study: Path) -> None:
     clean = {"random_labels": [control | {"learnt": False}]}
     told = cautions(replace(read_study(study), analysis=clean))
     assert not [caution for caution in told if "drawn at random" in caution.text]
+    wide = {"random_labels": [control | {"learnt": False, "interval": [-0.02, 0.31]}]}
+    told = cautions(replace(read_study(study), analysis=wide))
+    (found,) = (caution for caution in told if "drawn at random" in caution.text)
+    assert found.severity == "note"
+    assert "cannot tell whether protocol “image” leaks" in found.text
 
 
 @pytest.mark.parametrize(("draws", "warned"), [(1, True), (1999, True), (2000, False)])

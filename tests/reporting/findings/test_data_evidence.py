@@ -61,6 +61,9 @@ def test_the_control_is_told_as_it_came_out(learnt: bool) -> None:
     )
     assert "accuracy 41.7 % under “image” where guessing gives 16.3 %" in told
     assert ("does not show" in told) != learnt
+    wide = control | {"learnt": False, "interval": [-0.2, 0.3]}
+    study = Study(Path("nowhere"), {}, (), {}, {"random_labels": [wide]})
+    assert "cannot tell whether they were learnt" in DATA_EVIDENCE["leakage"](study)
 
 
 def test_what_is_left_in_training_is_told_of_each_split() -> None:

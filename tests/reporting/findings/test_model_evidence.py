@@ -8,7 +8,8 @@ from brainssl.reporting.findings.model_evidence import (
     stage_settings,
     where,
 )
-from brainssl.reporting.study import Row, Study
+from brainssl.reporting.rows import Row
+from brainssl.reporting.study import Study
 
 SHARED = {"epochs": 20, "batch_size": 64, "learning_rate": 0.001}
 STEP = "steps/finetune-byol-grouped-f1-s3"

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from brainssl.reporting.findings.outcomes import answer, compare, outcomes
+from brainssl.reporting.findings.answer import answer
+from brainssl.reporting.findings.differences import compare
+from brainssl.reporting.findings.outcomes import outcomes
 from brainssl.reporting.study import Study, read_study
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from brainssl.reporting.findings.outcomes import answer, outcomes
+from brainssl.reporting.findings.answer import answer
+from brainssl.reporting.findings.outcomes import outcomes
 from brainssl.reporting.findings.starts import level, said, worths
 from brainssl.reporting.study import Study, read_study
 

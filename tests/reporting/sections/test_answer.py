@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from brainssl.reporting.blocks import Multiples, Prose, flat
+from brainssl.reporting.rows import Row
 from brainssl.reporting.sections.answer import content
-from brainssl.reporting.study import Row, read_study
+from brainssl.reporting.study import read_study
 
 
 def test_a_marker_without_a_line_is_explained(make_study: Callable[..., Path]) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from brainssl.reporting.assembly import sections
 from brainssl.reporting.blocks import Choice, Facts, Prose
-from brainssl.reporting.study import arm_title, read_study
+from brainssl.reporting.study import read_study
+from brainssl.reporting.titles import arm_title
 
 
 def test_the_model_shown_first_is_the_best_on_validation(study: Path) -> None:

@@ -1,6 +1,8 @@
 import json
 import re
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,37 @@ def test_the_table_says_what_the_curves_end_in(grid: Path) -> None:
         assert epochs.text == "20"
         assert float(knn.text) == pytest.approx(100 * (watch.after("knn_accuracy") or 0), abs=0.051)
         assert line.cells[-1].text == "–" or line.headers[0] == "DINO"
+
+
+def test_the_table_tells_folds_and_labels_where_pretrainings_differ_in_them(
+    make_study: Callable[..., Path],
+) -> None:
+    folder = make_study(classes=["a", "b"], fractions=[1.0], seeds=1)
+    steps = folder / "steps"
+
+    def stub_and_lines(**facts: object) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        study = read_study(folder)
+        study = replace(study, facts={**study.facts, **facts})
+        (table,) = (b for b in flat(content(study)) if isinstance(b, Table))
+        return table.stub, [line.headers for line in table.lines]
+
+    assert stub_and_lines() == (("Method", "Seed"), [("SimCLR", "0")])
+    first = steps / "pretrain-simclr-grouped-k1of2-s0"
+    (steps / "pretrain-simclr-grouped-s0").rename(first)
+    shutil.copytree(first, steps / "pretrain-simclr-grouped-k2of2-s0")
+    stub, lines = stub_and_lines(folds={"number": 2})
+    assert stub == ("Method", "Fold", "Seed")
+    assert lines == [("SimCLR", "1", "0"), ("SimCLR", "2", "0")]
+    shutil.copytree(first, steps / "pretrain-supcon-grouped-k1of2-f0.1-s0")
+    shutil.copytree(first, steps / "pretrain-supcon-grouped-k1of2-f8-shot-s0")
+    stub, lines = stub_and_lines(folds={"number": 2}, methods=["simclr", "supcon"])
+    assert stub == ("Method", "Labels", "Fold", "Seed")
+    assert sorted(lines) == [
+        ("SimCLR", "none", "1", "0"),
+        ("SimCLR", "none", "2", "0"),
+        ("SupCon", "10\u00a0%", "1", "0"),
+        ("SupCon", "8 a class", "1", "0"),
+    ]
 
 
 def test_without_labels_the_rest_is_shown(make_study: Callable[..., Path]) -> None:

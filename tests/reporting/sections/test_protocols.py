@@ -74,6 +74,17 @@ def test_what_could_not_be_tested_is_not_called_clean(study: Study) -> None:
     assert table.lines[0].cells[3].text == "not tested"
 
 
+def test_an_interval_that_is_too_wide_is_not_called_clean(study: Study) -> None:
+    wide = GROUPED | {"interval": [-0.12, 0.15]}
+    one = with_analysis(study, random_labels=[wide])
+    told = protocol_finding(one)
+    assert "cannot be told under “grouped” (15.2 % right" in told
+    assert "reaches 10.0 points, or is wider than 20.0" in told
+    assert "Nothing shows" not in told
+    (table,) = [b for b in content(one) if isinstance(b, Table) and b.name == "controls"]
+    assert table.lines[0].cells[3].text == "cannot tell"
+
+
 def test_an_untrained_encoder_that_loses_is_told_apart(study: Study) -> None:
     lost = gap("untrained", "linear", 0.7, [-0.2, -0.05])
     text = protocol_finding(with_analysis(study, optimism=[lost]))

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from brainssl.reporting.findings.starts import Contrast, Worth
+from brainssl.reporting.rows import Arm, Row
 from brainssl.reporting.sections.starts import content, starts_table
-from brainssl.reporting.study import Arm, Row, Study, read_study
+from brainssl.reporting.study import Study, read_study
 
 FACTS = {"protocols": ["grouped"], "starts": [{"name": "random"}, {"name": "imagenet"}]}
 

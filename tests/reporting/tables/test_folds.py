@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from brainssl.reporting.findings.answer import where_tested
 from brainssl.reporting.findings.cautions import cautions
-from brainssl.reporting.findings.outcomes import chosen_step, where_tested
+from brainssl.reporting.findings.outcomes import chosen_step
 from brainssl.reporting.sections.run import content
 from brainssl.reporting.study import Study, read_study
 from brainssl.reporting.tables.folds import folds_table

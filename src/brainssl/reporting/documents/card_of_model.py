@@ -9,7 +9,8 @@ from brainssl.models.encoder import Encoder
 from brainssl.reporting.documents.front_matter import as_yaml
 from brainssl.reporting.documents.model_card import RESEARCH, card
 from brainssl.reporting.findings.about import About, read_about
-from brainssl.reporting.study import METHOD_TITLES, read_study
+from brainssl.reporting.study import read_study
+from brainssl.reporting.titles import METHOD_TITLES
 
 _TOLD = {
     "method": "Method",

@@ -7,9 +7,10 @@ from brainssl.data.shots import LabelFraction
 from brainssl.reporting.blocks import Block, Choice, Panel, Prose, Section
 from brainssl.reporting.findings.belief import belief
 from brainssl.reporting.page import Page, render_page
+from brainssl.reporting.rows import interval
 from brainssl.reporting.scoreboard import Board, slice_board
 from brainssl.reporting.sections.answer import FIGURE, scoreboard
-from brainssl.reporting.study import Study, interval
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import (
     HEADLINE,
@@ -23,7 +24,7 @@ from brainssl.reporting.wording import (
 
 _HOW = (
     "A panel a study, a marker the test score of one seed, its line the 95\u00a0% interval for the "
-    "choice of test groups. Best first by the first study; controls stand below."
+    "choice of test groups. Highest first by the first study; controls stand below."
 )
 
 

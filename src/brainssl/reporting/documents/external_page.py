@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from brainssl.reporting.blocks import Block, Cautions, Prose, Section
-from brainssl.reporting.findings.cautions import ENOUGH_GROUPS, Caution
+from brainssl.reporting.findings.caution import Caution
+from brainssl.reporting.findings.cautions_of_data import ENOUGH_GROUPS
 from brainssl.reporting.findings.external import WHAT, external_answer, external_warnings
 from brainssl.reporting.page import Page, render_page
+from brainssl.reporting.rows import finite, interval
 from brainssl.reporting.scoreboard import Board, Entry, Point, kind_of, largest_share
 from brainssl.reporting.sections.answer import scoreboard
-from brainssl.reporting.study import arm_title, finite, interval
 from brainssl.reporting.tables.table import Cell, Line, Table
+from brainssl.reporting.titles import arm_title
 from brainssl.reporting.wording import HEADLINE, MAIN_METRICS, counted, join
 
 _HOW = "The same classifier on both collections, with 95\u00a0% intervals for the choice of groups."

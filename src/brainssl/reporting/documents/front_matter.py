@@ -6,7 +6,9 @@ from typing import Any
 
 from brainssl.reporting.findings.about import About
 from brainssl.reporting.findings.protocols import HONEST
-from brainssl.reporting.study import Row, Study, is_self_supervised
+from brainssl.reporting.rows import Row
+from brainssl.reporting.study import Study
+from brainssl.reporting.titles import is_self_supervised
 from brainssl.reporting.wording import METRIC
 from brainssl.settings import SEMI_SUPERVISED
 

@@ -14,7 +14,6 @@ from brainssl.reporting.blocks import Block, Facts, Prose, Section, Strips
 from brainssl.reporting.figures.map_strips import map_strip, scale_strip
 from brainssl.reporting.figures.pictures import Picture
 from brainssl.reporting.page import Page, render_page
-from brainssl.reporting.study import arm_title
 from brainssl.reporting.tables.scorecards import (
     MAP_TITLES,
     classless,
@@ -23,6 +22,7 @@ from brainssl.reporting.tables.scorecards import (
     verdict,
 )
 from brainssl.reporting.tables.table import Cell, Line, Table
+from brainssl.reporting.titles import arm_title
 from brainssl.reporting.wording import counted, fixed, join, percent
 from brainssl.settings.starts import RANDOM
 

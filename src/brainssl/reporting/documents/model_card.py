@@ -17,7 +17,9 @@ from brainssl.reporting.findings.data_evidence import DATA_EVIDENCE, partition
 from brainssl.reporting.findings.model_evidence import MODEL_EVIDENCE, recipe, stage_settings, where
 from brainssl.reporting.findings.protocols import HONEST
 from brainssl.reporting.findings.tuning import chosen_changes, trials_of
-from brainssl.reporting.study import Row, Study, is_pretrained
+from brainssl.reporting.rows import Row
+from brainssl.reporting.study import Study
+from brainssl.reporting.titles import is_pretrained
 from brainssl.reporting.wording import METRICS, PROTOCOLS, labels_title, percent
 from brainssl.settings import LABELLED_METHODS, SEMI_SUPERVISED
 

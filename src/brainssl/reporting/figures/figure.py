@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from brainssl.reporting.study import (
+from brainssl.reporting.study import Study
+from brainssl.reporting.titles import (
     BASELINE,
     CLASSICAL,
     CONTROLS,
     ENSEMBLE,
     METHOD_TITLES,
     Learner,
-    Study,
     method_title,
 )
 

@@ -190,4 +190,4 @@ def _description(board: Board) -> str:
         values = [HEADLINE.number(point.value) for point in found[title].points]
         said.append(f"{title} {join(values)}")
     guess = "" if board.guess is None else f"; guessing {HEADLINE.number(board.guess)}"
-    return f"{board.title}: {HEADLINE.title.lower()} in %, best first: {'; '.join(said)}{guess}"
+    return f"{board.title}: {HEADLINE.title.lower()} in %, highest first: {'; '.join(said)}{guess}"

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from brainssl.reporting.findings.cautions import cautions
-from brainssl.reporting.findings.protocols import HONEST
-from brainssl.reporting.study import Study, interval
+from brainssl.reporting.findings.protocols import HONEST, Leak, leak_of
+from brainssl.reporting.study import Study
 from brainssl.reporting.wording import counted, join
 
 _MOST = 3  # of what speaks against it; the list of cautions has them all
@@ -36,7 +36,7 @@ def belief(study: Study) -> Belief | None:
 def _verdict(study: Study, against: list[str]) -> str:
     if not against:
         return "Nothing serious was found that speaks against it."
-    leaks = _learnt(study) or study.protocols[0] != HONEST
+    leaks = _leak(study) == "found" or study.protocols[0] != HONEST
     head = "Not to be believed" if leaks else "To be read with care"
     shown, more = against[:_MOST], len(against) - _MOST
     return f"{head}: {join([*shown, *([f'{more} more'] if more > 0 else [])])}."
@@ -53,7 +53,7 @@ def _rests_on(study: Study) -> str:
         if images
         else "",
         f"{_kept_apart(study)} kept apart" if protocol == HONEST else f"protocol “{protocol}”",
-        _leakage(study),
+        _LEAKAGE[_leak(study)],
         counted(seeds, "seed") if seeds else "",
         counted(study.folds, "fold") if study.folds else "one split",
     ]
@@ -66,16 +66,16 @@ def _kept_apart(study: Study) -> str:
     return "patients" if study.patients_known == 1 else "known patients"
 
 
-def _learnt(study: Study) -> bool | None:
-    """Return whether the control learnt labels drawn at random; None where it was not tested."""
-    for control in study.analysis.get("random_labels") or ():
-        if control["protocol"] == study.protocols[0] and interval(control["interval"]):
-            return bool(control["learnt"])
-    return None
+def _leak(study: Study) -> Leak | None:
+    """Return what labels drawn at random tell of the first protocol; None if nothing was tested."""
+    controls = study.analysis.get("random_labels") or ()
+    own = (leak_of(one) for one in controls if one["protocol"] == study.protocols[0])
+    return next((leak for leak in own if leak is not None), None)
 
 
-def _leakage(study: Study) -> str:
-    learnt = _learnt(study)
-    if learnt is None:
-        return "leakage not tested"
-    return "leakage found" if learnt else "no leakage found by random labels"
+_LEAKAGE = {
+    None: "leakage not tested",
+    "found": "leakage found",
+    "none": "no leakage found by random labels",
+    "open": "random labels cannot tell whether it leaks",
+}

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from brainssl.reporting.findings.outcomes import CHOOSING, Verdict, compare, of_interval, paired
-from brainssl.reporting.study import CLASSICAL, CONTROLS, ENSEMBLE, Arm, Interval, Study
+from brainssl.reporting.findings.differences import Verdict, compare, of_interval, paired
+from brainssl.reporting.findings.outcomes import CHOOSING
+from brainssl.reporting.rows import Arm, Interval
+from brainssl.reporting.study import Study
+from brainssl.reporting.titles import CLASSICAL, CONTROLS, ENSEMBLE
 from brainssl.reporting.wording import HEADLINE, labels_title, percent, signed
 
 CHOSEN = "Best is who has the highest macro F1 on validation."

@@ -1,8 +1,10 @@
 """What a run says of its images and splits: a sentence for each question that it can answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from brainssl.reporting.study import Study, method_title
+from brainssl.reporting.findings.protocols import leak_of
+from brainssl.reporting.study import Study
+from brainssl.reporting.titles import method_title
 from brainssl.reporting.wording import PROTOCOLS, count, counted, join, labels_title, percent
 from brainssl.settings import LABELLED_METHODS, SEMI_SUPERVISED
 
@@ -48,9 +50,15 @@ def _left_out(study: Study) -> str:
     if "unlabelled" in audit:
         sentences.append(
             f"Images without a label are used for {use_of_unlabelled(study)} only: "
-            f"{count(audit['unlabelled'])} in the source."
+            f"{count(audit['unlabelled'])} in the source{_beside(audit.get('extra') or {})}."
         )
     return " ".join(sentences)
+
+
+def _beside(extra: Mapping[str, int]) -> str:
+    """Say how many images extra folders hold beside a source."""
+    told = join([f"{count(number)} in {name}/" for name, number in extra.items()])
+    return f", and beside it {told}" if told else ""
 
 
 def use_of_unlabelled(study: Study) -> str:
@@ -116,11 +124,18 @@ def _level(study: Study) -> str:
     return " ".join([*(f"“{p}”: {PROTOCOLS[p]}" for p in protocols), known])
 
 
+_SHOWS = {
+    None: "does not show that they were learnt",
+    "found": "shows that they were learnt",
+    "none": "does not show that they were learnt",
+    "open": "cannot tell whether they were learnt, of so few groups",
+}
+
+
 def _leakage(study: Study) -> str:
     told = [
         f"{percent(c['accuracy'])} % under “{c['protocol']}” where guessing gives "
-        f"{percent(c['guessing'])} %, which {'shows' if c['learnt'] else 'does not show'} that "
-        "they were learnt"
+        f"{percent(c['guessing'])} %, which {_SHOWS[leak_of(c)]}"
         for c in study.analysis.get("random_labels") or ()
     ]
     control = f"Labels drawn at random for each group, as a control: accuracy {'; '.join(told)}."

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from brainssl.reporting.study import arm_title, interval
+from brainssl.reporting.rows import interval
+from brainssl.reporting.titles import arm_title
 from brainssl.reporting.wording import HEADLINE, counted, percent, signed
 
 WHAT = {"class": "classes", "family": "families", "sequence": "sequences"}

@@ -6,7 +6,9 @@ from typing import Any
 from brainssl.reporting.findings.data_evidence import PARTS
 from brainssl.reporting.findings.outcomes import chosen_step
 from brainssl.reporting.findings.tuning import trials_of
-from brainssl.reporting.study import BASELINE, Row, Study, method_title
+from brainssl.reporting.rows import Row
+from brainssl.reporting.study import Study
+from brainssl.reporting.titles import BASELINE, method_title
 from brainssl.reporting.wording import (
     HEADLINE,
     MAIN_METRICS,

@@ -1,62 +1,30 @@
 """What the numbers say, in words: computed, never composed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from brainssl.data.shots import LabelFraction
-from brainssl.reporting.scoreboard import guessing
-from brainssl.reporting.study import (
-    BASELINE,
-    Arm,
-    Interval,
-    Study,
-    interval,
-    learner_and_stage,
-    method_title,
+from brainssl.reporting.findings.differences import (
+    Difference,
+    Verdict,
+    compare,
+    of_interval,
+    paired,
 )
+from brainssl.reporting.findings.scores import scores_of
+from brainssl.reporting.rows import Arm, Interval
+from brainssl.reporting.scoreboard import guessing
+from brainssl.reporting.study import Study
+from brainssl.reporting.titles import BASELINE
 from brainssl.reporting.wording import (
     HEADLINE,
     METRIC,
-    count,
-    labels_title,
     percent,
-    signed,
 )
 from brainssl.settings import SEMI_SUPERVISED
-from brainssl.settings.starts import start_title
 
 CHOOSING = METRIC["f1_macro"]
 """What chooses on the validation split, here as in the study itself."""
-
-Verdict = Literal["above", "below", "undecided"]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One arm minus another on the same test images, in the mean over seeds, and its interval."""
-
-    first: Arm
-    second: Arm
-    gap: float
-    limits: Interval
-
-    @property
-    def text(self) -> str:
-        """The difference in words."""
-        second = self.second
-        named = _named(second)
-        if second.method == BASELINE:
-            named = f"supervised{_from(second)}" if second.start else "the supervised baseline"
-        return (
-            f"On the same images {_named(self.first)}, minus {named}: {signed(self.gap)} points, "
-            f"95\u00a0% interval {percent(self.limits[0])} to {percent(self.limits[1])}"
-            + (
-                ", so these figures do not tell the two apart."
-                * (of_interval(self.limits) == "undecided")
-                or "."
-            )
-        )
 
 
 @dataclass(frozen=True)
@@ -99,7 +67,9 @@ class Outcome:
     @property
     def text(self) -> str:
         """The outcome in words."""
-        sentences = [f"Highest {HEADLINE.title.lower()}: {self.best.title}, {_scores(self.best)}."]
+        sentences = [
+            f"Highest {HEADLINE.title.lower()}: {self.best.title}, {scores_of(self.best)}."
+        ]
         rival, baseline = self.rival, self.baseline
         if rival is None and self.candidates > 1:
             sentences.append(
@@ -115,7 +85,7 @@ class Outcome:
                     "chooses what is compared."
                 )
             others = [arm for arm in (rival, baseline) if arm is not self.best]
-            sentences += [f"{arm.title}: {_scores(arm)}." for arm in others]
+            sentences += [f"{arm.title}: {scores_of(arm)}." for arm in others]
             sentences.append(self._verdict_sentence(rival, baseline))
             if self.below_guessing:
                 sentences.append(
@@ -175,95 +145,6 @@ def outcomes(study: Study) -> list[Outcome]:
     return found
 
 
-def compare(arm: Arm, baseline: Arm) -> Verdict:
-    """Say whether two arms' intervals lie apart, over all of their seeds.
-
-    For studies whose models were not compared on the same images.
-
-    "above" needs every interval of `arm` to lie above every interval of `baseline`; anything that
-    overlaps, and a seed without an interval, is "undecided". That is stricter than a test of the
-    difference on the same cases would be.
-    """
-    own, other = arm.intervals(HEADLINE.name), baseline.intervals(HEADLINE.name)
-    if len(own) < len(arm.rows) or len(other) < len(baseline.rows):
-        return "undecided"
-    if min(low for low, _ in own) > max(high for _, high in other):
-        return "above"
-    if max(high for _, high in own) < min(low for low, _ in other):
-        return "below"
-    return "undecided"
-
-
-def compared(study: Study, first: Arm, second: Arm) -> tuple[Mapping[str, Any], int] | None:
-    """Return what the study found of two arms on the same test images; None if it did not compare.
-
-    Returns:
-        An entry of its comparisons, and 1 where that is of `first` minus `second`, else -1.
-    """
-    place = (first.protocol, first.label_fraction, HEADLINE.name)
-    asked = [(arm.learner, arm.stage) for arm in (first, second)]
-    for pair in study.analysis.get("comparisons") or ():
-        if (pair["protocol"], pair["label_fraction"], pair["metric"]) == place:
-            sides = [learner_and_stage(pair[side]) for side in ("first", "second")]
-            if sides in (asked, asked[::-1]):
-                return pair, 1 if sides == asked else -1
-    return None
-
-
-def paired(study: Study, arm: Arm, baseline: Arm) -> tuple[float, Interval] | None:
-    """Return arm − baseline on the same test images, if the study has compared the two."""
-    found = compared(study, arm, baseline)
-    limits = interval(found[0]["interval"]) if found else None
-    if found is None or limits is None:
-        return None
-    pair, sign = found
-    low, high = sorted(sign * end for end in limits)
-    return sign * pair["difference"], (low, high)
-
-
-def of_interval(limits: Interval) -> Verdict:
-    """Judge by whether an interval of a difference leaves out 0."""
-    if limits[0] > 0:
-        return "above"
-    return "below" if limits[1] < 0 else "undecided"
-
-
-def answer(study: Study) -> str:
-    """Return the whole study in one sentence, with its number and interval."""
-    found = outcomes(study)
-    if not found:
-        return "No model was measured on a test split: there is no result to report."
-    compared = [one for one in reversed(found) if one.verdict is not None]
-    if not compared:
-        best = found[-1].best
-        return (
-            "There is no pair of a method and the supervised baseline to compare; "
-            f"highest {HEADLINE.title.lower()} with "
-            f"{labels_title(best.label_fraction, of='the labels')}: {best.title}, {_scores(best)}."
-        )
-    most, *others = compared
-    clauses = [_first_clause(most), *(_further_clause(one, most) for one in others)]
-    return f"{'; '.join(clauses)}{_below_guessing(compared)}."
-
-
-def where_tested(study: Study) -> str:
-    """Return "On 120 test images of 40 groups (protocol “grouped”)", as far as it is known."""
-    protocol = study.protocols[0]
-    images = (study.split(protocol).get("images") or {}).get("test")
-    groups = (study.split(protocol).get("groups") or {}).get("test")
-    where = f"On {count(images)} test images" if images else "On the test images"
-    where += f" of {count(groups)} groups" if groups else ""
-    where += f", each tested once in {count(study.folds)} folds" if study.folds else ""
-    return f"{where} (protocol “{protocol}”)"
-
-
-# What a rival was chosen from: whether without labels, and whether each has several starts.
-# How a verdict is said first in a sentence, and how after another one.
-_VERDICT_CLAUSES = {
-    "above": ("is ahead of", "ahead"),
-    "below": ("is behind", "behind"),
-    "undecided": ("cannot be told apart from", "not told apart"),
-}
 _VERDICT_SENTENCE = {
     "above": "Every interval of “{first}” lies above every one of the supervised baseline.",
     "below": "Every interval of “{first}” lies below every one of the supervised baseline.",
@@ -287,106 +168,12 @@ def _kinds(arm: Arm) -> str:
     return f"pairs of {kind} method and start" if arm.start else f"{kind} methods"
 
 
-def _named(arm: Arm) -> str:
-    """Return the title, and that labels were used before fine-tuning where they were."""
-    taught = arm.pretrained and not arm.self_supervised
-    return f"{arm.title}{' (pretrained with the labels)' * taught}"
-
-
 def _chosen(arms: Sequence[Arm], validated: Sequence[float | None]) -> Arm | None:
     """Return the only arm, or the one with the best of the validation scores that there are."""
     if len(arms) == 1:
         return arms[0]
     scored = [(score, arm) for score, arm in zip(validated, arms, strict=True) if score is not None]
     return max(scored, key=lambda pair: pair[0])[1] if scored else None
-
-
-_INTERVAL = "95\u00a0% interval "
-
-
-def _first_clause(one: Outcome) -> str:
-    rival, baseline = one.rival, one.baseline
-    assert rival is not None
-    assert baseline is not None
-    assert one.verdict is not None
-    chosen = f"{_from(rival)}, chosen on validation," if one.candidates > 1 else _from(rival)
-    scores = f"{_brief(rival)} against {_brief(baseline)} of slices right"
-    named = method_title(rival.method)
-    if rival.pretrained:
-        named += " pretraining" if rival.self_supervised else " pretraining with them"
-    return (
-        f"With {labels_title(one.label_fraction, of='the labels')}, {named}{chosen} "
-        f"{_VERDICT_CLAUSES[one.verdict][0]} {_alone(rival)}{_from(baseline)}: {scores}"
-        f"{_gap(one, _INTERVAL)}"
-    )
-
-
-def _further_clause(one: Outcome, first: Outcome) -> str:
-    rival, before = one.rival, first.rival
-    assert rival is not None
-    assert before is not None
-    assert one.verdict is not None
-    other = [method_title(*rival.learner)] if rival.learner != before.learner else []
-    if one.baseline and first.baseline and one.baseline.start != first.baseline.start:
-        other.append(f"against {_alone(rival)}{_from(one.baseline)}")
-    named = f" ({' '.join(other)})" if other else ""
-    told = f"with {labels_title(one.label_fraction)}{named} {_VERDICT_CLAUSES[one.verdict][1]}"
-    return f"{told}{_gap(one)}"
-
-
-def _alone(rival: Arm) -> str:
-    """Return what the baseline is to a rival: one that is pretrained with labels has no others."""
-    taught = rival.pretrained and not rival.self_supervised
-    return "supervised training alone" if taught else "labels alone"
-
-
-def _from(arm: Arm) -> str:
-    """Return the start where there are several: " from ImageNet"."""
-    return f" from {start_title(arm.start)}" if arm.start else ""
-
-
-def _gap(one: Outcome, interval_is: str = "") -> str:
-    if one.difference is None:
-        return ""
-    gap, (low, high) = one.difference
-    return f", {signed(gap)} points ({interval_is}{percent(low)} to {percent(high)})"
-
-
-def _below_guessing(compared: Sequence[Outcome]) -> str:
-    """Say where both sides know less than which class is the most frequent."""
-    below = [one for one in compared if one.below_guessing]
-    if not below:
-        return ""
-    where = "" if len(below) == len(compared) else _with([one.label_fraction for one in below])
-    return f"; both are below guessing ({percent(below[0].guess)}\u00a0%){where}"
-
-
-def _with(fractions: Sequence[LabelFraction]) -> str:
-    return f" with {labels_title(*fractions)}"
-
-
-def _brief(arm: Arm) -> str:
-    """Return "60.0 %", with the interval if it is of one model."""
-    limits = arm.rows[0].intervals.get(HEADLINE.name)
-    span = f" ({HEADLINE.range(limits)})" if len(arm.rows) == 1 and limits else ""
-    return f"{percent(arm.mean(HEADLINE.name))}\u00a0%{span}"
-
-
-def _scores(arm: Arm) -> str:
-    """Return "42.5 ± 0.6 % (mean ± sd of 2 seeds; seed 0: 42.8 %, 95 % interval 38.0–47.5 %)"."""
-    first = next(row for row in arm.rows if row.metrics.get(HEADLINE.name) is not None)
-    limits = first.intervals.get(HEADLINE.name)
-    sampled = "no interval" if limits is None else f"95 % interval {HEADLINE.range(limits)} %"
-    score = f"{percent(first.metrics[HEADLINE.name])} %"
-    sd = arm.sd(HEADLINE.name)
-    if sd is None:
-        text = f"{score} (seed {first.seed}, {sampled})"
-    else:
-        seeds = len(arm.values(HEADLINE.name))
-        scatter = f"{percent(arm.mean(HEADLINE.name))} ± {percent(sd)} %"
-        text = f"{scatter} (mean ± sd of {seeds} seeds; seed {first.seed}: {score}, {sampled})"
-    # A number stays with its sign when the line breaks.
-    return text.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")
 
 
 def chosen_step(study: Study) -> str:

@@ -1,10 +1,12 @@
 """What the protocols of a study differ in, and what its controls expose, in words."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from brainssl.data.shots import label_fraction
-from brainssl.reporting.study import Study, interval, title_of
+from brainssl.reporting.rows import interval
+from brainssl.reporting.study import Study
+from brainssl.reporting.titles import title_of
 from brainssl.reporting.wording import HEADLINE, join, percent, signed
 from brainssl.settings.starts import RANDOM
 
@@ -12,15 +14,41 @@ HONEST = "grouped"
 UNTRAINED_PROBE = ("untrained", "linear")
 """Method and stage of the control whose encoder was never trained."""
 
+LARGE, WIDE = 0.1, 0.2
+"""An interval of random labels that reaches the first, or is wider than the second, tells nothing:
+a leak by which a tenth of the test images are recognised could hide in it."""
+
+TOO_WIDE = (
+    f"an interval that reaches {percent(LARGE)} points, or is wider than {percent(WIDE)}, leaves "
+    "room for a leak that matters, and only more groups make it narrower"
+)
+Leak = Literal["found", "none", "open"]
+
+
+def leak_of(control: Mapping[str, Any]) -> Leak | None:
+    """Judge a control by random labels; None where it has no interval, and tested nothing.
+
+    "open" cannot tell: the interval of accuracy minus guessing holds 0 and is too wide.
+    """
+    if control["learnt"]:
+        return "found"
+    limits = interval(control.get("interval"))
+    if limits is None:
+        return None
+    low, high = limits
+    return "open" if high >= LARGE or high - low > WIDE else "none"
+
 
 def protocol_finding(study: Study) -> str:
     """Return what the protocols differ in and what the controls expose, in words; else nothing."""
     controls = {str(c["protocol"]): c for c in study.analysis.get("random_labels") or ()}
     gaps = study.analysis.get("optimism") or ()
     sentences = [*_flattery(gaps), *_recognition(gaps)]
-    learnt = [protocol for protocol, control in controls.items() if control["learnt"]]
-    tested = [name for name, control in controls.items() if interval(control["interval"])]
-    clean = [protocol for protocol in tested if protocol not in learnt]
+    found = {protocol: leak_of(control) for protocol, control in controls.items()}
+    learnt, clean, undecided = (
+        [protocol for protocol, leak in found.items() if leak == one]
+        for one in ("found", "none", "open")
+    )
     if learnt:
         told = join([f"{_right(controls[p])} under “{p}”" for p in learnt])
         sentences.append(
@@ -38,6 +66,11 @@ def protocol_finding(study: Study) -> str:
                 else ", as far as that can be told: groups are made by likeness, so patients who "
                 "stand in two groups go unseen."
             )
+        )
+    if undecided:
+        told = join([f"“{p}” ({_right(controls[p])})" for p in undecided])
+        sentences.append(
+            f"Whether labels drawn at random were learnt cannot be told under {told}: {TOO_WIDE}."
         )
     return " ".join(sentences)
 

@@ -7,17 +7,11 @@ from dataclasses import dataclass, replace
 from brainssl.data.shots import LabelFraction
 from brainssl.evaluation.comparison import holm
 from brainssl.reporting.findings.classical import strongest
-from brainssl.reporting.findings.outcomes import compared
+from brainssl.reporting.findings.differences import compared
 from brainssl.reporting.findings.tuning import trials_of
-from brainssl.reporting.study import (
-    BASELINE,
-    CONTROLS,
-    Arm,
-    Interval,
-    Study,
-    interval,
-    method_title,
-)
+from brainssl.reporting.rows import Arm, Interval, interval
+from brainssl.reporting.study import Study
+from brainssl.reporting.titles import BASELINE, CONTROLS, method_title
 from brainssl.reporting.wording import HEADLINE, join, labels_title, percent, signed
 from brainssl.settings.starts import RANDOM, start_title
 

@@ -6,7 +6,8 @@ from statistics import fmean
 from typing import Any
 
 from brainssl.data.shots import LabelFraction, label_fraction
-from brainssl.reporting.study import Study, arm_title
+from brainssl.reporting.study import Study
+from brainssl.reporting.titles import arm_title
 
 
 @dataclass(frozen=True)

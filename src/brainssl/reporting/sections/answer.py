@@ -2,9 +2,10 @@
 
 from brainssl.reporting.blocks import Block, Facts, Fold, Multiples, Prose
 from brainssl.reporting.figures.scoreboard import label_width, legend, panels
+from brainssl.reporting.findings.answer import answer, where_tested
 from brainssl.reporting.findings.belief import belief
 from brainssl.reporting.findings.classical import CHOSEN, challenges
-from brainssl.reporting.findings.outcomes import answer, outcomes, where_tested
+from brainssl.reporting.findings.outcomes import outcomes
 from brainssl.reporting.scoreboard import Board, boards
 from brainssl.reporting.sections.example_slices import example_strips
 from brainssl.reporting.study import Study
@@ -15,7 +16,7 @@ FIGURE = "figure-1"
 _ACROSS = 4  # panels side by side at most
 _HOW = (
     "A marker is the test score of one seed{pooled}, its line the 95\u00a0% interval for the "
-    "choice of test groups. Best first; controls stand below."
+    "choice of test groups. Highest first; controls stand below."
 )
 _NO_LINE = (
     " A marker without a line scores the same in every draw: it is right on all or none, or names "

@@ -14,7 +14,8 @@ from brainssl.reporting.figures.figure import (
     specification,
 )
 from brainssl.reporting.findings.outcomes import chosen_step
-from brainssl.reporting.study import Row, Study
+from brainssl.reporting.rows import Row
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables.certainty import (
     Analysed,
     calibration_table,

@@ -7,8 +7,10 @@ from brainssl.data.shots import LabelFraction, label_fraction
 from brainssl.reporting.blocks import Block, Fold, Prose
 from brainssl.reporting.findings.starts import said as said_of_starts
 from brainssl.reporting.findings.starts import worths
-from brainssl.reporting.study import BASELINE, Study, interval, title_of
+from brainssl.reporting.rows import interval
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables.table import Cell, Line, Table
+from brainssl.reporting.titles import BASELINE, title_of
 from brainssl.reporting.wording import HEADLINE, counted, join, labels_title, percent, signed
 from brainssl.settings.starts import RANDOM
 

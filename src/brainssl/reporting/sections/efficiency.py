@@ -10,14 +10,13 @@ from brainssl.data.shots import Shots
 from brainssl.reporting.blocks import Block, Fold, Multiples, Prose
 from brainssl.reporting.figures.figure import FAINT, Key, escape, learner_keys, panel
 from brainssl.reporting.findings.classical import strongest
-from brainssl.reporting.study import (
+from brainssl.reporting.rows import Arm, Row
+from brainssl.reporting.study import Study
+from brainssl.reporting.titles import (
     BASELINE,
     CLASSICAL,
     CONTROLS,
-    Arm,
     Learner,
-    Row,
-    Study,
     is_self_supervised,
     method_title,
 )

@@ -12,8 +12,9 @@ from brainssl.reporting.figures.map_strips import map_strip
 from brainssl.reporting.figures.pictures import Picture
 from brainssl.reporting.findings.outcomes import CHOOSING
 from brainssl.reporting.sections.explained_slices import folder_of, pixels, said_of, slice_of
-from brainssl.reporting.study import Study, learner_and_stage, title_of
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables.scorecards import MAP_TITLES
+from brainssl.reporting.titles import learner_and_stage, title_of
 from brainssl.reporting.wording import counted, join, percent
 
 _EACH = 2

@@ -16,8 +16,9 @@ from brainssl.foundation.plain_names import read_frame
 from brainssl.reporting.blocks import Block, Prose, Strips
 from brainssl.reporting.figures.map_strips import map_strip, scale_strip
 from brainssl.reporting.figures.pictures import Picture, read_images
-from brainssl.reporting.study import Study, title_of
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables.scorecards import BLIND, MAP_TITLES, classless
+from brainssl.reporting.titles import title_of
 from brainssl.reporting.wording import join, percent
 
 _HOW = (

@@ -6,9 +6,10 @@ from typing import Any
 from brainssl.explanation.comparison import COMPARED_MAP
 from brainssl.explanation.scorecard import LOCALISATION
 from brainssl.reporting.blocks import Block, Facts, Fold, Prose
+from brainssl.reporting.rows import interval
 from brainssl.reporting.sections.comparisons import LEVEL, within
 from brainssl.reporting.sections.explained_slices import folder_of, slice_strips
-from brainssl.reporting.study import Study, interval, title_of
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables.scorecards import (
     ALIKE,
     BLIND,
@@ -19,6 +20,7 @@ from brainssl.reporting.tables.scorecards import (
     verdict,
 )
 from brainssl.reporting.tables.table import Table
+from brainssl.reporting.titles import title_of
 from brainssl.reporting.wording import Metric, counted, join, labels_title, percent
 
 _METRIC = {metric.name: metric for metric in MEASURES}

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brainssl.reporting.blocks import Block, Fold, Prose
-from brainssl.reporting.study import Row, Study, interval
+from brainssl.reporting.rows import Row, interval
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import HEADLINE, METRIC, counted, labels_title
 

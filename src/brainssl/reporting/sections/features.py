@@ -17,7 +17,8 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.reporting.blocks import Block, Choice, Fold, Multiples, Panel, Prose, Slices
 from brainssl.reporting.figures.figure import COLOURS, FAINT, SYMBOLS, Figure, Key, panel, rounded
 from brainssl.reporting.figures.pictures import read_images
-from brainssl.reporting.study import Study, method_title
+from brainssl.reporting.study import Study
+from brainssl.reporting.titles import method_title
 from brainssl.reporting.wording import count, counted, fixed, labels_title, shorten
 from brainssl.settings.starts import mark_of
 

@@ -11,7 +11,8 @@ from brainssl.reporting.figures.figure import (
     learner_keys,
     panel,
 )
-from brainssl.reporting.study import Learner, Study, method_title
+from brainssl.reporting.study import Study
+from brainssl.reporting.titles import Learner, method_title
 from brainssl.reporting.trainings import History, histories, watches
 from brainssl.reporting.wording import join, labels_title
 from brainssl.settings import SEMI_SUPERVISED

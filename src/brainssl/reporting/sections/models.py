@@ -6,8 +6,10 @@ from brainssl.evaluation.metrics import confusion
 from brainssl.reporting.blocks import Block, Choice, Columns, Fold, Panel, Prose
 from brainssl.reporting.figures import curves
 from brainssl.reporting.findings.outcomes import chosen_step
-from brainssl.reporting.study import CLASSICAL, Row, Study
+from brainssl.reporting.rows import Row
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables import results as tables
+from brainssl.reporting.titles import CLASSICAL
 from brainssl.reporting.wording import counted, labels_title
 from brainssl.settings.starts import mark_of
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from brainssl.reporting.blocks import Block, Cautions, Facts, Fold, Multiples, Prose, across
 from brainssl.reporting.figures.figure import Key, epoch_axis, epoch_traces, learner_keys, panel
-from brainssl.reporting.findings.cautions import Caution
-from brainssl.reporting.study import Study, is_pretrained, method_title
+from brainssl.reporting.findings.caution import Caution
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables.table import Cell, Line, Table
+from brainssl.reporting.titles import is_pretrained, method_title
 from brainssl.reporting.trainings import Training, Watch, watches
-from brainssl.reporting.wording import MISSING, count, counted, fixed
+from brainssl.reporting.wording import MISSING, count, counted, fixed, fraction_title
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,8 @@ def _curves(study: Study, found: Sequence[Watch], protocol: str) -> Multiples:
 
 def _table(found: Sequence[Watch], protocol: str) -> Table:
     shown = [measure for measure in _MEASURES if _measured(found, measure)]
+    by_labels = any(watch.training.label_fraction is not None for watch in found)
+    by_fold = any(watch.training.fold is not None for watch in found)
     lines: list[Line] = []
     above = ("", "")
     for watch in found:
@@ -228,8 +231,16 @@ def _table(found: Sequence[Watch], protocol: str) -> Table:
         ]
         verdict = Cell("collapsed" if watch.verdict else MISSING)
         epochs = Cell(count(watch.epochs[-1]["epoch"]))
-        headers = (method_title(*training.learner), str(training.seed))
-        lines.append(Line(headers, (verdict, epochs, *cells), start=training.learner != above))
+        headers = [method_title(*training.learner)]
+        if by_labels:
+            used = training.label_fraction
+            headers.append("none" if used is None else fraction_title(used))
+        if by_fold:
+            headers.append(MISSING if training.fold is None else str(training.fold))
+        headers.append(str(training.seed))
+        lines.append(
+            Line(tuple(headers), (verdict, epochs, *cells), start=training.learner != above)
+        )
         above = training.learner
     return Table(
         name=f"pretraining-{protocol}",
@@ -237,7 +248,7 @@ def _table(found: Sequence[Watch], protocol: str) -> Table:
             f"After the last epoch of each pretraining, protocol “{protocol}”, and below it before "
             "training."
         ),
-        stub=("Method", "Seed"),
+        stub=("Method", *["Labels"] * by_labels, *["Fold"] * by_fold, "Seed"),
         columns=("Verdict", "Epochs", *(measure.title for measure in shown)),
         lines=tuple(lines),
         layout="wide",

@@ -1,14 +1,18 @@
 """The section on protocols: what each leaks, and how far it flatters."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from brainssl.data.shots import label_fraction
 from brainssl.reporting.blocks import Block, Fold, Prose
-from brainssl.reporting.findings.protocols import HONEST, UNTRAINED_PROBE, protocol_finding
-from brainssl.reporting.study import Study, interval, title_of
+from brainssl.reporting.findings.protocols import (
+    HONEST,
+    UNTRAINED_PROBE,
+    leak_of,
+    protocol_finding,
+)
+from brainssl.reporting.rows import interval
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables import results as tables
 from brainssl.reporting.tables.table import Cell, Line, Table
+from brainssl.reporting.titles import title_of
 from brainssl.reporting.wording import HEADLINE, METRIC, fraction_title, percent, signed
 
 _CONTROLS = (
@@ -18,6 +22,8 @@ _CONTROLS = (
     "what a linear probe on it scores more under one protocol than under another is recognition "
     "too. Both are linear probes on the same untrained encoder, with all labels."
 )
+
+_LEARNT = {None: "not tested", "found": "yes: it leaks", "none": "not shown", "open": "cannot tell"}
 
 
 def content(study: Study) -> tuple[Block, ...]:
@@ -56,7 +62,7 @@ def control_table(study: Study) -> Table:
                 signed(control["difference"]),
                 "" if limits is None else HEADLINE.range(limits),
             ),
-            Cell(_whether_learnt(control)),
+            Cell(_LEARNT[leak_of(control)]),
             Cell(percent(untrained[-1].mean(HEADLINE.name)) if untrained else "–"),
         )
         lines.append(Line((protocol,), cells))
@@ -109,9 +115,3 @@ def optimism_table(study: Study) -> Table:
         columns=("Under it", f"Under “{HONEST}”", "Optimism"),
         lines=tuple(lines),
     )
-
-
-def _whether_learnt(control: Mapping[str, Any]) -> str:
-    if interval(control["interval"]) is None:
-        return "not tested"
-    return "yes: it leaks" if control["learnt"] else "not shown"

@@ -6,8 +6,10 @@ from importlib import resources
 from typing import Any
 
 from brainssl.reporting.blocks import Block, Prose
-from brainssl.reporting.study import Arm, Study, method_title
+from brainssl.reporting.rows import Arm
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables.table import Cell, Line, Table
+from brainssl.reporting.titles import method_title
 from brainssl.reporting.wording import MISSING, counted, labels_title
 
 _HEADS = {"accuracy": "Accuracy, %", "precision": "Precision", "recall": "Recall", "f1": "F1"}

@@ -6,10 +6,11 @@ from brainssl.reporting.blocks import (
     Fold,
     Prose,
 )
-from brainssl.reporting.study import CLASSICAL, Study, title_of
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables import results as tables
 from brainssl.reporting.tables.folds import folds_table
 from brainssl.reporting.tables.units import unit_tables
+from brainssl.reporting.titles import CLASSICAL, title_of
 from brainssl.reporting.wording import (
     HEADLINE,
     METRIC,

@@ -10,7 +10,8 @@ from brainssl.reporting.blocks import (
     Prose,
 )
 from brainssl.reporting.findings.data_evidence import use_of_unlabelled
-from brainssl.reporting.study import Study, method_title
+from brainssl.reporting.study import Study
+from brainssl.reporting.titles import method_title
 from brainssl.reporting.wording import (
     PROTOCOLS,
     count,

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from brainssl.reporting.blocks import Block
-from brainssl.reporting.study import METHOD_TITLES, Study
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables.table import Cell, Line, Table
+from brainssl.reporting.titles import METHOD_TITLES
 from brainssl.reporting.trainings import Resolved, resolved
 from brainssl.reporting.wording import MISSING, join, labels_title
 

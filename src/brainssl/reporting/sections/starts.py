@@ -2,8 +2,10 @@
 
 from brainssl.reporting.blocks import Block, Fold, Prose
 from brainssl.reporting.findings.starts import LEVEL, Contrast, Worth, level, said, worths
-from brainssl.reporting.study import Arm, Study, method_title
+from brainssl.reporting.rows import Arm
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables.table import Cell, Line, Table
+from brainssl.reporting.titles import method_title
 from brainssl.reporting.wording import HEADLINE, MISSING, counted, fraction_title, percent, signed
 from brainssl.settings.starts import start_title
 

@@ -11,7 +11,8 @@ from brainssl.reporting.blocks import (
 )
 from brainssl.reporting.figures.pictures import study_images
 from brainssl.reporting.figures.view_strips import recipe_strips
-from brainssl.reporting.study import Study, is_pretrained, method_title
+from brainssl.reporting.study import Study
+from brainssl.reporting.titles import is_pretrained, method_title
 from brainssl.reporting.wording import (
     join,
 )

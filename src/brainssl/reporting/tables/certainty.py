@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from brainssl.reporting.study import Row, interval
+from brainssl.reporting.rows import Row, interval
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import (
     HEADLINE,

@@ -1,6 +1,7 @@
 """A table of single folds: how far one split alone might have led."""
 
-from brainssl.reporting.study import ArmKey, Row, Study
+from brainssl.reporting.rows import ArmKey, Row
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import HEADLINE, MISSING, labels_title, percent
 

@@ -7,8 +7,10 @@ import numpy as np
 from jaxtyping import Int64
 
 from brainssl.data.shots import LabelFraction
-from brainssl.reporting.study import BASELINE, Arm, Row, Study, finite, interval
+from brainssl.reporting.rows import Arm, Row, finite, interval
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables.table import Cell, Line, Table
+from brainssl.reporting.titles import BASELINE
 from brainssl.reporting.wording import (
     CLASS_METRICS,
     MAIN_METRICS,

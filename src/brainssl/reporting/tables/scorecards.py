@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from brainssl.reporting.study import interval
+from brainssl.reporting.rows import interval
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.wording import MISSING, Metric, join
 

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from brainssl.reporting.study import Study, finite, interval, title_of
+from brainssl.reporting.rows import finite, interval
+from brainssl.reporting.study import Study
 from brainssl.reporting.tables.table import Cell, Line, Table
+from brainssl.reporting.titles import title_of
 from brainssl.reporting.wording import METRIC, MISSING, counted, percent
 
 _SHOWN = tuple(METRIC[name] for name in ("accuracy", "balanced_accuracy", "f1_macro"))

@@ -5,7 +5,6 @@ of its candidates; the one with the highest macro F1 on validation is kept.
 """
 
 import math
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +16,7 @@ from scipy.special import softmax
 from brainssl.evaluation.metrics import evaluate
 from brainssl.training.classical.features import SETS
 from brainssl.training.probe import Labelled
+from brainssl.training.solver_warnings import solver_warnings_kept_back
 
 # What is tried, the most cautious first.
 LEAVES = (16, 4, 1)  # images in a leaf of a tree, at least
@@ -196,9 +196,7 @@ def _candidates(
 def _taught(model: Any, features: "np.ndarray", labels: Int64[np.ndarray, " n"]) -> Any:
     if len(np.unique(labels)) == 1:
         return model  # of a single class there is nothing to learn
-    with warnings.catch_warnings():
-        # A class of one image has no covariance of its own; the others' is shared.
-        warnings.filterwarnings("ignore", "Only one sample available", UserWarning)
+    with solver_warnings_kept_back():
         return model.fit(features, labels)
 
 

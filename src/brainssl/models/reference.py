@@ -1,0 +1,87 @@
+"""Reference: features of some training images, by which a classifier knows what it has seen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float16, Float32, Int64
+from torch import Tensor
+
+_FEATURES, _CENTRE = "reference.features", "reference.centre"
+_LABELS, _GROUPS = "reference.labels", "reference.groups"
+
+MOST = 2000
+"""Images at most; more tell little more, and take space."""
+
+_SHARE = 4  # the features take at most a quarter of the bytes of the weights
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Training images without their pixels.
+
+    Attributes:
+        image_ids: as in the manifest.
+        labels: places among the classes.
+        groups: of the training's store.
+        features: directions of length 1, as seen from the centre.
+        centre: mean of the features of these images.
+    """
+
+    image_ids: tuple[str, ...]
+    labels: Int64[np.ndarray, " n"]
+    groups: Int64[np.ndarray, " n"]
+    features: Float16[np.ndarray, "n dim"]
+    centre: Float32[np.ndarray, " dim"]
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what a safetensors file holds of it; the ids are text and go into its header."""
+        held = {_FEATURES: self.features, _CENTRE: self.centre}
+        held |= {_LABELS: self.labels, _GROUPS: self.groups}
+        return {name: torch.from_numpy(values) for name, values in held.items()}
+
+    @classmethod
+    def taken(cls, tensors: dict[str, Tensor], image_ids: Any) -> "Reference":
+        """Take its tensors out of those of a file."""
+        held = {name: tensors.pop(name).numpy() for name in (_LABELS, _GROUPS, _FEATURES, _CENTRE)}
+        return cls(tuple(image_ids), *held.values())
+
+
+def rows_held(state: Mapping[str, Tensor], dim: int) -> int:
+    """Return how many images fit: at most 2,000, and a quarter of the weights' bytes."""
+    weights = sum(value.numel() * value.element_size() for value in state.values())
+    return int(min(MOST, weights // (_SHARE * 2 * dim)))
+
+
+def rows_spread(
+    labels: Int64[np.ndarray, " n"], groups: Int64[np.ndarray, " n"], most: int
+) -> Int64[np.ndarray, " kept"]:
+    """Return the places of at most `most` images, in their order, from all classes and groups.
+
+    Classes take turns, and within a class its groups.
+    """
+    turn = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        turn[own[np.lexsort((own, _within(groups[own])))]] = np.arange(len(own))
+    return np.sort(np.lexsort((labels, turn))[:most]).astype(np.int64)
+
+
+def _within(groups: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+    """Return how many of its group come before each."""
+    order = np.argsort(groups, kind="stable")
+    _, first, size = np.unique(groups[order], return_index=True, return_counts=True)
+    found = np.empty(len(groups), np.int64)
+    found[order] = np.arange(len(groups)) - np.repeat(first, size)
+    return found
+
+
+def centre_of(features: Float[np.ndarray, "n dim"]) -> Float32[np.ndarray, " dim"]:
+    """Return the mean of features, in float64 until the end."""
+    mean: Float32[np.ndarray, " dim"] = features.astype(np.float64).mean(axis=0).astype(np.float32)
+    return mean

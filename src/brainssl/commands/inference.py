@@ -119,8 +119,7 @@ def predict(
         bool, typer.Option("--json", help="Print the JSON, with --out as well.")
     ] = False,
 ) -> None:
-    """Classify images and patients, and say how sure that is. A file that cannot be read is listed;
-    exit is then 1.
+    """Classify images and patients. A file that cannot be read is listed; exit is then 1.
 
     Example: brainssl predict runs/tuned data/new --patients patients.csv --out predictions.json
     """

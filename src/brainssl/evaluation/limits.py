@@ -18,9 +18,9 @@ LEAST_GROUPS = 5
 """Groups of validation below which no temperature is fitted."""
 
 OLDER = (
-    "The classifier's file is of an earlier version and does not know its limits: its probabilities "
-    "are a plain softmax, and it tells neither sets of classes, nor what is unfamiliar, nor known "
-    "cases. Train it again with this version to have them."
+    "The classifier's file is of an earlier version and does not know its limits: its "
+    "probabilities are a plain softmax, and it tells neither sets of classes, nor what is "
+    "unfamiliar, nor known cases. Train it again with this version to have them."
 )
 
 

@@ -52,8 +52,8 @@ def export_onnx(model: Encoder | Classifier, out: Path) -> dict[str, Any]:
     """Write a model as ONNX, in float32 and with any batch size.
 
     The input `images` is float32 (n, 1, size, size) in [0, 1]; the normalisation is inside. An
-    encoder gives `features` (n, dim); a classifier `logits`, `probabilities`, their softmax, and, if
-    it knows its temperature, `calibrated`, their softmax at that, all (n, classes), over as many
+    encoder gives `features` (n, dim); a classifier `logits`, `probabilities`, their softmax, and,
+    if it knows its temperature, `calibrated`, their softmax at that, all (n, classes), over as many
     views of an image as it has `test_views`. Thresholds of its sets are among the metadata as
     `limits`; what is unfamiliar cannot be told without the features of training images, which are
     left out.

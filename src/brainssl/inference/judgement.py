@@ -1,4 +1,4 @@
-"""What is said of one image: its class, the classes that it may be of, and whether it is familiar."""
+"""What is said of an image: its class, which others it may be of, and whether it is familiar."""
 
 from collections.abc import Sequence
 from typing import Any

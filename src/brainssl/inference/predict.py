@@ -94,10 +94,15 @@ def predict_files(
         logits, features = loaded.seen(batch.pixels)
         learnt = _learnt(batch.pixels, loaded)
         answers = judgement.answers(logits, features)
-        for at, answer, known, flags in zip(
+        for at, answer, was_learnt, flags in zip(
             batch.places, answers, learnt, batch.flags, strict=True
         ):
-            rows[at] = {"file": rows[at]["file"], **answer, "learnt": known, "flags": list(flags)}
+            rows[at] = {
+                "file": rows[at]["file"],
+                **answer,
+                "learnt": was_learnt,
+                "flags": list(flags),
+            }
         places += batch.places
         said.append(logits)
     if wanted.maps is not None:

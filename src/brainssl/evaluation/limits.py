@@ -5,10 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
 
 from brainssl.evaluation.calibration import LOWEST, fit_temperature
-from brainssl.evaluation.familiarity import Familiarity, groups_for_five_percent
+from brainssl.evaluation.familiarity import NEEDED, Apart, Familiarity
 from brainssl.evaluation.group_quantiles import groups_needed
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.promised_sets import LEVELS, PromisedSets
@@ -50,7 +49,7 @@ class Limits:
     def fit(
         cls,
         val: Predictions,
-        apart: Float64[np.ndarray, " n"] | None,
+        apart: Apart | None,
         *,
         shared: bool = False,
     ) -> "Limits":
@@ -61,8 +60,7 @@ class Limits:
 
         Args:
             val: what the classifier says of the validation images.
-            apart: how far each lies from the nearest reference image, see
-                `brainssl.evaluation.familiarity.distances`; None where there is no such image.
+            apart: how far they lie from what was learnt; None where that is not known.
             shared: whether training and validation may hold images of the same patients.
         """
         groups = len(np.unique(val.groups))
@@ -82,11 +80,11 @@ class Limits:
                 "What is unlike anything learnt is not known: too few groups of validation images "
                 f"({groups}) say how far apart images of new patients usually are."
             )
-        elif groups < groups_for_five_percent():
+        elif groups < NEEDED:
             lacks.append(
                 f"With {groups} groups of validation images, up to "
                 f"{familiarity.false_alarms:.0%} of familiar images may be called unfamiliar; "
-                f"5 % takes {groups_for_five_percent()} groups."
+                f"5 % takes {NEEDED} groups."
             )
         if shared and groups:
             lacks.append(

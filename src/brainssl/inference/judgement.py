@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float32, Float64, UInt8
 from scipy.special import softmax
 
 from brainssl.evaluation.factors import factors
-from brainssl.evaluation.familiarity import directions
+from brainssl.evaluation.appearance import appearance, oddness
+from brainssl.evaluation.familiarity import Apart, beyond, nearest, similarities, standardised
 from brainssl.evaluation.limits import Limits
 from brainssl.evaluation.promised_sets import ALL, LEVELS, OTHERS, OWN
 from brainssl.foundation.errors import BadUseError
@@ -43,19 +44,26 @@ class Judgement:
 
     def answers(
         self,
+        pixels: UInt8[np.ndarray, "n size size"],
         logits: Float32[np.ndarray, "n classes"],
         features: Float32[np.ndarray, "n dim"],
     ) -> list[dict[str, Any]]:
-        """Return for each image what `brainssl.inference.predict.predict_files` tells of it."""
+        """Return for each image what `brainssl.inference.predict.predict_files` tells of it.
+
+        Args:
+            pixels: grey values 0..255.
+            logits: of these images, and
+            features: what `Classifier.seen` gives.
+        """
         wide = logits.astype(np.float64)
         plain = softmax(wide, axis=1)
         shares = plain if self.temperature == 1 else softmax(wide / self.temperature, axis=1)
         held = self._sets.of(shares) if self._sets else None
-        nearest = self._similarities(features)
+        near = self._near(pixels, features)
         return [
             self._class(shares[at], plain[at])
-            | self._set(held[at] if held is not None else None)
-            | self._familiar(nearest[at] if nearest is not None else None)
+            | self._set(None if held is None else held[at])
+            | near[at]
             for at in range(len(logits))
         ]
 
@@ -85,30 +93,27 @@ class Judgement:
             return {"set": None}
         return {"set": [name for name, is_in in zip(self._classes, held, strict=True) if is_in]}
 
-    def _similarities(
-        self, features: Float32[np.ndarray, "n dim"]
-    ) -> Float64[np.ndarray, "n m"] | None:
-        if self._reference is None:
-            return None
-        seen = directions(features, self._reference.centre)
-        found: Float64[np.ndarray, "n m"] = seen @ self._reference.features.astype(np.float64).T
-        return found
-
-    def _familiar(self, alike: Float64[np.ndarray, " m"] | None) -> dict[str, Any]:
-        reference, limit = self._reference, self.limits.familiarity
-        told: dict[str, Any] = {"familiar": None, "why": None, "distance": None, "neighbours": []}
-        if alike is None or reference is None:
-            return told
-        distance = 1 - float(alike.max())
-        told["distance"] = distance
-        told["neighbours"] = self._cases(alike, reference)
+    def _near(
+        self, pixels: UInt8[np.ndarray, "n size size"], features: Float32[np.ndarray, "n dim"]
+    ) -> list[dict[str, Any]]:
+        """Say of each image whether it is familiar, why, and which known cases are like it."""
+        known, limit = self._reference, self.limits.familiarity
+        nothing = {"familiar": None, "why": None, "oddness": None, "neighbours": []}
+        if known is None:
+            return [nothing] * len(pixels)
+        own = standardised(features, known.frame)
+        alike = similarities(own, known.features)
+        told = [nothing | {"neighbours": self._cases(one, known)} for one in alike]
         if limit:
-            told["familiar"] = distance <= limit.threshold
-            told["why"] = (
-                f"{'' if told['familiar'] else 'un'}familiar: farther from "
-                f"{self._remembered(reference)} than {limit.beyond(distance):.0%} of validation "
-                f"images; the limit is {limit.beyond(limit.threshold):.0%}"
-            ).replace("%", " %")
+            apart = Apart(nearest(own, known.features), oddness(appearance(pixels), known.looks))
+            for at, score in enumerate((limit.score(apart) / limit.threshold).tolist()):
+                told[at]["familiar"], told[at]["oddness"] = score <= 1, score
+                told[at]["why"] = _why(
+                    score <= 1,
+                    beyond(limit.features, apart.features[at]),
+                    beyond(limit.looks, apart.looks[at]),
+                    len(known),
+                )
         return told
 
     def _cases(
@@ -125,9 +130,6 @@ class Judgement:
             }
             for at in order[np.sort(first)[: self._neighbours]].tolist()
         ]
-
-    def _remembered(self, reference: Reference) -> str:
-        return f"all {len(reference):,} training images that it remembers"
 
     def _promise(self) -> str | None:
         """Say what a set promises, and of which classes."""
@@ -148,6 +150,15 @@ class Judgement:
         if every := kinds[ALL]:
             told.append(f"and nothing is promised of {', '.join(every)} alone")
         return "; ".join(told) + "."
+
+
+def _why(familiar: bool, features: int, looks: int, known: int) -> str:
+    """Say by what an image is familiar or not, in shares of validation images."""
+    verdict = "familiar" if familiar else "unfamiliar"
+    return (
+        f"{verdict}: its features lie farther from all {known:,} known training images than those "
+        f"of {features} % of validation images, and it looks less like them than {looks} % do"
+    )
 
 
 def _named(names: Sequence[str], shares: Float64[np.ndarray, " n"]) -> dict[str, Any]:

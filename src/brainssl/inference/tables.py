@@ -22,7 +22,7 @@ def predictions_table(answer: dict[str, Any]) -> pd.DataFrame:
     """Return what `predict_files` does as a table, one row a file.
 
     Its columns are `file`, `label`, `probability`, `probability:<class>` for each class, `set` (its
-    classes), `familiar`, `why`, `distance`, `family`, `sequence`, `neighbours` (label and
+    classes), `familiar`, `why`, `oddness`, `family`, `sequence`, `neighbours` (label and
     similarity), `learnt`, `map`, `flags` and `error`. Lists are joined by ";".
     """
     rows = []
@@ -31,7 +31,7 @@ def predictions_table(answer: dict[str, Any]) -> pd.DataFrame:
         row = {name: said.get(name) for name in ("file", "label", "probability")}
         row |= {f"probability:{name}": shares.get(name) for name in answer["classes"]}
         row["set"] = None if said.get("set") is None else ";".join(said["set"])
-        row |= {name: said.get(name) for name in ("familiar", "why", "distance")}
+        row |= {name: said.get(name) for name in ("familiar", "why", "oddness")}
         row |= {name: said.get(name, {}).get("label") for name in ("family", "sequence")}
         cases = (f"{one['label']} {one['similarity']:.3f}" for one in said.get("neighbours", ()))
         row |= {"neighbours": ";".join(cases), "learnt": said.get("learnt"), "map": said.get("map")}

@@ -1,16 +1,14 @@
 """Reference: features of some training images, by which a classifier knows what it has seen."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float16, Float32, Int64
+from jaxtyping import Float16, Float32, Int64
 from torch import Tensor
 
-_FEATURES, _CENTRE = "reference.features", "reference.centre"
-_LABELS, _GROUPS = "reference.labels", "reference.groups"
+_PREFIX = "reference."
 
 MOST = 2000
 """Images at most; more tell little more, and take space."""
@@ -26,30 +24,32 @@ class Reference:
         image_ids: as in the manifest.
         labels: places among the classes.
         groups: of the training's store.
-        features: directions of length 1, as seen from the centre.
-        centre: mean of the features of these images.
+        features: standardised, see `brainssl.evaluation.familiarity.standardised`.
+        frame: mean and deviation by which they are.
+        looks: how training images look, see `brainssl.evaluation.appearance.whitening`.
     """
 
     image_ids: tuple[str, ...]
     labels: Int64[np.ndarray, " n"]
     groups: Int64[np.ndarray, " n"]
     features: Float16[np.ndarray, "n dim"]
-    centre: Float32[np.ndarray, " dim"]
+    frame: Float32[np.ndarray, "2 dim"]
+    looks: Float32[np.ndarray, "21 20"]
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what a safetensors file holds of it; the ids are text and go into its header."""
-        held = {_FEATURES: self.features, _CENTRE: self.centre}
-        held |= {_LABELS: self.labels, _GROUPS: self.groups}
-        return {name: torch.from_numpy(values) for name, values in held.items()}
+        return {f"{_PREFIX}{name}": torch.from_numpy(getattr(self, name)) for name in _ARRAYS}
 
     @classmethod
-    def taken(cls, tensors: dict[str, Tensor], image_ids: Any) -> "Reference":
+    def taken(cls, tensors: dict[str, Tensor], image_ids: Sequence[str]) -> "Reference":
         """Take its tensors out of those of a file."""
-        held = {name: tensors.pop(name).numpy() for name in (_LABELS, _GROUPS, _FEATURES, _CENTRE)}
-        return cls(tuple(image_ids), *held.values())
+        return cls(tuple(image_ids), *(tensors.pop(f"{_PREFIX}{name}").numpy() for name in _ARRAYS))
+
+
+_ARRAYS = tuple(one.name for one in fields(Reference))[1:]
 
 
 def rows_held(state: Mapping[str, Tensor], dim: int) -> int:
@@ -79,9 +79,3 @@ def _within(groups: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
     found = np.empty(len(groups), np.int64)
     found[order] = np.arange(len(groups)) - np.repeat(first, size)
     return found
-
-
-def centre_of(features: Float[np.ndarray, "n dim"]) -> Float32[np.ndarray, " dim"]:
-    """Return the mean of features, in float64 until the end."""
-    mean: Float32[np.ndarray, " dim"] = features.astype(np.float64).mean(axis=0).astype(np.float32)
-    return mean

@@ -125,7 +125,9 @@ def predict(
     """
     printed = _printed(form, as_json, silent=out is not None)
     from brainssl.inference.names import STDIN, expanded
+    from brainssl.inference.quick_start import import_networks
 
+    import_networks()
     names = expanded(files, sys.stdin if Path(STDIN) in files else None)
     answer = api.predict(
         classifier,

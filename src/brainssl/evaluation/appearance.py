@@ -1,5 +1,7 @@
 """How a slice looks, in twenty numbers that no network makes: brightness, detail, how it lies."""
 
+from itertools import pairwise
+
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
@@ -34,7 +36,7 @@ def _appearance(images: UInt8[np.ndarray, "n size size"]) -> Float32[np.ndarray,
     side = images.shape[1]
     rows, columns = (np.mgrid[:side, :side] + 0.5) / side - 0.5
     radius = np.hypot(rows, columns)
-    for inner, outer in zip(_RINGS[:-1], _RINGS[1:], strict=True):
+    for inner, outer in pairwise(_RINGS):
         ring = grey[:, (radius >= inner) & (radius < outer)]
         told += [ring.mean(1), ring.std(1)]
     return np.stack(told, axis=1).astype(np.float32)

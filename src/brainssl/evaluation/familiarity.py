@@ -76,9 +76,9 @@ class Familiarity:
         return cls(threshold, rate, *steps)
 
     def score(self, apart: Apart) -> Float64[np.ndarray, " n"]:
-        """Return the larger of both distances, each in units of its median on validation."""
+        """Return the larger of both distances, in units of their 95th percentiles on validation."""
         found: Float64[np.ndarray, " n"] = np.maximum(
-            apart.features / max(self.features[50], _TINY), apart.looks / max(self.looks[50], _TINY)
+            apart.features / max(self.features[95], _TINY), apart.looks / max(self.looks[95], _TINY)
         )
         return found
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.optimize import minimize
 
 PRODUCT, WEIGHTS, SLICES = "product", "weights", "slices"
 
@@ -126,6 +125,8 @@ def fit_weights(patients: Sequence[Witnesses]) -> dict[str, float]:
 
     Their logarithms are drawn to 0 by Σ (log w)², so that few patients leave them near 1.
     """
+    from scipy.optimize import minimize  # who only predicts need not wait for it
+
     names = sorted({name for one in patients for name in one.by_sequence})
 
     def loss(logs: Float64[np.ndarray, " sequences"]) -> float:

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 from scipy.special import softmax
 
-from brainssl.evaluation.factors import factors
 from brainssl.evaluation.appearance import appearance, oddness
+from brainssl.evaluation.factors import factors
 from brainssl.evaluation.familiarity import Apart, beyond, nearest, similarities, standardised
 from brainssl.evaluation.limits import Limits
 from brainssl.evaluation.promised_sets import ALL, LEVELS, OTHERS, OWN

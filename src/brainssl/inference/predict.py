@@ -70,7 +70,7 @@ def predict_files(
         - `label`, `probability`, `probabilities` by class, calibrated, and `softmax`, which is not;
         - `family` and `sequence`, where classes are of several: the same of sums of probabilities;
         - `set`: the classes that it may be of at the level, None where nothing is promised;
-        - `familiar`, or None where that is not known, `why` in words, and `oddness`: 1 is the limit;
+        - `familiar`, or None where that is not known, `why`, and `oddness`: 1 is the limit;
         - `neighbours`: the `image_id`, `label` and `similarity` of the nearest known cases;
         - `learnt`: whether this very picture was among the training images, None if not known;
         - `flags` of the reader, and with `maps` the file of the `map`;

@@ -12,7 +12,7 @@ def heads(n: int, seed: int) -> np.ndarray:
     rows, columns = (np.mgrid[:32, :32] + 0.5) / 32 - 0.5
     found = []
     for _ in range(n):
-        wide, high, level = generator.uniform(0.3, 0.42, 2).tolist() + [generator.uniform(90, 160)]
+        wide, high, level = (*generator.uniform(0.3, 0.42, 2), generator.uniform(90, 160))
         radius = np.hypot(rows / high, columns / wide)
         pixels = np.where(radius < 1, level, 0) + np.where(radius < 0.3, -40, 0)
         pixels = pixels + (radius < 1) * generator.normal(0, 8, (32, 32))

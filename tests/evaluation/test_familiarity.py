@@ -31,7 +31,7 @@ def test_new_patients_are_called_unfamiliar_as_seldom_as_is_said(count: int, rat
         frame = frame_of(train)
         known = standardised(train, frame).astype(np.float16)
 
-        def apart(features: np.ndarray, frame=frame, known=known) -> Apart:  # noqa: ANN001
+        def apart(features: np.ndarray, frame=frame, known=known) -> Apart:
             own = standardised(features, frame)
             return Apart(nearest(own, known), np.linalg.norm(own[:, :2], axis=1))
 

@@ -17,9 +17,7 @@ def patients(generator: np.random.Generator, counts: tuple[int, ...]) -> Predict
     groups = np.repeat(np.arange(len(label)), generator.integers(1, 7, len(label)))
     logits = own[groups] + generator.normal(0, 0.3, (len(groups), 3))
     ids = [str(at) for at in range(len(groups))]
-    return Predictions.build(
-        ids, groups, ["val"] * len(ids), label[groups], logits * 2, CLASSES
-    )
+    return Predictions.build(ids, groups, ["val"] * len(ids), label[groups], logits * 2, CLASSES)
 
 
 def covered(sets: PromisedSets, said: Predictions, temperature: float) -> np.ndarray:
@@ -67,9 +65,7 @@ def test_with_one_image_a_patient_the_thresholds_are_those_of_split_conformal() 
     sets = PromisedSets.fit(alone, 1.3, 0.9)
     assert sets is not None
     np.testing.assert_allclose(sets.thresholds, class_thresholds(alone, 0.1, 1.3), rtol=1e-12)
-    few = Predictions(
-        alone.frame.groupby("label").head(5).reset_index(drop=True), CLASSES
-    )
+    few = Predictions(alone.frame.groupby("label").head(5).reset_index(drop=True), CLASSES)
     every = PromisedSets.fit(few, 1.3, 0.9)
     assert every is not None
     assert every.promises == (ALL,) * 3

@@ -83,8 +83,8 @@ class Limits:
         elif groups < NEEDED:
             lacks.append(
                 f"With {groups} groups of validation images, up to "
-                f"{familiarity.false_alarms:.0%} of familiar images may be called unfamiliar; "
-                f"5 % takes {NEEDED} groups."
+                f"{100 * familiarity.false_alarms:.1f} % of familiar images may be called "
+                f"unfamiliar; 5 % takes {NEEDED} groups."
             )
         if shared and groups:
             lacks.append(

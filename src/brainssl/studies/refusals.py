@@ -1,7 +1,11 @@
 """What would make steps of a study fail, found before any of them begins."""
 
+from pathlib import Path
+
+from brainssl.data.archives.archive import Archive
 from brainssl.data.extra import read_extra
-from brainssl.data.layout import read_layout
+from brainssl.data.layout import Layout
+from brainssl.data.sources import open_source
 from brainssl.data.store import is_store
 from brainssl.foundation.plain_names import read_frame
 from brainssl.methods import METHODS
@@ -39,7 +43,27 @@ def refuse_unknown_patients(plan: Plan) -> None:
         known = read_frame(plan.source / "manifest.parquet", columns=["patient"])["patient"]
         patients = [one for one in known if isinstance(one, str)]
     else:
-        own = read_layout(plan.source, plan.labels, plan.classes_at)
-        every = [own, *(folder.layout for folder in read_extra(plan.unlabelled, plan.source))]
-        patients = [one for layout in every for one in layout.patients.values() if one]
+        own = _opened(plan.source, plan)
+        extra = [_opened(folder.path) for folder in read_extra(plan.unlabelled, plan.source)]
+        patients = [one for found in (own, *extra) for one in _patients(found)]
     refuse_unpaired("patient", bool(patients), str(plan.source))
+
+
+def _opened(source: Path, plan: Plan | None = None) -> Layout | Archive:
+    """Look at a folder, with a plan as its study will read it."""
+    if plan is None:
+        return open_source(source, keep=False)
+    return open_source(
+        source,
+        labels=plan.labels,
+        classes_at=plan.classes_at,
+        reading=plan.reading,
+        keep=False,
+    )
+
+
+def _patients(found: Layout | Archive) -> list[str]:
+    told = (
+        found.patients.values() if isinstance(found, Layout) else (s.patient for s in found.series)
+    )
+    return [one for one in told if one]

@@ -167,13 +167,13 @@ def test_many_files_are_answered_as_each_alone(
 ) -> None:
     monkeypatch.setattr(predict, "TOGETHER", 4)  # the last batch is shorter
     seen: list[int] = []
-    logits = Classifier.logits
+    seeing = Classifier.seen
 
     def counted(self: Classifier, images: np.ndarray, rows: Any = None) -> Any:
         seen.append(len(images))
-        return logits(self, images, rows)
+        return seeing(self, images, rows)
 
-    monkeypatch.setattr(Classifier, "logits", counted)
+    monkeypatch.setattr(Classifier, "seen", counted)
     classifier = saved(tmp_path / "c")
     together = brainssl.predict(classifier, people)["predictions"]
     assert seen == [4, 4, 1]

@@ -146,51 +146,62 @@ def predict(
     files: Where | Sequence[Where],
     *,
     patients: Where | None = None,
+    level: float = 0.9,
+    neighbours: int = 3,
+    maps: bool = False,
     out: Where | None = None,
     seed: int = 0,
 ) -> Answer:
-    """Classify images and patients.
+    """Classify images and patients, and say how sure that is and whether they are familiar.
 
     A file that cannot be read is listed with its reason. `brainssl.saliency_map` shows where the
     classifier looks.
 
     Args:
         classifier: its file, or the folder that holds it.
-        files: images and folders of them, or one.
+        files: images, folders of them, and patterns such as `scans/*.png`; or one.
         patients: CSV `path,patient[,sequence]`; or `folders`: the first folder below each one that
             is given is a patient; by default `patients.csv` in the folders, or folders that are
             named as patients are.
-        out: file to write: what is returned as JSON, or where its name ends in `.csv` a table, with
-            `-patients` and `-series` in the names of two more where patients are known; where they
-            are not, those of an earlier answer are removed.
+        level: how often a set of classes is to hold the true one: 0.8, 0.9 or 0.95.
+        neighbours: how many of the nearest known cases are told.
+        maps: draw saliency maps, into a folder beside `out` whose name ends in `-maps`.
+        out: file to write: what is returned as JSON; where its name ends in `.jsonl` one line a
+            file; or in `.csv` a table, with `-patients` and `-series` in the names of two more
+            where patients are known; where they are not, those of an earlier answer are removed.
         seed: accepted everywhere; nothing is drawn here.
 
     Returns:
-        `classifier` (facts of its training), `classes`, `patients_from`, `rules`, `patients` and
-        `series`, `predictions`: per file, in order, `file`, then `label`, `probability`,
-        `probabilities` by class and `flags`, or `error`; and `notes`; see
-        `brainssl.inference.predict.predict_files`.
+        `classifier` (facts of its training), `classes`, `limits`, `lacks`, `patients_from`,
+        `rules`, `patients` and `series`, `predictions`: per file, in order, `file`, then `label`,
+        `probability`, `probabilities` by class, `set`, `familiar`, `neighbours` and others, or
+        `error`; and `notes`; see `brainssl.inference.predict.predict_files`.
 
     Raises:
-        BadUseError: with `folders`, two folders of one name; or `out` would write over `patients`.
+        BadUseError: with `folders`, two folders of one name; `out` would write over `patients`;
+            a level that there is not; maps without `out`; or a pattern that nothing matches.
         BrainsslError: there is no such classifier, no image in a folder, or a table that does not
             fit.
     """
     from brainssl.api.summaries import predictions_text
-    from brainssl.foundation.storage import write_json
-    from brainssl.inference.predict import predict_files
-    from brainssl.inference.tables import refuse_overwriting, write_tables
+    from brainssl.inference.names import expanded
+    from brainssl.inference.predict import Asked, predict_files
+    from brainssl.inference.tables import maps_beside, refuse_overwriting, write_answer
 
     seed_of(seed)
-    names = [files] if isinstance(files, str | Path) else files
-    table = path_or_none(patients)
-    if out and table:
-        refuse_overwriting(Path(out), table)
-    answer = predict_files(Path(classifier), [Path(name) for name in names], patients=table)
-    if out and Path(out).suffix.lower() == ".csv":
-        write_tables(answer, Path(out))
-    elif out:
-        write_json(Path(out), answer)
+    table, file = path_or_none(patients), path_or_none(out)
+    if maps and file is None:
+        raise BadUseError("--maps needs --out FILE: maps are drawn into a folder beside that file")
+    if file and table:
+        refuse_overwriting(file, table)
+    answer = predict_files(
+        Path(classifier),
+        expanded([files] if isinstance(files, str | Path) else files),
+        patients=table,
+        asked=Asked(level, neighbours, maps_beside(file) if maps and file else None),
+    )
+    if file:
+        write_answer(answer, file)
     return Answer(answer, predictions_text(answer))
 
 

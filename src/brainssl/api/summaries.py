@@ -8,14 +8,16 @@ from brainssl.inference.answers import MANY
 
 def predictions_text(answer: dict[str, Any]) -> str:
     """Say what patients have, then series, then each file, then what is to be known of it."""
-    lines = []
+    lines: list[str] = []
     for kind, many in MANY.items():
         if units := answer[many]:
             lines += [f"{many.capitalize()}, {_by(answer['rules'][kind])}:"]
             lines += [f"  {_unit_text(one)}" for one in units]
-    files = list(map(_prediction_text, answer["predictions"]))
+    files = _predictions_lines(answer["predictions"])
     lines += ["Files:", *(f"  {line}" for line in files)] if lines else files
-    return "\n".join([*lines, *filter(None, [answer["patients_from"]]), *answer["notes"]])
+    told = [answer["patients_from"], *answer["notes"], answer["limits"]["promise"]]
+    told += [_measured_text(answer["classifier"].get("measured")), *answer["lacks"]]
+    return "\n".join([*lines, *filter(None, told)])
 
 
 def external_text(told: dict[str, Any], out: Path) -> str:
@@ -44,13 +46,53 @@ def _unit_text(unit: dict[str, Any]) -> str:
         return f"{name}: {unit['error']}"
     slices = f"{unit['slices']} slice{'' if unit['slices'] == 1 else 's'}"
     lost = f", {len(unit['left_out'])} left out" if unit["left_out"] else ""
-    return f"{name}: {unit['label']} ({unit['probability']:.3f}), {slices}{lost}"
+    each = ""
+    if sequences := unit.get("sequences"):
+        said = (f"{s['sequence']} {s['label']} ({s['probability']:.3f})" for s in sequences)
+        each = f"; {unit['fusion']}: {', '.join(said)}"
+    return f"{name}: {unit['label']} ({unit['probability']:.3f}), {slices}{lost}{each}"
 
 
-def _prediction_text(row: dict[str, Any]) -> str:
-    if "error" in row:
-        return f"{row['file']}: {row['error']}"
-    return f"{row['file']}: {row['label']} ({row['probability']:.3f})"
+def _predictions_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """Return a table of the files: class, other classes of its set, what is unusual, like what."""
+    cells = [_cells(row) for row in rows if "error" not in row]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines, told = [], iter(cells)
+    for row in rows:
+        if "error" in row:
+            lines.append(f"{row['file']}: {row['error']}")
+            continue
+        padded = [cell.ljust(width) for cell, width in zip(next(told), widths, strict=True)]
+        lines.append("  ".join(cell for cell in padded if cell).rstrip())
+        if row["familiar"] is False:
+            lines.append(f"  {row['why']}")
+    return lines
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    others = None if row["set"] is None else [n for n in row["set"] if n != row["label"]]
+    said = "" if not others else f"or {', '.join(others)}"
+    if others is not None and row["label"] not in row["set"]:
+        said = "no class is likely enough" if not others else f"rather {', '.join(others)}"
+    unusual = "unfamiliar" if row["familiar"] is False else ""
+    if row["learnt"]:
+        unusual = "was a training image"
+    near = {one["label"]: one for one in reversed(row["neighbours"])}
+    like = ", ".join(f"{label} {one['similarity']:.2f}" for label, one in near.items())
+    named = f"{row['file']}: {row['label']} ({row['probability']:.3f})"
+    return named, said, unusual, f"like {like}" if like else ""
+
+
+def _measured_text(measured: dict[str, Any] | None) -> str | None:
+    """Say how often the classifier was right on the test images of its study."""
+    if not measured:
+        return None
+    told = (
+        f"On {measured['n']:,} test images of its study it was right on {measured['accuracy']:.1%}"
+    )
+    if interval := measured["interval"]:
+        told += f" [{interval[0]:.1%}, {interval[1]:.1%}]"
+    return told.replace("%", " %") + "."
 
 
 def _by(rule: dict[str, Any]) -> str:

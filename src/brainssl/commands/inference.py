@@ -1,11 +1,13 @@
 """Commands that use a trained model: external, explain, predict, embed, export."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from brainssl import api
+from brainssl.api.options import known
 from brainssl.commands.shared import (
     AsJson,
     ClassesAt,
@@ -19,8 +21,11 @@ from brainssl.commands.shared import (
     Store,
     teaching,
     tell,
-    written,
 )
+from brainssl.foundation.errors import BadUseError
+
+FORMS = ("json", "jsonl", "csv", "table")
+"""How predictions may be printed."""
 
 
 @teaching
@@ -80,15 +85,34 @@ def explain(
 @teaching
 def predict(
     classifier: Annotated[Path, typer.Argument(help="Classifier, or the folder that holds it.")],
-    files: Annotated[list[Path], typer.Argument(help="Images, and folders of them.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Images, folders of them, patterns; -: names from standard input."),
+    ],
     patients: Annotated[
         Path | None,
         typer.Option(
             help="CSV `path,patient[,sequence]`; or folders: each folder below those given is one."
         ),
     ] = None,
+    level: Annotated[
+        float, typer.Option(help="How often a set holds the true class: 0.8, 0.9 or 0.95.")
+    ] = 0.9,
+    neighbours: Annotated[
+        int, typer.Option(min=0, help="How many of the nearest known cases are told.")
+    ] = 3,
+    maps: Annotated[
+        bool, typer.Option("--maps", help="Draw saliency maps, into a folder beside --out.")
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="JSON or .csv file to write; default: print.")
+        Path | None, typer.Option(help="File to write: JSON, .jsonl or .csv; default: print.")
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="Print json, jsonl, csv or table; default: table in a terminal, else json.",
+        ),
     ] = None,
     seed: NoSeed = 0,
     as_json: Annotated[
@@ -99,16 +123,48 @@ def predict(
 
     Example: brainssl predict runs/tuned data/new --patients patients.csv --out predictions.json
     """
-    answer = api.predict(classifier, files, patients=patients, out=out, seed=seed)
-    if as_json or not out:
-        typer.echo(written(answer))
-    for note in filter(None, [answer["patients_from"], *answer["notes"]]):
-        typer.echo(f"brainssl: {note}", err=True)
+    printed = _printed(form, as_json, silent=out is not None)
+    from brainssl.inference.names import STDIN, expanded
+    from brainssl.inference.quick_start import import_networks
+
+    import_networks()
+    names = expanded(files, sys.stdin if Path(STDIN) in files else None)
+    answer = api.predict(
+        classifier,
+        names,
+        patients=patients,
+        level=level,
+        neighbours=neighbours,
+        maps=maps,
+        out=out,
+        seed=seed,
+    )
+    if printed:
+        from brainssl.inference.tables import written_as
+
+        typer.echo(answer.text if printed == "table" else written_as(answer, printed).rstrip("\n"))
+    if printed != "table":  # whose words hold them
+        for note in filter(None, [answer["patients_from"], *answer["notes"], *answer["lacks"]]):
+            typer.echo(f"brainssl: {note}", err=True)
     failed = [row for row in answer["predictions"] if "error" in row]
     for row in failed:
         typer.echo(f"brainssl: {row['error']}", err=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _printed(form: str | None, as_json: bool, *, silent: bool) -> str | None:
+    """Return in which form the answer is printed; None: it is not."""
+    if form is not None:
+        known("--format", [form], FORMS)
+        if as_json and form != "json":
+            raise BadUseError(f"--json and --format {form} are two forms: give one")
+        return form
+    if as_json:
+        return "json"
+    if silent:
+        return None
+    return "table" if sys.stdout.isatty() else "json"
 
 
 @teaching

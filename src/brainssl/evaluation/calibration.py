@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64, Int, Int64
-from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from brainssl.evaluation.draws import drawn_means
@@ -109,6 +108,8 @@ def best_nll(val: Predictions) -> tuple[float, float]:
     """
     if len(val) == 0:
         raise BrainsslError("there are no validation images: a temperature is fitted on them")
+    from scipy.optimize import minimize_scalar  # who only predicts need not wait for it
+
     logits = val.logits.astype(np.float64)
     behind = logits - logits[np.arange(len(val)), val.labels][:, None]
 

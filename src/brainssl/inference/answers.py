@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from brainssl.data.families import pairs_of
+from brainssl.evaluation.limits import Limits
 from brainssl.evaluation.patients import fuse
 from brainssl.evaluation.predictions import Predictions
+from brainssl.evaluation.sequences import SLICES, Fusion
 from brainssl.evaluation.units import asked_of, rule_of
 from brainssl.inference.inputs import Inputs
 from brainssl.models.classifier import Classifier
@@ -21,6 +24,7 @@ def unit_answers(
     inputs: Inputs,
     places: Int64[np.ndarray, " n"],
     logits: Float32[np.ndarray, "n classes"],
+    limits: Limits | None = None,
 ) -> dict[str, Any]:
     """Answer for each patient and series that is known.
 
@@ -30,12 +34,16 @@ def unit_answers(
         inputs: files, patients and sequences.
         places: of the files that could be read, among those of `inputs`.
         logits: of these.
+        limits: of the classifier: the temperature of its slices' probabilities, and how a patient's
+            sequences become one answer. None: plain probabilities, and no sequences.
 
     Returns:
         `rules` by kind, each with its `rule` in words and whether it was `chosen` on validation;
         `patients` and `series`: by key, in order, `patient` (and `sequence`), `label` (of a
         patient the tumour family), `probability`, `probabilities`, `slices` (how many), `files`,
-        and `left_out` (files that could not be read), or `error` where none could; and `notes`.
+        and `left_out` (files that could not be read), or `error` where none could; of a patient
+        with several sequences, where limits say how, also `fusion`, the rule, and `sequences`: what
+        each of them says of the family; and `notes`.
     """
     kinds: dict[str, dict[int, tuple[str, ...]]] = {
         "patient": {at: (name,) for at, name in inputs.patients.items()},
@@ -50,7 +58,7 @@ def unit_answers(
         np.zeros(len(places), np.int64),
         ["test"] * len(places),
         np.zeros(len(places), np.int64),
-        logits,
+        logits / np.float32((limits and limits.temperature) or 1),
         classifier.classes,
     )
     told: dict[str, Any] = {"rules": {}, "patients": [], "series": [], "notes": []}
@@ -71,8 +79,45 @@ def unit_answers(
             _answer(key, answers.get(name), asked.classes, _files(inputs, keys, key, places))
             for key, name in names.items()
         ]
+    if limits and limits.fusion and "patient" in told["rules"]:
+        families = pairs_of(classifier.classes, classifier.facts.get("families"))
+        join_sequences(told, [family for family, _ in families], limits.fusion)
     told["notes"] = _notes(classifier, told["rules"], kinds)
     return told
+
+
+def join_sequences(told: dict[str, Any], families: Sequence[str], fusion: Fusion) -> None:
+    """Let several sequences of a patient give one answer, in place.
+
+    Args:
+        told: of `unit_answers`, its `patients` and `series`.
+        families: of the classes, in the order of a series' `probabilities`.
+        fusion: how.
+    """
+    by_patient: dict[str, dict[str, dict[str, float]]] = {}
+    for series in told["series"]:
+        if "error" not in series:
+            shares = dict.fromkeys(families, 0.0)
+            for family, share in zip(families, series["probabilities"].values(), strict=True):
+                shares[family] += share
+            by_patient.setdefault(series["patient"], {})[series["sequence"]] = shares
+    for patient in told["patients"]:
+        sequences = by_patient.get(patient["patient"], {})
+        if "error" in patient or len(sequences) < 2:
+            continue
+        if fusion.rule != SLICES:
+            names = list(patient["probabilities"])
+            said = {at: np.array([own[n] for n in names]) for at, own in sequences.items()}
+            patient |= _labelled(dict(zip(names, fusion.of(said).tolist(), strict=True)))
+        patient["fusion"] = fusion.name
+        patient["sequences"] = [
+            {"sequence": sequence, **_labelled(own)} for sequence, own in sequences.items()
+        ]
+
+
+def _labelled(named: dict[str, float]) -> dict[str, Any]:
+    label = max(named, key=lambda name: named[name])
+    return {"label": label, "probability": named[label], "probabilities": named}
 
 
 def _image_id(place: int) -> str:
@@ -107,8 +152,7 @@ def _answer(
         answer["error"] = f"none of {len(left_out)} files could be read"
     else:
         named = dict(zip(classes, probabilities.tolist(), strict=True))
-        label = max(named, key=lambda name: named[name])
-        answer |= {"label": label, "probability": named[label], "probabilities": named}
+        answer |= _labelled(named)
     return answer | {"slices": len(read), "files": read, "left_out": left_out}
 
 

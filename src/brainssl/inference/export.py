@@ -26,26 +26,37 @@ _BATCHES = (1, 3)
 
 
 class _Answers(nn.Module):
-    """A classifier with both of its outputs, as `brainssl predict` gives them."""
+    """A classifier with its outputs, as `brainssl predict` gives them."""
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
         self.classifier = classifier
+        self.temperature: float | None = (classifier.limits or {}).get("temperature")
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of what it returns."""
+        return ["logits", "probabilities", *(["calibrated"] if self.temperature else [])]
 
     def forward(
         self, images: Float[Tensor, "n 1 size size"]
-    ) -> tuple[Float[Tensor, "n classes"], Float[Tensor, "n classes"]]:
-        """Return logits and probabilities."""
+    ) -> tuple[Float[Tensor, "n classes"], ...]:
+        """Return logits, their softmax, and where a temperature is known that at it."""
         logits = self.classifier.predict(images)
-        return logits, logits.softmax(dim=1)
+        if self.temperature is None:
+            return logits, logits.softmax(dim=1)
+        return logits, logits.softmax(dim=1), (logits / self.temperature).softmax(dim=1)
 
 
 def export_onnx(model: Encoder | Classifier, out: Path) -> dict[str, Any]:
     """Write a model as ONNX, in float32 and with any batch size.
 
     The input `images` is float32 (n, 1, size, size) in [0, 1]; the normalisation is inside. An
-    encoder gives `features` (n, dim); a classifier `logits` and `probabilities`, their softmax,
-    both (n, classes), over as many views of an image as it has `test_views`.
+    encoder gives `features` (n, dim); a classifier `logits`, `probabilities`, their softmax, and,
+    if it knows its temperature, `calibrated`, their softmax at that, all (n, classes), over as many
+    views of an image as it has `test_views`. Thresholds of its sets are among the metadata as
+    `limits`; what is unfamiliar cannot be told without the features of training images, which are
+    left out.
 
     Args:
         model: what to write; it stays as it is.
@@ -64,8 +75,11 @@ def export_onnx(model: Encoder | Classifier, out: Path) -> dict[str, Any]:
 
     refuse_existing(out)
     model = copy.deepcopy(model).cpu().float().eval()
-    network = _Answers(model).eval() if isinstance(model, Classifier) else model
-    outputs = ["logits", "probabilities"] if isinstance(model, Classifier) else ["features"]
+    network: nn.Module = model
+    outputs = ["features"]
+    if isinstance(model, Classifier):
+        network = answers = _Answers(model).eval()
+        outputs = answers.outputs
     metadata = _metadata(model)
     graph = _converted(network, model.image_size, outputs, metadata["name"])
     onnx.helper.set_model_props(graph, {name: _text(value) for name, value in metadata.items()})
@@ -98,6 +112,7 @@ def _metadata(model: Encoder | Classifier) -> dict[str, Any]:
             "kind": "classifier",
             "name": encoder.name,
             "classes": list(model.classes),
+            **({} if model.limits is None else {"limits": model.limits}),
         }
     return {**described, "kind": "encoder", "name": encoder.name}
 

@@ -1,5 +1,6 @@
 """What was said of files, patients and series as tables, and their files."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,51 @@ _BEGINS = {
 def predictions_table(answer: dict[str, Any]) -> pd.DataFrame:
     """Return what `predict_files` does as a table, one row a file.
 
-    Its columns are `file`, `label`, `probability`, `probability:<class>` for each class, `flags`,
-    joined by ";", and `error`.
+    Its columns are `file`, `label`, `probability`, `probability:<class>` for each class, `set` (its
+    classes), `familiar`, `why`, `oddness`, `family`, `sequence`, `neighbours` (label and
+    similarity), `learnt`, `map`, `flags` and `error`. Lists are joined by ";".
     """
     rows = []
     for said in answer["predictions"]:
         shares = said.get("probabilities", {})
         row = {name: said.get(name) for name in ("file", "label", "probability")}
         row |= {f"probability:{name}": shares.get(name) for name in answer["classes"]}
+        row["set"] = None if said.get("set") is None else ";".join(said["set"])
+        row |= {name: said.get(name) for name in ("familiar", "why", "oddness")}
+        row |= {name: said.get(name, {}).get("label") for name in ("family", "sequence")}
+        cases = (f"{one['label']} {one['similarity']:.3f}" for one in said.get("neighbours", ()))
+        row |= {"neighbours": ";".join(cases), "learnt": said.get("learnt"), "map": said.get("map")}
         rows.append(row | {"flags": ";".join(said.get("flags", ())), "error": said.get("error")})
     return pd.DataFrame(rows)
+
+
+def written_as(answer: dict[str, Any], form: str) -> str:
+    """Return an answer as text that a program reads.
+
+    Args:
+        answer: of `brainssl.inference.predict.predict_files`.
+        form: `json`; `jsonl`: the predictions, one line a file; or `csv`: their table.
+    """
+    if form == "csv":
+        return csv_of(predictions_table(answer))
+    if form == "jsonl":
+        lines = (json.dumps(row, ensure_ascii=False) for row in answer["predictions"])
+        return "".join(f"{line}\n" for line in lines)
+    return json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_answer(answer: dict[str, Any], out: Path) -> None:
+    """Write an answer in the form that the file's name ends in, JSON if in no other."""
+    form = out.suffix.lower().removeprefix(".")
+    if form == "csv":
+        write_tables(answer, out)
+    else:
+        write_text(out, written_as(answer, form))
+
+
+def maps_beside(out: Path) -> Path:
+    """Return the folder for saliency maps beside a file of predictions."""
+    return out.with_name(f"{out.stem}-maps")
 
 
 def units_table(answer: dict[str, Any], kind: str) -> pd.DataFrame | None:

@@ -15,6 +15,7 @@ from brainssl.data.split import Indices
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import plainly
 from brainssl.models.encoder import Encoder, described_encoder, load_encoder
+from brainssl.models.reference import Reference
 from brainssl.models.stem import MEAN, STD
 from brainssl.models.tensor_files import LEARNT, VERSIONS, read_tensors, write_tensors
 from brainssl.views.fixed import MOST, fixed_view
@@ -22,9 +23,10 @@ from brainssl.views.recipes import to_unit
 
 FORM = "brainssl-classifier"
 VERSION = VERSIONS[FORM]
-"""Version 4 has another normalisation than the constants of before, or another pooling than its
-architecture; version 3 predicts over several views of an image; version 2 holds marks of the
-training images; a file without any of these is of version 1."""
+"""Version 5 knows its limits, or has a reference; version 4 has another normalisation than the
+constants of before, or another pooling than its architecture; version 3 predicts over several views
+of an image; version 2 holds marks of the training images; a file without any of these is of version
+1."""
 _BATCH = 128
 
 
@@ -37,9 +39,13 @@ class Classifier(nn.Module):
         classes: names, in the order of the logits.
         facts: how it came to be: method, stage, protocol, split digest, seed ...
         learnt: marks of the images that shaped it, see `brainssl.data.marks`; None if not known.
+        limits: how sure it may be, as `brainssl.evaluation.limits` reads it; None if not known.
+        reference: training images by their features; None in files of before.
     """
 
     learnt: UInt8[np.ndarray, "n 32"] | None = None
+    limits: dict[str, Any] | None = None
+    reference: Reference | None = None
 
     def __init__(
         self, encoder: Encoder, head: nn.Linear, classes: tuple[str, ...], facts: dict[str, Any]
@@ -84,6 +90,26 @@ class Classifier(nn.Module):
         sizes = seen.logsumexp(dim=2, keepdim=True)
         return (seen - sizes).logsumexp(dim=0) - math.log(self.test_views) + sizes.mean(dim=0)
 
+    def seen(
+        self,
+        images: UInt8[np.ndarray, "n size size"],
+        rows: Indices | None = None,
+    ) -> tuple[Float32[np.ndarray, "m classes"], Float32[np.ndarray, "m dim"]]:
+        """Return `logits`, and the features of the images as they are, at one go.
+
+        Args:
+            images: grey values 0..255.
+            rows: which of them, and in which order; all by default.
+        """
+
+        def both(batch: Float[Tensor, "n 1 size size"]) -> Float[Tensor, "n both"]:
+            features = self.encoder(batch)
+            logits = self.head(features) if self.test_views == 1 else self.predict(batch)
+            return torch.cat([logits.float(), features.float()], dim=1)
+
+        found = run_in_batches(self, images, rows, answer=both)
+        return np.ascontiguousarray(found[:, : len(self.classes)]), found[:, len(self.classes) :]
+
     def logits(
         self, images: UInt8[np.ndarray, "n size size"], rows: Indices | None = None
     ) -> Float32[np.ndarray, "m classes"]:
@@ -113,7 +139,13 @@ class Classifier(nn.Module):
             version = 3
         encoder = self.encoder
         if (encoder.mean, encoder.std, encoder.pooling) != (MEAN, STD, "auto"):
+            version = 4
+        if self.limits is not None or self.reference is not None:
             version = VERSION
+            described["limits"] = self.limits
+        if self.reference is not None:
+            tensors = {**tensors, **self.reference.tensors()}
+            described["reference"] = list(self.reference.image_ids)
         write_tensors(path, tensors, FORM, version, described)
 
     @classmethod
@@ -139,6 +171,9 @@ class Classifier(nn.Module):
             )
         learnt = tensors.pop(LEARNT, None)
         classifier.learnt = None if learnt is None else learnt.numpy()
+        classifier.limits = described.get("limits")
+        if "reference" in described:
+            classifier.reference = Reference.taken(tensors, described["reference"])
         classifier.load_state_dict(tensors)
         return classifier.eval()
 

@@ -16,7 +16,7 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import plainly
 from brainssl.foundation.storage import write_atomically
 
-VERSIONS = {"brainssl-encoder": 3, "brainssl-classifier": 4}
+VERSIONS = {"brainssl-encoder": 3, "brainssl-classifier": 5}
 """Formats, and up to which version each is read."""
 
 LEARNT = "learnt"
@@ -95,3 +95,15 @@ def described(path: Path, header: dict[str, str]) -> dict[str, Any]:
         )
     told: dict[str, Any] = json.loads(header["json"])
     return told
+
+
+def copy_with_facts(path: Path, out: Path, facts: dict[str, Any]) -> None:
+    """Write a file of ours anew, with more facts; its tensors and its version stay the same.
+
+    Raises:
+        BrainsslError: it is damaged, or a newer version wrote it.
+    """
+    tensors, header = read_safetensors(path)
+    told = described(path, header)
+    told["facts"] = {**told["facts"], **facts}
+    write_tensors(out, tensors, header["format"], int(header["version"]), told)

@@ -1,4 +1,4 @@
-"""What a study hands over when its steps are done: results, report, model card, figures, tables."""
+"""What a study hands over: results, classifier, report, model card, figures, tables."""
 
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from brainssl.reporting.findings.about import read_about, write_template
 from brainssl.reporting.study import read_study, starts_of
 from brainssl.settings.sections import EvaluationSettings
 from brainssl.studies.analysis import analyse
+from brainssl.studies.handover import hand_over
 from brainssl.studies.journal import noting
 from brainssl.studies.record import where_time_went
 
@@ -52,6 +53,7 @@ def publish(
     write_template(out)
     with terminal.task("report"):
         with noting(out, "report"):
+            hand_over(out, study, rows)
             write_model_card(read_study(out))
             write_croissant(read_study(out))
             built = untimed_sections(read_study(out))

@@ -30,6 +30,7 @@ from brainssl.models.encoder import Encoder
 from brainssl.models.lineage import FACTS, PRETRAINED, training_of
 from brainssl.settings import SEMI_SUPERVISED, Settings
 from brainssl.training.finetune import finetune, passes, supervised_epochs
+from brainssl.training.limits import learn_limits
 from brainssl.training.loggers import build_loggers
 from brainssl.training.probe import Labelled, fit_probe
 from brainssl.training.requests import START, as_before, as_begun
@@ -213,16 +214,25 @@ def evaluate_stage(
 
 def predict_parts(classifier: Classifier, data: Data, rows: dict[str, Indices]) -> Predictions:
     """Run a classifier on the rows of each part of a store."""
+    return _seen_parts(classifier, data, rows)[0]
+
+
+def _seen_parts(
+    classifier: Classifier, data: Data, rows: dict[str, Indices]
+) -> tuple[Predictions, Float32[np.ndarray, "n dim"]]:
+    """Return what a classifier says of the rows of each part, and the features of these images."""
     order = np.concatenate(list(rows.values()))
     manifest = data.store.manifest.iloc[order]
-    return Predictions.build(
+    logits, features = classifier.seen(data.store.images, order)
+    said = Predictions.build(
         manifest["image_id"].tolist(),
         manifest["group"].to_numpy(np.int64),
         [part for part, own in rows.items() for _ in own],
         data.store.labels[order],
-        classifier.logits(data.store.images, order),
+        logits,
         data.store.classes,
     )
+    return said, features
 
 
 def predict_unlabelled(classifier: Classifier, data: Data) -> Unlabelled:
@@ -267,8 +277,9 @@ def _finish(
     classifier.learnt = joined(marks, classifier.encoder.learnt)
     classifier.eval().to(device_of(settings.run))
     asked = {part: of_part for part, of_part in rows.items() if part in parts}
-    predictions = predict_parts(classifier, data, asked)
+    predictions, features = _seen_parts(classifier, data, asked)
     classifier.facts |= _of_units(predictions, data)
+    learn_limits(classifier, predictions, features, data)
     classifier.save(folder / "classifier.safetensors")
     data.split.save(folder / "split.json")
     write_json(folder / "settings.json", settings.written(section))

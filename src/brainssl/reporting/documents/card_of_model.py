@@ -48,7 +48,7 @@ def card_of(model: Encoder | Classifier, where: Path | None) -> str:
     if folder is not None and where is not None:
         study = read_study(folder)
         best = str((study.facts.get("best") or {}).get("step") or "")
-        if best and (folder / best).resolve() == _step(where):
+        if best and _step(where) in (folder.resolve(), (folder / best).resolve()):
             return card(study, read_about(folder), differs=one_view(model))
     return _short(model)
 
@@ -58,9 +58,11 @@ def _step(where: Path) -> Path:
 
 
 def _study_of(where: Path | None) -> Path | None:
-    if where is None or _step(where).parent.name != "steps":
+    if where is None:
         return None
-    study = _step(where).parent.parent
+    # The recommended classifier also lies beside the report.
+    inside = _step(where).parent.name == "steps"
+    study = _step(where).parent.parent if inside else _step(where)
     return study if (study / "results.json").is_file() else None
 
 

@@ -88,7 +88,8 @@ def _body(study: Study, row: Row, about: About) -> list[str]:
         *_results(study, row),
         "## Calibration",
         MODEL_EVIDENCE["calibration"](study) or "Not measured.",
-        "`brainssl predict` gives a plain softmax, without the temperature.",
+        "`brainssl predict` gives probabilities at the temperature that the classifier's file "
+        "holds; one of an earlier version holds none, and they are a plain softmax.",
         "## Classes that it was never taught",
         MODEL_EVIDENCE["novelty"](study)
         or "How it meets them was not measured. It names one of its own classes for any image.",

@@ -149,23 +149,32 @@ def predict(
     level: float = 0.9,
     neighbours: int = 3,
     maps: bool = False,
+    slices: str | int | None = None,
+    plane: str = "native",
+    key: Where | None = None,
     out: Where | None = None,
     seed: int = 0,
 ) -> Answer:
-    """Classify images and patients, and say how sure that is and whether they are familiar.
+    """Classify images, series and patients, and say how sure that is and whether they are familiar.
 
     A file that cannot be read is listed with its reason. `brainssl.saliency_map` shows where the
     classifier looks.
 
     Args:
         classifier: its file, or the folder that holds it.
-        files: images, folders of them, and patterns such as `scans/*.png`; or one.
+        files: pictures, volumes (DICOM, NIfTI, figshare's MATLAB), folders and archives of either,
+            and patterns such as `scans/*.png`; or one.
         patients: CSV `path,patient[,sequence]`; or `folders`: the first folder below each one that
             is given is a patient; by default `patients.csv` in the folders, or folders that are
             named as patients are.
         level: how often a set of classes is to hold the true one: 0.8, 0.9 or 0.95.
         neighbours: how many of the nearest known cases are told.
         maps: draw saliency maps, into a folder beside `out` whose name ends in `-maps`.
+        slices: of a volume so many at most, evenly over those with brain, or `every:N`; by default
+            all.
+        plane: of volumes: `native`, or resampled to `axial`, `coronal` or `sagittal`.
+        key: file of the key by which patients of DICOM files get their pseudonyms, as `prepare`
+            made it; by default one that is forgotten.
         out: file to write: what is returned as JSON; where its name ends in `.jsonl` one line a
             file; or in `.csv` a table, with `-patients` and `-series` in the names of two more
             where patients are known; where they are not, those of an earlier answer are removed.
@@ -173,9 +182,9 @@ def predict(
 
     Returns:
         `classifier` (facts of its training), `classes`, `limits`, `lacks`, `patients_from`,
-        `rules`, `patients` and `series`, `predictions`: per file, in order, `file`, then `label`,
-        `probability`, `probabilities` by class, `set`, `familiar`, `neighbours` and others, or
-        `error`; and `notes`; see `brainssl.inference.predict.predict_files`.
+        `rules`, `patients` and `series`, `excluded`, `predictions`: per file, in order, `file`,
+        then `label`, `probability`, `probabilities` by class, `set`, `familiar`, `neighbours` and
+        others, or `error`; and `notes`; see `brainssl.inference.predict.predict_files`.
 
     Raises:
         BadUseError: with `folders`, two folders of one name; `out` would write over `patients`;
@@ -184,9 +193,12 @@ def predict(
             fit.
     """
     from brainssl.api.summaries import predictions_text
+    from brainssl.data.volumes.choice import read_choice
+    from brainssl.data.volumes.slices import PLANES
     from brainssl.inference.names import expanded
     from brainssl.inference.predict import Asked, predict_files
     from brainssl.inference.tables import maps_beside, refuse_overwriting, write_answer
+    from brainssl.inference.volumes import Cutting
 
     seed_of(seed)
     table, file = path_or_none(patients), path_or_none(out)
@@ -194,11 +206,13 @@ def predict(
         raise BadUseError("--maps needs --out FILE: maps are drawn into a folder beside that file")
     if file and table:
         refuse_overwriting(file, table)
+    (own_plane,) = known("--plane", [plane], PLANES)
+    cutting = Cutting(read_choice(slices), own_plane, path_or_none(key))  # type: ignore[arg-type]
     answer = predict_files(
         Path(classifier),
         expanded([files] if isinstance(files, str | Path) else files),
         patients=table,
-        asked=Asked(level, neighbours, maps_beside(file) if maps and file else None),
+        asked=Asked(level, neighbours, maps_beside(file) if maps and file else None, cutting),
     )
     if file:
         write_answer(answer, file)

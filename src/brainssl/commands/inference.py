@@ -16,7 +16,9 @@ from brainssl.commands.shared import (
     Model,
     NoSeed,
     Out,
+    PlaneOption,
     Seed,
+    Slices,
     Source,
     Store,
     teaching,
@@ -87,7 +89,7 @@ def predict(
     classifier: Annotated[Path, typer.Argument(help="Classifier, or the folder that holds it.")],
     files: Annotated[
         list[Path],
-        typer.Argument(help="Images, folders of them, patterns; -: names from standard input."),
+        typer.Argument(help="Pictures, volumes, folders, patterns; -: names from standard input."),
     ],
     patients: Annotated[
         Path | None,
@@ -104,6 +106,12 @@ def predict(
     maps: Annotated[
         bool, typer.Option("--maps", help="Draw saliency maps, into a folder beside --out.")
     ] = False,
+    slices: Slices = None,
+    plane: PlaneOption = "native",
+    key: Annotated[
+        Path | None,
+        typer.Option(help="Of pseudonyms of DICOM files, as prepare made it; else a passing one."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="File to write: JSON, .jsonl or .csv; default: print.")
     ] = None,
@@ -119,7 +127,7 @@ def predict(
         bool, typer.Option("--json", help="Print the JSON, with --out as well.")
     ] = False,
 ) -> None:
-    """Classify images and patients. A file that cannot be read is listed; exit is then 1.
+    """Classify images, series and patients. A file that cannot be read is listed; exit is then 1.
 
     Example: brainssl predict runs/tuned data/new --patients patients.csv --out predictions.json
     """
@@ -136,6 +144,9 @@ def predict(
         level=level,
         neighbours=neighbours,
         maps=maps,
+        slices=slices,
+        plane=plane,
+        key=key,
         out=out,
         seed=seed,
     )

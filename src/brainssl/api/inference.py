@@ -13,6 +13,7 @@ from brainssl.api.options import (
     listed,
     outside,
     path_or_none,
+    reading_of,
     seed_of,
     split_beside,
     within,
@@ -33,6 +34,11 @@ def external(
     *,
     labels: Where | None = None,
     classes_at: int | None = None,
+    slices: str | int | None = None,
+    plane: str = "native",
+    label_by: str | None = None,
+    lesion_slices: bool = False,
+    key: Where | None = None,
     seed: int = 0,
     quiet: bool = False,
 ) -> Answer:
@@ -40,10 +46,16 @@ def external(
 
     Args:
         classifier: folder of a probe or a fine-tuning.
-        source: folder of images, or a prepared store.
+        source: folder of images, archive of volumes, or a prepared store.
         out: folder to make; must not exist.
-        labels: CSV `folder,label` or `path,label[,patient]` that names classes or families.
+        labels: CSV `folder,label` or `path,label[,patient]`, of an archive `patient,label`,
+            `study,label` or `series,label`, that names classes or families.
         classes_at: level of the classes among the folders, from 1; by default it is found.
+        slices: of a volume so many at most, or `every:N`; by default all with brain.
+        plane: of volumes: `native`, or resampled to `axial`, `coronal` or `sagittal`.
+        label_by: of volumes: `sequence` or `plane` is the label.
+        lesion_slices: whether slices that a mask shows without lesion lose their label.
+        key: file by which patients of a DICOM archive get their pseudonyms; by default `OUT.key`.
         seed: accepted everywhere; the draws of the intervals are fixed.
         quiet: show no progress.
 
@@ -56,19 +68,31 @@ def external(
             size, or `out` exists.
     """
     from brainssl.api.summaries import external_text
+    from brainssl.data.archives.opening import telling_of_key
     from brainssl.inference.external import PAGE, evaluate_external
     from brainssl.reporting.documents.external_page import render_external
 
     classifier, source, out = Path(classifier), Path(source), Path(out)
     outside(out, source)
     seed_of(seed)
-    with Terminal(quiet=quiet).task("external") as progress:
+    reading = reading_of(
+        source,
+        out,
+        slices=slices,
+        plane=plane,
+        label_by=label_by,
+        lesion_slices=lesion_slices,
+        key=key,
+    )
+    terminal = Terminal(quiet=quiet)
+    with telling_of_key(reading.key, terminal.say), terminal.task("external") as progress:
         told = evaluate_external(
             classifier,
             source,
             out,
             labels=path_or_none(labels),
             classes_at=level_of(classes_at),
+            reading=reading,
             page=render_external,
             progress=progress,
         )

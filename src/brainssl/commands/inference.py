@@ -11,8 +11,11 @@ from brainssl.api.options import known
 from brainssl.commands.shared import (
     AsJson,
     ClassesAt,
+    Key,
+    LabelBy,
     Labels,
     Lesions,
+    LesionSlices,
     Model,
     NoSeed,
     Out,
@@ -37,6 +40,11 @@ def external(
     out: Out,
     labels: Labels = None,
     classes_at: ClassesAt = None,
+    slices: Slices = None,
+    plane: PlaneOption = "native",
+    label_by: LabelBy = None,
+    lesion_slices: LesionSlices = False,
+    key: Key = None,
     seed: NoSeed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -44,10 +52,20 @@ def external(
 
     Example: brainssl external runs/tuned data/other runs/other --labels other.csv
     """
-    tell(
-        api.external(classifier, source, out, labels=labels, classes_at=classes_at, seed=seed),
-        as_json,
+    answer = api.external(
+        classifier,
+        source,
+        out,
+        labels=labels,
+        classes_at=classes_at,
+        slices=slices,
+        plane=plane,
+        label_by=label_by,
+        lesion_slices=lesion_slices,
+        key=key,
+        seed=seed,
     )
+    tell(answer, as_json)
 
 
 @teaching

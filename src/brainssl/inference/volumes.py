@@ -195,7 +195,9 @@ def _forget(found: Volumes, names: set[str | None]) -> None:
 
 def _source(series: Series, given: Mapping[Path, Path]) -> str:
     """Return the file or folder that was named, in which a series lies."""
-    files = [given[file] for file in series.volume.files if file in given]
+    files = [
+        given[file] for file in series.volume.files if isinstance(file, Path) and file in given
+    ]
     if not files:
         return str(next(iter(given.values())))
     return str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
@@ -268,13 +270,14 @@ def described(
     told: dict[str, Any] = {"source": one.source}
     if held is not None:
         told |= {"held": held.held, "without_brain": list(held.without)}
-    note = _note(one.sequence, classes, label)
+    note = sequence_note(one.sequence, classes, label)
     return told | ({"note": note} if note else {})
 
 
-def _note(
+def sequence_note(
     said: str | None, classes: Sequence[tuple[str, str, str]], label: str | None
 ) -> str | None:
+    """Say where the sequence that header or name say is not that of the class; see `described`."""
     known = sorted({sequence for _, _, sequence in classes if sequence})
     own = next((sequence for name, _, sequence in classes if name == label), "")
     if said is None or not own or said == own:

@@ -42,7 +42,7 @@ def read_upload(
     max_pixels: int,
     max_voxels: int = MAX_VOXELS,
 ) -> list[Seen]:
-    """Return the slices of a picture or a NIfTI file, told by its content; the same pixels as `predict` sees.
+    """Return the slices of a picture or a NIfTI file, told by its content, as `predict` sees them.
 
     Args:
         data: the file.
@@ -132,7 +132,7 @@ class Engine:
     def warm(self) -> None:
         """Ask once, so that the first request does not wait for what is made ready."""
         size = self.classifier.image_size
-        self.logits(np.zeros((1, size, size), np.uint8))
+        self.seen(np.zeros((1, size, size), np.uint8))
 
     def logits(self, images: Images) -> Logits:
         """Return what the classifier predicts, as `predict` does, of at most 64 slices."""

@@ -145,7 +145,7 @@ class Service:
         if not rows:
             return []
         stacks = [stack.name for row in rows if (stack := slices[row][1].stack)]
-        firsts = {name: row for name, row in zip(reversed(stacks), reversed(rows), strict=True)}
+        firsts = dict(zip(reversed(stacks), reversed(rows), strict=True))
         told = []
         for said in self.engine.series(stacks, logits[rows]):
             name, first = slices[firsts[said["series"]]]

@@ -216,3 +216,18 @@ def test_a_transformer_gives_the_same_logits(name: str, tmp_path: Path) -> None:
         expected = model(images).numpy()
     found = answers(tmp_path / "out.onnx", images)["logits"]
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_probabilities_at_the_temperature_are_a_third_output(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    known = copy.deepcopy(classifier)
+    known.limits = {"temperature": 2.5, "sets": {}}
+    told = export_onnx(known, tmp_path / "known.onnx")
+    assert told["outputs"] == ["logits", "probabilities", "calibrated"]
+    found = answers(tmp_path / "known.onnx", torch.rand(4, 1, 32, 32))
+    wide = found["logits"].astype(np.float64) / 2.5
+    expected = np.exp(wide) / np.exp(wide).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found["calibrated"], expected, atol=1e-4)
+    metadata = onnxruntime.InferenceSession(tmp_path / "known.onnx").get_modelmeta()
+    assert json.loads(metadata.custom_metadata_map["limits"])["temperature"] == 2.5

@@ -98,7 +98,7 @@ class Judgement:
     ) -> list[dict[str, Any]]:
         """Say of each image whether it is familiar, why, and which known cases are like it."""
         known, limit = self._reference, self.limits.familiarity
-        nothing = {"familiar": None, "why": None, "oddness": None, "neighbours": []}
+        nothing: dict[str, Any] = {"familiar": None, "why": None, "oddness": None, "neighbours": []}
         if known is None:
             return [nothing] * len(pixels)
         own = standardised(features, known.frame)

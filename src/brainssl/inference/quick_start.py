@@ -6,7 +6,7 @@ question that an operator of detection asks when it is called, and for a decorat
 
 import sys
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 _COMPILER = ("torch._dynamo", "torch._dynamo.utils")
 
@@ -27,7 +27,7 @@ def import_networks() -> None:
     functions.__dict__["is_compile_supported"] = _is_compile_supported
     disable = torch.compiler.disable
     sys.modules.update(zip(_COMPILER, (package, functions), strict=True))
-    torch.compiler.disable = _as_it_is
+    torch.compiler.disable = cast("Any", _as_it_is)
     worked = False
     try:
         import timm

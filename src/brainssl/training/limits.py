@@ -45,7 +45,7 @@ def learn_limits(
         patients = witnesses(calibrated, data.store.manifest, classifier.facts, told)
         limits = limits.with_patients(patients)
     classifier.reference = reference
-    classifier.limits = limits and limits.facts()
+    classifier.limits = None if limits is None else limits.facts()
 
 
 def _reference(

@@ -14,14 +14,17 @@ from torch import nn
 
 import brainssl
 from brainssl.api.summaries import external_text
+from brainssl.data.archives.reading import Reading
 from brainssl.data.marks import marks
 from brainssl.data.read import read_slice
 from brainssl.data.store import ImageStore, letterbox, write_store
+from brainssl.data.volumes.choice import Choice
 from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
 from brainssl.inference.external import evaluate_external
 from brainssl.models.classifier import Classifier
 from brainssl.models.encoder import build_encoder
+from brainssl.simulation import simulate_archive
 
 CLASSES = ("Glioma T1", "Glioma T2", "Normal T1")
 
@@ -322,3 +325,36 @@ def test_the_page_sets_the_own_score_beside_the_one_elsewhere(
     assert "SimCLR, linear probe is right on" in text
     assert text.index('id="figure-1"') < text.index('id="figure-1-2"') < text.index('id="external"')
     assert "Whether it was trained on some of these images cannot be told" in text
+
+
+def test_an_archive_is_measured_by_the_labels_of_its_patients(
+    trained: Path, tmp_path: Path
+) -> None:
+    """Accuracies are counted here anew, from what `predict` says of the same slices."""
+    source = tmp_path / "archive"
+    simulate_archive(source, format="bids", patients=3, size=64, slices=8, workers=1)
+    loaded = Classifier.load(trained)
+    loaded.facts |= {"reader": 2}
+    loaded.save(trained / "classifier.safetensors")
+    labels = tmp_path / "labels.csv"
+    truth = {"sub-p001": "Glioma", "sub-p002": "Normal", "sub-p003": ""}
+    rows = "".join(f"{name},{family}\n" for name, family in truth.items())
+    labels.write_text(f"patient,label\n{rows}")
+    told = evaluate_external(
+        trained, source, tmp_path / "out", labels=labels, reading=Reading(Choice(3))
+    )
+    answer = brainssl.predict(trained, source, slices=3)
+    known = [row for row in answer["predictions"] if truth[row["file"].partition("/")[0]]]
+    right = [row["family"]["label"] == truth[row["file"].partition("/")[0]] for row in known]
+    assert told["labels"] == "family"
+    unlabelled = len(answer["predictions"]) - len(known)
+    assert (told["images"], told["unlabelled"]) == (len(known), unlabelled)
+    assert told["row"]["metrics"]["accuracy"] == pytest.approx(np.mean(right))
+    (unit,) = told["units"]
+    assert (unit["unit"], unit["n"]) == ("patient", 2)
+    told_right = [
+        one["label"] == truth[one["patient"]] for one in answer["patients"] if truth[one["patient"]]
+    ]
+    assert unit["metrics"]["accuracy"] == pytest.approx(np.mean(told_right))
+    with pytest.raises(BrainsslError, match="prepared store and has its labels: omit --slices"):
+        brainssl.external(trained, tmp_path / "out/store", tmp_path / "again", slices=3)

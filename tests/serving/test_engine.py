@@ -30,15 +30,19 @@ def test_no_folder_of_the_training_is_told(engine: Engine) -> None:
         engine.classifier.facts = own
 
 
-def test_logits_are_those_of_the_classifier_and_shares_their_softmax(engine: Engine) -> None:
+def test_answers_are_those_of_the_classifier_and_shares_their_softmax(engine: Engine) -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 32, 32), dtype=np.uint8)
-    logits = engine.logits(images)
-    np.testing.assert_array_equal(logits, engine.classifier.logits(images))
-    for one in logits:
-        expected = torch.from_numpy(one).double().softmax(0).numpy()
-        shares = engine.shares(one)
-        assert list(shares) == list(engine.classes)
-        np.testing.assert_allclose(list(shares.values()), expected, atol=1e-12)
+    seen = engine.seen(images)
+    np.testing.assert_array_equal(seen[:, :3], engine.classifier.logits(images))
+    answers = engine.answers(images, seen)
+    for one, logits in zip(answers, seen[:, :3], strict=True):
+        expected = torch.from_numpy(logits).double().softmax(0).numpy()
+        assert list(one["softmax"]) == list(engine.classes)
+        np.testing.assert_allclose(list(one["softmax"].values()), expected, atol=1e-12)
+    assert engine.knows == dict.fromkeys(
+        ("calibration", "conformal", "familiarity", "neighbours"), False
+    )
+    assert "earlier version" in engine.caveats[-1]
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "vit_tiny_patch16_224"])

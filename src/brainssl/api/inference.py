@@ -13,6 +13,7 @@ from brainssl.api.options import (
     listed,
     outside,
     path_or_none,
+    reading_of,
     seed_of,
     split_beside,
     within,
@@ -33,6 +34,11 @@ def external(
     *,
     labels: Where | None = None,
     classes_at: int | None = None,
+    slices: str | int | None = None,
+    plane: str = "native",
+    label_by: str | None = None,
+    lesion_slices: bool = False,
+    key: Where | None = None,
     seed: int = 0,
     quiet: bool = False,
 ) -> Answer:
@@ -40,10 +46,16 @@ def external(
 
     Args:
         classifier: folder of a probe or a fine-tuning.
-        source: folder of images, or a prepared store.
+        source: folder of images, archive of volumes, or a prepared store.
         out: folder to make; must not exist.
-        labels: CSV `folder,label` or `path,label[,patient]` that names classes or families.
+        labels: CSV `folder,label` or `path,label[,patient]`, of an archive `patient,label`,
+            `study,label` or `series,label`, that names classes or families.
         classes_at: level of the classes among the folders, from 1; by default it is found.
+        slices: of a volume so many at most, or `every:N`; by default all with brain.
+        plane: of volumes: `native`, or resampled to `axial`, `coronal` or `sagittal`.
+        label_by: of volumes: `sequence` or `plane` is the label.
+        lesion_slices: whether slices that a mask shows without lesion lose their label.
+        key: file by which patients of a DICOM archive get their pseudonyms; by default `OUT.key`.
         seed: accepted everywhere; the draws of the intervals are fixed.
         quiet: show no progress.
 
@@ -56,19 +68,31 @@ def external(
             size, or `out` exists.
     """
     from brainssl.api.summaries import external_text
+    from brainssl.data.archives.opening import telling_of_key
     from brainssl.inference.external import PAGE, evaluate_external
     from brainssl.reporting.documents.external_page import render_external
 
     classifier, source, out = Path(classifier), Path(source), Path(out)
     outside(out, source)
     seed_of(seed)
-    with Terminal(quiet=quiet).task("external") as progress:
+    reading = reading_of(
+        source,
+        out,
+        slices=slices,
+        plane=plane,
+        label_by=label_by,
+        lesion_slices=lesion_slices,
+        key=key,
+    )
+    terminal = Terminal(quiet=quiet)
+    with telling_of_key(reading.key, terminal.say), terminal.task("external") as progress:
         told = evaluate_external(
             classifier,
             source,
             out,
             labels=path_or_none(labels),
             classes_at=level_of(classes_at),
+            reading=reading,
             page=render_external,
             progress=progress,
         )
@@ -149,23 +173,32 @@ def predict(
     level: float = 0.9,
     neighbours: int = 3,
     maps: bool = False,
+    slices: str | int | None = None,
+    plane: str = "native",
+    key: Where | None = None,
     out: Where | None = None,
     seed: int = 0,
 ) -> Answer:
-    """Classify images and patients, and say how sure that is and whether they are familiar.
+    """Classify images, series and patients, and say how sure that is and whether they are familiar.
 
     A file that cannot be read is listed with its reason. `brainssl.saliency_map` shows where the
     classifier looks.
 
     Args:
         classifier: its file, or the folder that holds it.
-        files: images, folders of them, and patterns such as `scans/*.png`; or one.
+        files: pictures, volumes (DICOM, NIfTI, figshare's MATLAB), folders and archives of either,
+            and patterns such as `scans/*.png`; or one.
         patients: CSV `path,patient[,sequence]`; or `folders`: the first folder below each one that
             is given is a patient; by default `patients.csv` in the folders, or folders that are
             named as patients are.
         level: how often a set of classes is to hold the true one: 0.8, 0.9 or 0.95.
         neighbours: how many of the nearest known cases are told.
         maps: draw saliency maps, into a folder beside `out` whose name ends in `-maps`.
+        slices: of a volume so many at most, evenly over those with brain, or `every:N`; by default
+            all.
+        plane: of volumes: `native`, or resampled to `axial`, `coronal` or `sagittal`.
+        key: file of the key by which patients of DICOM files get their pseudonyms, as `prepare`
+            made it; by default one that is forgotten.
         out: file to write: what is returned as JSON; where its name ends in `.jsonl` one line a
             file; or in `.csv` a table, with `-patients` and `-series` in the names of two more
             where patients are known; where they are not, those of an earlier answer are removed.
@@ -173,9 +206,9 @@ def predict(
 
     Returns:
         `classifier` (facts of its training), `classes`, `limits`, `lacks`, `patients_from`,
-        `rules`, `patients` and `series`, `predictions`: per file, in order, `file`, then `label`,
-        `probability`, `probabilities` by class, `set`, `familiar`, `neighbours` and others, or
-        `error`; and `notes`; see `brainssl.inference.predict.predict_files`.
+        `rules`, `patients` and `series`, `excluded`, `predictions`: per file, in order, `file`,
+        then `label`, `probability`, `probabilities` by class, `set`, `familiar`, `neighbours` and
+        others, or `error`; and `notes`; see `brainssl.inference.predict.predict_files`.
 
     Raises:
         BadUseError: with `folders`, two folders of one name; `out` would write over `patients`;
@@ -184,9 +217,12 @@ def predict(
             fit.
     """
     from brainssl.api.summaries import predictions_text
+    from brainssl.data.volumes.choice import read_choice
+    from brainssl.data.volumes.slices import PLANES
     from brainssl.inference.names import expanded
     from brainssl.inference.predict import Asked, predict_files
     from brainssl.inference.tables import maps_beside, refuse_overwriting, write_answer
+    from brainssl.inference.volumes import Cutting
 
     seed_of(seed)
     table, file = path_or_none(patients), path_or_none(out)
@@ -194,11 +230,13 @@ def predict(
         raise BadUseError("--maps needs --out FILE: maps are drawn into a folder beside that file")
     if file and table:
         refuse_overwriting(file, table)
+    (own_plane,) = known("--plane", [plane], PLANES)
+    cutting = Cutting(read_choice(slices), own_plane, path_or_none(key))  # type: ignore[arg-type]
     answer = predict_files(
         Path(classifier),
         expanded([files] if isinstance(files, str | Path) else files),
         patients=table,
-        asked=Asked(level, neighbours, maps_beside(file) if maps and file else None),
+        asked=Asked(level, neighbours, maps_beside(file) if maps and file else None, cutting),
     )
     if file:
         write_answer(answer, file)

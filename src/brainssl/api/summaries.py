@@ -13,6 +13,10 @@ def predictions_text(answer: dict[str, Any]) -> str:
         if units := answer[many]:
             lines += [f"{many.capitalize()}, {_by(answer['rules'][kind])}:"]
             lines += [f"  {_unit_text(one)}" for one in units]
+    lines += [
+        f"Not judged: {one['series']} ({one['source']}): {one['reason']}"
+        for one in answer["excluded"]
+    ]
     files = _predictions_lines(answer["predictions"])
     lines += ["Files:", *(f"  {line}" for line in files)] if lines else files
     told = [answer["patients_from"], *answer["notes"], answer["limits"]["promise"]]
@@ -41,15 +45,27 @@ def external_text(told: dict[str, Any], out: Path) -> str:
 
 
 def _unit_text(unit: dict[str, Any]) -> str:
-    name = " · ".join(unit[part] for part in ("patient", "sequence") if part in unit)
+    parts = ("series", "sequence") if unit.get("series") else ("patient", "sequence")
+    name = " · ".join(unit[part] for part in parts if unit.get(part))
+    if "source" in unit:
+        name = f"{name} ({unit['source']})"
     if "error" in unit:
         return f"{name}: {unit['error']}"
     slices = f"{unit['slices']} slice{'' if unit['slices'] == 1 else 's'}"
+    if "held" in unit:
+        slices = f"{unit['slices']} of {unit['held']} slices"
+        if without := len(unit["without_brain"]):
+            slices += f", {without} without brain"
     lost = f", {len(unit['left_out'])} left out" if unit["left_out"] else ""
     each = ""
     if sequences := unit.get("sequences"):
         said = (f"{s['sequence']} {s['label']} ({s['probability']:.3f})" for s in sequences)
         each = f"; {unit['fusion']}: {', '.join(said)}"
+    if "held" in unit and (best := unit["decided_by"]):
+        number = int(best["file"].rpartition("/")[2])
+        each += f"; most of all slice {number} ({best['probability']:.3f})"
+    if "note" in unit:
+        each += f"; {unit['note']}"
     return f"{name}: {unit['label']} ({unit['probability']:.3f}), {slices}{lost}{each}"
 
 

@@ -11,12 +11,17 @@ from brainssl.api.options import known
 from brainssl.commands.shared import (
     AsJson,
     ClassesAt,
+    Key,
+    LabelBy,
     Labels,
     Lesions,
+    LesionSlices,
     Model,
     NoSeed,
     Out,
+    PlaneOption,
     Seed,
+    Slices,
     Source,
     Store,
     teaching,
@@ -35,6 +40,11 @@ def external(
     out: Out,
     labels: Labels = None,
     classes_at: ClassesAt = None,
+    slices: Slices = None,
+    plane: PlaneOption = "native",
+    label_by: LabelBy = None,
+    lesion_slices: LesionSlices = False,
+    key: Key = None,
     seed: NoSeed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -42,10 +52,20 @@ def external(
 
     Example: brainssl external runs/tuned data/other runs/other --labels other.csv
     """
-    tell(
-        api.external(classifier, source, out, labels=labels, classes_at=classes_at, seed=seed),
-        as_json,
+    answer = api.external(
+        classifier,
+        source,
+        out,
+        labels=labels,
+        classes_at=classes_at,
+        slices=slices,
+        plane=plane,
+        label_by=label_by,
+        lesion_slices=lesion_slices,
+        key=key,
+        seed=seed,
     )
+    tell(answer, as_json)
 
 
 @teaching
@@ -87,7 +107,7 @@ def predict(
     classifier: Annotated[Path, typer.Argument(help="Classifier, or the folder that holds it.")],
     files: Annotated[
         list[Path],
-        typer.Argument(help="Images, folders of them, patterns; -: names from standard input."),
+        typer.Argument(help="Pictures, volumes, folders, patterns; -: names from standard input."),
     ],
     patients: Annotated[
         Path | None,
@@ -104,6 +124,12 @@ def predict(
     maps: Annotated[
         bool, typer.Option("--maps", help="Draw saliency maps, into a folder beside --out.")
     ] = False,
+    slices: Slices = None,
+    plane: PlaneOption = "native",
+    key: Annotated[
+        Path | None,
+        typer.Option(help="Of pseudonyms of DICOM files, as prepare made it; else a passing one."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="File to write: JSON, .jsonl or .csv; default: print.")
     ] = None,
@@ -119,7 +145,7 @@ def predict(
         bool, typer.Option("--json", help="Print the JSON, with --out as well.")
     ] = False,
 ) -> None:
-    """Classify images and patients. A file that cannot be read is listed; exit is then 1.
+    """Classify images, series and patients. A file that cannot be read is listed; exit is then 1.
 
     Example: brainssl predict runs/tuned data/new --patients patients.csv --out predictions.json
     """
@@ -136,6 +162,9 @@ def predict(
         level=level,
         neighbours=neighbours,
         maps=maps,
+        slices=slices,
+        plane=plane,
+        key=key,
         out=out,
         seed=seed,
     )

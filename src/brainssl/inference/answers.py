@@ -1,19 +1,21 @@
 """One answer for each series and each patient, made of what was said of their slices."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
 from brainssl.data.families import pairs_of
 from brainssl.evaluation.limits import Limits
-from brainssl.evaluation.patients import fuse
+from brainssl.evaluation.patients import Rule, fuse
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.sequences import SLICES, Fusion
 from brainssl.evaluation.units import asked_of, rule_of
 from brainssl.inference.inputs import Inputs
 from brainssl.models.classifier import Classifier
+
+_Keys: TypeAlias = dict[int, tuple[str, ...]]
 
 MANY = {"patient": "patients", "series": "series"}
 """Kinds of units, and several of each: so the lists of an answer are called."""
@@ -39,19 +41,26 @@ def unit_answers(
 
     Returns:
         `rules` by kind, each with its `rule` in words and whether it was `chosen` on validation;
-        `patients` and `series`: by key, in order, `patient` (and `sequence`), `label` (of a
-        patient the tumour family), `probability`, `probabilities`, `slices` (how many), `files`,
-        and `left_out` (files that could not be read), or `error` where none could; of a patient
-        with several sequences, where limits say how, also `fusion`, the rule, and `sequences`: what
-        each of them says of the family; and `notes`.
+        `patients` and `series`: by key, in order, `patient` (and `sequence`, and of a volume
+        `series`, its name; None where one is unknown), `label` (of a patient the tumour family),
+        `probability`, `probabilities`, `slices` (how many), `files`, and `left_out` (files that
+        could not be read), or `error` where none could; of a series also `decided_by`: the `file`
+        with the highest `probability` of the label; of a patient with several sequences, where
+        limits say how, also `fusion`, the rule, and `sequences`: what each of them says of the
+        family; and `notes`.
     """
-    kinds: dict[str, dict[int, tuple[str, ...]]] = {
+    acquired: _Keys = {
+        at: (name, inputs.sequences[at])
+        for at, name in inputs.patients.items()
+        if at in inputs.sequences
+    }
+    volumes = {
+        at: (inputs.patients.get(at, ""), inputs.sequences.get(at, ""), name)
+        for at, name in inputs.volumes.items()
+    }
+    kinds: dict[str, _Keys] = {
         "patient": {at: (name,) for at, name in inputs.patients.items()},
-        "series": {
-            at: (name, inputs.sequences[at])
-            for at, name in inputs.patients.items()
-            if at in inputs.sequences
-        },
+        "series": acquired | volumes,
     }
     said = Predictions.build(
         [_image_id(at) for at in places],
@@ -68,22 +77,64 @@ def unit_answers(
             continue
         rule, chosen = rule_of(classifier.facts, kind)
         told["rules"][kind] = {"rule": rule.name, "chosen": chosen}
-        # Sorted as the keys are; a slice's id must never be taken for a unit's.
-        names = {key: f"unit {n:09}" for n, key in enumerate(sorted(set(keys.values())))}
-        held = {_image_id(at): names[key] for at, key in keys.items()}
-        answers: dict[str, np.ndarray] = {}
-        if held.keys() & {_image_id(at) for at in places}:
-            fused = fuse(asked, held, rule)
-            answers = dict(zip(fused.frame["image_id"], fused.probabilities(), strict=True))
-        told[MANY[kind]] = [
-            _answer(key, answers.get(name), asked.classes, _files(inputs, keys, key, places))
-            for key, name in names.items()
-        ]
+        told[MANY[kind]] = _fused(asked, keys, rule, inputs, places)
+        if kind == "series":
+            _tell_deciding(told["series"], said, inputs, places)
     if limits and limits.fusion and "patient" in told["rules"]:
         families = pairs_of(classifier.classes, classifier.facts.get("families"))
-        join_sequences(told, [family for family, _ in families], limits.fusion)
-    told["notes"] = _notes(classifier, told["rules"], kinds)
+        by_sequence = told["series"]
+        if volumes and acquired:  # several volumes of one sequence are one witness
+            rule, _ = rule_of(classifier.facts, "series")
+            by_sequence = _fused(said, acquired, rule, inputs, places)
+        join_sequences(
+            {"patients": told["patients"], "series": by_sequence if acquired else []},
+            [family for family, _ in families],
+            limits.fusion,
+        )
+    told["notes"] = _notes(classifier, told["rules"], kinds, inputs)
     return told
+
+
+def _fused(
+    asked: Predictions,
+    keys: "_Keys",
+    rule: Rule,
+    inputs: Inputs,
+    places: Int64[np.ndarray, " n"],
+) -> list[dict[str, Any]]:
+    """Answer for each unit, in the order of their keys."""
+    # Sorted as the keys are; a slice's id must never be taken for a unit's.
+    names = {key: f"unit {n:09}" for n, key in enumerate(sorted(set(keys.values())))}
+    held = {_image_id(at): names[key] for at, key in keys.items()}
+    answers: dict[str, np.ndarray] = {}
+    if held.keys() & {_image_id(at) for at in places}:
+        fused = fuse(asked, held, rule)
+        answers = dict(zip(fused.frame["image_id"], fused.probabilities(), strict=True))
+    members: dict[tuple[str, ...], list[int]] = {}
+    for at in sorted(keys):
+        members.setdefault(keys[at], []).append(at)
+    readable = set(places.tolist())
+    return [
+        _answer(key, answers.get(name), asked.classes, _files(inputs, members[key], readable))
+        for key, name in names.items()
+    ]
+
+
+def _tell_deciding(
+    series: list[dict[str, Any]],
+    said: Predictions,
+    inputs: Inputs,
+    places: Int64[np.ndarray, " n"],
+) -> None:
+    """Name for each series, in place, the slice that speaks most for its label."""
+    shares = said.probabilities()
+    rows = {str(inputs.images[at].file): row for row, at in enumerate(places.tolist())}
+    for one in series:
+        if "error" in one:
+            continue
+        column = said.classes.index(one["label"])
+        best = max(one["files"], key=lambda file: shares[rows[file], column])
+        one["decided_by"] = {"file": best, "probability": float(shares[rows[best], column])}
 
 
 def join_sequences(told: dict[str, Any], families: Sequence[str], fusion: Fusion) -> None:
@@ -124,15 +175,8 @@ def _image_id(place: int) -> str:
     return f"image {place:09}"
 
 
-def _files(
-    inputs: Inputs,
-    keys: Mapping[int, tuple[str, ...]],
-    key: tuple[str, ...],
-    places: Int64[np.ndarray, " n"],
-) -> tuple[list[str], list[str]]:
+def _files(inputs: Inputs, own: Sequence[int], readable: set[int]) -> tuple[list[str], list[str]]:
     """Return the files of a unit that could be read, and those that could not."""
-    readable = set(places.tolist())
-    own = sorted(at for at, one in keys.items() if one == key)
     files = {at: str(inputs.images[at].file) for at in own}
     return (
         [file for at, file in files.items() if at in readable],
@@ -147,7 +191,10 @@ def _answer(
     files: tuple[list[str], list[str]],
 ) -> dict[str, Any]:
     read, left_out = files
-    answer: dict[str, Any] = dict(zip(("patient", "sequence"), key, strict=False))
+    answer: dict[str, Any] = {
+        name: part or None
+        for name, part in zip(("patient", "sequence", "series"), key, strict=False)
+    }
     if probabilities is None:
         answer["error"] = f"none of {len(left_out)} files could be read"
     else:
@@ -159,9 +206,10 @@ def _answer(
 def _notes(
     classifier: Classifier,
     rules: Mapping[str, Mapping[str, Any]],
-    kinds: Mapping[str, Mapping[int, Any]],
+    kinds: Mapping[str, _Keys],
+    inputs: Inputs,
 ) -> list[str]:
-    if not kinds["patient"]:
+    if not kinds["patient"] and not kinds["series"]:
         return []
     notes = []
     if "families" not in classifier.facts:
@@ -174,8 +222,13 @@ def _notes(
             f"How slices become {' and '.join(unchosen)} was not chosen on validation, as the "
             "classifier knew of none there: it is the mean of probabilities."
         )
-    if "patient" not in rules:
+    if kinds["patient"] and "patient" not in rules:
         notes.append("All classes are of one family: there is nothing to ask of a patient.")
-    if without := len(kinds["patient"]) - len(kinds["series"]):
+    if without := len(kinds["patient"].keys() - kinds["series"].keys()):
         notes.append(f"The sequence of {without} files is unknown: they are in no series.")
+    if unsaid := len({name for at, name in inputs.volumes.items() if at not in inputs.sequences}):
+        notes.append(
+            f"The sequence of {unsaid} volumes is unknown: where a patient's sequences become one "
+            "answer, these have no say."
+        )
     return notes

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from brainssl.data.archives.reading import BY_DEFAULT, Reading
 from brainssl.data.families import Families
 from brainssl.data.marks import known
 from brainssl.data.scan import scan
@@ -54,6 +55,7 @@ def evaluate_external(
     *,
     labels: Path | None = None,
     classes_at: int | None = None,
+    reading: Reading = BY_DEFAULT,
     settings: EvaluationSettings | None = None,
     page: Callable[[dict[str, Any]], str] | None = None,
     progress: Progress | None = None,
@@ -68,10 +70,12 @@ def evaluate_external(
 
     Args:
         path: of the classifier, or the folder that holds it with its `predictions.parquet`.
-        source: folder of images, or a store of the classifier's image size.
+        source: folder of images, archive of volumes, or a store of the classifier's image size.
         out: folder to make: `predictions.parquet`, `external.json`, and for images their `store/`.
-        labels: CSV `folder,label` or `path,label[,patient]` that names classes or families.
+        labels: CSV `folder,label` or `path,label[,patient]`, of an archive `patient,label`,
+            `study,label` or `series,label`, that names classes or families.
         classes_at: level of the classes among the folders, from 1; by default it is found.
+        reading: how the volumes of an archive are read and labelled.
         settings: of the bootstrap.
         page: makes the text of `external.html` of what is returned; without it there is none.
         progress: called with (images prepared, images in all).
@@ -95,7 +99,7 @@ def evaluate_external(
     classifier = Classifier.load(path).to(device_of(RunSettings()))
     chosen = settings or EvaluationSettings()
     with whole_folder(out) as folder:
-        store, losses = _open(source, labels, classes_at, folder, classifier, progress)
+        store, losses = _open(source, labels, classes_at, reading, folder, classifier, progress)
         manifest = store.manifest
         rows = np.flatnonzero(manifest["label"].notna()).astype(np.int64)
         if len(rows) == 0:
@@ -140,20 +144,23 @@ def _open(
     source: Path,
     labels: Path | None,
     classes_at: int | None,
+    reading: Reading,
     folder: Path,
     classifier: Classifier,
     progress: Progress | None,
 ) -> tuple[ImageStore, list[str]]:
     """Return a store, and what was left out of it."""
     if is_store(source):
-        if labels or classes_at:
-            option = "--labels" if labels else "--classes-at"
+        given = {"labels": labels, "classes-at": classes_at} | reading.written()
+        if option := next((f"--{name}" for name, value in given.items() if value), None):
             raise BrainsslError(f"{source} is a prepared store and has its labels: omit {option}")
         store = ImageStore.open(source)
         store.require_size(classifier.image_size)
         store.require_reader(classifier.reader)
         return store, []
-    found = scan(source, labels=labels, classes_at=classes_at, reader=classifier.reader)
+    found = scan(
+        source, labels=labels, classes_at=classes_at, reader=classifier.reader, reading=reading
+    )
     found.refuse_questions()
     size = classifier.image_size
     return prepare(found, folder / "store", size=size, progress=progress), found.losses

@@ -21,7 +21,8 @@ class Image:
     """A file to classify.
 
     Attributes:
-        file: as it was named, or below the folder that was.
+        file: as it was named, or below the folder that was; of a volume's slice the name of the
+            series, and its number.
         home: the folder that was named, or that a named file lies in.
         top: the folder in it whose folders may be patients: its `images/`, or what wraps them.
         refusal: why it is not read; None if it is.
@@ -46,6 +47,7 @@ class Inputs:
         images: in order, those of a folder by path.
         patients: of images, by place among `images`; those of unknown patients are left out.
         sequences: likewise.
+        volumes: the series, by its name, of images that are slices of a volume.
         patients_from: how patients were found, a sentence; None where none is known.
         notes: what a reader of the answer should know, one sentence each.
     """
@@ -53,6 +55,7 @@ class Inputs:
     images: list[Image]
     patients: dict[int, str] = field(default_factory=dict)
     sequences: dict[int, str] = field(default_factory=dict)
+    volumes: dict[int, str] = field(default_factory=dict)
     patients_from: str | None = None
     notes: list[str] = field(default_factory=list)
 

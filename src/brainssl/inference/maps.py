@@ -3,35 +3,44 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
+
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import write_atomically
 from brainssl.models.classifier import Classifier
 
 
-def draw_maps(classifier: Classifier, rows: list[dict[str, Any]], folder: Path) -> None:
-    """Draw for each file that was classified what speaks for its label, laid over the image.
+def draw_map(
+    classifier: Classifier, row: dict[str, Any], image: UInt8[np.ndarray, "size size"], file: Path
+) -> None:
+    """Draw what in an image speaks for its label, laid over it, as PNG.
 
-    Each row gets the file of its `map`: PNG, named by its number and the name of the file. Where
-    none can be drawn it is None, and `map_error` says why.
+    The row gets the file of its `map`. Where none can be drawn it is None, and `map_error` says
+    why.
 
     Args:
         classifier: that said it.
-        rows: of `brainssl.inference.predict.predict_files`, in their order; changed in place.
-        folder: made if it is not there.
+        row: of `brainssl.inference.predict.predict_files`; changed in place.
+        image: as the classifier saw it, grey values 0..255.
+        file: to write; its folder is made if it is not there.
     """
     from PIL import Image
 
-    from brainssl.inference.saliency import saliency_map
+    from brainssl.inference.saliency import saliency_of
 
-    for number, row in enumerate(rows, start=1):
-        if "error" in row:
-            continue
-        file = folder / f"{number:04}-{Path(row['file']).stem}.png"
-        try:
-            mapped = saliency_map(classifier, Path(row["file"]), label=row["label"])
-        except BrainsslError as error:
-            row |= {"map": None, "map_error": str(error)}
-            continue
-        picture = Image.fromarray(mapped.overlay())
-        write_atomically(file, lambda beside, picture=picture: picture.save(beside))  # type: ignore[misc]
-        row["map"] = str(file)
+    try:
+        mapped = saliency_of(classifier, image, label=row["label"])
+    except BrainsslError as error:
+        row |= {"map": None, "map_error": str(error)}
+        return
+    picture = Image.fromarray(mapped.overlay())
+    write_atomically(file, lambda beside: picture.save(beside, "PNG"))
+    row["map"] = str(file)
+
+
+def map_name(number: int, row: dict[str, Any]) -> str:
+    """Return the name of a map: the number of its row, from 1, and the name of the image."""
+    file = Path(row["file"])
+    own = f"{file.parent.name}-{file.name}" if "slice" in row else file.stem
+    return f"{number:04}-{own}.png"

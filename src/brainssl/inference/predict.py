@@ -1,7 +1,7 @@
-"""Classifying files: the same reader and the same pixels as in training."""
+"""Classifying pictures and volumes: the same reader and the same pixels as in training."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from brainssl.data.families import pairs_of
+from brainssl.data.letterbox import letterbox
 from brainssl.data.marks import known, marks
 from brainssl.data.pool import in_order
 from brainssl.data.read import UnreadableImage, read_slice
-from brainssl.data.store import letterbox
+from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.hardware.device import device_of
 from brainssl.inference.answers import unit_answers
-from brainssl.inference.inputs import Inputs, collect
+from brainssl.inference.inputs import Image, Inputs, collect
 from brainssl.inference.judgement import LEVEL, Judgement
-from brainssl.inference.maps import draw_maps
+from brainssl.inference.maps import draw_map, map_name
+from brainssl.inference.volumes import Cut, Cutting, Volumes, cuts, described, leave_apart, parted
 from brainssl.models.classifier import Classifier
 from brainssl.settings.sections import RunSettings
 
@@ -36,11 +39,13 @@ class Asked:
         level: of the sets of classes, one of `brainssl.evaluation.promised_sets.LEVELS`.
         neighbours: how many known cases are shown, each of another group.
         maps: folder for saliency maps laid over the images; None: none are made.
+        cutting: which slices of volumes are judged.
     """
 
     level: float = LEVEL
     neighbours: int = 0
     maps: Path | None = None
+    cutting: Cutting = field(default_factory=Cutting)
 
 
 def predict_files(
@@ -50,22 +55,25 @@ def predict_files(
     patients: Path | None = None,
     asked: Asked | None = None,
 ) -> dict[str, Any]:
-    """Classify image files, and the series and patients that they are of.
+    """Classify pictures and volumes, and the series and patients that they are of.
 
     Args:
         classifier: its file, or the folder that holds it.
-        files: images, or folders of which all images are meant; one that cannot be read gets an
-            `error` in place of a prediction.
-        patients: CSV `path,patient[,sequence]`, or `folders`; by default they are found, see
-            `brainssl.inference.inputs.collect`.
+        files: pictures, volumes, and folders of either; one that cannot be read gets an `error` in
+            place of a prediction.
+        patients: CSV `path,patient[,sequence]`, or `folders`, of pictures; by default they are
+            found, see `brainssl.inference.inputs.collect`. Volumes have theirs.
         asked: what is asked beside the class.
 
     Returns:
         `classifier` (facts of its training), `classes`, `limits` (of
         `brainssl.inference.judgement.Judgement.facts`), `lacks` (what could not be judged, one
         sentence each), `patients_from` (a sentence, or None where no patient is known), `rules`,
-        `patients` and `series`, see `brainssl.inference.answers.unit_answers`; `predictions`: per
-        file, in order, `file`, then
+        `patients` and `series`, see `brainssl.inference.answers.unit_answers`, of volumes also what
+        `brainssl.inference.volumes.described` tells; `excluded`: `series`, `source` and `reason` of
+        series that are none to judge; `predictions`: per picture and slice, volumes last, `file`
+        (of a slice the name of its series and its number; also `source`, the file or folder that
+        was named, and `slice`, its number), then
 
         - `label`, `probability`, `probabilities` by class, calibrated, and `softmax`, which is not;
         - `family` and `sequence`, where classes are of several: the same of sums of probabilities;
@@ -78,35 +86,33 @@ def predict_files(
         or `error`; and `notes`.
 
     Raises:
-        BadUseError: a level that there is not.
-        BrainsslError: there is no such classifier, or see `collect`.
+        BadUseError: a level that there is not, or patients of pictures where there are none.
+        BrainsslError: there is no such classifier, nothing to judge, or see `collect` and `parted`.
     """
     wanted = asked or Asked()
     loaded = Classifier.load(classifier).to(device_of(RunSettings()))
     judgement = Judgement(loaded, level=wanted.level, neighbours=wanted.neighbours)
-    inputs = collect(files, patients)
+    pictures, volumes = parted(files, wanted.cutting.key)
+    inputs = _collected(pictures, patients, volumes)
     rows: list[dict[str, Any]] = [
         {"file": str(image.file), "error": image.refusal} for image in inputs.images
     ]
+    held: dict[str, Cut] = {}
     places: list[int] = []
     said: list[Float32[np.ndarray, "n classes"]] = [np.empty((0, len(loaded.classes)), np.float32)]
-    for batch in _batches(inputs, loaded, rows):
+    for batch in _every(inputs, volumes, wanted.cutting, loaded, rows, held):
         logits, features = loaded.seen(batch.pixels)
         learnt = _learnt(batch.pixels, loaded)
         answers = judgement.answers(batch.pixels, logits, features)
-        for at, answer, was_learnt, flags in zip(
-            batch.places, answers, learnt, batch.flags, strict=True
+        for at, answer, was_learnt, flags, image in zip(
+            batch.places, answers, learnt, batch.flags, batch.pixels, strict=True
         ):
-            rows[at] = {
-                "file": rows[at]["file"],
-                **answer,
-                "learnt": was_learnt,
-                "flags": list(flags),
-            }
+            rows[at] |= answer | {"learnt": was_learnt, "flags": list(flags)}
+            rows[at].pop("error", None)
+            if wanted.maps is not None:
+                draw_map(loaded, rows[at], image, wanted.maps / map_name(at + 1, rows[at]))
         places += batch.places
         said.append(logits)
-    if wanted.maps is not None:
-        draw_maps(loaded, rows, wanted.maps)
     units = unit_answers(
         loaded,
         inputs,
@@ -119,13 +125,47 @@ def predict_files(
         "classes": list(loaded.classes),
         "limits": judgement.facts(),
         "lacks": list(judgement.limits.lacks),
-        "patients_from": inputs.patients_from,
+        "patients_from": " ".join(filter(None, [inputs.patients_from, volumes.patients_from]))
+        or None,
         "rules": units["rules"],
         "patients": units["patients"],
-        "series": units["series"],
+        "series": _told(units["series"], volumes, held, loaded),
+        "excluded": volumes.excluded,
         "predictions": rows,
-        "notes": inputs.notes + units["notes"],
+        "notes": inputs.notes + volumes.notes + units["notes"],
     }
+
+
+def _collected(pictures: list[Path], patients: Path | None, volumes: Volumes) -> Inputs:
+    if not volumes.series and not volumes.unreadable and not pictures:
+        first = volumes.excluded[0] if volumes.excluded else None
+        told = f", e.g. {first['source']}: {first['reason']}" if first else ""
+        raise BrainsslError(f"there is nothing to judge{told}: name pictures or series of MRI")
+    if pictures:
+        inputs = collect(pictures, patients)
+        leave_apart(volumes, set(inputs.patients.values()))
+        return inputs
+    if patients is not None:
+        raise BadUseError(
+            "--patients is of pictures, and there are volumes alone, which have their patients: "
+            "omit it"
+        )
+    return Inputs([])
+
+
+def _told(
+    series: list[dict[str, Any]], volumes: Volumes, held: dict[str, Cut], loaded: Classifier
+) -> list[dict[str, Any]]:
+    """Add to each series that is a volume what is told of those."""
+    given = {one.name: one for one in volumes.series}
+    pairs = pairs_of(loaded.classes, loaded.facts.get("families"))
+    classes = [(name, *pair) for name, pair in zip(loaded.classes, pairs, strict=True)]
+    return [
+        one | described(given[name], held.get(name), classes, one.get("label"))
+        if (name := one.get("series"))
+        else one
+        for one in series
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +175,60 @@ class _Batch:
     places: list[int]
     pixels: UInt8[np.ndarray, "n size size"]
     flags: list[tuple[str, ...]]
+
+
+def _every(
+    inputs: Inputs,
+    volumes: Volumes,
+    cutting: Cutting,
+    loaded: Classifier,
+    rows: list[dict[str, Any]],
+    held: dict[str, Cut],
+) -> Iterator[_Batch]:
+    """Read pictures, then volumes."""
+    yield from _batches(inputs, loaded, rows)
+    yield from _of_volumes(inputs, volumes, cutting, loaded, rows, held)
+
+
+def _of_volumes(
+    inputs: Inputs,
+    volumes: Volumes,
+    cutting: Cutting,
+    loaded: Classifier,
+    rows: list[dict[str, Any]],
+    held: dict[str, Cut],
+) -> Iterator[_Batch]:
+    """Read volumes, and put their slices to the images and the rows.
+
+    Volumes do not share a batch: what is said of one does not depend on what it is given with.
+    """
+    for file, source, why in volumes.unreadable:
+        inputs.images.append(Image(Path(file), Path(), Path()))
+        rows.append({"file": file, "source": source, "error": why})
+    read = cuts(volumes.series, cutting, reader=loaded.reader, size=loaded.image_size)
+    for one, found in zip(volumes.series, read, strict=True):
+        begun = len(rows)
+        if isinstance(found, str):
+            rows.append({"file": one.name, "source": one.source, "error": f"{one.source}: {found}"})
+        else:
+            held[one.name] = found
+            rows += [
+                {"file": f"{one.name}/{number:04}", "source": one.source, "slice": number}
+                for number in found.numbers
+            ]
+        for at in range(begun, len(rows)):
+            inputs.images.append(Image(Path(rows[at]["file"]), Path(), Path()))
+            inputs.volumes[at] = one.name
+            if one.patient:
+                inputs.patients[at] = one.patient
+            if one.sequence:
+                inputs.sequences[at] = one.sequence
+        if isinstance(found, str):
+            continue
+        for first in range(0, len(found.numbers), TOGETHER):
+            part = slice(first, first + TOGETHER)
+            places = range(begun, len(rows))[part]
+            yield _Batch(list(places), found.pixels[part], list(found.flags[part]))
 
 
 def _batches(inputs: Inputs, loaded: Classifier, rows: list[dict[str, Any]]) -> Iterator[_Batch]:

@@ -23,7 +23,8 @@ def predictions_table(answer: dict[str, Any]) -> pd.DataFrame:
 
     Its columns are `file`, `label`, `probability`, `probability:<class>` for each class, `set` (its
     classes), `familiar`, `why`, `oddness`, `family`, `sequence`, `neighbours` (label and
-    similarity), `learnt`, `map`, `flags` and `error`. Lists are joined by ";".
+    similarity), `learnt`, `map`, `flags`, `error`, and of slices of volumes `source` and `slice`.
+    Lists are joined by ";".
     """
     rows = []
     for said in answer["predictions"]:
@@ -35,7 +36,8 @@ def predictions_table(answer: dict[str, Any]) -> pd.DataFrame:
         row |= {name: said.get(name, {}).get("label") for name in ("family", "sequence")}
         cases = (f"{one['label']} {one['similarity']:.3f}" for one in said.get("neighbours", ()))
         row |= {"neighbours": ";".join(cases), "learnt": said.get("learnt"), "map": said.get("map")}
-        rows.append(row | {"flags": ";".join(said.get("flags", ())), "error": said.get("error")})
+        row |= {"flags": ";".join(said.get("flags", ())), "error": said.get("error")}
+        rows.append(row | {name: said.get(name) for name in ("source", "slice")})
     return pd.DataFrame(rows)
 
 
@@ -72,7 +74,9 @@ def units_table(answer: dict[str, Any], kind: str) -> pd.DataFrame | None:
     """Return what `predict_files` says of a kind of unit as a table, one row each; None for none.
 
     Its columns are `patient`, for series `sequence`, `label`, `probability`, `probability:<name>`
-    for each family or class, `slices`, `left_out` (how many), `rule` and `error`.
+    for each family or class, `slices`, `left_out` (how many), `rule` and `error`; where there are
+    volumes also `decided_by` (the file), `series`, `source`, `held`, `without_brain` (how many)
+    and `note`.
 
     Args:
         answer: of `brainssl.inference.predict.predict_files`.
@@ -89,7 +93,12 @@ def units_table(answer: dict[str, Any], kind: str) -> pd.DataFrame | None:
         row = {name: said.get(name) for name in _BEGINS[kind]}
         row |= {f"probability:{name}": shares.get(name) for name in names}
         row |= {"slices": said["slices"], "left_out": len(said["left_out"])}
-        rows.append(row | {"rule": rule, "error": said.get("error")})
+        row |= {"rule": rule, "error": said.get("error")}
+        if any(one.get("series") for one in units):
+            row["decided_by"] = said.get("decided_by", {}).get("file")
+            row |= {name: said.get(name) for name in ("series", "source", "held", "note")}
+            row["without_brain"] = len(said["without_brain"]) if "without_brain" in said else None
+        rows.append(row)
     return pd.DataFrame(rows)
 
 

@@ -93,15 +93,51 @@ class Prediction(Part):
     slice: int | None = Field(description="Number within a volume, from 1; null of a picture.")
     label: str = Field(description="Class with the highest probability.")
     probability: Share = Field(description="Of that class.")
-    probabilities: dict[str, Share] = Field(description="Of every class: a softmax of the logits.")
+    probabilities: dict[str, Share] = Field(
+        description="Of every class, calibrated where /model says so."
+    )
+    softmax: dict[str, Share] = Field(description="Of the logits, not calibrated.")
+    set: list[str] | None = Field(
+        description="Classes that it may be of, as a caveat of /model promises; null: no promise."
+    )
+    familiar: bool | None = Field(description="Like the training images; null: not known.")
+    why: str | None = Field(description="By what it is familiar or not.")
+    oddness: float | None = Field(description="1 is the limit of what is familiar.")
+    series: str | None = Field(description="Of a volume: its name within the answer.")
     logits: list[float] = Field(description="In the order of the classes, exactly.")
     flags: list[str] = Field(description="What the reader noticed.")
 
 
+class Deciding(Part):
+    """The slice that speaks most for the label of its series."""
+
+    slice: int
+    probability: Share
+
+
+class SeriesPrediction(Part):
+    """What the classifier says of a series."""
+
+    series: str = Field(description="Its name within the answer.")
+    file: str = Field(description="The first of its files.")
+    label: str
+    probability: Share
+    probabilities: dict[str, Share]
+    rule: str = Field(description="How slices become one answer.")
+    chosen: bool = Field(description="Whether that was chosen on validation.")
+    slices: int = Field(description="How many were judged.")
+    held: int = Field(description="How many it has.")
+    without_brain: list[int] = Field(description="Numbers of those that show none: not judged.")
+    decided_by: Deciding
+    sequence: str | None = Field(description="What its header says.")
+    note: str | None = Field(description="Where that is not the sequence of the class.")
+
+
 class Predictions(Said):
-    """Predictions in the order of the files."""
+    """Predictions in the order of the files, those of volumes last."""
 
     predictions: list[Prediction | Unread]
+    series: list[SeriesPrediction] = Field(description="Of volumes.")
 
 
 class Explanation(Part):

@@ -14,30 +14,42 @@ import os
 import queue
 import resource
 import signal
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 
 from brainssl.data.pool import cores
 from brainssl.data.read import ALLOWED_SUFFIXES, UnreadableImage
 from brainssl.foundation.errors import BrainsslError
-from brainssl.serving.engine import Seen, read_upload
+from brainssl.serving.engine import read_upload
 from brainssl.serving.limits import Limits
+from brainssl.serving.volumes import Seen, Stack, read_dicom_uploads
 
 _MOST = 4  # processes; each may use a core
 _LEAST = 2  # so that one file that hangs does not hold up all others
 _MEMORY = 3 * 2**30  # bytes of address space that a process may take beside what it begins with
 _READY, _HEAD, _SUFFIX = b"ready", 4, 8
+_SERIES, _LENGTH = ".series/", 8  # no suffix: several DICOM files, each with its length before it
 _STARTING = 120.0  # seconds until a process is there, on a machine that is busy
 
 # What a reader says is told where it begins so, and without what it quotes in brackets: that may
 # be bytes of the file.
 _TOLD = (
-    "declares more pixels",
+    "declares ",
     "has ",
+    "holds ",
+    "is damaged or no NIfTI",
+    "is half of a pair",
+    "is no ",
+    "is not DICOM",
+    "is truncated",
+    "is a volume",
+    "shows no brain",
     "is a ",
     "is corrupt or truncated",
     "is empty",
@@ -47,7 +59,8 @@ _TOLD = (
 _STATUS = {
     "is not an image in": 415,
     "is larger than the limit": 413,
-    "declares more pixels": 413,
+    "declares ": 413,
+    "is not DICOM": 415,
     "has ": 413,
 }
 
@@ -78,6 +91,19 @@ class Wanted:
     reader: int
     size: int
     limits: Limits
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """What was made of files that were read together.
+
+    Attributes:
+        slices: of those that can be read.
+        refused: place of each other file, a status of HTTP, and why, in one line.
+    """
+
+    slices: list[Seen]
+    refused: list[tuple[int, int, str]]
 
 
 class Decoders:
@@ -116,10 +142,23 @@ class Decoders:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._decode, data, name)
 
+    async def decode_series(self, files: Sequence[bytes]) -> Decoded:
+        """Return the slices of DICOM files, put together to series, and which files have none.
+
+        Raises:
+            Undecodable: they cannot be read, all of them.
+        """
+        data = b"".join(len(one).to_bytes(_LENGTH, "big") + one for one in files)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._asked, data, _SERIES)
+
     def _decode(self, data: bytes, name: str) -> list[Seen]:
+        return self._asked(data, PurePath(name).suffix.lower()).slices
+
+    def _asked(self, data: bytes, suffix: str) -> Decoded:
         decoder = self._idle.get()
         try:
-            return decoder.decode(data, PurePath(name).suffix.lower())
+            return decoder.decode(data, suffix)
         finally:
             self._idle.put(decoder)
 
@@ -165,14 +204,14 @@ class _Decoder:
                 return
         raise OSError("a process that decodes did not start")
 
-    def decode(self, data: bytes, suffix: str) -> list[Seen]:
+    def decode(self, data: bytes, suffix: str) -> Decoded:
         seconds = self._wanted.limits.decode_seconds
         try:
             if self._process is None:
                 self.start()
                 self.await_ready()
             assert self._link is not None
-            kept = suffix if suffix in ALLOWED_SUFFIXES else ""
+            kept = suffix if suffix in (*ALLOWED_SUFFIXES, _SERIES) else ""
             self._link.send_bytes(kept.encode().ljust(_SUFFIX) + data)
             if not self._link.poll(seconds):
                 self.replace()
@@ -240,28 +279,66 @@ def _confine() -> None:
 
 def _packed(asked: bytes, wanted: Wanted) -> bytes:
     """Return the slices of a file, or why there are none: length of the head, head, pixels."""
-    limits, pixels = wanted.limits, b""
+    pixels = b""
     head: dict[str, object]
     try:
-        found = read_upload(
-            asked[_SUFFIX:],
-            asked[:_SUFFIX].decode().rstrip(),
-            reader=wanted.reader,
-            size=wanted.size,
-            max_bytes=limits.max_bytes,
-            max_pixels=limits.max_pixels,
-        )
-        head = {"slices": [[one.number, one.flags] for one in found]}
-        pixels = b"".join(one.image.tobytes() for one in found)
+        found = _read(asked, wanted)
+        head = {
+            "slices": [
+                [one.number, one.flags, one.file, _listed(one.stack)] for one in found.slices
+            ],
+            "refused": found.refused,
+        }
+        pixels = b"".join(one.image.tobytes() for one in found.slices)
     except UnreadableImage as error:
         head = {"status": _status(error.reason), "told": _told(error.reason)}
+    except BrainsslError:
+        head = {"status": 415, "told": "is a volume, and this service lacks brainssl[scans]"}
     except MemoryError:
         head = {"status": 413, "told": "needs more memory than a file may"}
     written = json.dumps(head).encode()
     return len(written).to_bytes(_HEAD, "big") + written + pixels
 
 
-def _unpacked(said: bytes, size: int) -> list[Seen]:
+def _read(asked: bytes, wanted: Wanted) -> Decoded:
+    limits, suffix, data = wanted.limits, asked[:_SUFFIX].decode().rstrip(), asked[_SUFFIX:]
+    if suffix != _SERIES:
+        found = read_upload(
+            data,
+            suffix,
+            reader=wanted.reader,
+            size=wanted.size,
+            max_bytes=limits.max_bytes,
+            max_pixels=limits.max_pixels,
+            max_voxels=limits.max_voxels,
+        )
+        return Decoded(found, [])
+    slices, refused = [], []
+    read = read_dicom_uploads(
+        list(_apart(data)), reader=wanted.reader, size=wanted.size, max_voxels=limits.max_voxels
+    )
+    for one in read:
+        if isinstance(one, tuple):
+            files, why = one
+            refused += [(file, _status(why), _told(why)) for file in files]
+        else:
+            slices += one
+    return Decoded(slices, refused)
+
+
+def _apart(data: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(data):
+        end = at + _LENGTH + int.from_bytes(data[at : at + _LENGTH], "big")
+        yield data[at + _LENGTH : end]
+        at = end
+
+
+def _listed(stack: Stack | None) -> list[object] | None:
+    return stack and [stack.name, stack.held, stack.without, stack.sequence]
+
+
+def _unpacked(said: bytes, size: int) -> Decoded:
     end = _HEAD + int.from_bytes(said[:_HEAD], "big")
     head = json.loads(said[_HEAD:end])
     if "told" in head:
@@ -269,10 +346,22 @@ def _unpacked(said: bytes, size: int) -> list[Seen]:
     slices = head["slices"]
     whole = np.frombuffer(said, np.uint8, offset=end).reshape(len(slices), size, size)
     images = whole.copy()  # of bytes an array is read-only, which PyTorch warns of
-    return [
-        Seen(image, number, tuple(map(str, flags)))
-        for image, (number, flags) in zip(images, slices, strict=True)
-    ]
+    return Decoded(
+        [
+            Seen(image, number, tuple(map(str, flags)), _stack(stack), int(file))
+            for image, (number, flags, file, stack) in zip(images, slices, strict=True)
+        ],
+        [(int(file), int(status), str(told)) for file, status, told in head["refused"]],
+    )
+
+
+def _stack(listed: list[Any] | None) -> Stack | None:
+    if listed is None:
+        return None
+    name, held, without, sequence = listed
+    return Stack(
+        str(name), int(held), tuple(map(int, without)), None if sequence is None else str(sequence)
+    )
 
 
 def _status(reason: str) -> int:

@@ -5,15 +5,16 @@ slices by `Engine`, in the one thread that computes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from brainssl.data.read import read_bytes
-from brainssl.data.store import letterbox
+from brainssl.data.letterbox import letterbox
+from brainssl.data.read import UnreadableImage, read_bytes
+from brainssl.serving.limits import MAX_VOXELS
+from brainssl.serving.volumes import Seen, is_nifti, read_nifti_upload
 
 if TYPE_CHECKING:
     from brainssl.inference.saliency import SaliencyMap
@@ -27,29 +28,21 @@ ALIASES = {"gradcam++": "gradcampp"}
 
 _CAVEATS = (
     "Every readable picture gets a class, a photograph too.",
-    "Probabilities are a softmax of the logits and not calibrated.",
+    "What header or name say of a series' sequence is told, and decides nothing.",
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """A slice of a file as a classifier sees it.
-
-    Attributes:
-        image: letterboxed, grey values 0..255.
-        number: within a volume, from 1; None of a picture.
-        flags: what the reader noticed.
-    """
-
-    image: UInt8[np.ndarray, "size size"]
-    number: int | None
-    flags: tuple[str, ...]
-
-
 def read_upload(
-    data: bytes, suffix: str, *, reader: int, size: int, max_bytes: int, max_pixels: int
+    data: bytes,
+    suffix: str,
+    *,
+    reader: int,
+    size: int,
+    max_bytes: int,
+    max_pixels: int,
+    max_voxels: int = MAX_VOXELS,
 ) -> list[Seen]:
-    """Return the slices of a file, told by its content; the same pixels as `predict` sees.
+    """Return the slices of a picture or a NIfTI file, told by its content, as `predict` sees them.
 
     Args:
         data: the file.
@@ -58,10 +51,15 @@ def read_upload(
         size: side of the slices.
         max_bytes: more is refused.
         max_pixels: a picture with more is refused before it is decoded.
+        max_voxels: likewise of a volume.
 
     Raises:
         UnreadableImage: it cannot be read.
     """
+    if is_nifti(data):
+        if len(data) > max_bytes:
+            raise UnreadableImage("file", f"is larger than the limit of {max_bytes:,} bytes")
+        return read_nifti_upload(data, reader=reader, size=size, max_voxels=max_voxels)
     slice_ = read_bytes(
         data, f"file{suffix}", reader=reader, max_bytes=max_bytes, max_pixels=max_pixels
     )
@@ -76,7 +74,10 @@ class Engine:
     """
 
     def __init__(self, classifier: "Classifier") -> None:
+        from brainssl.inference.judgement import Judgement
+
         self.classifier = classifier
+        self._judgement = Judgement(classifier)
 
     @classmethod
     def load(cls, path: Path) -> "Engine":
@@ -99,12 +100,19 @@ class Engine:
     @property
     def knows(self) -> dict[str, bool]:
         """Which of its own limits the classifier knows: fields of `serving.answers.Knows`."""
-        return dict.fromkeys(("calibration", "conformal", "familiarity", "neighbours"), False)
+        limits, known = self._judgement.limits, self.classifier.reference
+        return {
+            "calibration": limits.temperature is not None,
+            "conformal": self._judgement.facts()["promise"] is not None,
+            "familiarity": limits.familiarity is not None and known is not None,
+            "neighbours": known is not None,
+        }
 
     @property
     def caveats(self) -> list[str]:
         """What to keep in mind, a sentence each."""
-        return list(_CAVEATS)
+        promise = self._judgement.facts()["promise"]
+        return [*_CAVEATS, *([promise] if promise else []), *self._judgement.limits.lacks]
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -124,18 +132,45 @@ class Engine:
     def warm(self) -> None:
         """Ask once, so that the first request does not wait for what is made ready."""
         size = self.classifier.image_size
-        self.logits(np.zeros((1, size, size), np.uint8))
+        self.seen(np.zeros((1, size, size), np.uint8))
 
     def logits(self, images: Images) -> Logits:
         """Return what the classifier predicts, as `predict` does, of at most 64 slices."""
         return self.classifier.logits(images)
 
-    def shares(self, logits: Float32[np.ndarray, " classes"]) -> dict[str, float]:
-        """Return the probability of every class, as `predict` does."""
-        from scipy.special import softmax
+    def seen(self, images: Images) -> Float32[np.ndarray, "n both"]:
+        """Return the logits of at most 64 slices, and after them their features."""
+        return np.concatenate(self.classifier.seen(images), axis=1)
 
-        found = softmax(logits.astype(np.float64)).tolist()
-        return dict(zip(self.classes, found, strict=True))
+    def answers(self, images: Images, seen: Float32[np.ndarray, "n both"]) -> list[dict[str, Any]]:
+        """Return what `predict` tells of each slice, see `brainssl.inference.judgement`."""
+        count = len(self.classes)
+        return self._judgement.answers(images, seen[:, :count], seen[:, count:])
+
+    def series(self, stacks: Sequence[str], logits: Logits) -> list[dict[str, Any]]:
+        """Return what `predict` tells of each series, in the order of their names.
+
+        Args:
+            stacks: the series of each slice, by a name.
+            logits: of the slices.
+        """
+        from brainssl.inference.answers import unit_answers
+        from brainssl.inference.inputs import Image, Inputs
+
+        inputs = Inputs([Image(Path(str(at)), Path(), Path()) for at in range(len(stacks))])
+        inputs.volumes = dict(enumerate(stacks))
+        places = np.arange(len(stacks), dtype=np.int64)
+        told = unit_answers(self.classifier, inputs, places, logits, self._judgement.limits)
+        return [one | told["rules"]["series"] for one in told["series"]]
+
+    def note(self, sequence: str | None, label: str) -> str | None:
+        """Say where what a header says of the sequence is not that of the class."""
+        from brainssl.data.families import pairs_of
+        from brainssl.inference.volumes import sequence_note
+
+        pairs = pairs_of(self.classes, self.classifier.facts.get("families"))
+        classes = [(name, *pair) for name, pair in zip(self.classes, pairs, strict=True)]
+        return sequence_note(sequence, classes, label)
 
     def explain(
         self, image: UInt8[np.ndarray, "size size"], kind: str, label: str | None
@@ -152,9 +187,18 @@ class Engine:
     def similar(self, images: Images, count: int) -> list[Sequence[tuple[str, str, float]]] | None:
         """Return (id, label, cosine) of the nearest known cases of each slice, the nearest first.
 
-        None where the classifier knows no cases, as those of this version.
+        None where the classifier knows no cases.
         """
-        return None
+        from brainssl.inference.judgement import Judgement
+
+        if self.classifier.reference is None:
+            return None
+        logits, features = self.classifier.seen(images)
+        told = Judgement(self.classifier, neighbours=count).answers(images, logits, features)
+        return [
+            [(case["image_id"], case["label"], case["similarity"]) for case in one["neighbours"]]
+            for one in told
+        ]
 
 
 def _without_folders(value: Any) -> Any:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+MAX_VOXELS = 64 * 10**6
+"""Of a volume; one of 1 mm has 17 million."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -11,6 +14,7 @@ class Limits:
         max_bytes: of the body of a request; more is refused as it arrives.
         max_files: in a request.
         max_pixels: of a picture, before it is decoded; a slice has less than a million.
+        max_voxels: of a volume, likewise.
         held_bytes: of all bodies that are in memory at once.
         requests: at work at once; more are asked to come again.
         connections: open at once; more are closed.
@@ -25,6 +29,7 @@ class Limits:
     max_bytes: int = 64 * 2**20
     max_files: int = 64
     max_pixels: int = 16 * 10**6
+    max_voxels: int = MAX_VOXELS
     held_bytes: int = 256 * 2**20
     requests: int = 64
     connections: int = 256

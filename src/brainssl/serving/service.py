@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,6 +20,7 @@ from brainssl.serving.answers import (
     API,
     Bounds,
     Case,
+    Deciding,
     Explanation,
     Explanations,
     Health,
@@ -26,15 +29,29 @@ from brainssl.serving.answers import (
     Neighbours,
     Prediction,
     Predictions,
+    SeriesPrediction,
     Similar,
     Unread,
 )
 from brainssl.serving.batches import Batches
-from brainssl.serving.decoding import Decoders, Undecodable, Wanted
-from brainssl.serving.engine import ALIASES, Engine, Seen
+from brainssl.serving.decoding import Decoded, Decoders, Undecodable, Wanted
+from brainssl.serving.engine import ALIASES, Engine
 from brainssl.serving.faults import Fault, come_again
 from brainssl.serving.limits import Limits
 from brainssl.serving.uploads import Form, Held, Upload, read_form
+from brainssl.serving.volumes import VOLUMES, Seen, is_dicom
+
+_OF_SLICE = (
+    "label",
+    "probability",
+    "probabilities",
+    "softmax",
+    "set",
+    "familiar",
+    "why",
+    "oddness",
+)
+_OF_SERIES = ("label", "probability", "probabilities", "rule", "chosen", "slices")
 
 NEIGHBOURS = 5
 """How many known cases are named, unless a request says otherwise; at most `MOST_NEIGHBOURS`."""
@@ -57,7 +74,7 @@ class Service:
         self._held = Held(self.limits.held_bytes)
         wanted = Wanted(engine.classifier.reader, engine.classifier.image_size, self.limits)
         self.decoders = Decoders(wanted)
-        self._batches = Batches(engine.logits)
+        self._batches = Batches(engine.seen)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -96,7 +113,7 @@ class Service:
                 max_bytes=limits.max_bytes,
                 max_files=limits.max_files,
                 max_pixels=limits.max_pixels,
-                formats=list(FORMATS),
+                formats=[*FORMATS, *VOLUMES],
             ),
         )
 
@@ -104,26 +121,52 @@ class Service:
         """Classify the files of a request."""
         async with self._asking(scope, receive, frozenset()) as form:
             found = await self._seen(form)
-            logits = iter(await self._batches.logits(_images(found)))
-            return Predictions(
-                predictions=[
-                    one if isinstance(one, Unread) else self._predicted(name, one, next(logits))
-                    for name, one in found
-                ]
-            )
+            images = _images(found)
+            seen = await self._batches.logits(images)
+            return await asyncio.to_thread(self._predictions, found, images, seen)
 
-    def _predicted(self, name: str, seen: Seen, logits: np.ndarray) -> Prediction:
-        shares = self.engine.shares(logits)
-        label = max(shares, key=lambda one: shares[one])
-        return Prediction(
-            file=name,
-            slice=seen.number,
-            label=label,
-            probability=shares[label],
-            probabilities=shares,
-            logits=logits.tolist(),
-            flags=list(seen.flags),
-        )
+    def _predictions(
+        self, found: list[tuple[str, Seen | Unread]], images: np.ndarray, seen: np.ndarray
+    ) -> Predictions:
+        logits = np.ascontiguousarray(seen[:, : len(self.engine.classes)])
+        answers = iter(zip(self.engine.answers(images, seen), logits, strict=True))
+        told = [
+            one if isinstance(one, Unread) else _predicted(name, one, *next(answers))
+            for name, one in found
+        ]
+        return Predictions(predictions=told, series=self._series(found, logits))
+
+    def _series(
+        self, found: list[tuple[str, Seen | Unread]], logits: np.ndarray
+    ) -> list[SeriesPrediction]:
+        """Answer for each volume."""
+        slices = [(name, one) for name, one in found if isinstance(one, Seen)]
+        rows = [row for row, (_, one) in enumerate(slices) if one.stack]
+        if not rows:
+            return []
+        stacks = [stack.name for row in rows if (stack := slices[row][1].stack)]
+        firsts = dict(zip(reversed(stacks), reversed(rows), strict=True))
+        told = []
+        for said in self.engine.series(stacks, logits[rows]):
+            name, first = slices[firsts[said["series"]]]
+            deciding = slices[rows[int(said["decided_by"]["file"])]][1]
+            assert first.stack is not None
+            assert deciding.number is not None
+            told.append(
+                SeriesPrediction(
+                    series=said["series"],
+                    file=name,
+                    **{one: said[one] for one in _OF_SERIES},
+                    held=first.stack.held,
+                    without_brain=list(first.stack.without),
+                    decided_by=Deciding(
+                        slice=deciding.number, probability=said["decided_by"]["probability"]
+                    ),
+                    sequence=first.stack.sequence,
+                    note=self.engine.note(first.stack.sequence, said["label"]),
+                )
+            )
+        return told
 
     async def explain(self, scope: Scope, receive: Receive) -> Explanations:
         """Map what in the files of a request speaks for a class."""
@@ -224,13 +267,58 @@ class Service:
                 return [(upload.name, Unread(file=upload.name, error=error.told))]
             return [(upload.name, one) for one in slices]
 
-        found = [one for of in await asyncio.gather(*map(decode, form.files)) for one in of]
+        async def decode_series(uploads: list[Upload]) -> list[tuple[str, Seen | Unread]]:
+            if not uploads:
+                return []
+            try:
+                read = await self.decoders.decode_series([one.data for one in uploads])
+            except Undecodable as error:
+                read = Decoded([], [(at, error.status, error.told) for at in range(len(uploads))])
+            why = {at: (status, told) for at, status, told in read.refused}
+            statuses.extend(status for status, _ in why.values())
+            refused: list[tuple[str, Seen | Unread]] = [
+                (uploads[at].name, Unread(file=uploads[at].name, error=told))
+                for at, (_, told) in sorted(why.items())
+            ]
+            return [*((uploads[one.file].name, one) for one in read.slices), *refused]
+
+        dicom = [one for one in form.files if is_dicom(one.data)]
+        others = [decode(one) for one in form.files if not is_dicom(one.data)]
+        read = await asyncio.gather(*others, decode_series(dicom))
+        found = _named_apart(read)
         if len(statuses) == len(form.files):
             unread = tuple(one for _, one in found if isinstance(one, Unread))
             one = statuses[0] if len(set(statuses)) == 1 else 422
             told = f"the file {unread[0].error}" if len(unread) == 1 else "no file can be read"
             raise Fault(one, told, files=unread)
         return found
+
+
+def _predicted(name: str, seen: Seen, answer: dict[str, Any], logits: np.ndarray) -> Prediction:
+    return Prediction(
+        file=name,
+        slice=seen.number,
+        **{one: answer[one] for one in _OF_SLICE},
+        series=seen.stack.name if seen.stack else None,
+        logits=logits.tolist(),
+        flags=list(seen.flags),
+    )
+
+
+def _named_apart(
+    read: Sequence[Sequence[tuple[str, Seen | Unread]]],
+) -> list[tuple[str, Seen | Unread]]:
+    """Join what was read together, and number the series of all."""
+    names: dict[tuple[int, str], str] = {}
+    found: list[tuple[str, Seen | Unread]] = []
+    for place, together in enumerate(read):
+        for file, one in together:
+            told = one
+            if isinstance(one, Seen) and one.stack:
+                name = names.setdefault((place, one.stack.name), f"series {len(names) + 1}")
+                told = replace(one, stack=replace(one.stack, name=name))
+            found.append((file, told))
+    return found
 
 
 def _images(found: list[tuple[str, Seen | Unread]]) -> np.ndarray:

@@ -83,7 +83,7 @@ def test_a_file_without_suffix_is_told_by_its_content(tmp_path: Path) -> None:
         file = tmp_path / name / "IM0001"
         file.parent.mkdir()
         file.write_bytes(begun + bytes(400))
-        assert find._sort(file) == name
+        assert find.sort_of(file) == name
         assert find._sorts(file.parent) == {name: 1}
 
 

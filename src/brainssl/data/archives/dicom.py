@@ -24,6 +24,7 @@ from brainssl.data.archives.dicom_series import Names, kind_of, series_of
 from brainssl.data.archives.pseudonyms import Pseudonyms
 from brainssl.data.pool import in_order
 from brainssl.data.volumes.dicom_files import silenced
+from brainssl.data.volumes.volume import File, InMemory
 from brainssl.foundation.extras import require
 
 
@@ -78,19 +79,21 @@ def dicom_archive(
     return _archive(list_dicom(source), key, progress, workers)
 
 
-def dicom_archive_of_files(files: Sequence[Path], key: bytes) -> Archive:
+def dicom_archive_of_files(files: Sequence[File], key: bytes) -> Archive:
     """Find the volumes in chosen files, as `dicom_archive` does in a folder.
 
     Args:
-        files: of any series; what cannot be read is told by its place among them.
+        files: of any series, also in memory; what cannot be read is told by its place among them.
         key: secret of the pseudonyms.
 
     Raises:
         BrainsslError: optional packages that are not installed.
     """
     require("scans")
-    root = Path(os.path.commonpath([file.absolute().parent for file in files]))
-    return _archive(DicomListing(root, [file.absolute() for file in files]), key)
+    held = [file if isinstance(file, InMemory) else file.absolute() for file in files]
+    folders = [file.parent for file in held if isinstance(file, Path)]
+    root = Path(os.path.commonpath(folders)) if folders else Path()
+    return _archive(DicomListing(root, list(held)), key)
 
 
 def _archive(
@@ -130,7 +133,7 @@ def _numbered(entry: tuple[str, str]) -> tuple[int, str]:
     return (int(digits) if digits.isdecimal() else 0), entry[0]
 
 
-def _take(reading: _Reading, at: int, path: Path, result: Facts | Refused) -> None:
+def _take(reading: _Reading, at: int, path: File, result: Facts | Refused) -> None:
     """Put a file to its series, or to what is no part of any."""
     if isinstance(result, Facts):
         names = _names(reading, result.identifiers, path)
@@ -147,7 +150,7 @@ def _take(reading: _Reading, at: int, path: Path, result: Facts | Refused) -> No
         reading.unreadable.append((told_as(at + 1, path), result.reason))
 
 
-def _names(reading: _Reading, told: Mapping[str, str], path: Path) -> Names:
+def _names(reading: _Reading, told: Mapping[str, str], path: File) -> Names:
     """Give pseudonyms to what identifies a file, and remember what they stand for."""
     of, originals = reading.pseudonyms.of, reading.originals
     patient_id, study_uid = told["PatientID"], told["StudyInstanceUID"]
@@ -173,7 +176,9 @@ def _names(reading: _Reading, told: Mapping[str, str], path: Path) -> Names:
         return Names(patient, study, series, series)
     # Without an identifier the files of a folder are the best guess at a series.
     reading.counts["Files that name no series, of which those of one folder count as one"] += 1
-    folder = path.parent.relative_to(reading.listing.root).as_posix()
+    folder = ""
+    if isinstance(path, Path):
+        folder = path.parent.relative_to(reading.listing.root).as_posix()
     return Names(patient, study, None, of("series", "folder", folder))
 
 

@@ -1,7 +1,6 @@
 """One file of a DICOM archive: what its header says, read without its pixels."""
 
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from brainssl.data.archives.dicom_kinds import DICOMDIR
@@ -12,6 +11,7 @@ from brainssl.data.volumes.dicom_frames import Frame, frames_of
 from brainssl.data.volumes.dicom_headers import IDENTIFIERS, header_of, wanted_tags
 from brainssl.data.volumes.dicom_mosaic import Mosaic, is_mosaic, mosaic_of
 from brainssl.data.volumes.dicom_values import number, text, whole
+from brainssl.data.volumes.volume import File
 
 
 class Row(NamedTuple):
@@ -60,7 +60,7 @@ class Refused(NamedTuple):
     reason: str
 
 
-def facts_of(numbered: tuple[int, Path]) -> Facts | Refused:
+def facts_of(numbered: tuple[int, File]) -> Facts | Refused:
     """Read the header of a file.
 
     Args:
@@ -81,7 +81,7 @@ def facts_of(numbered: tuple[int, Path]) -> Facts | Refused:
 _tags = lru_cache(maxsize=1)(wanted_tags)
 
 
-def _facts(place: int, path: Path) -> Facts | Refused:
+def _facts(place: int, path: File) -> Facts | Refused:
     dataset, left = header_alone(path, "file", _tags())
     if text(dataset.file_meta, "MediaStorageSOPClassUID") == DICOMDIR:
         return Refused("directory", "is a DICOMDIR")
@@ -111,7 +111,7 @@ def _facts(place: int, path: Path) -> Facts | Refused:
     return Facts(row, header_of(dataset), {word: told(word) for word in IDENTIFIERS})
 
 
-def _mosaic(path: Path) -> Mosaic | None:
+def _mosaic(path: File) -> Mosaic | None:
     """Read a mosaic's header again, with its private elements, which few files need."""
     return mosaic_of(header_alone(path, "file")[0])
 

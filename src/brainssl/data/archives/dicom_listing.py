@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from brainssl.data.listing import is_litter
+from brainssl.data.volumes.volume import File
 from brainssl.foundation.errors import BrainsslError
 
 _SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ".img", ".gz", ".dcm.gz", ".ima.gz", ".mr"})
@@ -36,7 +37,7 @@ class DicomListing:
     """
 
     root: Path
-    files: list[Path | None] = field(default_factory=list)
+    files: list[File | None] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -77,13 +78,13 @@ def located(source: Path, told: str) -> Path:
     return files[int(digits) - 1]
 
 
-def told_as(number: int, path: Path) -> str:
+def told_as(number: int, path: File) -> str:
     """Return what a file is told as: its number, and its suffix if that is a usual one."""
     suffix = known_suffix(path)
     return f"file-{number}{'' if suffix == 'no usual suffix' else suffix}"
 
 
-def known_suffix(path: Path) -> str:
+def known_suffix(path: File) -> str:
     """Return the suffix of a file where it is a usual one: any other may be part of a name."""
     name = path.name.casefold()
     double = "".join(Path(name).suffixes[-2:])
@@ -93,7 +94,7 @@ def known_suffix(path: Path) -> str:
     return "no usual suffix"
 
 
-def promises_dicom(path: Path) -> bool:
+def promises_dicom(path: File) -> bool:
     """Tell whether a file is called as DICOM files are, so that one that is none is told."""
     return known_suffix(path) in (".dcm", ".dicom", ".ima", ".dcm.gz", ".ima.gz")
 

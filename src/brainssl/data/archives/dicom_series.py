@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from brainssl.data.archives.pseudonyms import Pseudonyms
 from brainssl.data.volumes.dicom_frames import Frame
 from brainssl.data.volumes.dicom_geometry import geometry_of, is_sound, normal_of
 from brainssl.data.volumes.dicom_mosaic import frames_of_tiles
-from brainssl.data.volumes.volume import VolumeRef
+from brainssl.data.volumes.volume import File, VolumeRef
 
 SPLIT = "one of several volumes in its series"
 BURNED_IN = "burned-in text"
@@ -49,7 +48,7 @@ def series_of(
     names: Names,
     rows: Sequence[Row],
     headers: Mapping[tuple[object, ...], Mapping[str, object]],
-    files: Sequence[Path | None],
+    files: Sequence[File | None],
     pseudonyms: Pseudonyms,
     notes: Counter[str],
 ) -> list[Series]:
@@ -116,7 +115,7 @@ def _series(
     names: Names,
     parted: Parted,
     header: Mapping[str, object],
-    files: Sequence[Path | None],
+    files: Sequence[File | None],
     pseudonyms: Pseudonyms,
 ) -> Series:
     slices, ordering = in_place(parted.slices)
@@ -155,7 +154,7 @@ def _series(
     )
 
 
-def _reference(name: str, slices: Sequence[Slice], files: Sequence[Path | None]) -> VolumeRef:
+def _reference(name: str, slices: Sequence[Slice], files: Sequence[File | None]) -> VolumeRef:
     """Say where slices lie; frames are named where they are not all, or not as they come."""
     places: dict[int, int] = {}
     for one in slices:
@@ -175,7 +174,7 @@ def _imageless(
     names: Names,
     rows: Sequence[Row],
     headers: Mapping[tuple[object, ...], Mapping[str, object]],
-    files: Sequence[Path | None],
+    files: Sequence[File | None],
 ) -> list[Series]:
     header = headers[kind_of(rows[0])]
     paths = tuple(path for row in rows if (path := files[row.place]) is not None)

@@ -107,7 +107,7 @@ def archive_of_files(files: Sequence[Path], key: bytes | None = None) -> Archive
         BadUseError: volumes of several sorts, or volumes and pictures together.
         BrainsslError: a package that reads such files is not installed.
     """
-    sorts = {sort for file in files if (sort := _sort(file))}
+    sorts = {sort for file in files if (sort := sort_of(file))}
     volumes = sorts - {"picture"}
     if not volumes:
         return None
@@ -119,7 +119,7 @@ def archive_of_files(files: Sequence[Path], key: bytes | None = None) -> Archive
 
         return dicom_archive_of_files(files, key or secrets.token_bytes(32))
     if volumes == {"nifti"}:
-        return archive_of_nifti_files([f for f in files if _sort(f) == "nifti"], root)
+        return archive_of_nifti_files([f for f in files if sort_of(f) == "nifti"], root)
     archive = Archive("figshare", root, [])
     for file in files:
         path = file.relative_to(root).as_posix()
@@ -189,6 +189,6 @@ def _by_content(file: Path) -> Sort | None:
     return "nifti" if begun[344:347] in (b"n+1", b"ni1") or begun[4:7] == b"n+2" else None
 
 
-def _sort(file: Path) -> Sort | None:
+def sort_of(file: Path) -> Sort | None:
     """Return what a file is by its content, and by its name where that says nothing."""
     return _by_content(file) or _by_name(file)

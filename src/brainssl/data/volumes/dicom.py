@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from brainssl.data.volumes.dicom_frames import Frame, frames_of
 from brainssl.data.volumes.dicom_geometry import Geometry, geometry_of
 from brainssl.data.volumes.dicom_mosaic import Mosaic, frames_of_tiles, mosaic_of, tiles_of
 from brainssl.data.volumes.dicom_pixels import values_of
-from brainssl.data.volumes.volume import Volume, VolumeRef
+from brainssl.data.volumes.volume import File, Volume, VolumeRef
 from brainssl.foundation.extras import require
 
 MAX_VOXELS = 2**28
@@ -88,7 +87,7 @@ def _wanted(ref: VolumeRef, place: int) -> tuple[int, ...] | None:
 
 
 def _part(
-    path: Path,
+    path: File,
     name: str,
     wanted: tuple[int, ...] | None,
     before: list[_Part],

@@ -14,10 +14,10 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from brainssl.data.read import UnreadableImage
+from brainssl.data.volumes.volume import File, InMemory
 
 MAX_FILE_BYTES = 2**30
 """A larger file, unpacked, is refused: a 4-D enhanced file of half a GiB is not rare."""
@@ -36,7 +36,7 @@ class NotDicomError(UnreadableImage):
     """A file that does not look like DICOM at all."""
 
 
-def whole_dataset(path: Path, name: str) -> Any:
+def whole_dataset(path: File, name: str) -> Any:
     """Read a DICOM file, pixels included but not decoded.
 
     Args:
@@ -55,7 +55,7 @@ def whole_dataset(path: Path, name: str) -> Any:
 
 
 def header_alone(
-    path: Path, name: str, tags: Sequence[int] | None = None
+    path: File, name: str, tags: Sequence[int] | None = None
 ) -> tuple[Any, int | None]:
     """Read elements of a DICOM file, none of the pixels and of what follows them.
 
@@ -139,14 +139,12 @@ class _Bounded:
 
 
 @contextmanager
-def _opened(path: Path, name: str) -> Iterator[_Bounded]:
+def _opened(path: File, name: str) -> Iterator[_Bounded]:
     """Open a regular file that may be packed; whatever goes wrong becomes `UnreadableImage`."""
     try:
-        with silenced(), open(path, "rb", opener=_without_waiting) as handle:
-            status = os.fstat(handle.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise UnreadableImage(name, "is not a regular file")
-            if status.st_size > MAX_FILE_BYTES:
+        with silenced(), _handle(path) as handle:
+            size = _size(handle, name)
+            if size > MAX_FILE_BYTES:
                 raise OverflowError
             begin = handle.read(len(_GZIP))
             handle.seek(0)
@@ -154,7 +152,7 @@ def _opened(path: Path, name: str) -> Iterator[_Bounded]:
                 with gzip.GzipFile(fileobj=handle) as unpacked:
                     yield _Bounded(cast("BinaryIO", unpacked), MAX_FILE_BYTES, packed=True)
             else:
-                yield _Bounded(handle, status.st_size, packed=False)
+                yield _Bounded(handle, size, packed=False)
     except UnreadableImage:
         raise
     except OverflowError:
@@ -167,6 +165,21 @@ def _opened(path: Path, name: str) -> Iterator[_Bounded]:
         raise UnreadableImage(name, f"cannot be opened ({error.strerror})") from None
     except Exception as error:  # noqa: BLE001 - pydicom raises nearly anything on hostile bytes
         raise UnreadableImage(name, f"is corrupt or truncated ({type(error).__name__})") from None
+
+
+def _handle(path: File) -> BinaryIO:
+    if isinstance(path, InMemory):
+        return io.BytesIO(path.data)
+    return open(path, "rb", opener=_without_waiting)
+
+
+def _size(handle: BinaryIO, name: str) -> int:
+    if isinstance(handle, io.BytesIO):
+        return handle.getbuffer().nbytes
+    status = os.fstat(handle.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableImage(name, "is not a regular file")
+    return status.st_size
 
 
 def _without_waiting(path: str, flags: int) -> int:

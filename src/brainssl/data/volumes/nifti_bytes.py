@@ -1,14 +1,15 @@
 """The bytes of NIfTI files: opened safely, unpacked where gzip packed them, the two of a pair."""
 
 import gzip
+import io
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO
 
 from brainssl.data.read import UnreadableImage
+from brainssl.data.volumes.volume import File, InMemory
 
 _GZIP = b"\x1f\x8b"
 _PIECE = 2**20
@@ -16,7 +17,7 @@ _POINTERS = b"/annex/objects/", b"version https://git-lfs"
 
 
 @contextmanager
-def opened(path: Path, name: str) -> Iterator[tuple[BinaryIO, bool]]:
+def opened(path: File, name: str) -> Iterator[tuple[BinaryIO, bool]]:
     """Open a regular file for reading.
 
     Yields:
@@ -25,6 +26,11 @@ def opened(path: Path, name: str) -> Iterator[tuple[BinaryIO, bool]]:
     Raises:
         UnreadableImage: missing, or no regular file.
     """
+    if isinstance(path, InMemory):
+        packed = path.data[:2] == _GZIP
+        held = io.BytesIO(path.data)
+        yield (gzip.GzipFile(fileobj=held) if packed else held), packed  # type: ignore[misc]
+        return
     try:
         handle = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - closed below
     except OSError as error:
@@ -46,7 +52,7 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def beginning(path: Path, name: str, count: int) -> bytes:
+def beginning(path: File, name: str, count: int) -> bytes:
     """Return the first bytes of a file's content, unpacked.
 
     Raises:
@@ -63,12 +69,12 @@ def beginning(path: Path, name: str, count: int) -> bytes:
     return begun
 
 
-def header_file(path: Path, name: str) -> Path:
+def header_file(path: File, name: str) -> File:
     """Return the file that holds the header: of `.img` the `.hdr` beside it, else itself."""
     return _beside(path, ".img", ".hdr", name) if _ends(path, ".img") else path
 
 
-def pixel_file(path: Path, name: str) -> Path:
+def pixel_file(path: File, name: str) -> File:
     """Return the file of a pair that holds the pixels.
 
     Raises:
@@ -77,11 +83,13 @@ def pixel_file(path: Path, name: str) -> Path:
     return path if _ends(path, ".img") else _beside(path, ".hdr", ".img", name)
 
 
-def _ends(path: Path, suffix: str) -> bool:
+def _ends(path: File, suffix: str) -> bool:
     return path.name.lower().removesuffix(".gz").endswith(suffix)
 
 
-def _beside(path: Path, own: str, other: str, name: str) -> Path:
+def _beside(path: File, own: str, other: str, name: str) -> File:
+    if isinstance(path, InMemory):
+        raise UnreadableImage(name, "is half of a pair: a single .nii file is read")
     end = path.name.lower().rfind(own)
     stem = path.name[:end] if end > 0 else path.name
     named = (stem + suffix for suffix in (other, f"{other}.gz", other.upper()))

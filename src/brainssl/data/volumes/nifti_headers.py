@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from jaxtyping import Float64
 from brainssl.data.read import UnreadableImage
 from brainssl.data.volumes.nifti_bytes import beginning, header_file, pixel_file
 from brainssl.data.volumes.nifti_grid import grid_of
+from brainssl.data.volumes.volume import File
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.extras import require
 
@@ -56,7 +56,7 @@ class NiftiHeader:
     dtype: np.dtype[Any]
     slope: float | None
     intercept: float
-    pixels: Path
+    pixels: File
     offset: int
     provenance: tuple[str, ...]
     flags: tuple[str, ...]
@@ -73,7 +73,7 @@ class NiftiHeader:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def nifti_header(path: Path, name: str | None = None) -> NiftiHeader:
+def nifti_header(path: File, name: str | None = None) -> NiftiHeader:
     """Read the header of a NIfTI-1 or NIfTI-2 file, single or a pair; no pixel is read.
 
     Args:
@@ -136,7 +136,7 @@ def in_words(name: str) -> Iterator[None]:
         raise UnreadableImage(name, f"is damaged or no NIfTI ({reason[:160]})") from error
 
 
-def _parsed(path: Path, name: str) -> tuple[Any, bool]:
+def _parsed(path: File, name: str) -> tuple[Any, bool]:
     """Return the header as nibabel has it, and whether the pixels are in the same file."""
     begun = beginning(path, name, 540)
     sizes = {int.from_bytes(begun[:4], order) for order in ("little", "big")}

@@ -52,10 +52,14 @@ class Opened:
         thin = None if padding is None else padding[:, ::step, ::step]
         return brain_shares(self.window.applied(samples[:, ::step, ::step], thin), thin)
 
+    def shown(self) -> Bool[np.ndarray, " slices"]:
+        """Return which slices show the brain."""
+        return self.shares() >= LEAST
+
     def chosen(self, choice: Choice | Sequence[int]) -> tuple[int, ...]:
         """Return the numbers of the slices to take; numbers that are given are these."""
         if isinstance(choice, Choice):
-            return choice.of(self.shares() >= LEAST)
+            return choice.of(self.shown())
         count = len(self.volume.samples)
         if any(not 1 <= number <= count for number in choice):
             raise ValueError(f"a volume of {count} slices has none of the numbers {choice}")

@@ -1,13 +1,29 @@
 """A volume: slices of one acquisition, with their place in the patient."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
 Format = Literal["dicom", "nifti", "matlab"]
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A file that is held in memory and lies nowhere, in place of its path.
+
+    Attributes:
+        data: its content.
+        name: a neutral one: what a sender calls it decides nothing.
+    """
+
+    data: bytes = field(repr=False)
+    name: str = "file"
+
+
+File: TypeAlias = Path | InMemory
 
 
 @dataclass(frozen=True)
@@ -25,7 +41,7 @@ class VolumeRef:
     """
 
     format: Format
-    files: tuple[Path, ...]
+    files: tuple[File, ...]
     name: str
     frames: tuple[tuple[int, int], ...] | None = None
     volume: int | None = None

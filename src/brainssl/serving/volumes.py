@@ -1,0 +1,137 @@
+"""Volumes among uploads: NIfTI files, and DICOM files of which several are one series."""
+
+import math
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8
+
+from brainssl.data.read import UnreadableImage
+from brainssl.data.volumes.choice import ALL
+from brainssl.data.volumes.nifti_bytes import beginning
+from brainssl.data.volumes.volume import InMemory, VolumeRef
+
+VOLUMES = ("DICOM", "NIfTI")
+"""Formats of volumes that are read, where brainssl[scans] is installed."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The volume that a slice is of.
+
+    Attributes:
+        name: within the request, such as `series 1`.
+        held: how many slices it has.
+        without: numbers of those that show no brain, which are not judged.
+        sequence: what its header says; None where it says nothing.
+    """
+
+    name: str
+    held: int
+    without: tuple[int, ...]
+    sequence: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A slice of a file as a classifier sees it.
+
+    Attributes:
+        image: letterboxed, grey values 0..255.
+        number: within a volume, from 1; None of a picture.
+        flags: what the reader noticed.
+        stack: the volume that it is of; None of a picture.
+        file: place of the first file of the volume among those that were read together.
+    """
+
+    image: UInt8[np.ndarray, "size size"]
+    number: int | None
+    flags: tuple[str, ...]
+    stack: Stack | None = None
+    file: int = 0
+
+
+def is_dicom(data: bytes) -> bool:
+    """Tell by its first bytes whether a file is DICOM, with or without its sign."""
+    return data[128:132] == b"DICM" or data[:4] in (b"\x08\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0")
+
+
+def is_nifti(data: bytes) -> bool:
+    """Tell by its first bytes, unpacked where gzip packed them, whether a file is NIfTI."""
+    try:
+        begun = beginning(InMemory(data), "file", 352)
+    except (UnreadableImage, OSError, EOFError):
+        return False
+    except Exception:  # noqa: BLE001 - zlib's own error is no OSError
+        return False
+    return begun[344:347] in (b"n+1", b"ni1") or begun[4:7] == b"n+2"
+
+
+def read_nifti_upload(data: bytes, *, reader: int, size: int, max_voxels: int) -> list[Seen]:
+    """Return the slices with brain of a NIfTI file.
+
+    Raises:
+        UnreadableImage: it cannot be read.
+    """
+    from brainssl.data.volumes.nifti_headers import nifti_header
+
+    ref = VolumeRef("nifti", (InMemory(data),), "file")
+    _refuse_large(nifti_header(ref.files[0], "file").shape, max_voxels)
+    return _seen(ref, "series 1", 0, None, reader=reader, size=size)
+
+
+def read_dicom_uploads(
+    files: Sequence[bytes], *, reader: int, size: int, max_voxels: int
+) -> Iterator[list[Seen] | tuple[tuple[int, ...], str]]:
+    """Yield for each series among DICOM files its slices with brain, or its files and why none.
+
+    Args:
+        files: of any series, in any order.
+        reader: version of the normalisation.
+        size: side of the slices.
+        max_voxels: a volume with more is refused before it is decoded.
+    """
+    from brainssl.data.archives.archive import UNKNOWN
+    from brainssl.data.archives.dicom import dicom_archive_of_files
+
+    held = [InMemory(data, f"file {place}") for place, data in enumerate(files)]
+    places = {one.name: place for place, one in enumerate(held)}
+    archive = dicom_archive_of_files(held, secrets.token_bytes(32))
+    for told, why in archive.unreadable:
+        yield (int(told.removeprefix("file-").partition(".")[0]) - 1,), why
+    for number, series in enumerate(archive.series, start=1):
+        own = tuple(sorted(places[file.name] for file in series.volume.files))
+        if series.exclusion is not None:
+            yield own, f"is no series to judge: {series.exclusion}"
+            continue
+        said = None if series.sequence.value == UNKNOWN else series.sequence.value
+        ref = VolumeRef("dicom", series.volume.files, "file", series.volume.frames)
+        try:
+            _refuse_large(series.shape, max_voxels)
+            found = _seen(ref, f"series {number}", own[0], said, reader=reader, size=size)
+        except UnreadableImage as error:
+            yield own, error.reason
+        else:
+            yield found
+
+
+def _seen(
+    ref: VolumeRef, name: str, file: int, sequence: str | None, *, reader: int, size: int
+) -> list[Seen]:
+    from brainssl.inference.volumes import cut
+
+    found = cut(ref, slices=ALL, plane="native", reader=reader, size=size)
+    if isinstance(found, str):
+        raise UnreadableImage("file", found)
+    stack = Stack(name, found.held, found.without, sequence)
+    return [
+        Seen(image, number, flags, stack, file)
+        for image, number, flags in zip(found.pixels, found.numbers, found.flags, strict=True)
+    ]
+
+
+def _refuse_large(shape: Sequence[int], max_voxels: int) -> None:
+    if math.prod(shape) > max_voxels:
+        raise UnreadableImage("file", f"has more voxels than the limit of {max_voxels:,}")

@@ -1,0 +1,112 @@
+"""Volumes that are sent: the answers of `predict`, in memory, and nothing of a header is told."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from oracles.heads import head, save
+from oracles.pictures import picture
+from oracles.scans import NAME, NUMBER, scan
+from oracles.services import Inside
+from scipy.special import softmax
+
+import brainssl
+from brainssl.data.read import UnreadableImage
+from brainssl.serving.engine import Engine, read_upload
+from brainssl.serving.volumes import is_dicom, is_nifti
+
+GIVEN = {"reader": 2, "size": 32, "max_bytes": 10**8, "max_pixels": 10**6}
+
+
+def agree(told: dict, expected: dict, tuned: Path) -> None:
+    """The same logits, slice by slice, and the same answers for series."""
+    rows = [row for row in expected["predictions"] if "error" not in row]
+    assert [row["slice"] for row in told["predictions"]] == [row["slice"] for row in rows]
+    for one, row in zip(told["predictions"], rows, strict=True):
+        assert one["softmax"] == row["softmax"]
+        assert list(softmax(np.array(one["logits"], np.float64))) == pytest.approx(
+            list(row["softmax"].values()), rel=1e-12
+        )
+        assert one["probabilities"] == row["probabilities"]
+    for one, series in zip(told["series"], expected["series"], strict=True):
+        for name in ("label", "probability", "probabilities", "slices", "held", "without_brain"):
+            assert one[name] == series[name]
+        assert one["note"] == series.get("note")
+        assert one["decided_by"]["slice"] == int(series["decided_by"]["file"].rpartition("/")[2])
+
+
+@pytest.mark.parametrize("name", ["x.nii", "x.nii.gz"])
+def test_a_nifti_volume_is_answered_as_by_predict(
+    name: str, inside: Inside, tuned: Path, tmp_path: Path
+) -> None:
+    file = save(tmp_path / name, head(3))
+    answer = inside.predict(("nothing", file.read_bytes()))
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    agree(told, brainssl.predict(tuned, file), tuned)
+    assert told["series"][0]["file"] == "nothing"
+
+
+def test_a_dicom_series_is_put_together_and_answered_as_by_predict(
+    inside: Inside, tuned: Path, tmp_path: Path
+) -> None:
+    files = scan(tmp_path / "a", seed=4)
+    sent = [(f"IM{at}", file.read_bytes()) for at, file in enumerate(sorted(files))]
+    answer = inside.predict(*sent, ("p.png", picture(0)), ("bad.dcm", sent[0][1][:700]))
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    picture_, *slices, bad = told["predictions"]
+    assert (picture_["file"], picture_["slice"], picture_["series"]) == ("p.png", None, None)
+    assert set(bad) == {"file", "error"}
+    agree(told | {"predictions": slices}, brainssl.predict(tuned, tmp_path / "a"), tuned)
+    assert told["series"][0]["sequence"] == "T1"
+    for secret in (NAME, NUMBER, "1.2.3.4", "t1_se"):
+        assert secret not in answer.text
+        assert secret not in "".join(inside.log)
+
+
+def test_two_series_in_one_request_are_two(inside: Inside, tmp_path: Path) -> None:
+    one = scan(tmp_path / "a", seed=1)
+    two = scan(tmp_path / "b", seed=2, series="1.2.3.5")
+    nifti = save(tmp_path / "x.nii.gz", head(3))
+    data = [file.read_bytes() for pair in zip(one, two, strict=True) for file in pair]
+    told = inside.predict(*[("i", one) for one in data], ("n", nifti.read_bytes())).json()
+    assert [series["series"] for series in told["series"]] == ["series 1", "series 2", "series 3"]
+    assert {row["series"] for row in told["predictions"]} == {"series 1", "series 2", "series 3"}
+
+
+def test_what_is_no_series_to_judge_is_refused_with_the_reason(
+    inside: Inside, tmp_path: Path
+) -> None:
+    described = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "SeriesDescription": "loc"}
+    files = scan(tmp_path, **described)[:3]
+    answer = inside.predict(*[("i", file.read_bytes()) for file in files])
+    assert answer.status_code == 422
+    assert {one["error"] for one in answer.json()["files"]} == {"is no series to judge: localiser"}
+
+
+def test_limits_hold_before_a_volume_is_decoded(tmp_path: Path) -> None:
+    data = save(tmp_path / "x.nii.gz", head(0)).read_bytes()
+    assert len(read_upload(data, "", **GIVEN)) > 10
+    with pytest.raises(UnreadableImage, match="more voxels than the limit of 1,000"):
+        read_upload(data, "", **GIVEN, max_voxels=1000)
+    with pytest.raises(UnreadableImage, match="bytes"):
+        read_upload(data, "", **GIVEN | {"max_bytes": 10})
+    with pytest.raises(UnreadableImage, match="truncated"):
+        read_upload(gzip.compress(gzip.decompress(data)[:-1000]), "", **GIVEN)
+
+
+def test_files_are_told_by_content(tmp_path: Path) -> None:
+    [dicom, *_] = scan(tmp_path)
+    nifti = save(tmp_path / "x.nii.gz", head(0)).read_bytes()
+    assert is_dicom(dicom.read_bytes())
+    assert is_nifti(nifti)
+    assert is_nifti(gzip.decompress(nifti))
+    for other in (picture(0), b"", nifti[:20], b"\x1f\x8b" + bytes(400)):
+        assert not is_dicom(other)
+        assert not is_nifti(other)
+
+
+def test_known_cases_are_named_where_there_are_some(engine: Engine) -> None:
+    assert engine.similar(np.zeros((1, 32, 32), np.uint8), 3) is None

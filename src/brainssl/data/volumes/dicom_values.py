@@ -1,10 +1,14 @@
 """Single values of a DICOM header, as plain Python ones; what is damaged counts as absent."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Any
 
 _MOST = 512  # characters of a text, or values in a list: no header that is asked for has more
+
+_MOMENT = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d(?:\.\d{1,6})?)")
 
 
 def plain(dataset: Any, key: str | int) -> object:
@@ -50,6 +54,25 @@ def numbers(dataset: Any, key: str | int, count: int | None = None) -> tuple[flo
     if not found or not all(map(math.isfinite, found)) or (count and len(found) != count):
         return None
     return found
+
+
+def taken_at(dataset: Any) -> float | None:
+    """Return when an image was acquired, in seconds since any moment; None where it is not told.
+
+    Times are compared, never given on. Without a day they cannot be, across midnight.
+    """
+    moment = text(dataset, "AcquisitionDateTime") or (
+        text(dataset, "AcquisitionDate") + text(dataset, "AcquisitionTime")
+    )
+    found = _MOMENT.match(moment)
+    if found is None:
+        return None
+    year, month, day, hour, minute, second = found.groups()
+    try:
+        days = date(int(year), int(month), int(day)).toordinal()
+    except ValueError:
+        return None
+    return days * 86400 + int(hour) * 3600 + int(minute) * 60 + float(second)
 
 
 def whole(dataset: Any, key: str | int) -> int | None:

@@ -196,11 +196,19 @@ def test_nothing_that_names_a_patient_is_written_or_said(
     assert {name: leaked for name, leaked in found.items() if leaked} == {}
 
 
-def test_what_could_not_be_read_is_told_by_number(made: tuple[Path, str]) -> None:
+def test_what_could_not_be_read_is_told_by_number_and_found(
+    made: tuple[Path, str], archive: Path
+) -> None:
     out, _ = made
     left_out = json.loads((out / "audit" / "audit.json").read_text())["unreadable"]
     assert len(left_out) == 2
     assert all(re.fullmatch(r"file-\d+\.dcm", one["path"]) for one in left_out)
+    found = [brainssl.scan(archive, locate=one["path"])["file"] for one in left_out]
+    assert str(archive / "Wolstenholme.dcm") in found
+    asked = ["scan", str(archive), "--locate", left_out[0]["path"]]
+    assert CliRunner().invoke(app, asked).output.strip() == found[0]
+    with pytest.raises(brainssl.BrainsslError, match="name one as file-<number>"):
+        brainssl.scan(archive, locate="file-0")
 
 
 def test_the_same_patients_as_bids_are_held_together(

@@ -41,8 +41,8 @@ def scan(
         quiet: show no progress.
 
     Returns:
-        What `brainssl.data.inventory.inventory_of` describes; with `locate` the `file`. No file is written, and the
-        pseudonyms in it are of a key that nobody keeps.
+        What `brainssl.data.inventory.inventory_of` describes; with `locate` the `file`. No file
+        is written, and the pseudonyms in it are of a key that nobody keeps.
 
     Raises:
         BadUseError: an option is of volumes and there are pictures, or the other way round.

@@ -97,6 +97,9 @@ def first(dataset: Any, key: str) -> Any:
 
 def private(dataset: Any, group: int, creator: str, element: int) -> object:
     """Return the value of a private element by who made it; bytes stay bytes."""
+    # Most files have none of a vendor's elements, and pydicom takes long to say so.
+    if dataset is None or all(tag >> 16 != group for tag in dataset.keys()):  # noqa: SIM118
+        return None
     try:
         value = dataset.private_block(group, creator)[element].value
     except Exception:  # noqa: BLE001 - absent, or a block that is damaged

@@ -4,6 +4,7 @@ Fixtures:
     image_folder: 24 PNG files of 20 x 24 px in class folders, beside no tables.
     store: an ImageStore of 60 images of 32 px in three classes.
     shared_folder, shared_store: the same, made once, for tests that only read.
+    archives: simulated archives of whole series by format, made once, for tests that only read.
     float64: a test with it computes in float64 what is float32 elsewhere.
     two_ranks: what each of two processes got from `oracles.joint_batch`, and what they told.
 
@@ -69,6 +70,13 @@ def picture(kind: int, generator: np.random.Generator, height: int, width: int) 
     top, left = (kind // 2) * height // 2, (kind % 2) * width // 2
     pixels[top + 2 : top + height // 2 - 2, left + 2 : left + width // 2 - 2] += 100
     return pixels
+
+
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    from oracles.simulated_archives import Archives
+
+    return Archives(tmp_path_factory.mktemp("archives"))
 
 
 @pytest.fixture

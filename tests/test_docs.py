@@ -1094,3 +1094,16 @@ def test_sequences_are_told_as_measured() -> None:
     constants = found["phantom"]["constants"]
     assert constants == found["mri44"]["constants"]
     assert f"is told is {constants['doubt']} or less" in page
+
+
+def test_the_cost_of_archives_is_told_as_measured() -> None:
+    found = json.loads((ROOT / "results" / "archives-2cores.json").read_text("utf-8"))
+    page = (DOCS / "why" / "speed.md").read_text("utf-8")
+    block = page.partition("<!-- archives:")[2].partition("<!-- archives: end -->")[0]
+    told = [tuple(map(float, row[1:])) for row in tables(block)[1:]]
+    ratios = [
+        (one["headers_over_bare"], one["slices_over_bare"]) for one in found["formats"].values()
+    ]
+    assert told == [tuple(round(ratio, 1) for ratio in pair) for pair in ratios]
+    peaks = [f"{round(mb)}" for mb in found["memory"]["peak_mb"].values()]
+    assert f"{peaks[0]}, {peaks[1]} and {peaks[2]} MB" in block

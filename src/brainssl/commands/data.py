@@ -54,6 +54,9 @@ def scan(
     classes_at: ClassesAt = None,
     slices: Slices = None,
     label_by: LabelBy = None,
+    locate: Annotated[
+        str | None, typer.Option(help="Print the path of a file that is told as file-NUMBER.")
+    ] = None,
     seed: NoSeed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -62,7 +65,13 @@ def scan(
     Example: brainssl scan data/hospital --labels diagnoses.csv
     """
     answer = api.scan(
-        source, labels=labels, classes_at=classes_at, slices=slices, label_by=label_by, seed=seed
+        source,
+        labels=labels,
+        classes_at=classes_at,
+        slices=slices,
+        label_by=label_by,
+        locate=locate,
+        seed=seed,
     )
     tell(answer, as_json)
 

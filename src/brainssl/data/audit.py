@@ -12,6 +12,7 @@ from brainssl import __version__
 from brainssl.data.archives.reading import BY_DEFAULT, Reading
 from brainssl.data.audit_findings import findings_of
 from brainssl.data.audit_page import write_page
+from brainssl.data.audit_series import series_report
 from brainssl.data.duplicates import NEAR, Pairs
 from brainssl.data.extra import EXTRA
 from brainssl.data.families import Families, pairs_of
@@ -118,6 +119,7 @@ def audit_scan(scanned: Scan, *, out: Path | None = None) -> dict[str, Any]:
           each of the two, and for each kind the
           share of test images that the given training set holds
         - `worst_pairs`: `left right left_label right_label similarity why` each
+        - `series`: None, or of an archive what `brainssl.data.audit_series.series_report` says
     """
     extra = Counter(scanned.manifest[EXTRA].dropna()) if scanned.extra else Counter()
     scanned = scanned.own
@@ -167,6 +169,7 @@ def _report(scanned: Scan) -> dict[str, Any]:
         "grouped_split": grouped_split_leakage(manifest, near, seed=SEED),
         "given_split": _given_split(manifest, leakage),
         "worst_pairs": _worst_pairs(manifest, near, scanned.families),
+        "series": series_report(scanned),
     }
 
 

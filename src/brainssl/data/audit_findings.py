@@ -39,6 +39,7 @@ def findings_of(report: dict[str, Any]) -> list[Finding]:
         *_classes(report),
         *_files(report),
         *_pictures(report),
+        *_series(report),
     ]
     if not any(finding.level == "serious" for finding in found):
         text = "Nothing was found that would spoil a study by itself."
@@ -204,3 +205,30 @@ def _pictures(report: dict[str, Any]) -> Iterator[Finding]:
             "scaled alike, but shallow ones may have been clipped before.",
             "Check that depth does not go with the label.",
         )
+
+
+def _series(report: dict[str, Any]) -> Iterator[Finding]:
+    told = report.get("series") or {}
+    for what in ("sequence", "plane"):
+        flagged = [one for one in told.get("flagged", ()) if one["what"] == what]
+        if flagged:
+            first, checked = flagged[0], told["checked"][what]
+            yield Finding(
+                "caution",
+                f"{len(flagged):,} of {_many(checked, 'series', 'series')} look like another "
+                f"{what} than is told of them, e.g. {first['series']}: told as {first['told']}, "
+                f"looks like {first['looks_like']} (probability {first['probability']:.2f}).",
+                "Look at them: the header may be wrong, or the picture unusual. Nothing was "
+                "changed.",
+            )
+        against = [one for one in told.get("contradictions", ()) if one["what"] == what]
+        if against:
+            first = against[0]
+            yield Finding(
+                "caution",
+                f"What headers and names say of the {what} contradicts itself in "
+                f"{_many(len(against), 'series', 'series')}, e.g. {first['series']}: "
+                f"{first['value']} by {'; '.join(first['evidence'])}; against it "
+                f"{'; '.join(first['against'])}.",
+                "Look at them, and mend the header or leave the series out.",
+            )

@@ -49,10 +49,16 @@ def write_page(
     def picture(path: str) -> str | None:
         return _picture(pictures.get(path))
 
+    middles = {one.name: one.images[len(one.images) // 2] for one in scanned.series}
+
+    def shown(name: str) -> str:
+        return _picture(middles[name].astype(np.float32) / np.float32(255)) or ""
+
     page = environment.get_template("audit.html.jinja").render(
         report=report,
         findings=findings,
         picture=picture,
+        shown=shown,
         group_bins=_group_bins(report["groups"]["sizes"]),
         name=_title(scanned.root),
         policy=CONTENT_POLICY,

@@ -211,6 +211,7 @@ def _grouped(part: Part, reader: int) -> Scan:
         part.overlooked,
         origins=part.origins,
         excluded=part.excluded,
+        series=part.series,
     )
 
 

@@ -14,6 +14,7 @@ from brainssl.data.families import Families
 from brainssl.data.normalisation import READER
 from brainssl.data.origins import Origin
 from brainssl.data.read import UnreadableImage
+from brainssl.data.shown import ShownSeries
 from brainssl.foundation.errors import BrainsslError
 
 
@@ -31,6 +32,7 @@ class Part:
         unreadable: relative path and reason of every file or volume that was left out.
         notes: decisions that a reader of the data should know.
         excluded: series that were not read, and why.
+        series: few slices of each that was read, and what headers say of it.
         families: `[family, sequence]` of each class, where a table says them.
         lost: classes of which nothing could be read.
         questions: what only the user can answer.
@@ -46,6 +48,7 @@ class Part:
     unreadable: list[tuple[str, str]]
     notes: list[str]
     excluded: list[tuple[str, str]] = field(default_factory=list)
+    series: list[ShownSeries] = field(default_factory=list)
     families: Families | None = None
     lost: list[str] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
@@ -77,6 +80,7 @@ class Scan:
         extra: names of the extra folders.
         origins: what gives the images of the rows, in order.
         excluded: series of volumes that were not read, and why.
+        series: few slices of each that was read, and what headers say of it; extra ones aside.
     """
 
     root: Path
@@ -93,6 +97,7 @@ class Scan:
     extra: list[str] = field(default_factory=list)
     origins: Sequence[Origin] = ()
     excluded: list[tuple[str, str]] = field(default_factory=list)
+    series: list[ShownSeries] = field(default_factory=list)
 
     @property
     def own(self) -> "Scan":

@@ -330,6 +330,31 @@ def test_without_a_patient_each_study_is_one_and_without_a_study_none(tmp_path: 
     assert any("without a patient's number: 4" in note for note in archive_of(tmp_path).notes)
 
 
+def test_a_t1_after_an_agent_is_one_with_it_and_no_time_is_kept(tmp_path: Path) -> None:
+    native = {"EchoTime": 12.0, "RepetitionTime": 500.0, "SeriesDescription": "T1 SE"}
+    given = {"SeriesDescription": "T1 SE +C"}
+    day = "20191231"
+    # The last was taken after midnight; that it is listed first changes nothing.
+    for at, (when, more) in enumerate(
+        [((day, "235900"), {}), (("20200101", "000500.5"), {}), ((day, "235959"), given)]
+    ):
+        series(
+            tmp_path / str(at),
+            count=3,
+            **native | more,
+            SeriesInstanceUID=f"1.2.3.{at}",
+            AcquisitionDate=when[0],
+            AcquisitionTime=when[1],
+        )
+    archive = archive_of(tmp_path)
+    of = Pseudonyms(KEY).of
+    told = {one.series: one.sequence for one in archive.series}
+    assert [told[of("series", f"1.2.3.{at}")].value for at in range(3)] == ["T1", "T1C+", "T1C+"]
+    assert "taken after a series that was given one" in str(told[of("series", "1.2.3.1")].evidence)
+    for kept in (day, "20200101", "235900", "235959", "000500"):
+        assert kept not in str(archive)
+
+
 def test_the_result_is_the_same_with_processes_and_progress_is_told(tmp_path: Path) -> None:
     for at in range(42):
         uids = {"SeriesInstanceUID": f"1.2.{at}", "StudyInstanceUID": f"1.{at % 3}"}

@@ -20,7 +20,7 @@ from brainssl.data.archives.dicom_listing import (
     promises_dicom,
     told_as,
 )
-from brainssl.data.archives.dicom_series import Names, kind_of, series_of
+from brainssl.data.archives.dicom_series import Made, Names, by_study, kind_of, series_of
 from brainssl.data.archives.pseudonyms import Pseudonyms
 from brainssl.data.pool import in_order
 from brainssl.data.volumes.dicom_files import silenced
@@ -113,8 +113,9 @@ def _archive(
                 progress(done, len(numbered))
     reading.unreadable.sort(key=_numbered)
     archive = Archive("dicom", listing.root, [], reading.unreadable)
+    made: list[Made] = []
     for found in reading.series.values():
-        archive.series += series_of(
+        made += series_of(
             found.names,
             found.rows,
             found.headers,
@@ -122,6 +123,7 @@ def _archive(
             reading.pseudonyms,
             reading.counts,
         )
+    archive.series = by_study(made)
     archive.series.sort(key=lambda series: series.name)
     archive.notes = list(_notes(reading, archive))
     archive.originals = {unit: frozenset(names) for unit, names in reading.originals.items()}

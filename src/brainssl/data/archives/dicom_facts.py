@@ -10,7 +10,7 @@ from brainssl.data.volumes.dicom_format import Format, format_of, has_pixels
 from brainssl.data.volumes.dicom_frames import Frame, frames_of
 from brainssl.data.volumes.dicom_headers import IDENTIFIERS, header_of, wanted_tags
 from brainssl.data.volumes.dicom_mosaic import Mosaic, is_mosaic, mosaic_of
-from brainssl.data.volumes.dicom_values import number, text, whole
+from brainssl.data.volumes.dicom_values import number, taken_at, text, whole
 from brainssl.data.volumes.volume import File
 
 
@@ -27,6 +27,7 @@ class Row(NamedTuple):
         frames: facts of each frame; none where there are no pixels.
         mosaic: how it is tiled, if it is a mosaic.
         burned_in: whether it says that text was burned into the pixels.
+        taken: when it was acquired, seconds since any moment; None where it does not say.
     """
 
     place: int
@@ -38,6 +39,7 @@ class Row(NamedTuple):
     frames: tuple[Frame, ...]
     mosaic: Mosaic | None
     burned_in: bool
+    taken: float | None
 
 
 class Facts(NamedTuple):
@@ -107,6 +109,7 @@ def _facts(place: int, path: File) -> Facts | Refused:
         frames,
         mosaic,
         told("BurnedInAnnotation").upper() == "YES",
+        taken_at(dataset),
     )
     return Facts(row, header_of(dataset), {word: told(word) for word in IDENTIFIERS})
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from brainssl.data.archives.dicom_facts import Row
 from brainssl.data.archives.dicom_kinds import exclusion_of, is_derived
 from brainssl.data.archives.dicom_told import told_of
 from brainssl.data.archives.dicom_volumes import Parted, Slice, in_place, volumes_of
+from brainssl.data.archives.headers.order import Taken, contrast_by_time
 from brainssl.data.archives.pseudonyms import Pseudonyms
 from brainssl.data.volumes.dicom_frames import Frame
 from brainssl.data.volumes.dicom_geometry import geometry_of, is_sound, normal_of
@@ -25,6 +27,20 @@ DERIVED = "derived"
 _LOCALISER = "localiser"
 _ACROSS = 0.5  # cosine between normals of a localiser's planes, at most
 _FEW = 60  # slices; three planes with more are no localiser
+
+
+class Made(NamedTuple):
+    """A series with what tells it from the others of its study.
+
+    Attributes:
+        series: the volume.
+        taken: when its first image was acquired, see `Row`.
+        header: of its first image.
+    """
+
+    series: Series
+    taken: float | None
+    header: Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -51,7 +67,7 @@ def series_of(
     files: Sequence[File | None],
     pseudonyms: Pseudonyms,
     notes: Counter[str],
-) -> list[Series]:
+) -> list[Made]:
     """Return the volumes of one series.
 
     Args:
@@ -65,22 +81,24 @@ def series_of(
     rows = _once(rows, notes)
     imageless = [row for row in rows if not row.frames]
     parted = volumes_of(row for row in rows if row.frames)
-    found: list[Series] = []
+    found: list[Made] = []
     crossing = _planes_cross(parted)
     for number, one in enumerate(parted, 1):
         name = names.folder if len(parted) == 1 else f"{names.folder}-{number}"
         header = headers[kind_of(one.slices[0].row)]
-        found.append(_series(name, names, one, header, files, pseudonyms))
+        series = _series(name, names, one, header, files, pseudonyms)
         if len(parted) > 1:
-            found[-1] = replace(found[-1], flags=(*found[-1].flags, SPLIT))
-        if crossing and found[-1].exclusion is None:
-            found[-1] = replace(found[-1], exclusion=_LOCALISER)
+            series = replace(series, flags=(*series.flags, SPLIT))
+        if crossing and series.exclusion is None:
+            series = replace(series, exclusion=_LOCALISER)
+        taken = [at for row in one.slices if (at := row.row.taken) is not None]
+        found.append(Made(series, min(taken, default=None), header))
     if len(parted) > 1:
         notes["Series that hold several volumes, each told as a series of its own"] += 1
     if imageless:
         number = len(parted) + 1
         name = f"{names.folder}-{number}" if parted else names.folder
-        found += _imageless(name, names, imageless, headers, files)
+        found.append(Made(_imageless(name, names, imageless, headers, files), None, {}))
     return found
 
 
@@ -175,21 +193,32 @@ def _imageless(
     rows: Sequence[Row],
     headers: Mapping[tuple[object, ...], Mapping[str, object]],
     files: Sequence[File | None],
-) -> list[Series]:
+) -> Series:
     header = headers[kind_of(rows[0])]
     paths = tuple(path for row in rows if (path := files[row.place]) is not None)
-    return [
-        Series(
-            name,
-            VolumeRef("dicom", paths, name),
-            names.patient,
-            names.study,
-            names.series,
-            (0, 0, 0),
-            None,
-            exclusion=exclusion_of(header, has_pixels=False),
-        )
-    ]
+    return Series(
+        name,
+        VolumeRef("dicom", paths, name),
+        names.patient,
+        names.study,
+        names.series,
+        (0, 0, 0),
+        None,
+        exclusion=exclusion_of(header, has_pixels=False),
+    )
+
+
+def by_study(made: Sequence[Made]) -> list[Series]:
+    """Return series, their sequences amended by the order in which those of a study were taken."""
+    studies: dict[tuple[str | None, str | None], list[Taken]] = {}
+    for one in made:
+        if one.series.study is not None and one.header:
+            own = studies.setdefault((one.series.patient, one.series.study), [])
+            own.append(Taken(one.series.name, one.taken, one.series.sequence, one.header))
+    told = {
+        name: value for own in studies.values() for name, value in contrast_by_time(own).items()
+    }
+    return [replace(s, sequence=told.get(s.name, s.sequence)) for s, _, _ in made]
 
 
 def _planes_cross(parted: Sequence[Parted]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brainssl.data.archives.archive import UNKNOWN, Archive, Series
+from brainssl.data.archives.archive import UNKNOWN, Archive, Series, Told
 from brainssl.data.archives.labels import SeriesLabels, labels_of
 from brainssl.data.archives.reading import BY_DEFAULT, Reading
 from brainssl.data.layout import Layout, take_families
@@ -25,6 +25,7 @@ from brainssl.data.normalisation import READER
 from brainssl.data.pool import in_order
 from brainssl.data.read import UnreadableImage
 from brainssl.data.scanned import Part
+from brainssl.data.shown import ShownSeries
 from brainssl.data.volumes.origin import SeenVolume, look_at_volume
 from brainssl.foundation.errors import BadUseError, BrainsslError
 
@@ -150,9 +151,17 @@ def read_archive(
         sorted(unreadable),
         [*archive.notes, *told.notes, *layout.notes, *_notes(archive, read, seen, manifest)],
         excluded=[(one.name, one.exclusion) for one in archive.series if one.exclusion],
+        series=[_shown(one, volume, reading) for one, volume in seen],
         families=layout.families,
         lost=sorted({label for label in told.labels.values() if label} - kept),
     )
+
+
+def _shown(series: Series, volume: SeenVolume, reading: Reading) -> ShownSeries:
+    plane = series.plane
+    if reading.plane not in ("native", plane.value):
+        plane = Told(reading.plane, 1.0, ("resampled",))
+    return ShownSeries(series.name, series.sequence, plane, volume.middle)
 
 
 def _together(series: Series) -> str | None:

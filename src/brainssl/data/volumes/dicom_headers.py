@@ -64,6 +64,8 @@ IDENTIFIERS = (
 """Elements that name patients and studies: they are hashed, compared, and never given on."""
 
 _PLACE = (
+    "AcquisitionDate",
+    "AcquisitionDateTime",
     "AcquisitionNumber",
     "AcquisitionTime",
     "BitsAllocated",

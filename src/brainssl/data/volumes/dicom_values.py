@@ -1,10 +1,14 @@
 """Single values of a DICOM header, as plain Python ones; what is damaged counts as absent."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Any
 
 _MOST = 512  # characters of a text, or values in a list: no header that is asked for has more
+
+_MOMENT = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d(?:\.\d{1,6})?)")
 
 
 def plain(dataset: Any, key: str | int) -> object:
@@ -52,6 +56,25 @@ def numbers(dataset: Any, key: str | int, count: int | None = None) -> tuple[flo
     return found
 
 
+def taken_at(dataset: Any) -> float | None:
+    """Return when an image was acquired, in seconds since any moment; None where it is not told.
+
+    Times are compared, never given on. Without a day they cannot be, across midnight.
+    """
+    moment = text(dataset, "AcquisitionDateTime") or (
+        text(dataset, "AcquisitionDate") + text(dataset, "AcquisitionTime")
+    )
+    found = _MOMENT.match(moment)
+    if found is None:
+        return None
+    year, month, day, hour, minute, second = found.groups()
+    try:
+        days = date(int(year), int(month), int(day)).toordinal()
+    except ValueError:
+        return None
+    return days * 86400 + int(hour) * 3600 + int(minute) * 60 + float(second)
+
+
 def whole(dataset: Any, key: str | int) -> int | None:
     """Return a whole number; None where there is none."""
     value = number(dataset, key)
@@ -74,6 +97,9 @@ def first(dataset: Any, key: str) -> Any:
 
 def private(dataset: Any, group: int, creator: str, element: int) -> object:
     """Return the value of a private element by who made it; bytes stay bytes."""
+    # Most files have none of a vendor's elements, and pydicom takes long to say so.
+    if dataset is None or all(tag >> 16 != group for tag in dataset.keys()):  # noqa: SIM118
+        return None
     try:
         value = dataset.private_block(group, creator)[element].value
     except Exception:  # noqa: BLE001 - absent, or a block that is damaged

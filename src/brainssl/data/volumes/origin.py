@@ -3,10 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import UInt8
+
+from brainssl.data.letterbox import letterbox
 from brainssl.data.look import Seen, seen
 from brainssl.data.normalisation import READER
 from brainssl.data.origins import Shown
 from brainssl.data.read import UnreadableImage
+from brainssl.data.shown import SIDE, middle
 from brainssl.data.volumes.choice import Choice
 from brainssl.data.volumes.slices import Opened, Plane, open_volume
 from brainssl.data.volumes.volume import VolumeRef
@@ -53,6 +58,7 @@ class SeenVolume:
         lesions: share of the pixels of each that is lesion; None where that is not known.
         held: slices of the volume.
         spacing: mm between rows and columns of a slice; None where unknown.
+        middle: few of its slices, small, by which its header is checked.
     """
 
     origin: VolumeOrigin
@@ -60,6 +66,7 @@ class SeenVolume:
     lesions: tuple[float | None, ...]
     held: int
     spacing: tuple[float, float] | None
+    middle: UInt8[np.ndarray, "k side side"]
 
 
 def look_at_volume(
@@ -88,6 +95,7 @@ def look_at_volume(
         tuple(_share(opened, number) for number in numbers),
         len(opened.volume.samples),
         None if spacing is None else spacing[1:],
+        np.stack([letterbox(opened.slice(number).pixels, SIDE) for number in middle(numbers)]),
     )
 
 

@@ -61,6 +61,7 @@ _STATUS = {
     "is larger than the limit": 413,
     "declares ": 413,
     "is not DICOM": 415,
+    "is no DICOM": 415,
     "has ": 413,
 }
 

@@ -99,10 +99,14 @@ def read_dicom_uploads(
     held = [InMemory(data, f"file {place}") for place, data in enumerate(files)]
     places = {one.name: place for place, one in enumerate(held)}
     archive = dicom_archive_of_files(held, secrets.token_bytes(32))
+    left = set(places.values())
     for told, why in archive.unreadable:
-        yield (int(told.removeprefix("file-").partition(".")[0]) - 1,), why
+        place = int(told.removeprefix("file-").partition(".")[0]) - 1
+        left.discard(place)
+        yield (place,), why
     for number, series in enumerate(archive.series, start=1):
         own = tuple(sorted(places[file.name] for file in series.volume.files))
+        left -= set(own)
         if series.exclusion is not None:
             yield own, f"is no series to judge: {series.exclusion}"
             continue
@@ -115,6 +119,8 @@ def read_dicom_uploads(
             yield own, error.reason
         else:
             yield found
+    if left:  # what only looks like DICOM, a list of other files, or a copy of a slice
+        yield tuple(sorted(left)), "is no DICOM file with an image of its own"
 
 
 def _seen(

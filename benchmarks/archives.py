@@ -27,7 +27,7 @@ import nibabel
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless
 
 from brainssl.data.archives.archive import Archive
 from brainssl.data.archives.find import find_archive
@@ -47,7 +47,7 @@ def head(slices: int, side: int, seed: int) -> np.ndarray:
 
 def _image(pixels: np.ndarray, kind: str, uid: str, **facts: Any) -> FileDataset:
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = kind, f"1.2.{uid}"
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(kind), UID(f"1.2.{uid}")
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     held = {
@@ -126,7 +126,9 @@ def write_enhanced(folder: Path, volume: np.ndarray, number: int) -> None:
 def write_nifti(file: Path, volume: np.ndarray) -> None:
     """Write a volume as NIfTI, packed if the name says so."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    image = nibabel.Nifti1Image(volume.transpose(2, 1, 0).astype(np.int16), np.diag([1, 1, 5, 1.0]))
+    stored = volume.transpose(2, 1, 0).astype(np.int16)
+    made: Any = nibabel.Nifti1Image
+    image = made(stored, np.diag([1, 1, 5, 1.0]))
     nibabel.save(image, file)
 
 
@@ -158,11 +160,13 @@ def _bare_dicom_headers(folder: Path) -> int:
 
 def _bare_nifti(folder: Path) -> float:
     files = [f for f in sorted(folder.rglob("*.nii*")) if "seg" not in f.name]
-    return sum(float(nibabel.load(f).get_fdata(dtype=np.float32).max()) for f in files)  # type: ignore[attr-defined]
+    images: list[Any] = [nibabel.load(file) for file in files]
+    return sum(float(image.get_fdata(dtype=np.float32).max()) for image in images)
 
 
 def _bare_nifti_headers(folder: Path) -> int:
-    return sum(len(nibabel.load(f).shape) for f in sorted(folder.rglob("*.nii*")))  # type: ignore[attr-defined]
+    images: list[Any] = [nibabel.load(file) for file in sorted(folder.rglob("*.nii*"))]
+    return sum(len(image.shape) for image in images)
 
 
 def _bare_mat(folder: Path) -> float:

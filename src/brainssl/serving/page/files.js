@@ -30,16 +30,19 @@ function show(store, list) {
 function item(store, entry) {
   const told = make("span", { class: "told", text: says(entry) });
   if (!entry.slices.length) {
-    return make("li", { class: entry.state }, make("span", { class: "name", text: entry.name }), told);
+    return make("li", { class: entry.state }, name(entry), told);
   }
   const go = make("button", {
     type: "button",
     "data-id": String(entry.id),
     "aria-label": say("go_to", { name: `${entry.name}, ${says(entry)}` }),
     on: { click: () => store.goToSlice(entry.slices[0]) },
-  }, make("span", { class: "name", text: entry.name }), told);
+  }, name(entry), told);
   return make("li", { class: entry.state }, go);
 }
+
+// Cut where it is too long; the pointer shows it whole.
+const name = (entry) => make("span", { class: "name", text: entry.name, title: entry.name });
 
 function says(entry) {
   if (entry.state === WAITING) return say("entry_waiting");

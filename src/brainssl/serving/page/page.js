@@ -11,9 +11,9 @@ import { bindProblem } from "./problem.js";
 import { Queue } from "./queue.js";
 import { reading } from "./reading.js";
 import { showResults } from "./results.js";
-import { ask } from "./service.js";
-import { bindSlices } from "./slices.js";
+import { ask, Fault } from "./service.js";
 import { similarTo } from "./similar.js";
+import { bindSlices } from "./slices.js";
 import { Store } from "./store.js";
 import { bindUploads } from "./upload.js";
 import { Viewer } from "./viewer.js";
@@ -96,7 +96,8 @@ async function lookAt() {
       if (store.slices[near]) explanations.of(store.slices[near], method, label).catch(() => {});
     }
   } catch (fault) {
-    if (store.slice === slice) problem.show(fault.status === undefined ? say("fault_picture") : fault.message, lookAt);
+    if (store.slice !== slice) return;
+    problem.show(fault instanceof Fault ? fault.message : say("fault_picture"), lookAt);
   }
 }
 

@@ -46,6 +46,7 @@ export class Queue {
         this.#take(part, answer);
       } catch (fault) {
         if (!this.#refuse(part, fault)) {
+          this.status("");
           this.problem.show(fault.message, () => this.send());
           return;
         }

@@ -15,10 +15,8 @@ export function say(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
-// The texts below a key, with their names.
-export function sayings(key) {
-  return Object.entries(texts[key]);
-}
+// A list that stands among the texts.
+export const sayings = (key) => texts[key];
 
 export function number(value, digits = 0) {
   return new Intl.NumberFormat(texts.lang, {

@@ -263,9 +263,7 @@ def test_a_busy_service_is_waited_for(
     assert not page.one("#problem").is_displayed()
 
 
-def test_files_are_kept_while_the_service_is_gone(
-    page: Page, url: str, slices: list[Path]
-) -> None:
+def test_files_are_kept_while_the_service_is_gone(page: Page, url: str, slices: list[Path]) -> None:
     page.open(url)
     page.until("document.querySelectorAll('#card h3').length > 2")
     away = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}

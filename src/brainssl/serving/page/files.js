@@ -35,7 +35,6 @@ function item(store, entry) {
   const go = make("button", {
     type: "button",
     "data-id": String(entry.id),
-    "aria-label": say("go_to", { name: `${entry.name}, ${says(entry)}` }),
     on: { click: () => store.goToSlice(entry.slices[0]) },
   }, name(entry), told);
   return make("li", { class: entry.state }, go);

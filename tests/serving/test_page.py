@@ -279,6 +279,27 @@ def test_files_are_kept_while_the_service_is_gone(page: Page, url: str, slices: 
     assert not page.one("#problem").is_displayed()
 
 
+def test_no_slice_stands_beside_what_was_said_of_another(
+    page: Page, url: str, slices: list[Path]
+) -> None:
+    page.open(url)
+    page.choose(slices)
+    page.drawn(6)
+    before = page.view()
+    away = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.do("Network.enable")
+    page.do("Network.emulateNetworkConditions", offline=True, **away)
+    page.one("#canvas").send_keys(Keys.END)
+    page.until("!document.querySelector('#problem').hidden")
+    assert page.text("#place") == "Mueller 6.png"
+    assert page.view().max() == 0 < before.max()
+    assert page.one("#save-png").get_attribute("disabled")
+    page.do("Network.emulateNetworkConditions", offline=False, **away)
+    page.one("#retry").click()
+    page.drawn(6)
+    assert page.view().max() > 0
+
+
 def test_each_refusal_is_one_line(page: Page, url: str, tmp_path: Path) -> None:
     files = {
         "large.png": b"x" * 2**20,

@@ -77,11 +77,11 @@ async function lookAt() {
   byId("save-png").disabled = true;
   const jump = (to) => store.goToSlice(to);
   const tell = (cases) => showResults(byId("said"), store, jump, cases);
-  if (other) tell(null);
-  if (!slice) {
-    viewer.show(null);
-    return;
+  if (other) {
+    tell(null);
+    viewer.show(null); // a slice never stands beside what was said of another
   }
+  if (!slice) return;
   if (other && store.model.knows.neighbours && !reading(slice.said).cases.length) {
     similarTo(slice, (cases) => { if (store.slice === slice) tell(cases); });
   }

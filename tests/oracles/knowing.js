@@ -16,11 +16,15 @@ window.fetch = async (path, ...rest) => {
   }
   // A volume of three slices: the second is the surest.
   const volume = (rows) => rows.flatMap((row) => (row.error ? [row] : [0, 1, 2].map((at) => ({
-    ...row, slice: at + 1, probability: at === 1 ? 0.9 : 0.5,
+    ...row, series: "series 1", slice: at + 1, probability: at === 1 ? 0.9 : 0.5,
   }))));
   if (path === "/explain") told.explanations = volume(told.explanations);
   if (path === "/predict") {
     told.predictions = volume(told.predictions);
+    const [{ file, label }] = told.predictions;
+    told.series = [{
+      series: "series 1", file, label, probability: 0.8, decided_by: { slice: 3, probability: 0.5 },
+    }];
     for (const one of told.predictions.filter((row) => !row.error)) {
       const [first, second] = ranked(one.probabilities);
       Object.assign(one, {

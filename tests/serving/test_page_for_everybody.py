@@ -158,10 +158,10 @@ def test_what_a_classifier_knows_of_its_limits_is_shown(
     assert "61.2 % (95 % interval 54.1 % to 67.8 %), 412 test images" in page.text("#card")
     assert "560 labelled slices of 72 groups" in page.text("#card")
     assert page.text("#place") == "a.png · slice 1"
-    assert "Surest slice: 2 (" in page.text(".series")
+    assert "Slice that decided: 3" in page.text(".series")
     page.one(".series button").click()
-    assert page.text("#place") == "a.png · slice 2"
-    assert page.text("#slice-told") == "2 of 3"
+    assert page.text("#place") == "a.png · slice 3"
+    assert page.text("#slice-told") == "3 of 3"
     assert not page.all(".unfamiliar")
     assert page.complaints() == []
 

@@ -96,8 +96,18 @@ export class Queue {
         said,
       });
     }
+    this.#order(part, answer.predictions.map(({ file }) => byName.get(file)));
     for (const entry of part) if (entry.state === SENDING) entry.state = READ;
     this.store.series.push(...seriesOf(answer, part.flatMap((entry) => entry.slices)));
+  }
+
+  // Let files stand as their slices were told: those of a series by position, whatever their names.
+  #order(part, told) {
+    const { entries } = this.store;
+    const places = part.map((entry) => entries.indexOf(entry)).sort((one, other) => one - other);
+    if (places[0] < 0) return; // removed while they were sent
+    const inOrder = [...new Set([...told, ...part])].filter(Boolean);
+    inOrder.forEach((entry, at) => { entries[places[at]] = entry; });
   }
 
   // A refusal that is about the files is told beside each of them: true. Else they wait on.

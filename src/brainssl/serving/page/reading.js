@@ -22,28 +22,22 @@ export function reading(said) {
 // What was said of whole series: told by the service, or the surest slice of a file that has many.
 export function seriesOf(answer, slices) {
   const told = (answer.series ?? []).filter((one) => !one.error).map((one) => {
-    const files = new Set([one.file, ...(one.files ?? [])].filter(Boolean));
-    const own = files.size ? slices.filter((slice) => files.has(slice.said.file)) : slices;
-    const decided = one.decided ?? one.deciding_slice ?? one.decided_by ?? null;
+    const own = slices.filter((slice) => slice.said.series === one.series);
     return {
       label: one.label,
       probability: one.probability,
+      note: one.note ?? "",
       slices: own,
-      decided: own.find((slice) => isSlice(slice, decided)) ?? null,
+      decided: own.find((slice) => slice.number === one.decided_by?.slice) ?? null,
     };
   });
   if (told.length) return told;
   return [...grouped(slices).values()].filter((own) => own.length > 1)
-    .map((own) => ({ label: null, probability: null, slices: own, decided: null }));
+    .map((own) => ({ label: null, probability: null, note: "", slices: own, decided: null }));
 }
 
 export function surestOf(slices) {
   return slices.reduce((best, one) => (one.said.probability > best.said.probability ? one : best));
-}
-
-function isSlice(slice, told) {
-  if (told === null || typeof told !== "object") return slice.number === told || slice.said.file === told;
-  return slice.said.file === told.file && slice.number === (told.slice ?? null);
 }
 
 function grouped(slices) {

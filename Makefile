@@ -17,6 +17,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.developing lint types
 	scripts/browser
+	scripts/axe
 	# One thread a process: two test processes with two threads each would fight for two cores.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PARALLEL)
 

@@ -30,6 +30,7 @@ _KINDS = {
     ".html": "text/html",
     ".css": "text/css",
     ".js": "text/javascript",
+    ".json": "application/json",
     ".svg": "image/svg+xml",
 }
 _REFUSALS = {

@@ -24,7 +24,7 @@ from brainssl.data.scan import scan
 from brainssl.data.scanned import Scan
 from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore, is_store, prepare
-from brainssl.data.volumes.choice import Choice
+from brainssl.data.volumes.choice import Choice, read_choice
 from brainssl.data.volumes.slices import volume_slices
 from brainssl.data.volumes.volume import VolumeRef
 from brainssl.foundation.errors import BadUseError, BrainsslError
@@ -128,6 +128,18 @@ def test_slices_without_lesion_can_lose_their_label(tmp_path: Path) -> None:
     asked = scan(source, reading=Reading(label_by="sequence", lesion_slices=True)).manifest
     assert plain["label"].notna().all()
     assert (asked["label"].notna() == (plain["lesion"] > 0)).all()
+
+
+def test_who_has_no_lesion_at_all_keeps_the_label(tmp_path: Path) -> None:
+    """Nor does one lose it whose few chosen slices happen to miss the lesion."""
+    source = brats(tmp_path / "brats", 2)
+    save(min(source.rglob("*-seg.nii.gz")), np.zeros(SHAPE, np.uint8))
+    reading = Reading(read_choice("2"), label_by="sequence", lesion_slices=True)
+    manifest = scan(source, reading=reading).manifest
+    healthy = manifest["patient"] == min(manifest["patient"])
+    assert manifest["label"][healthy].notna().all()
+    kept = manifest["label"][~healthy].notna()
+    assert (kept == (manifest["lesion"][~healthy] > 0)).all()
 
 
 # What is not known, excluded or broken
@@ -263,7 +275,7 @@ from pathlib import Path
 from brainssl.data.archives.reading import Reading
 from brainssl.data.scan import scan
 from brainssl.data.store import prepare
-from brainssl.data.volumes.choice import Choice
+from brainssl.data.volumes.choice import Choice, read_choice
 
 def count(done, total):
     if done == 20:

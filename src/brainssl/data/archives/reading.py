@@ -20,7 +20,7 @@ class Reading:
         slices: which slices of each.
         plane: in which slices are taken.
         label_by: what of a series becomes its label; None: what a table or the source says.
-        lesion_slices: whether slices that are known to show no lesion lose their label.
+        lesion_slices: whether slices without lesion lose their label, in volumes with one.
         key: file of the key by which patients of a DICOM archive get their pseudonyms; None: one
             that is forgotten.
     """

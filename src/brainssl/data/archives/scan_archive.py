@@ -190,7 +190,8 @@ def _manifest(
     images: dict[str, Seen] = {}
     for (one, volume, path, at), lesion in zip(paths, lesions, strict=True):
         images[path] = volume.slices[at]
-        hidden = reading.lesion_slices and lesion == 0
+        # Where a mask is empty throughout, as of the healthy, the label is not of a lesion.
+        hidden = reading.lesion_slices and volume.has_lesion and lesion == 0
         layout.labels[path] = None if hidden else told.labels.get(one.name)
         layout.patients[path], layout.given[path] = one.patient, None
         plane = one.plane.value if reading.plane == "native" else reading.plane

@@ -56,6 +56,7 @@ class SeenVolume:
         origin: its chosen slices.
         slices: what was seen of each.
         lesions: share of the pixels of each that is lesion; None where that is not known.
+        has_lesion: whether a mask shows one anywhere in the volume, chosen slice or not.
         held: slices of the volume.
         spacing: mm between rows and columns of a slice; None where unknown.
         middle: few of its slices, small, by which its header is checked.
@@ -64,6 +65,7 @@ class SeenVolume:
     origin: VolumeOrigin
     slices: tuple[Seen, ...]
     lesions: tuple[float | None, ...]
+    has_lesion: bool
     held: int
     spacing: tuple[float, float] | None
     middle: UInt8[np.ndarray, "k side side"]
@@ -93,6 +95,7 @@ def look_at_volume(
         VolumeOrigin(ref, numbers, plane, mask, reader),
         tuple(seen(opened.slice(number), opened.digest(number)) for number in numbers),
         tuple(_share(opened, number) for number in numbers),
+        opened.lesion is not None and bool(opened.lesion.any()),
         len(opened.volume.samples),
         None if spacing is None else spacing[1:],
         np.stack([letterbox(opened.slice(number).pixels, SIDE) for number in middle(numbers)]),

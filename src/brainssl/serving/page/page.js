@@ -1,32 +1,105 @@
-"use strict";
+// The page: its parts, and who hears of what.
 
-// Nothing is kept but in memory: a token that is typed is gone with the page.
-const form = document.getElementById("form");
-const answer = document.getElementById("answer");
-const token = document.getElementById("token");
+import { showCard } from "./card.js";
+import { byId } from "./elements.js";
+import { Explanations } from "./explain.js";
+import { saveJson, savePicture } from "./exports.js";
+import { bindFiles } from "./files.js";
+import { bindHelp } from "./help.js";
+import { bindOverlay } from "./overlay.js";
+import { bindProblem } from "./problem.js";
+import { Queue } from "./queue.js";
+import { reading } from "./reading.js";
+import { showResults } from "./results.js";
+import { ask, Fault } from "./service.js";
+import { similarTo } from "./similar.js";
+import { bindSlices } from "./slices.js";
+import { Store } from "./store.js";
+import { bindUploads } from "./upload.js";
+import { Viewer } from "./viewer.js";
+import { fillTexts, say } from "./words.js";
 
-async function ask(path, body) {
-  const headers = token.value ? { Authorization: `Bearer ${token.value}` } : {};
-  const response = await fetch(path, { method: body ? "POST" : "GET", headers, body });
-  document.getElementById("asked").hidden = response.status !== 401 && !token.value;
-  return response.json();
-}
+fillTexts(document);
 
-async function show(path, body) {
-  try {
-    answer.textContent = JSON.stringify(await ask(path, body), null, 2);
-  } catch {
-    answer.textContent = "The service does not answer.";
-  }
-}
+const store = new Store();
+const problem = bindProblem();
+const status = (text) => { byId("status").textContent = text; };
+const queue = new Queue(store, problem, status);
+const viewer = new Viewer(byId("canvas"));
+const explanations = new Explanations(problem.waits);
+let shown = null; // slice that is told of
 
-form.addEventListener("submit", (event) => {
-  event.preventDefault();
-  const body = new FormData();
-  for (const file of document.getElementById("files").files) {
-    body.append("files", file);
-  }
-  show("/predict", body);
+bindHelp();
+bindFiles(store);
+const overlay = bindOverlay(viewer, () => lookAt());
+bindSlices(store, viewer, overlay);
+bindUploads(async (files) => {
+  store.add(files);
+  if (await meet()) await queue.send();
 });
 
-show("/model");
+store.addEventListener("entries", () => {
+  const some = store.slices.length > 0;
+  for (const id of ["save-json", "print"]) byId(id).disabled = !some;
+  for (const part of document.querySelectorAll(".view, .results")) part.hidden = !some;
+  if (!store.entries.length) explanations.forget();
+  if (store.slice !== shown) lookAt();
+});
+store.addEventListener("at", lookAt);
+
+byId("save-json").addEventListener("click", () => {
+  status(say("status_saved", { name: saveJson(store) }));
+});
+byId("save-png").addEventListener("click", async () => {
+  status(say("status_saved", { name: await savePicture(store, viewer) }));
+});
+byId("print").addEventListener("click", () => print());
+
+// The model is asked once; without it nothing is sent.
+async function meet() {
+  if (store.model) return true;
+  try {
+    store.model = await ask("/model", null, problem.waits);
+  } catch (fault) {
+    problem.show(fault.message, async () => { if (await meet()) await queue.send(); });
+    return false;
+  }
+  showCard(byId("card"), store.model);
+  overlay.offer(store.model);
+  return true;
+}
+
+// Show what is known of the slice at once, then the slice itself.
+async function lookAt() {
+  const { slice } = store;
+  const other = slice !== shown;
+  shown = slice;
+  byId("save-png").disabled = true;
+  const jump = (to) => store.goToSlice(to);
+  const tell = (cases) => showResults(byId("said"), store, jump, cases);
+  if (other) {
+    tell(null);
+    viewer.show(null); // a slice never stands beside what was said of another
+  }
+  if (!slice) return;
+  if (other && store.model.knows.neighbours && !reading(slice.said).cases.length) {
+    similarTo(slice, (cases) => { if (store.slice === slice) tell(cases); });
+  }
+  const { method, label } = overlay.asked();
+  try {
+    const seen = await explanations.of(slice, method, label);
+    const now = overlay.asked();
+    if (store.slice !== slice || method !== now.method || label !== now.label) return;
+    viewer.show(seen);
+    byId("save-png").disabled = false;
+    for (const near of [store.at + 1, store.at - 1]) { // so that scrolling does not wait
+      if (store.slices[near]) explanations.of(store.slices[near], method, label).catch(() => {});
+    }
+  } catch (fault) {
+    if (store.slice !== slice) return;
+    problem.show(fault instanceof Fault ? fault.message : say("fault_picture"), lookAt);
+  }
+}
+
+byId("card").textContent = say("card_wait");
+meet();

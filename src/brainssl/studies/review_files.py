@@ -82,6 +82,11 @@ def text_of(found: Review, facts: dict[str, Any]) -> str:
     return "\n".join([*lines, "", *found.notes])
 
 
+def words_of(why: str) -> str:
+    """Return the reasons of a row in words."""
+    return "; ".join(_REASONS[reason] for reason in why.split(";"))
+
+
 def _share(one: Wrong) -> str:
     if one.share is None or one.interval is None:
         return "too little to tell"

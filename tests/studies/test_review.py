@@ -15,7 +15,7 @@ from brainssl.data.store import ImageStore, write_store
 from brainssl.evaluation.calibration import fit_temperature
 from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
-from brainssl.studies.review import ask_models, calibrated, review_study
+from brainssl.studies.review import ask_models, calibrated, review, review_study
 from brainssl.studies.review_files import facts_of, text_of, write_review
 
 CLASSES = ("Glioma T1", "Meningioma T1", "Normal T1")
@@ -167,6 +167,8 @@ def test_files_and_words(study: Path, tmp_path: Path) -> None:
     assert probabilities.sum(axis=1).to_numpy() == pytest.approx(1.0, abs=1e-4)
     text = text_of(found, facts)
     assert "159 labels of 80 groups" in text
+    assert written["agreement"] > 0.9
+    assert "mistake of their own" not in text
     assert len([line for line in text.splitlines() if line.endswith(".png")]) <= 20
 
 
@@ -179,9 +181,31 @@ def test_a_study_in_one_split_says_so(tmp_path: Path) -> None:
     assert found.whole.images == 19
     assert {one["method"] for one in found.models} <= {"simclr", "supervised"}
     joined = " ".join(found.notes)
-    if any(one.share is None for one in found.by_class):
-        assert "Too little to tell" in joined
-        assert "too little to tell" in text_of(found, facts_of(found, "study"))
+    assert found.agreement < 0.8
+    assert "mistake of their own" in joined
+
+
+def test_models_that_hardly_know_the_classes_tell_no_share(tmp_path: Path) -> None:
+    folder = made(tmp_path / "study", methods=("good", "poor"))
+    rows = json.loads((folder / "results.json").read_text("utf-8"))["rows"]
+    asked = ask_models(folder, rows, ["grouped"])
+    store = ImageStore.open(folder / "store")
+    shuffled = np.roll(asked.predictions.logits, 1, axis=1)
+    said = asked.predictions
+    blind = Predictions.build(
+        said.frame["image_id"].tolist(),
+        said.groups,
+        said.frame["split"].tolist(),
+        said.labels,
+        shuffled,
+        CLASSES,
+    )
+    found = review(replace(asked, predictions=blind), store, draws=20)
+    assert found.agreement < 0.5
+    assert found.whole.share is None
+    assert all(one.share is None for one in found.by_class)
+    assert "do not know" in " ".join(found.notes)
+    assert text_of(found, facts_of(found, "study")).count("too little to tell") == 4
 
 
 def test_another_store_is_refused(study: Path, tmp_path: Path) -> None:
@@ -209,8 +233,6 @@ def test_what_is_no_study_is_refused_in_one_line(tmp_path: Path, study: Path) ->
 
 
 def test_of_an_older_store_near_duplicates_are_not_known(study: Path) -> None:
-    from brainssl.studies.review import review
-
     rows = json.loads((study / "results.json").read_text("utf-8"))["rows"]
     store = replace(ImageStore.open(study / "store"))
     store.__dict__["near"] = None

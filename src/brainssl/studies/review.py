@@ -8,7 +8,7 @@ sure, and no label suspicious.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ LABEL, DOUBT, COPIES, ALIKE = "label", "doubt", "copies", "alike"
 
 _ORDER = (COPIES, LABEL, ALIKE, DOUBT)
 _RESULTS = "results.json"
+_HALF = 0.5  # agreement below which no share is told
+_SURE = 0.8  # agreement below which the models' own mistakes are warned of
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,7 @@ class Review:
         classes: in the order of the probabilities.
         models: each that was asked, by fold.
         folds: how many; 0: one split, of which only the test images were asked about.
+        agreement: share of the reviewed labels that the models give too.
         whole: which share of all labels is wrong.
         by_class: the same of each class.
         joint: (given, true) of the reviewed images.
@@ -71,6 +74,7 @@ class Review:
     classes: tuple[str, ...]
     models: tuple[dict[str, Any], ...]
     folds: int
+    agreement: float
     whole: Wrong
     by_class: tuple[Wrong, ...]
     joint: np.ndarray
@@ -222,74 +226,82 @@ def review(
     suggested = candidates(joint, probabilities, labels)
     likelier = best_other(probabilities, labels)
     against = scores(probabilities, labels)
-    why: dict[int, set[str]] = {}
-    for place, row in enumerate(rows.tolist()):
-        if suggested[place] >= 0:
-            why.setdefault(row, set()).add(LABEL)
-        elif against[place] > 0.5:
-            why.setdefault(row, set()).add(DOUBT)
-            suggested[place] = likelier[place]
     others, notes = _conflicts(store, families)
-    for row, (kind, _) in others.items():
-        why.setdefault(row, set()).add(kind)
-    places = dict(zip(rows.tolist(), range(len(rows)), strict=True))
-    listed = [
-        _row(manifest, row, places.get(row), why[row], others.get(row), said.classes) for row in why
-    ]
-    for one in listed:
-        place = one.pop("place")
-        one["score"] = float("nan") if place is None else float(against[place])
-        if place is not None and suggested[place] >= 0:
-            one["suggested"] = said.classes[suggested[place]]
-        for c, name in enumerate(said.classes):
-            one[f"p:{name}"] = float("nan") if place is None else float(probabilities[place, c])
-    few = [
-        c for c, one in zip(said.classes, by_class, strict=True) if one.images and one.share is None
-    ]
-    if few:
-        notes.append(
-            f"Too little to tell which share of the labels is wrong (fewer than {FEWEST_GROUPS} "
-            f"groups, or no image that models are sure of): {', '.join(few)}."
-        )
-    notes.append(
-        "Images that resemble nothing are not looked for: a study keeps no features of its images."
-    )
+    why: dict[int, set[str]] = {row: {kind} for row, (kind, _) in others.items()}
+    doubted = (suggested < 0) & (against > 0.5)
+    for reason, places in ((LABEL, suggested >= 0), (DOUBT, doubted)):
+        for row in rows[places].tolist():
+            why.setdefault(row, set()).add(reason)
+    suggested = np.where(doubted, likelier, suggested)
+    at = dict(zip(rows.tolist(), range(len(rows)), strict=True))
+    listed = []
+    for row, reasons in why.items():
+        one, place = _row(manifest, row, reasons, others.get(row)), at.get(row)
+        shares = np.full(len(said.classes), np.nan) if place is None else probabilities[place]
+        one |= {f"p:{name}": float(p) for name, p in zip(said.classes, shares, strict=True)}
+        if place is not None:
+            one["score"] = float(against[place])
+            one["suggested"] = said.classes[suggested[place]] if suggested[place] >= 0 else ""
+        listed.append(one)
+    agreement = float((said.predicted == labels).mean())
+    if agreement < _HALF:
+        whole, *by_class = (replace(w, share=None, interval=None) for w in (whole, *by_class))
     return Review(
         _ranked(listed, said.classes),
         said.classes,
         asked.models,
         asked.folds,
+        agreement,
         whole,
         tuple(by_class),
         joint.joint,
-        (*asked.notes, *notes),
+        (*asked.notes, *notes, *_cautions(said.classes, by_class, agreement)),
     )
+
+
+def _cautions(classes: Sequence[str], by_class: Sequence[Wrong], agreement: float) -> list[str]:
+    told = []
+    few = [c for c, one in zip(classes, by_class, strict=True) if one.images and one.share is None]
+    if agreement < _HALF:
+        told.append(
+            "No share of wrong labels is told: models that name fewer than half do not know."
+        )
+    elif few:
+        told.append(
+            f"Too little to tell which share of the labels is wrong (fewer than {FEWEST_GROUPS} "
+            f"groups, or no image that models are sure of): {', '.join(few)}."
+        )
+    if agreement < _SURE:
+        told.append(
+            f"The models give {100 * agreement:.0f} % of these labels themselves: much of what "
+            "they call wrong is a mistake of their own."
+        )
+    told.append(
+        "Images that resemble nothing are not looked for: a study keeps no features of its images."
+    )
+    return told
 
 
 def _row(
     manifest: pd.DataFrame,
     row: int,
-    place: int | None,
     why: set[str],
     other: tuple[str, int] | None,
-    classes: Sequence[str],
 ) -> dict[str, Any]:
     own = manifest.iloc[row]
     beside = None if other is None else manifest.iloc[other[1]]
-    # Of a copy that no model was asked about, what its copy is called is all that is known.
-    hint = "" if beside is None or place is not None else str(beside["label"])
     return {
         "image_id": str(own["image_id"]),
         "path": str(own["path"]),
         "label": str(own["label"]),
-        "suggested": hint if hint in classes else "",
+        # Of a copy that no model was asked about, what its copy is called is all that is known.
+        "suggested": "" if beside is None else str(beside["label"]),
         "score": float("nan"),
         "why": ";".join(reason for reason in _ORDER if reason in why),
         "patient": "" if pd.isna(own["patient"]) else str(own["patient"]),
         "group": int(own["group"]),
         "other": "" if beside is None else str(beside["path"]),
         "other_label": "" if beside is None else str(beside["label"]),
-        "place": place,
     }
 
 

@@ -46,6 +46,7 @@ def facts_of(found: Review, study: str) -> dict[str, Any]:
         "images": found.whole.images,
         "groups": found.whole.groups,
         "listed": {reason: int((first == reason).sum()) for reason in _REASONS},
+        "agreement": round(found.agreement, 4),
         "wrong": asdict(found.whole),
         "by_class": {
             name: asdict(one) for name, one in zip(found.classes, found.by_class, strict=True)
@@ -66,7 +67,7 @@ def text_of(found: Review, facts: dict[str, Any]) -> str:
     """Return the review in lines: the share that is wrong, then the first rows."""
     lines = [
         f"{found.whole.images:,} labels of {found.whole.groups:,} groups were reviewed by "
-        f"{len(found.models)} models.",
+        f"{len(found.models)} models, which give {100 * found.agreement:.1f} % of them, too.",
         f"Probably wrong: {_share(found.whole)}.",
     ]
     wide = max(map(len, found.classes))

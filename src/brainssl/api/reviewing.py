@@ -26,7 +26,7 @@ def review(
     out: Where | None = None,
     serve: bool = False,
     apply: Where | None = None,
-    reviewer: str = "",
+    reviewer: str | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
     token: str | None = None,
@@ -68,7 +68,8 @@ def review(
 
     seed_of(seed)
     within("--port", port, 0, 65535)
-    if len(reviewer) > _LONGEST or not all(letter.isprintable() for letter in reviewer):
+    who = reviewer or ""
+    if len(who) > _LONGEST or not all(letter.isprintable() for letter in who):
         raise BadUseError(f"--reviewer: give at most {_LONGEST} printable letters")
     folder, table = Path(study), path_or_none(apply)
     where = folder / "review" if out is None else Path(out)
@@ -91,8 +92,17 @@ def review(
     facts["table"] = str(where / TABLE)
     text = f"{text_of(found, facts)}\nTable: {where / TABLE}"
     if serve:
-        door = {"host": host, "port": port, "token": token, "allow_host": allow_host}
-        facts |= _served(found, folder, where, reviewer, quiet=quiet, **door)
+        facts |= _served(
+            found,
+            folder,
+            where,
+            who,
+            quiet=quiet,
+            host=host,
+            port=port,
+            token=token,
+            allow_host=allow_host,
+        )
         text = f"{facts['verdicts']} of {len(found.rows)} images have a verdict, in {where / LOG}"
     return Answer(facts, text)
 

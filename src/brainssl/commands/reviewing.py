@@ -21,7 +21,9 @@ def review(
     apply: Annotated[
         Path | None, typer.Option(help="Table to write: path,label after the verdicts.")
     ] = None,
-    reviewer: Annotated[str, typer.Option(help="Who reviews: stands in each verdict.")] = "",
+    reviewer: Annotated[
+        str | None, typer.Option(help="Who reviews: stands in each verdict.")
+    ] = None,
     host: Annotated[
         str, typer.Option(help="Name or address to bind; one that others see needs a token.")
     ] = "127.0.0.1",

@@ -42,8 +42,9 @@ LABEL, DOUBT, COPIES, ALIKE = "label", "doubt", "copies", "alike"
 
 _ORDER = (COPIES, LABEL, ALIKE, DOUBT)
 _RESULTS = "results.json"
-_HALF = 0.5  # agreement below which no share is told
-_SURE = 0.8  # agreement below which the models' own mistakes are warned of
+# Agreement below which no share is told: of labels that were all right, models that agreed with
+# 65 % of them called 33 % wrong (`results/review-phantom.json`).
+_SURE = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,7 +245,7 @@ def review(
             one["suggested"] = said.classes[suggested[place]] if suggested[place] >= 0 else ""
         listed.append(one)
     agreement = float((said.predicted == labels).mean())
-    if agreement < _HALF:
+    if agreement < _SURE:
         whole, *by_class = (replace(w, share=None, interval=None) for w in (whole, *by_class))
     return Review(
         _ranked(listed, said.classes),
@@ -262,19 +263,15 @@ def review(
 def _cautions(classes: Sequence[str], by_class: Sequence[Wrong], agreement: float) -> list[str]:
     told = []
     few = [c for c, one in zip(classes, by_class, strict=True) if one.images and one.share is None]
-    if agreement < _HALF:
+    if agreement < _SURE:
         told.append(
-            "No share of wrong labels is told: models that name fewer than half do not know."
+            f"The models give {100 * agreement:.0f} % of these labels themselves: too little to "
+            "tell how many are wrong, and much of what they call wrong is a mistake of their own."
         )
     elif few:
         told.append(
             f"Too little to tell which share of the labels is wrong (fewer than {FEWEST_GROUPS} "
             f"groups, or no image that models are sure of): {', '.join(few)}."
-        )
-    if agreement < _SURE:
-        told.append(
-            f"The models give {100 * agreement:.0f} % of these labels themselves: much of what "
-            "they call wrong is a mistake of their own."
         )
     told.append(
         "Images that resemble nothing are not looked for: a study keeps no features of its images."

@@ -28,6 +28,7 @@ _COMMANDS = (
     "study",
     "report",
     "compare",
+    "review",
     "external",
     "explain",
     "predict",

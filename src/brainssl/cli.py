@@ -8,7 +8,7 @@ import typer
 import typer.core
 
 from brainssl import __version__
-from brainssl.commands import data, inference, serving, studies, training
+from brainssl.commands import data, inference, reviewing, serving, studies, training
 
 _COMMANDS = (
     data.phantom,
@@ -23,6 +23,7 @@ _COMMANDS = (
     studies.study,
     studies.report,
     studies.compare,
+    reviewing.review,
     inference.external,
     inference.explain,
     inference.predict,

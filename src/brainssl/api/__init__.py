@@ -10,6 +10,7 @@ from brainssl.api.answers import Answer, Rows
 from brainssl.api.data import audit, phantom, prepare
 from brainssl.api.inference import embed, explain, export, external, predict
 from brainssl.api.inventory import scan
+from brainssl.api.reviewing import review
 from brainssl.api.serving import serve
 from brainssl.api.studies import compare, report, study
 from brainssl.api.training import evaluate, finetune, pretrain, probe
@@ -32,6 +33,7 @@ __all__ = [
     "pretrain",
     "probe",
     "report",
+    "review",
     "scan",
     "serve",
     "study",

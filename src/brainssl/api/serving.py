@@ -48,7 +48,7 @@ def serve(
     seed_of(seed)
     within("--port", port, 0, 65535)
     require("serve")
-    _refuse_within_a_loop()
+    refuse_within_a_loop()
     from brainssl.serving.engine import Engine
     from brainssl.serving.server import bind, checked_token, guarded, run, url_of
     from brainssl.serving.service import Service
@@ -69,7 +69,8 @@ def serve(
     return Answer(facts, "{answered} requests answered, {refused} refused".format(**facts))
 
 
-def _refuse_within_a_loop() -> None:
+def refuse_within_a_loop() -> None:
+    """Raise BrainsslError where a server cannot run: within an asyncio loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

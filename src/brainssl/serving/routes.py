@@ -64,8 +64,8 @@ def routes_of(service: Service) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    _handle_faults(app)
-    _add_pages(app)
+    handle_faults(app)
+    add_page(app, PAGE)
 
     ending: Responses = {503: {"model": Health, "description": "The service is ending."}}
 
@@ -131,31 +131,33 @@ def paths_of(app: FastAPI) -> frozenset[str]:
     return frozenset(str(route.path) for route in app.routes if hasattr(route, "path"))
 
 
-def page_paths() -> frozenset[str]:
-    """Return the paths of the page and its files."""
-    return frozenset(_page_files())
+def page_paths(page: Path = PAGE) -> frozenset[str]:
+    """Return the paths of a page and its files."""
+    return frozenset(_page_files(page))
 
 
-def _page_files() -> dict[str, Path]:
-    files = {f"/page/{file.name}": file for file in PAGE.iterdir() if file.suffix in _KINDS}
-    return {"/": PAGE / "index.html"} | files
+def _page_files(page: Path) -> dict[str, Path]:
+    files = {f"/page/{file.name}": file for file in page.iterdir() if file.suffix in _KINDS}
+    return {"/": page / "index.html"} | files
 
 
-def _add_pages(app: FastAPI) -> None:
-    """Read the page once: no name from outside is looked for on disk."""
+def add_page(app: FastAPI, page: Path) -> None:
+    """Read a page once: no name from outside is looked for on disk."""
 
     def answering(content: bytes, kind: str) -> Any:
-        async def page() -> Response:
+        async def shown() -> Response:
             return Response(content, media_type=kind)
 
-        return page
+        return shown
 
-    for path, file in _page_files().items():
+    for path, file in _page_files(page).items():
         answer = answering(file.read_bytes(), _KINDS[file.suffix])
         app.add_api_route(path, answer, methods=["GET", "HEAD"], include_in_schema=False)
 
 
-def _handle_faults(app: FastAPI) -> None:
+def handle_faults(app: FastAPI) -> None:
+    """Answer faults in one line of JSON."""
+
     async def of_http(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         told = {404: "there is no such route", 405: "this route has another method"}

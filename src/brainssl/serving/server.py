@@ -6,9 +6,11 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from typing import Protocol
 
 import uvicorn
+from fastapi import FastAPI
 
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.serving.answers import NOTICE
@@ -22,6 +24,24 @@ SHORTEST_TOKEN = 16
 _BACKLOG = 128
 _LINGER = 0.3  # seconds in which who comes too late is told so
 _CLOSING = 5  # seconds for connections to close after the last answer
+
+
+class Served(Protocol):
+    """What answers behind a door: a classifier, or labels that are to be reviewed.
+
+    Attributes:
+        limits: what a request may cost.
+        ending: no request is taken any more.
+    """
+
+    limits: Limits
+    ending: bool
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Be ready to answer within the block."""
+
+    def end(self) -> None:
+        """End at once what would outlive the process."""
 
 
 def checked_token(token: str | None) -> str | None:
@@ -84,17 +104,27 @@ def guarded(
     allow_hosts: tuple[str, ...] = (),
 ) -> Guard:
     """Return the application of a service, behind its door."""
-    app = routes_of(service)
-    door = Door(
-        hosts=host_names(host, allow_hosts),
-        token=token,
-        open=page_paths() | {"/health"},
-        known=paths_of(app),
+    free = page_paths() | {"/health"}
+    return behind_door(
+        routes_of(service), say, free=free, host=host, token=token, allow_hosts=allow_hosts
     )
-    return Guard(app, door, say)
 
 
-def run(guard: Guard, service: Service, taken: socket.socket, say: Callable[[str], None]) -> None:
+def behind_door(
+    app: FastAPI,
+    say: Callable[[str], None],
+    *,
+    free: frozenset[str],
+    host: str = "127.0.0.1",
+    token: str | None = None,
+    allow_hosts: tuple[str, ...] = (),
+) -> Guard:
+    """Return an application behind its door; `free` are the paths that need no token."""
+    hosts = host_names(host, allow_hosts)
+    return Guard(app, Door(hosts=hosts, token=token, open=free, known=paths_of(app)), say)
+
+
+def run(guard: Guard, service: Served, taken: socket.socket, say: Callable[[str], None]) -> None:
     """Answer until a signal says that it is enough.
 
     The first SIGTERM or SIGINT lets nobody in any more and answers who is in, within
@@ -138,7 +168,7 @@ class _Server(uvicorn.Server):
 async def _run(
     server: _Server,
     guard: Guard,
-    service: Service,
+    service: Served,
     taken: socket.socket,
     say: Callable[[str], None],
 ) -> None:
@@ -147,7 +177,7 @@ async def _run(
 
     def asked_to_end(number: int) -> None:
         if ends:
-            service.decoders.end()
+            service.end()
             os._exit(128 + number)
         say("ending: who is in is answered, nobody else is let in")
         service.ending = guard.ending = True

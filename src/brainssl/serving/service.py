@@ -88,6 +88,10 @@ class Service:
             self.decoders.end()
             self._batches.end()
 
+    def end(self) -> None:
+        """End the processes that decode, whatever they are at."""
+        self.decoders.end()
+
     def health(self) -> Health:
         """Say whether requests are taken."""
         room = 0 if self.ending else self.limits.requests - self._asked

@@ -36,7 +36,7 @@ docs: $(VENV)/.developing
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(PIP) .
+	$(PIP) '.[scans,serve]'
 	touch $@
 
 $(VENV)/.developing: $(VENV)/.installed

@@ -106,6 +106,17 @@ def test_the_table_is_that_of_the_verdicts(tmp_path: Path, shared_store: ImageSt
     ]
 
 
+def test_patients_stay_known(tmp_path: Path, shared_store: ImageStore) -> None:
+    """They may stand in the table that this one replaces, and nowhere else."""
+    manifest = shared_store.manifest.assign(patient=None)
+    write_labels(tmp_path / "unknown.csv", manifest, [])
+    assert Table.read(tmp_path / "unknown.csv").columns == ("path", "label")
+    manifest["patient"] = [f"p{row // 3}" if row else None for row in range(len(manifest))]
+    write_labels(tmp_path / "labels.csv", manifest, [])
+    told = Table.read(tmp_path / "labels.csv").column("path", "patient")
+    assert told == dict(zip(manifest["path"], manifest["patient"].fillna(""), strict=True))
+
+
 def test_nothing_is_overwritten(tmp_path: Path, shared_store: ImageStore) -> None:
     file = tmp_path / "labels.csv"
     file.write_text("mine", "utf-8")

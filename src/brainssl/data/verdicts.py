@@ -104,8 +104,9 @@ def corrected(
         verdicts: in their order.
 
     Returns:
-        `path,label` of every image, "" where there is no label or the image is excluded; and of
-        each changed image `image_id, path, before, after, verdict, reviewer, time`.
+        `path,label` of every image, "" where there is no label or the image is excluded, with
+        `patient` where any is known; and of each changed image `image_id, path, before, after,
+        verdict, reviewer, time`.
 
     Raises:
         BrainsslError: a verdict is of another image or label than the manifest's, or the images
@@ -135,6 +136,8 @@ def corrected(
             changes.append(told | {"reviewer": one.reviewer, "time": one.time})
     columns = ["image_id", "path", "before", "after", "verdict", "reviewer", "time"]
     table = pd.DataFrame({"path": own["path"].tolist(), "label": list(labels.values())})
+    if own["patient"].notna().any():  # they may be known from the table that this one replaces
+        table["patient"] = own["patient"].fillna("").tolist()
     return table, pd.DataFrame(changes, columns=columns)
 
 

@@ -336,7 +336,9 @@ def _apart(data: bytes) -> Iterator[bytes]:
 
 
 def _listed(stack: Stack | None) -> list[object] | None:
-    return stack and [stack.name, stack.held, stack.without, stack.sequence]
+    if stack is None:
+        return None
+    return [stack.name, stack.held, stack.without, stack.sequence]
 
 
 def _unpacked(said: bytes, size: int) -> Decoded:

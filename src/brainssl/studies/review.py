@@ -311,7 +311,8 @@ def _ranked(listed: list[dict[str, Any]], classes: Sequence[str]) -> pd.DataFram
         score = -1.0 if np.isnan(one["score"]) else one["score"]
         return COPIES not in one["why"].split(";"), -score, one["path"]
 
-    return pd.DataFrame(sorted(listed, key=key), columns=columns)
+    ranked: list[dict[str, Any]] = sorted(listed, key=key)
+    return pd.DataFrame(ranked, columns=columns)
 
 
 def _conflicts(

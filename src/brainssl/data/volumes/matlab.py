@@ -17,7 +17,7 @@ from jaxtyping import Shaped
 
 from brainssl.data.read import MAX_PIXELS, UnreadableImage
 from brainssl.data.volumes.nifti_bytes import opened
-from brainssl.data.volumes.volume import Volume, VolumeRef
+from brainssl.data.volumes.volume import File, Volume, VolumeRef
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.extras import require
 
@@ -100,7 +100,7 @@ def _pixels(ref: VolumeRef, kind: str) -> Shaped[np.ndarray, "rows columns"]:
 
 
 @contextmanager
-def _held(path: Path, name: str) -> Iterator[Any]:
+def _held(path: File, name: str) -> Iterator[Any]:
     """Open a file and give its `cjdata`; whatever HDF5 raises becomes one line."""
     try:
         import h5py

@@ -135,3 +135,11 @@ def test_a_map_refuses_what_there_is_not(saved: Path, slice_file: Path, tmp_path
         saliency_map(saved, slice_file, label="c")
     with pytest.raises(BrainsslError, match=r"gone\.png"):
         saliency_map(saved, tmp_path / "gone.png")
+
+
+def test_a_file_of_answers_is_of_a_kind_that_is_known(
+    saved: Path, slice_file: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BadUseError, match=r"said.xlsx: end its name in .json, .jsonl, .csv"):
+        brainssl.predict(saved, slice_file, out=tmp_path / "said.xlsx")
+    assert not (tmp_path / "said.xlsx").exists()

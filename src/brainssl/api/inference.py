@@ -221,13 +221,15 @@ def predict(
     from brainssl.data.volumes.slices import PLANES
     from brainssl.inference.names import expanded
     from brainssl.inference.predict import Asked, predict_files
-    from brainssl.inference.tables import maps_beside, refuse_overwriting, write_answer
+    from brainssl.inference.tables import FORMS, maps_beside, refuse_overwriting, write_answer
     from brainssl.inference.volumes import Cutting
 
     seed_of(seed)
     table, file = path_or_none(patients), path_or_none(out)
     if maps and file is None:
         raise BadUseError("--maps needs --out FILE: maps are drawn into a folder beside that file")
+    if file and file.suffix.lower() not in FORMS:
+        raise BadUseError(f"--out {file}: end its name in {', '.join(FORMS)}")
     if file and table:
         refuse_overwriting(file, table)
     (own_plane,) = known("--plane", [plane], PLANES)

@@ -108,6 +108,8 @@ def _measured_text(measured: dict[str, Any] | None) -> str | None:
     )
     if interval := measured["interval"]:
         told += f" [{interval[0]:.1%}, {interval[1]:.1%}]"
+    if folds := measured.get("folds"):
+        told += f"; over all folds, {folds['accuracy']:.1%} of {folds['n']:,}"
     return told.replace("%", " %") + "."
 
 

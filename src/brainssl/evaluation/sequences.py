@@ -42,7 +42,7 @@ class Fusion:
         if self.rule == SLICES:
             return "all slices together"
         weighted = " with weights" if self.rule == WEIGHTS else ""
-        return f"product of the sequences' calibrated probabilities{weighted}"
+        return f"product of the sequences' probabilities{weighted}"
 
     def facts(self) -> dict[str, Any]:
         """Return it as JSON holds it."""

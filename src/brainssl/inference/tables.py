@@ -11,6 +11,9 @@ from brainssl.foundation.spreadsheet import csv_of
 from brainssl.foundation.storage import write_text
 from brainssl.inference.answers import MANY
 
+FORMS = (".json", ".jsonl", ".csv")
+"""What the name of a file of answers ends in."""
+
 _BEGINS = {
     "patient": ("patient", "label", "probability"),
     "series": ("patient", "sequence", "label", "probability"),
@@ -57,7 +60,7 @@ def written_as(answer: dict[str, Any], form: str) -> str:
 
 
 def write_answer(answer: dict[str, Any], out: Path) -> None:
-    """Write an answer in the form that the file's name ends in, JSON if in no other."""
+    """Write an answer in the form that the file's name ends in, one of `FORMS`."""
     form = out.suffix.lower().removeprefix(".")
     if form == "csv":
         write_tables(answer, out)

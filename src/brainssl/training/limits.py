@@ -1,5 +1,7 @@
 """A classifier gets to know its limits: on validation, and by training images that it remembers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float32, Int64
@@ -44,8 +46,19 @@ def learn_limits(
         calibrated = tempered(val, limits.temperature or 1.0)
         patients = witnesses(calibrated, data.store.manifest, classifier.facts, told)
         limits = limits.with_patients(patients)
+        if untaught := _untaught(classifier, said.of("train")):
+            limits = replace(limits, lacks=(untaught, *limits.lacks))
     classifier.reference = reference
     classifier.limits = None if limits is None else limits.facts()
+
+
+def _untaught(classifier: Classifier, train: Predictions) -> str | None:
+    """Say which classes no training image was of; None where there is none."""
+    taught = set(train.labels.tolist())
+    names = [name for at, name in enumerate(classifier.classes) if at not in taught]
+    if not names:
+        return None
+    return f"It cannot recognise {', '.join(names)}: no training image was of that class."
 
 
 def _reference(

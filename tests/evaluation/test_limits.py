@@ -66,6 +66,12 @@ def test_what_is_lacking_is_said(groups: int, levels: list[float], said: list[st
         assert words in told
 
 
+def test_no_known_images_are_not_too_few_groups() -> None:
+    [told] = [one for one in Limits.fit(validation(60), None).lacks if "unlike anything" in one]
+    assert "keeps no training images" in told
+    assert "groups" not in told
+
+
 def test_without_an_error_nothing_says_how_sure_it_may_be() -> None:
     limits = Limits.fit(validation(30, right=100), None)
     assert limits.temperature is None

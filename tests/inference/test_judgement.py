@@ -128,6 +128,16 @@ def test_neighbours_are_the_most_alike_of_different_patients(trained: Path) -> N
         assert row["neighbours"][0]["label"] == CLASSES[known.labels[int(alike.argmax())]]
 
 
+def test_nobody_who_asks_for_no_neighbours_waits_for_them(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = answers(trained, images(6, 5), neighbours=1)
+    monkeypatch.delattr("brainssl.inference.judgement.similarities")
+    rows = answers(trained, images(6, 5))
+    assert [row["neighbours"] for row in rows] == [[]] * 6
+    assert [row["oddness"] for row in rows] == [row["oddness"] for row in expected]
+
+
 def test_no_pixels_and_little_else_is_added_to_the_file(trained: Path) -> None:
     file = trained / "classifier.safetensors"
     model = Classifier.load(file)

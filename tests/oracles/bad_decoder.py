@@ -27,7 +27,50 @@ def badly(data: bytes, *_: object, **__: object) -> list[Seen]:
     return [Seen(np.full((side, side), len(data), np.uint8), None, ())]
 
 
+SAID = {
+    b"keys": b'{"slices": []}',
+    b"types": b'{"slices": 3, "refused": []}',
+    b"list": b"[]",
+    b"place": b'{"slices": [], "refused": [[7, 422, "x"]]}',
+    b"status": b'{"status": 200, "told": "x"}',
+    b"nothing": b'{"slices": [], "refused": []}',
+}
+"""What is said of files that begin so: heads that no decoder writes."""
+
+_packed = decoding._packed
+
+
+def packed_badly(asked: bytes, wanted: decoding.Wanted) -> bytes:
+    """Answer as no decoder should."""
+    data = asked[decoding._SUFFIX + decoding._MOST_SLICES :]
+    if data.startswith(b"flood"):
+        return bytes(10**6)
+    if data.startswith(b"halt"):
+        return b"halt"
+    for begin, head in SAID.items():
+        if data.startswith(begin):
+            return len(head).to_bytes(4, "big") + head
+    return _packed(asked, wanted)
+
+
+class Halting:
+    """A link that sends the beginning of an answer, and no more."""
+
+    def __init__(self, link: Connection) -> None:
+        self._link = link
+        self.recv_bytes = link.recv_bytes
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send, or begin to."""
+        if data.endswith(b"halt"):
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGTERM})
+            os.write(self._link.fileno(), (1000).to_bytes(4, "big"))
+            time.sleep(600)
+        self._link.send_bytes(data)
+
+
 def decode_badly(link: Connection, wanted: decoding.Wanted) -> None:
     """Be a process that decodes so."""
     decoding.read_upload = badly
-    decoding.decode_for_ever(link, wanted)
+    decoding._packed = packed_badly
+    decoding.decode_for_ever(Halting(link), wanted)  # type: ignore[arg-type]

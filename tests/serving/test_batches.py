@@ -59,7 +59,7 @@ def test_those_that_wait_go_together_and_get_their_own() -> None:
 def test_no_batch_is_larger_than_what_predict_takes() -> None:
     many = slices(*(n % 200 for n in range(150)))
     got, sizes = run(slices(1), many, slices(*range(40)), slices(9))
-    assert sizes == [1, TOGETHER, TOGETHER, 22 + 40 + 1]
+    assert sizes == [1, TOGETHER, 40 + 1, TOGETHER, 22]
     assert np.asarray(got[1]).ravel().tolist() == [n % 200 for n in range(150)]
     assert np.asarray(got[2]).ravel().tolist() == list(range(40))
 
@@ -68,6 +68,18 @@ def test_who_does_not_wait_any_more_is_not_computed() -> None:
     got, sizes = run(slices(1), slices(2, 3), slices(4), cancel=1)
     assert sizes == [1, 1]
     assert isinstance(got[1], asyncio.CancelledError)
+
+
+def test_of_who_left_no_later_parcel_is_computed() -> None:
+    got, sizes = run(slices(1), slices(*[2] * 150), slices(4), cancel=1)
+    assert sizes == [1, 1]
+    assert np.asarray(got[2]).tolist() == [[4]]
+
+
+def test_a_request_of_many_slices_does_not_hold_up_one_of_few() -> None:
+    many = slices(*[1] * (5 * TOGETHER))
+    _, sizes = run(slices(1), many, slices(9))
+    assert sizes == [1, TOGETHER, 1, *[TOGETHER] * 4]
 
 
 def test_what_fails_is_told_to_all_it_met_and_to_nobody_else() -> None:

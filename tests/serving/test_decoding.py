@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oracles.bad_decoder import decode_badly
+from oracles.bad_decoder import SAID, decode_badly
 from oracles.pictures import hostile, picture, png
 
 from brainssl.data.read import UnreadableImage, read_bytes
@@ -69,6 +69,41 @@ def test_a_reason_that_nobody_foresaw_is_not_told() -> None:
     assert decoding._told("is corrupt or truncated (b'Mueller')") == "is corrupt or truncated"
 
 
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        ("has 9 × 9 pixels, more than the limit of 8", 413),
+        ("has more voxels than the limit of 8", 413),
+        ("has more slices than the limit of 8", 413),
+        ("is a volume of more voxels than the limit", 413),
+        ("is larger than the limit of 8 bytes", 413),
+        ("declares more pixels than can be decoded safely", 413),
+        ("has colours of a kind that is not supported", 422),
+        ("has a frame of another size than its header says", 422),
+        ("is corrupt or truncated (more than the limit)", 422),
+        ("is no DICOM file with an image of its own", 415),
+    ],
+)
+def test_a_status_says_whether_a_file_is_too_large_or_of_a_bad_kind(
+    reason: str, status: int
+) -> None:
+    assert decoding._status(reason) == status
+
+
+def test_how_to_mend_a_file_is_told() -> None:
+    told = "is compressed in a way that is not supported; save it uncompressed"
+    assert decoding._told(told) == told
+
+
+def test_a_decoder_that_broke_down_is_replaced(hurt: Decoders) -> None:
+    decoded(hurt, b"fine")
+    before = hurt.processes
+    with pytest.raises(Undecodable):
+        decoded(hurt, b"keys")
+    decoded(hurt, b"fine")
+    assert hurt.processes != before
+
+
 @pytest.fixture(scope="module")
 def hurt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Decoders]:
     with pytest.MonkeyPatch.context() as patch:
@@ -88,6 +123,9 @@ def hurt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Decoders]:
         (b"lie", 422, "cannot be decoded: its decoder broke down"),
         (b"write", 422, "cannot be decoded: its decoder broke down"),
         (b"eat", 413, "needs more memory than a file may"),
+        (b"halt", 422, "takes more than 0.5 s to decode"),
+        (b"flood", 422, "cannot be decoded: its decoder broke down"),
+        *[(begin, 422, "cannot be decoded: its decoder broke down") for begin in SAID],
     ],
 )
 def test_a_file_that_breaks_its_decoder_costs_only_itself(

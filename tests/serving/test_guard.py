@@ -7,6 +7,7 @@ import pytest
 from oracles.pictures import picture
 from oracles.services import Inside
 
+from brainssl.foundation.errors import BadUseError
 from brainssl.serving.engine import Engine
 from brainssl.serving.faults import Fault
 from brainssl.serving.guard import HEADERS, Door, host_names
@@ -65,6 +66,24 @@ def test_an_unspecified_address_is_no_name() -> None:
     for bound in ("0.0.0.0", "::"):
         assert host_names(bound, ()) == {"localhost", "127.0.0.1", "[::1]"}
     assert "[fe80::1]" in host_names("fe80::1", ())
+
+
+def test_a_port_of_an_allowed_name_is_left_out() -> None:
+    for given, name in (
+        ("Brain.Example:8443", "brain.example"),
+        ("[2001:db8::1]:8443", "[2001:db8::1]"),
+        ("2001:db8::1", "[2001:db8::1]"),
+        ("192.0.2.9:80", "192.0.2.9"),
+    ):
+        assert name in host_names("127.0.0.1", (given,))
+
+
+@pytest.mark.parametrize(
+    "name", ["https://brain.example", "brain.example:x", "", ":80", "a b", "[x"]
+)
+def test_what_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(BadUseError, match="--allow-host"):
+        host_names("127.0.0.1", (name,))
 
 
 SITES = {None: True, "same-origin": True, "none": True, "same-site": False, "cross-site": False}
@@ -178,7 +197,7 @@ def test_the_log_keeps_no_name(closed: Inside) -> None:
 
 def test_a_fault_of_ours_tells_nothing_and_does_not_end_the_service(engine: Engine) -> None:
     class Broken(Engine):
-        def shares(self, logits):  # type: ignore[no-untyped-def]
+        def answers(self, images, seen):  # type: ignore[no-untyped-def]
             raise RuntimeError("Mueller in /home/somebody")
 
     with Inside(Broken(engine.classifier)) as service:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import threading
 import time
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from brainssl.data.store import letterbox
 from brainssl.inference.predict import predict_files
 from brainssl.inference.saliency import saliency_map
 from brainssl.models.classifier import Classifier
+from brainssl.serving.decoding import Decoded
 from brainssl.serving.engine import Engine
 from brainssl.serving.limits import Limits
+from brainssl.serving.volumes import Seen, Stack
 
 
 @pytest.fixture
@@ -165,6 +168,39 @@ def test_an_answer_that_takes_too_long_is_given_up(engine: Engine) -> None:
         answer = service.predict(("a.png", picture(0)))
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) > 0
+
+
+def test_a_file_of_which_something_was_seen_is_answered(engine: Engine) -> None:
+    seen = Seen(np.full((32, 32), 90, np.uint8), 1, (), Stack("series 1", 1, ()))
+    with Inside(engine) as service, pytest.MonkeyPatch.context() as patch:
+
+        async def half(*_: object) -> Decoded:
+            return Decoded([seen], [(0, 422, "shows no brain")])
+
+        patch.setattr(service.service.decoders, "decode_series", half)
+        answer = service.predict(("a", bytes(128) + b"DICM"))
+    assert answer.status_code == 200, answer.text
+    good, blank = answer.json()["predictions"]
+    assert good["series"] == "series 1"
+    assert blank == {"file": "a", "error": "shows no brain"}
+
+
+def test_the_classifier_is_asked_by_one_thread_alone(engine: Engine) -> None:
+    threads = set()
+
+    class Noting(Engine):
+        def seen(self, images):  # type: ignore[no-untyped-def]
+            threads.add(threading.get_ident())
+            return super().seen(images)
+
+        def answers(self, images, seen):  # type: ignore[no-untyped-def]
+            threads.add(threading.get_ident())
+            return super().answers(images, seen)
+
+    with Inside(Noting(engine.classifier)) as service:
+        for seed in range(3):
+            assert service.predict(("a.png", picture(seed))).status_code == 200
+    assert len(threads) == 1
 
 
 def test_what_answers_is_told_without_folders(inside: Inside) -> None:

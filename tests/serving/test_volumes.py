@@ -14,6 +14,7 @@ from scipy.special import softmax
 import brainssl
 from brainssl.data.read import UnreadableImage
 from brainssl.serving.engine import Engine, read_upload
+from brainssl.serving.limits import Limits
 from brainssl.serving.volumes import is_dicom, is_nifti
 
 GIVEN = {"reader": 2, "size": 32, "max_bytes": 10**8, "max_pixels": 10**6}
@@ -95,6 +96,38 @@ def test_limits_hold_before_a_volume_is_decoded(tmp_path: Path) -> None:
         read_upload(data, "", **GIVEN | {"max_bytes": 10})
     with pytest.raises(UnreadableImage, match="truncated"):
         read_upload(gzip.compress(gzip.decompress(data)[:-1000]), "", **GIVEN)
+
+
+def test_a_small_file_of_many_slices_is_refused_by_its_header(
+    inside: Inside, tmp_path: Path
+) -> None:
+    data = save(tmp_path / "x.nii.gz", np.ones((1000, 16, 16), np.int16)).read_bytes()
+    assert len(data) < 5000
+    with pytest.raises(UnreadableImage, match="more slices than the limit of 999"):
+        read_upload(data, "", **GIVEN, max_slices=999)
+    # Cut off behind its header it cannot be decoded, and yet it is known how many there are.
+    cut = gzip.compress(gzip.decompress(data)[:400])
+    with pytest.raises(UnreadableImage, match="more slices than the limit of 512"):
+        read_upload(cut, "", **GIVEN)
+    answer = inside.predict(("x", data))
+    assert (answer.status_code, answer.json()["error"]) == (
+        413,
+        "the files hold more slices than the limit of 512 a request",
+    )
+
+
+def test_slices_are_counted_over_a_request(engine: Engine, tmp_path: Path) -> None:
+    nifti = save(tmp_path / "x.nii.gz", head(3)).read_bytes()
+    files = [("i", file.read_bytes()) for file in scan(tmp_path / "a", seed=4)]
+    with Inside(engine, Limits(max_slices=2 * len(head(3)))) as service:
+        assert service.ask("GET", "/model").json()["bounds"]["max_slices"] == 48
+        assert service.predict(("n", nifti), ("n", nifti)).status_code == 200
+        assert service.predict(("n", nifti), *files).status_code == 200
+        for more in ([("n", nifti)] * 3, [("p", picture(0)), ("n", nifti), *files]):
+            answer = service.predict(*more)
+            assert answer.status_code == 413
+            assert "more slices than the limit of 48" in answer.json()["error"]
+        assert service.predict(("p", picture(0))).status_code == 200
 
 
 def test_files_are_told_by_content(tmp_path: Path) -> None:

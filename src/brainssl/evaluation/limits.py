@@ -75,7 +75,12 @@ class Limits:
                 f"{groups}."
             )
         familiarity = None if apart is None else Familiarity.fit(apart, val.groups)
-        if familiarity is None:
+        if apart is None:
+            lacks.append(
+                "What is unlike anything learnt is not known: the classifier keeps no training "
+                "images to compare with."
+            )
+        elif familiarity is None:
             lacks.append(
                 "What is unlike anything learnt is not known: too few groups of validation images "
                 f"({groups}) say how far apart images of new patients usually are."

@@ -102,8 +102,10 @@ class Judgement:
         if known is None:
             return [nothing] * len(pixels)
         own = standardised(features, known.frame)
-        alike = similarities(own, known.features)
-        told = [nothing | {"neighbours": self._cases(one, known)} for one in alike]
+        told = [dict(nothing) for _ in pixels]
+        if self._neighbours:
+            for row, alike in zip(told, similarities(own, known.features), strict=True):
+                row["neighbours"] = self._cases(alike, known)
         if limit:
             apart = Apart(nearest(own, known.features), oddness(appearance(pixels), known.looks))
             for at, score in enumerate((limit.score(apart) / limit.threshold).tolist()):

@@ -67,6 +67,7 @@ class Bounds(Part):
     max_bytes: int
     max_files: int
     max_pixels: int
+    max_slices: int
     formats: list[str] = Field(description="That are read, told by content.")
 
 

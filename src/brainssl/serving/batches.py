@@ -26,19 +26,28 @@ class Batches:
     def __init__(self, logits: Callable[[Images], Logits]) -> None:
         self._logits = logits
         self._thread = ThreadPoolExecutor(1, "computing")
-        self._waiting: deque[tuple[Images, asyncio.Future[Logits]]] = deque()
+        self._waiting: deque[deque[tuple[Images, asyncio.Future[Logits]]]] = deque()
         self._worker: asyncio.Task[None] | None = None
 
     async def logits(self, images: Images) -> Logits:
-        """Return the logits of slices, in parcels of at most `TOGETHER`."""
+        """Return the logits of slices, in parcels of at most `TOGETHER`.
+
+        Who asks takes turns: a request of many slices does not hold up one of few.
+        """
         loop = asyncio.get_running_loop()
         told: list[asyncio.Future[Logits]] = []
+        own: deque[tuple[Images, asyncio.Future[Logits]]] = deque()
         for start in range(0, len(images), TOGETHER):
             told.append(loop.create_future())
-            self._waiting.append((images[start : start + TOGETHER], told[-1]))
+            own.append((images[start : start + TOGETHER], told[-1]))
+        self._waiting.append(own)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
-        return np.concatenate([await one for one in told])
+        try:
+            return np.concatenate([await one for one in told])
+        finally:
+            for one in told:  # of who does not wait any more, those that are not computed yet
+                one.cancel()
 
     async def alone(self, function: Callable[[], Result]) -> Result:
         """Call a function in the thread that computes."""
@@ -67,14 +76,17 @@ class Batches:
         parcel: list[tuple[Images, asyncio.Future[Logits]]] = []
         count = 0
         while self._waiting:
-            images, told = self._waiting[0]
-            if told.cancelled():
+            own = self._waiting[0]
+            while own and own[0][1].done():
+                own.popleft()
+            if not own:
                 self._waiting.popleft()
                 continue
-            if count + len(images) > TOGETHER:
+            if count + len(own[0][0]) > TOGETHER:
                 break
-            parcel.append(self._waiting.popleft())
-            count += len(images)
+            parcel.append(own.popleft())
+            count += len(parcel[-1][0])
+            self._waiting.rotate(-1)
         return parcel
 
     def end(self) -> None:

@@ -14,6 +14,8 @@ import os
 import queue
 import resource
 import signal
+import socket
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,13 +30,14 @@ from brainssl.data.read import ALLOWED_SUFFIXES, UnreadableImage
 from brainssl.foundation.errors import BrainsslError
 from brainssl.serving.engine import read_upload
 from brainssl.serving.limits import Limits
-from brainssl.serving.volumes import Seen, Stack, read_dicom_uploads
+from brainssl.serving.volumes import MANY, Seen, Stack, read_dicom_uploads
 
 _MOST = 4  # processes; each may use a core
 _LEAST = 2  # so that one file that hangs does not hold up all others
 _MEMORY = 3 * 2**30  # bytes of address space that a process may take beside what it begins with
-_READY, _HEAD, _SUFFIX = b"ready", 4, 8
+_READY, _HEAD, _SUFFIX, _MOST_SLICES = b"ready", 4, 8, 4
 _SERIES, _LENGTH = ".series/", 8  # no suffix: several DICOM files, each with its length before it
+_BESIDE, _ABOUT = 2**16, 2**12  # bytes of an answer beside its slices, and about each or a file
 _STARTING = 120.0  # seconds until a process is there, on a machine that is busy
 
 # What a reader says is told where it begins so, and without what it quotes in brackets: that may
@@ -43,13 +46,18 @@ _TOLD = (
     "declares ",
     "has ",
     "holds ",
-    "is damaged or no NIfTI",
+    "is damaged",
+    "is compressed in a way",
+    "is of an older",
+    "is of the older",
+    "says that its pixels begin",
+    "unpacks to more",
     "is half of a pair",
     "is no ",
     "is not DICOM",
     "is truncated",
     "is a volume",
-    "shows no brain",
+    "shows no",
     "is a ",
     "is corrupt or truncated",
     "is empty",
@@ -58,12 +66,12 @@ _TOLD = (
 )
 _STATUS = {
     "is not an image in": 415,
-    "is larger than the limit": 413,
     "declares ": 413,
     "is not DICOM": 415,
     "is no DICOM": 415,
-    "has ": 413,
 }
+_LARGE = "than the limit"
+_STATUSES = (413, 415, 422)
 
 
 class Undecodable(Exception):  # noqa: N818 - says what the file is
@@ -77,6 +85,39 @@ class Undecodable(Exception):  # noqa: N818 - says what the file is
     def __init__(self, status: int, told: str) -> None:
         super().__init__(told)
         self.status, self.told = status, told
+
+
+class TooManySlices(Undecodable):
+    """Files of a request hold more slices than one may."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(413, f"{MANY}{most}")
+        self.most = most
+
+
+class Room:
+    """How many slices a request may still hold; several threads ask.
+
+    Attributes:
+        most: all in all.
+        left: of these.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = self.left = most
+        self._lock = threading.Lock()
+
+    def take(self, slices: int) -> int:
+        """Count slices of what was decoded, and return how many more there may be.
+
+        Raises:
+            TooManySlices: there is no room for them.
+        """
+        with self._lock:
+            self.left -= slices
+            if self.left < 0:
+                raise TooManySlices(self.most)
+            return self.left
 
 
 @dataclass(frozen=True)
@@ -111,6 +152,7 @@ class Decoders:
     """Processes that decode, asked from as many threads."""
 
     def __init__(self, wanted: Wanted, count: int | None = None) -> None:
+        self._slices = wanted.limits.max_slices
         self._count = count or max(_LEAST, min(cores(), _MOST))
         self._idle: queue.SimpleQueue[_Decoder] = queue.SimpleQueue()
         self._all = [_Decoder(wanted) for _ in range(self._count)]
@@ -134,34 +176,48 @@ class Decoders:
                 'under if __name__ == "__main__":'
             ) from None
 
-    async def decode(self, data: bytes, name: str) -> list[Seen]:
+    async def decode(self, data: bytes, name: str, room: Room | None = None) -> list[Seen]:
         """Return the slices of a file.
+
+        Args:
+            data: the file.
+            name: its suffix may be told to the reader.
+            room: of the request that it is of.
 
         Raises:
             Undecodable: it cannot be read.
+            TooManySlices: the request has no room for them.
         """
+        suffix = PurePath(name).suffix.lower()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._decode, data, name)
+        read = await loop.run_in_executor(self._threads, self._asked, data, suffix, 1, room)
+        return read.slices
 
-    async def decode_series(self, files: Sequence[bytes]) -> Decoded:
+    async def decode_series(self, files: Sequence[bytes], room: Room | None = None) -> Decoded:
         """Return the slices of DICOM files, put together to series, and which files have none.
 
         Raises:
             Undecodable: they cannot be read, all of them.
+            TooManySlices: the request has no room for them.
         """
         data = b"".join(len(one).to_bytes(_LENGTH, "big") + one for one in files)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._asked, data, _SERIES)
+        count = len(files)
+        return await loop.run_in_executor(self._threads, self._asked, data, _SERIES, count, room)
 
-    def _decode(self, data: bytes, name: str) -> list[Seen]:
-        return self._asked(data, PurePath(name).suffix.lower()).slices
-
-    def _asked(self, data: bytes, suffix: str) -> Decoded:
+    def _asked(self, data: bytes, suffix: str, files: int, room: Room | None) -> Decoded:
+        room = room or Room(self._slices)
         decoder = self._idle.get()
         try:
-            return decoder.decode(data, suffix)
+            read = decoder.decode(data, suffix, files, room.take(0))
+        except Undecodable as error:
+            if error.told.startswith(MANY):
+                room.take(room.most + 1)  # others of the request need not be decoded
+            raise
         finally:
             self._idle.put(decoder)
+        room.take(_held(read.slices))
+        return read
 
     @property
     def processes(self) -> list[int]:
@@ -205,22 +261,32 @@ class _Decoder:
                 return
         raise OSError("a process that decodes did not start")
 
-    def decode(self, data: bytes, suffix: str) -> Decoded:
-        seconds = self._wanted.limits.decode_seconds
+    def decode(self, data: bytes, suffix: str, files: int, most: int) -> Decoded:
+        """Return what is made of files; of slices, `most` at most."""
+        seconds, size = self._wanted.limits.decode_seconds, self._wanted.size
+        late = threading.Event()
         try:
             if self._process is None:
                 self.start()
                 self.await_ready()
             assert self._link is not None
             kept = suffix if suffix in (*ALLOWED_SUFFIXES, _SERIES) else ""
-            self._link.send_bytes(kept.encode().ljust(_SUFFIX) + data)
-            if not self._link.poll(seconds):
-                self.replace()
-                raise Undecodable(422, f"takes more than {seconds:g} s to decode")
-            return _unpacked(self._link.recv_bytes(), self._wanted.size)
-        except (OSError, EOFError, ValueError):
+            asked = kept.encode().ljust(_SUFFIX) + most.to_bytes(_MOST_SLICES, "big") + data
+            with _ended_after(seconds, self._link, late):
+                self._link.send_bytes(asked)
+                longest = _BESIDE + _ABOUT * files + most * (size**2 + _ABOUT)
+                said = self._link.recv_bytes(longest)
+            if late.is_set():
+                raise TimeoutError
+            return _unpacked(said, size, files)
+        except Undecodable:
+            raise
+        except Exception:  # noqa: BLE001 - whatever a decoder sends, the file is told of
             self.replace()
-            raise Undecodable(422, "cannot be decoded: its decoder broke down") from None
+            told = "cannot be decoded: its decoder broke down"
+            if late.is_set():
+                told = f"takes more than {seconds:g} s to decode"
+            raise Undecodable(422, told) from None
 
     def replace(self) -> None:
         """End the process; the next file gets a new one."""
@@ -234,6 +300,26 @@ class _Decoder:
     def end(self) -> None:
         if self._process is not None:
             self._process.kill()
+
+
+@contextlib.contextmanager
+def _ended_after(seconds: float, link: Connection, late: threading.Event) -> Iterator[None]:
+    """Close a link for both sides after some time: who waits for a part of an answer is freed."""
+    with socket.fromfd(link.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as end:
+
+        def close() -> None:
+            late.set()
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(seconds, close)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
 
 
 def decode_for_ever(link: Connection, wanted: Wanted) -> None:
@@ -302,7 +388,8 @@ def _packed(asked: bytes, wanted: Wanted) -> bytes:
 
 
 def _read(asked: bytes, wanted: Wanted) -> Decoded:
-    limits, suffix, data = wanted.limits, asked[:_SUFFIX].decode().rstrip(), asked[_SUFFIX:]
+    limits, suffix, begin = wanted.limits, asked[:_SUFFIX].decode().rstrip(), _SUFFIX + _MOST_SLICES
+    most, data = int.from_bytes(asked[_SUFFIX:begin], "big"), asked[begin:]
     if suffix != _SERIES:
         found = read_upload(
             data,
@@ -312,11 +399,18 @@ def _read(asked: bytes, wanted: Wanted) -> Decoded:
             max_bytes=limits.max_bytes,
             max_pixels=limits.max_pixels,
             max_voxels=limits.max_voxels,
+            max_slices=most,
         )
+        if len(found) > most:
+            raise UnreadableImage("file", f"{MANY}{most}")
         return Decoded(found, [])
     slices, refused = [], []
     read = read_dicom_uploads(
-        list(_apart(data)), reader=wanted.reader, size=wanted.size, max_voxels=limits.max_voxels
+        list(_apart(data)),
+        reader=wanted.reader,
+        size=wanted.size,
+        max_voxels=limits.max_voxels,
+        max_slices=most,
     )
     for one in read:
         if isinstance(one, tuple):
@@ -341,21 +435,56 @@ def _listed(stack: Stack | None) -> list[object] | None:
     return [stack.name, stack.held, stack.without, stack.sequence]
 
 
-def _unpacked(said: bytes, size: int) -> Decoded:
+def _unpacked(said: bytes, size: int, files: int) -> Decoded:
+    """Return what a decoder said.
+
+    Raises:
+        Undecodable: that the files cannot be read.
+        Exception: of any kind, where it said nothing that may be.
+    """
     end = _HEAD + int.from_bytes(said[:_HEAD], "big")
     head = json.loads(said[_HEAD:end])
     if "told" in head:
-        raise Undecodable(int(head["status"]), str(head["told"]))
-    slices = head["slices"]
-    whole = np.frombuffer(said, np.uint8, offset=end).reshape(len(slices), size, size)
-    images = whole.copy()  # of bytes an array is read-only, which PyTorch warns of
+        _, status, told = _refusal([0, head["status"], head["told"]], 1)
+        raise Undecodable(status, told)
+    slices, refused = head["slices"], [_refusal(one, files) for one in head["refused"]]
+    if not slices and not refused:
+        raise ValueError("nothing was said")
+    whole = np.frombuffer(said, np.uint8, offset=end) if slices else np.empty(0, np.uint8)
+    images = whole.reshape(len(slices), size, size).copy()  # PyTorch warns of what is read-only
     return Decoded(
         [
-            Seen(image, number, tuple(map(str, flags)), _stack(stack), int(file))
+            Seen(
+                image,
+                None if number is None else int(number),
+                tuple(map(str, flags)),
+                _stack(stack),
+                _place(file, files),
+            )
             for image, (number, flags, file, stack) in zip(images, slices, strict=True)
         ],
-        [(int(file), int(status), str(told)) for file, status, told in head["refused"]],
+        refused,
     )
+
+
+def _refusal(listed: list[Any], files: int) -> tuple[int, int, str]:
+    file, status, told = listed
+    if status not in _STATUSES or not (isinstance(told, str) and told.isprintable()):
+        raise ValueError("no refusal")
+    return _place(file, files), int(status), told
+
+
+def _place(file: Any, files: int) -> int:
+    if not 0 <= int(file) < files:
+        raise ValueError("no place of a file")
+    return int(file)
+
+
+def _held(slices: Sequence[Seen]) -> int:
+    """Count slices as headers do: with those that show no brain."""
+    stacks = {one.stack.name: one.stack.held for one in slices if one.stack}
+    pictures = sum(one.stack is None for one in slices)
+    return max(len(slices), pictures + sum(stacks.values()))
 
 
 def _stack(listed: list[Any] | None) -> Stack | None:
@@ -368,6 +497,8 @@ def _stack(listed: list[Any] | None) -> Stack | None:
 
 
 def _status(reason: str) -> int:
+    if _LARGE in reason.partition(" (")[0]:
+        return 413
     return next((code for begin, code in _STATUS.items() if reason.startswith(begin)), 422)
 
 

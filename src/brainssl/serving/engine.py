@@ -13,7 +13,7 @@ from jaxtyping import Float32, UInt8
 
 from brainssl.data.letterbox import letterbox
 from brainssl.data.read import UnreadableImage, read_bytes
-from brainssl.serving.limits import MAX_VOXELS
+from brainssl.serving.limits import MAX_SLICES, MAX_VOXELS
 from brainssl.serving.volumes import Seen, is_nifti, read_nifti_upload
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def read_upload(
     max_bytes: int,
     max_pixels: int,
     max_voxels: int = MAX_VOXELS,
+    max_slices: int = MAX_SLICES,
 ) -> list[Seen]:
     """Return the slices of a picture or a NIfTI file, told by its content, as `predict` sees them.
 
@@ -52,6 +53,7 @@ def read_upload(
         max_bytes: more is refused.
         max_pixels: a picture with more is refused before it is decoded.
         max_voxels: likewise of a volume.
+        max_slices: likewise.
 
     Raises:
         UnreadableImage: it cannot be read.
@@ -59,7 +61,9 @@ def read_upload(
     if is_nifti(data):
         if len(data) > max_bytes:
             raise UnreadableImage("file", f"is larger than the limit of {max_bytes:,} bytes")
-        return read_nifti_upload(data, reader=reader, size=size, max_voxels=max_voxels)
+        return read_nifti_upload(
+            data, reader=reader, size=size, max_voxels=max_voxels, max_slices=max_slices
+        )
     slice_ = read_bytes(
         data, f"file{suffix}", reader=reader, max_bytes=max_bytes, max_pixels=max_pixels
     )

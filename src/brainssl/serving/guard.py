@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from brainssl.foundation.errors import BadUseError
 from brainssl.serving.faults import Fault, come_again
 
 HEADERS = {
@@ -81,8 +83,16 @@ class Door:
 
 
 def host_names(bound: str, further: Iterable[str]) -> frozenset[str]:
-    """Return the names that `Host` may have: of this machine, the bound one, and further ones."""
-    names = {*_LOCAL, *(_bracketed(name) for name in further)}
+    """Return the names that `Host` may have: of this machine, the bound one, and further ones.
+
+    Args:
+        bound: the address or name that is listened on.
+        further: names or addresses; a port is left out, as it is of `Host`.
+
+    Raises:
+        BadUseError: one of them is no name.
+    """
+    names = {*_LOCAL, *(_allowed(name) for name in further)}
     try:
         if not ipaddress.ip_address(bound).is_unspecified:  # nobody's name
             names.add(_bracketed(bound))
@@ -91,8 +101,20 @@ def host_names(bound: str, further: Iterable[str]) -> frozenset[str]:
     return frozenset(_name(name) for name in names)
 
 
+def _allowed(name: str) -> str:
+    host = _name(_bracketed(name))
+    _, told, port = _bracketed(name)[len(host) :].rpartition(":")
+    known = _bracketed(host.strip("[]")) == host and re.fullmatch(r"[\w.%:\[\]-]+", host)
+    if not known or (told and not port.isdigit()):
+        raise BadUseError(f"--allow-host {name}: give a name or an address, without a port")
+    return host
+
+
 def _bracketed(name: str) -> str:
-    return f"[{name}]" if ":" in name and not name.startswith("[") else name
+    try:
+        return f"[{name}]" if ipaddress.ip_address(name).version == 6 else name
+    except ValueError:
+        return name
 
 
 def _name(host: str) -> str:

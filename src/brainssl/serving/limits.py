@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 MAX_VOXELS = 64 * 10**6
 """Of a volume; one of 1 mm has 17 million."""
+MAX_SLICES = 512
+"""Of a request; a volume of 1 mm has 256 at most."""
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,7 @@ class Limits:
         max_files: in a request.
         max_pixels: of a picture, before it is decoded; a slice has less than a million.
         max_voxels: of a volume, likewise.
+        max_slices: of all files of a request, likewise; a picture is one.
         held_bytes: of all bodies that are in memory at once.
         requests: at work at once; more are asked to come again.
         connections: open at once; more are closed.
@@ -30,6 +33,7 @@ class Limits:
     max_files: int = 64
     max_pixels: int = 16 * 10**6
     max_voxels: int = MAX_VOXELS
+    max_slices: int = MAX_SLICES
     held_bytes: int = 256 * 2**20
     requests: int = 64
     connections: int = 256

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -34,7 +34,7 @@ from brainssl.serving.answers import (
     Unread,
 )
 from brainssl.serving.batches import Batches
-from brainssl.serving.decoding import Decoded, Decoders, Undecodable, Wanted
+from brainssl.serving.decoding import Decoded, Decoders, Room, TooManySlices, Undecodable, Wanted
 from brainssl.serving.engine import ALIASES, Engine
 from brainssl.serving.faults import Fault, come_again
 from brainssl.serving.limits import Limits
@@ -117,6 +117,7 @@ class Service:
                 max_bytes=limits.max_bytes,
                 max_files=limits.max_files,
                 max_pixels=limits.max_pixels,
+                max_slices=limits.max_slices,
                 formats=[*FORMATS, *VOLUMES],
             ),
         )
@@ -127,7 +128,7 @@ class Service:
             found = await self._seen(form)
             images = _images(found)
             seen = await self._batches.logits(images)
-            return await asyncio.to_thread(self._predictions, found, images, seen)
+            return await self._batches.alone(partial(self._predictions, found, images, seen))
 
     def _predictions(
         self, found: list[tuple[str, Seen | Unread]], images: np.ndarray, seen: np.ndarray
@@ -259,13 +260,16 @@ class Service:
         """Return the slices of the files, in order, or why a file has none.
 
         Raises:
-            Fault: none of them could be read.
+            Fault: nothing of them could be read, or they hold too many slices.
         """
         statuses: list[int] = []
+        room = Room(self.limits.max_slices)
 
         async def decode(upload: Upload) -> list[tuple[str, Seen | Unread]]:
             try:
-                slices = await self.decoders.decode(upload.data, upload.name)
+                slices = await self.decoders.decode(upload.data, upload.name, room)
+            except TooManySlices:
+                raise
             except Undecodable as error:
                 statuses.append(error.status)
                 return [(upload.name, Unread(file=upload.name, error=error.told))]
@@ -275,7 +279,9 @@ class Service:
             if not uploads:
                 return []
             try:
-                read = await self.decoders.decode_series([one.data for one in uploads])
+                read = await self.decoders.decode_series([one.data for one in uploads], room)
+            except TooManySlices:
+                raise
             except Undecodable as error:
                 read = Decoded([], [(at, error.status, error.told) for at in range(len(uploads))])
             why = {at: (status, told) for at, status, told in read.refused}
@@ -288,14 +294,28 @@ class Service:
 
         dicom = [one for one in form.files if is_dicom(one.data)]
         others = [decode(one) for one in form.files if not is_dicom(one.data)]
-        read = await asyncio.gather(*others, decode_series(dicom))
-        found = _named_apart(read)
-        if len(statuses) == len(form.files):
+        found = _named_apart(await _together([*others, decode_series(dicom)]))
+        if not any(isinstance(one, Seen) for _, one in found):
             unread = tuple(one for _, one in found if isinstance(one, Unread))
-            one = statuses[0] if len(set(statuses)) == 1 else 422
+            status = statuses[0] if len(set(statuses)) == 1 else 422
             told = f"the file {unread[0].error}" if len(unread) == 1 else "no file can be read"
-            raise Fault(one, told, files=unread)
+            raise Fault(status, told, files=unread)
         return found
+
+
+async def _together(
+    reading: Sequence[Coroutine[Any, Any, list[tuple[str, Seen | Unread]]]],
+) -> list[list[tuple[str, Seen | Unread]]]:
+    """Return what is read of the files of a request, unless that is too much."""
+    asked = [asyncio.create_task(one) for one in reading]
+    try:
+        return await asyncio.gather(*asked)
+    except TooManySlices as error:
+        told = f"the files hold more slices than the limit of {error.most} a request"
+        raise Fault(413, told) from None
+    finally:
+        for one in asked:  # those that nobody waits for any more
+            one.cancel()
 
 
 def _predicted(name: str, seen: Seen, answer: dict[str, Any], logits: np.ndarray) -> Prediction:

@@ -16,6 +16,9 @@ from brainssl.data.volumes.volume import InMemory, VolumeRef
 VOLUMES = ("DICOM", "NIfTI")
 """Formats of volumes that are read, where brainssl[scans] is installed."""
 
+MANY = "has more slices than the limit of "
+"""So begins why a file is refused that holds too many."""
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -69,7 +72,9 @@ def is_nifti(data: bytes) -> bool:
     return begun[344:347] in (b"n+1", b"ni1") or begun[4:7] == b"n+2"
 
 
-def read_nifti_upload(data: bytes, *, reader: int, size: int, max_voxels: int) -> list[Seen]:
+def read_nifti_upload(
+    data: bytes, *, reader: int, size: int, max_voxels: int, max_slices: int
+) -> list[Seen]:
     """Return the slices with brain of a NIfTI file.
 
     Raises:
@@ -78,12 +83,14 @@ def read_nifti_upload(data: bytes, *, reader: int, size: int, max_voxels: int) -
     from brainssl.data.volumes.nifti_headers import nifti_header
 
     ref = VolumeRef("nifti", (InMemory(data),), "file")
-    _refuse_large(nifti_header(ref.files[0], "file").shape, max_voxels)
+    shape = nifti_header(ref.files[0], "file").shape
+    _refuse_large(shape, max_voxels)
+    _refuse_many(shape[0], max_slices)
     return _seen(ref, "series 1", 0, None, reader=reader, size=size)
 
 
 def read_dicom_uploads(
-    files: Sequence[bytes], *, reader: int, size: int, max_voxels: int
+    files: Sequence[bytes], *, reader: int, size: int, max_voxels: int, max_slices: int
 ) -> Iterator[list[Seen] | tuple[tuple[int, ...], str]]:
     """Yield for each series among DICOM files its slices with brain, or its files and why none.
 
@@ -92,6 +99,10 @@ def read_dicom_uploads(
         reader: version of the normalisation.
         size: side of the slices.
         max_voxels: a volume with more is refused before it is decoded.
+        max_slices: of all series together, likewise.
+
+    Raises:
+        UnreadableImage: the series have more slices than that.
     """
     from brainssl.data.archives.archive import UNKNOWN
     from brainssl.data.archives.dicom import dicom_archive_of_files
@@ -104,6 +115,8 @@ def read_dicom_uploads(
         place = int(told.removeprefix("file-").partition(".")[0]) - 1
         left.discard(place)
         yield (place,), why
+    judged = [one for one in archive.series if one.exclusion is None]
+    _refuse_many(sum(one.shape[0] for one in judged), max_slices)
     for number, series in enumerate(archive.series, start=1):
         own = tuple(sorted(places[file.name] for file in series.volume.files))
         left -= set(own)
@@ -141,3 +154,8 @@ def _seen(
 def _refuse_large(shape: Sequence[int], max_voxels: int) -> None:
     if math.prod(shape) > max_voxels:
         raise UnreadableImage("file", f"has more voxels than the limit of {max_voxels:,}")
+
+
+def _refuse_many(slices: int, max_slices: int) -> None:
+    if slices > max_slices:
+        raise UnreadableImage("file", f"{MANY}{max_slices}")

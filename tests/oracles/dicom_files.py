@@ -118,7 +118,7 @@ def series(
 
 
 def enhanced(pixels: np.ndarray, frames: Sequence[dict[str, Any]], **elements: Any) -> FileDataset:
-    """An enhanced file; of each frame position, slope, intercept, echo, b and temporal index."""
+    """An enhanced file; of each frame what `frames` says."""
     dataset = made(
         pixels,
         sop_class=ENHANCED,
@@ -157,8 +157,13 @@ def enhanced(pixels: np.ndarray, frames: Sequence[dict[str, Any]], **elements: A
             )
         ]
         frame.MRImageFrameTypeSequence = [
-            _of(FrameType=["ORIGINAL", "PRIMARY", "M", "NONE"], AcquisitionContrast="T2")
+            _of(
+                FrameType=facts.get("type", ["ORIGINAL", "PRIMARY", "M", "NONE"]),
+                AcquisitionContrast="T2",
+            )
         ]
+        if "inversion" in facts:
+            frame.MRModifierSequence = [_of(InversionTimes=facts["inversion"])]
         own.append(frame)
     dataset.PerFrameFunctionalGroupsSequence = own
     dataset.DimensionIndexSequence = [

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from brainssl.data.read import UnreadableImage
 from brainssl.data.volumes.choice import ALL
+from brainssl.data.volumes.dicom_files import begins_like_dicom
 from brainssl.data.volumes.nifti_bytes import beginning
 from brainssl.data.volumes.volume import InMemory, VolumeRef
 
@@ -58,7 +59,7 @@ class Seen:
 
 def is_dicom(data: bytes) -> bool:
     """Tell by its first bytes whether a file is DICOM, with or without its sign."""
-    return data[128:132] == b"DICM" or data[:4] in (b"\x08\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0")
+    return begins_like_dicom(data)
 
 
 def is_nifti(data: bytes) -> bool:

@@ -25,6 +25,7 @@ from pydicom.uid import generate_uid
 
 from brainssl.data.archives.archive import Archive, Series
 from brainssl.data.archives.dicom import dicom_archive
+from brainssl.data.archives.dicom_facts import Facts, facts_of
 from brainssl.data.archives.dicom_listing import located
 from brainssl.data.archives.pseudonyms import Pseudonyms
 from brainssl.data.volumes.dicom import read_dicom
@@ -203,8 +204,65 @@ def test_enhanced_frames_are_parted_by_echo_and_time_and_sorted(tmp_path: Path) 
         for time in range(2):
             wanted = values[[4 * row + 2 * echo + time for row in (1, 2, 0)]]
             assert any(np.array_equal(samples, wanted) for samples in seen)
-    assert {one.columns["echo_time"] for one in archive.series} == {"12"}
+    assert [one.columns["echo_time"] for one in archive.series].count("12") == 2
+    assert [one.columns["echo_time"] for one in archive.series].count("90") == 2
     assert all(one.columns["repetition_time"] == "500" for one in archive.series)
+    for one in archive.series:  # what is told of a volume is told of its own frames
+        first = one.volume.frames[0][1]  # type: ignore[index]
+        assert one.columns["echo_time"] == f"{frames[first]['echo']:g}"
+
+
+def test_maps_after_originals_in_one_file_are_told_of_their_own_frames(tmp_path: Path) -> None:
+    adc = ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"]
+    places = positions(AXIAL, 3)
+    frames = [{"position": place} for place in places]
+    frames += [{"position": place, "type": adc} for place in places]
+    values = pattern((6, 6, 8))
+    write(enhanced(values, frames), tmp_path / "a")
+    original, derived = archive_of(tmp_path).series
+    assert (original.exclusion, derived.exclusion) == (None, "derived: ADC map")
+    assert ("derived" in original.flags, "derived" in derived.flags) == (False, True)
+    assert np.array_equal(read_dicom(derived.volume).samples, values[3:])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_stacks_of_several_planes_in_one_file_have_their_own(tmp_path: Path, turned: bool) -> None:
+    # Turned by 45 degrees give or take one, the nearest plane hangs on the stack's own cosines.
+    def tilted(degrees: float) -> tuple[float, ...]:
+        angle = np.radians(degrees)
+        return (1.0, 0.0, 0.0, 0.0, float(np.cos(angle)), float(np.sin(angle)))
+
+    stacks = (tilted(44.0), tilted(46.0)) if turned else (AXIAL, SAGITTAL)
+    frames = [
+        {"position": place, "orientation": list(stack)}
+        for stack in stacks
+        for place in positions(stack, 3)
+    ]
+    write(enhanced(pattern((6, 6, 8)), frames), tmp_path / "a")
+    told = [one.plane.value for one in archive_of(tmp_path).series]
+    assert told == ["axial", "coronal" if turned else "sagittal"]
+
+
+def test_inversions_in_one_file_are_told_of_their_own_frames(tmp_path: Path) -> None:
+    places = positions(AXIAL, 3)
+    times = (800.0, 2500.0)
+    frames = [{"position": place, "inversion": time} for time in times for place in places]
+    write(enhanced(pattern((6, 6, 8)), frames), tmp_path / "a")
+    told = [one.columns["inversion_time"] for one in archive_of(tmp_path).series]
+    assert told == ["800", "2500"]
+
+
+def test_many_frames_of_few_kinds_have_few_headers(tmp_path: Path) -> None:
+    frames = [
+        {"position": place, "echo": echo, "time": time}
+        for place in positions(AXIAL, 10)
+        for echo in (12.0, 90.0)
+        for time in range(5)
+    ]
+    write(enhanced(pattern((100, 4, 4)), frames), tmp_path / "a")
+    facts = facts_of((0, tmp_path / "a"))
+    assert isinstance(facts, Facts)
+    assert sorted(one["EchoTime"] for one in facts.headers.values()) == [12.0, 90.0]  # type: ignore[type-var]
 
 
 def test_each_mosaic_is_a_volume(tmp_path: Path) -> None:
@@ -317,6 +375,52 @@ def test_patients_are_those_of_one_number_and_issuer(tmp_path: Path) -> None:
     assert archive.originals["study", "1.0"] == {first.study}
     assert archive.originals["series", "1.0.1"] == {first.series}
     assert any(note.startswith("1 patients have several dates of birth") for note in archive.notes)
+
+
+@pytest.mark.parametrize("first", ["", "A"])
+def test_a_number_without_issuer_joins_the_only_one_that_it_has(tmp_path: Path, first: str) -> None:
+    last = {"": "A", "A": ""}[first]
+    # One study of each, and a series of which a part tells the issuer.
+    for at, issuer in enumerate([first, last]):
+        uids = {"StudyInstanceUID": f"1.{at}", "SeriesInstanceUID": f"1.{at}.1"}
+        series(tmp_path / str(at), count=2, IssuerOfPatientID=issuer or None, **uids)
+    for at, place in enumerate(positions(AXIAL, 4)):
+        facts = {"ImagePositionPatient": place, "SeriesInstanceUID": "1.0.2", "InstanceNumber": at}
+        issuer = first if at < 2 else last
+        one = made(pattern((4, 6, 8))[at], IssuerOfPatientID=issuer or None, **facts)
+        write(one, tmp_path / f"part {at}")
+    series(tmp_path / "other", count=2, PatientID="P2", SeriesInstanceUID="1.9.1")
+    archive = archive_of(tmp_path)
+    of = Pseudonyms(KEY).of
+    joined, other = of("patient", "A", "P1"), of("patient", "", "P2")
+    assert sorted(str(one.patient) for one in archive.series) == sorted([joined] * 3 + [other])
+    assert archive.originals["patient", "P1"] == {joined}
+    assert archive.originals["patient", "P2"] == {other}
+    assert all(one.name.startswith(f"{one.patient}/") for one in archive.series)
+    assert all(one.volume.name == one.name for one in archive.series)
+    (whole,) = [one for one in archive.series if one.shape[0] == 4]
+    assert np.array_equal(read_dicom(whole.volume).samples, pattern((4, 6, 8)))
+    assert not any("issuers" in note for note in archive.notes)
+
+
+def test_dates_of_birth_are_compared_after_numbers_were_joined(tmp_path: Path) -> None:
+    for at, (issuer, born) in enumerate([(None, "19500101"), ("A", "19600101")]):
+        facts = {"SeriesInstanceUID": f"1.{at}.1", "PatientBirthDate": born}
+        series(tmp_path / str(at), count=2, IssuerOfPatientID=issuer, **facts)
+    notes = archive_of(tmp_path).notes
+    assert any(note.startswith("1 patients have several dates of birth") for note in notes)
+
+
+def test_a_number_without_issuer_that_has_several_stays_its_own_and_is_told(
+    tmp_path: Path,
+) -> None:
+    for at, issuer in enumerate(["A", None, "B"]):
+        series(tmp_path / str(at), count=2, IssuerOfPatientID=issuer, SeriesInstanceUID=f"1.{at}.1")
+    archive = archive_of(tmp_path)
+    assert len({one.patient for one in archive.series}) == 3
+    assert any(
+        note.startswith("1 patients' numbers have several issuers") for note in archive.notes
+    )
 
 
 def test_without_a_patient_each_study_is_one_and_without_a_study_none(tmp_path: Path) -> None:

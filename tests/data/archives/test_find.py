@@ -10,7 +10,9 @@ from PIL import Image
 
 from brainssl.data.archives import find
 from brainssl.data.archives.find import archive_of_files, find_archive
+from brainssl.data.volumes.dicom_files import begins_like_dicom
 from brainssl.foundation.errors import BadUseError
+from brainssl.serving.volumes import is_dicom
 
 
 def picture(path: Path) -> None:
@@ -116,3 +118,15 @@ def test_pictures_alone_are_none_and_a_mixture_is_refused(tmp_path: Path) -> Non
     assert archive_of_files([tmp_path / "1.png"]) is None
     with pytest.raises(BadUseError, match="nifti and picture files together"):
         archive_of_files([tmp_path / "1.png", tmp_path / "x.nii"])
+
+
+@pytest.mark.parametrize("first", [0x00000000, 0x00050000, 0x00080000, 0x00160000])
+def test_a_file_without_sign_is_dicom_by_its_first_element(tmp_path: Path, first: int) -> None:
+    element = b"\x08\0" + (first >> 16).to_bytes(2, "little")
+    data = element + b"UI\x1a\0" + b"1.2.840.10008.5.1.4.1.1.4\0" + bytes(200)
+    (tmp_path / "IM0001").write_bytes(data)
+    assert find.sort_of(tmp_path / "IM0001") == "dicom"
+    assert is_dicom(data)
+    assert begins_like_dicom(data)
+    for other in (data[:7], b"\x09" + data[1:], data[:3] + b"\x7f" + data[4:]):
+        assert not begins_like_dicom(other)

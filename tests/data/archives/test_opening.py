@@ -1,12 +1,15 @@
 """The key of pseudonyms: made once, for a DICOM archive alone, and told."""
 
+import os
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
 from oracles.heads import bids
 
 from brainssl.data.archives.opening import open_archive, telling_of_key
+from brainssl.data.archives.pseudonyms import make_key, read_key
 from brainssl.foundation.errors import BrainsslError
 
 pydicom = pytest.importorskip("pydicom")
@@ -73,6 +76,43 @@ def test_what_has_pseudonyms_needs_no_key(tmp_path: Path, image_folder: Path) ->
     archive = open_archive(bids(tmp_path / "bids", 1), tmp_path / "a.key")
     assert archive is not None
     assert not (tmp_path / "a.key").exists()
+
+
+def test_the_key_is_nowhere_but_where_it_stays(
+    hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = tmp_path / "of the system"
+    folders.mkdir(mode=0o555)  # nothing is put there, and so nothing moved from there
+    monkeypatch.setattr(tempfile, "tempdir", str(folders))
+    made: list[tuple[Path, int]] = []
+    own = os.open
+
+    def watched(path: str, flags: int, mode: int = 0o777, **more: int) -> int:
+        if flags & os.O_CREAT:
+            made.append((Path(path), mode))
+        return own(path, flags, mode, **more)
+
+    monkeypatch.setattr(os, "open", watched)
+    key = tmp_path / "runs" / "a.key"
+    found = open_archive(hospital, key, workers=1)
+    assert found is not None
+    assert [mode for _, mode in made] == [0o600]
+    assert not list(folders.iterdir())
+    assert list(key.parent.iterdir()) == [key]
+    assert open_archive(hospital, key, workers=1) == found
+
+
+def test_a_key_that_another_process_made_meanwhile_stays(hospital: Path, tmp_path: Path) -> None:
+    key = tmp_path / "a.key"
+
+    def progress(done: int, total: int) -> None:
+        if done == total:
+            make_key(key)
+
+    with pytest.raises(BrainsslError, match="made by another process meanwhile"):
+        open_archive(hospital, key, progress=progress, workers=1)
+    assert read_key(key)
+    assert list(tmp_path.iterdir()) == [key]
 
 
 def test_it_is_told_where_the_key_is(hospital: Path, tmp_path: Path) -> None:

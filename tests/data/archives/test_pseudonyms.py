@@ -1,13 +1,14 @@
 """Pseudonyms against the definition of HMAC, and their key as a file."""
 
 import hashlib
+import os
 import pickle
 import stat
 from pathlib import Path
 
 import pytest
 
-from brainssl.data.archives.pseudonyms import Pseudonyms, make_key, read_key
+from brainssl.data.archives.pseudonyms import Pseudonyms, make_key, read_key, write_key
 from brainssl.foundation.errors import BrainsslError
 
 
@@ -43,6 +44,37 @@ def test_a_key_is_written_for_its_owner_alone_and_read_again(tmp_path: Path) -> 
     with pytest.raises(BrainsslError, match="exists already"):
         make_key(file)
     assert make_key(tmp_path / "other") != key
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_key_is_never_written_over_one_made_at_the_same_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    file = tmp_path / "key"
+    own = os.link
+
+    def late(source: Path, target: Path) -> None:
+        target.write_text("of the other")
+        if not links:
+            raise PermissionError(1, "no links here")
+        own(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    with pytest.raises(BrainsslError, match="exists already"):
+        write_key(file, bytes(32))
+    assert file.read_text() == "of the other"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_key_is_written_where_there_are_no_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(source: Path, target: Path) -> None:
+        raise PermissionError(1, "no links here")
+
+    monkeypatch.setattr(os, "link", none)
+    assert make_key(tmp_path / "key") == read_key(tmp_path / "key")
+    assert list(tmp_path.iterdir()) == [tmp_path / "key"]
 
 
 def test_what_is_no_key_is_refused_without_being_shown(tmp_path: Path) -> None:

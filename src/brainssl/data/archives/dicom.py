@@ -7,11 +7,11 @@ pseudonyms, files are told by number, and facts are those of a list.
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from brainssl.data.archives.archive import Archive, Unit
-from brainssl.data.archives.dicom_facts import Facts, Refused, Row, facts_of
+from brainssl.data.archives.dicom_facts import Facts, Kind, Refused, Row, facts_of
 from brainssl.data.archives.dicom_listing import (
     DicomListing,
     in_words,
@@ -20,7 +20,7 @@ from brainssl.data.archives.dicom_listing import (
     promises_dicom,
     told_as,
 )
-from brainssl.data.archives.dicom_series import Made, Names, by_study, kind_of, series_of
+from brainssl.data.archives.dicom_series import Made, Names, by_study, series_of
 from brainssl.data.archives.pseudonyms import Pseudonyms
 from brainssl.data.pool import in_order
 from brainssl.data.volumes.dicom_files import silenced
@@ -34,7 +34,13 @@ class _Found:
 
     names: Names
     rows: list[Row] = field(default_factory=list)
-    headers: dict[tuple[object, ...], dict[str, object]] = field(default_factory=dict)
+    headers: dict[Kind, dict[str, object]] = field(default_factory=dict)
+
+    def take(self, rows: Sequence[Row], headers: Mapping[Kind, dict[str, object]]) -> None:
+        """Add files; a kind keeps its first header."""
+        self.rows += rows
+        for kind, header in headers.items():
+            self.headers.setdefault(kind, header)
 
 
 @dataclass
@@ -49,6 +55,7 @@ class _Reading:
     counts: Counter[str] = field(default_factory=Counter)
     originals: dict[tuple[Unit, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     born: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    issuers: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
 def dicom_archive(
@@ -111,6 +118,7 @@ def _archive(
             _take(reading, at, path, result)
             if progress:
                 progress(done, len(numbered))
+    _join_issuers(reading)
     reading.unreadable.sort(key=_numbered)
     archive = Archive("dicom", listing.root, [], reading.unreadable)
     made: list[Made] = []
@@ -142,8 +150,7 @@ def _take(reading: _Reading, at: int, path: File, result: Facts | Refused) -> No
         found = reading.series.setdefault(
             (names.patient, names.study, names.series or names.fallback), _Found(names)
         )
-        found.rows.append(result.row)
-        found.headers.setdefault(kind_of(result.row), result.header)
+        found.take([result.row], result.headers)
     elif result.kind == "directory":
         reading.counts["DICOMDIR files, which only list others"] += 1
     elif result.kind == "foreign" and not promises_dicom(path):
@@ -161,6 +168,7 @@ def _names(reading: _Reading, told: Mapping[str, str], path: File) -> Names:
     patient = None
     if patient_id:
         patient = of("patient", told["IssuerOfPatientID"], patient_id)
+        reading.issuers[patient_id].add(told["IssuerOfPatientID"])
         originals["patient", patient_id].add(patient)
         born = reading.born[patient]
         if told["PatientBirthDate"]:
@@ -184,12 +192,42 @@ def _names(reading: _Reading, told: Mapping[str, str], path: File) -> Names:
     return Names(patient, study, None, of("series", "folder", folder))
 
 
+def _join_issuers(reading: _Reading) -> None:
+    """Count a number without an issuer to the only issuer that it has elsewhere, if it has one.
+
+    Not every device of a hospital tells the issuer, and a patient must not count as two.
+    """
+    of = reading.pseudonyms.of
+    joined: dict[str | None, str] = {}
+    for number, issuers in reading.issuers.items():
+        named = issuers - {""}
+        if len(named) == 1 and "" in issuers:
+            joined[of("patient", "", number)] = of("patient", *named, number)
+            reading.originals["patient", number] = {of("patient", *named, number)}
+        elif named and "" in issuers:
+            reading.counts["several issuers"] += 1
+    for alone, patient in joined.items():
+        if alone in reading.born:
+            reading.born[patient] |= reading.born.pop(str(alone))
+    apart, reading.series = reading.series, {}
+    for (patient_, *rest), found in apart.items():
+        known = joined.get(patient_, patient_)
+        names = replace(found.names, patient=known)
+        reading.series.setdefault((known, *rest), _Found(names)).take(found.rows, found.headers)
+
+
 def _notes(reading: _Reading, archive: Archive) -> Iterator[str]:
     without = reading.counts.pop("without patient", 0)
     if without:
         yield (
             f"Files without a patient's number: {without}; each of their studies counts as a "
             "patient, and what names no study belongs to none."
+        )
+    unclear = reading.counts.pop("several issuers", 0)
+    if unclear:
+        yield (
+            f"{unclear} patients' numbers have several issuers, and none in some files: those "
+            "files count as a patient of their own, who may be one of the others."
         )
     for words, count in sorted(reading.counts.items()):
         yield f"{words}: {count}."

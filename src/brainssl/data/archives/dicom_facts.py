@@ -42,11 +42,15 @@ class Row(NamedTuple):
     taken: float | None
 
 
+Kind = tuple[object, ...]
+"""What slices share that share a header."""
+
+
 class Facts(NamedTuple):
-    """Row, header by keyword, and identifiers by keyword of one file."""
+    """Row, headers by kind and keyword, and identifiers by keyword of one file."""
 
     row: Row
-    header: dict[str, object]
+    headers: dict[Kind, dict[str, object]]
     identifiers: dict[str, str]
 
 
@@ -60,6 +64,20 @@ class Refused(NamedTuple):
 
     kind: str
     reason: str
+
+
+def kind_of(row: Row, at: int = 0) -> Kind:
+    """Return the kind of one frame of a file: few files or frames are of one that no other is.
+
+    Planes are told apart coarsely, for else a volume turned about an axis, or a head that moves,
+    would have as many headers as slices.
+    """
+    if not row.frames:
+        return (row.rows, row.columns)
+    frame = row.frames[at]
+    _, _, inversion, flip, *_ = frame.times
+    cosines = frame.orientation and tuple(round(value, 1) for value in frame.orientation)
+    return (row.rows, row.columns, frame.kind, inversion, flip, cosines)
 
 
 def facts_of(numbered: tuple[int, File]) -> Facts | Refused:
@@ -111,7 +129,11 @@ def _facts(place: int, path: File) -> Facts | Refused:
         told("BurnedInAnnotation").upper() == "YES",
         taken_at(dataset),
     )
-    return Facts(row, header_of(dataset), {word: told(word) for word in IDENTIFIERS})
+    firsts: dict[Kind, int] = {}
+    for at in range(len(frames) or 1):
+        firsts.setdefault(kind_of(row, at), at)
+    headers = {kind: header_of(dataset, at) for kind, at in firsts.items()}
+    return Facts(row, headers, {word: told(word) for word in IDENTIFIERS})
 
 
 def _mosaic(path: File) -> Mosaic | None:

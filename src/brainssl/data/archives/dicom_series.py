@@ -9,7 +9,7 @@ import numpy as np
 
 from brainssl.data.archives.archive import Series
 from brainssl.data.archives.dicom_columns import columns_of
-from brainssl.data.archives.dicom_facts import Row
+from brainssl.data.archives.dicom_facts import Kind, Row, kind_of
 from brainssl.data.archives.dicom_kinds import exclusion_of, is_derived
 from brainssl.data.archives.dicom_told import told_of
 from brainssl.data.archives.dicom_volumes import Parted, Slice, in_place, volumes_of
@@ -35,7 +35,7 @@ class Made(NamedTuple):
     Attributes:
         series: the volume.
         taken: when its first image was acquired, see `Row`.
-        header: of its first image.
+        header: of its first slice.
     """
 
     series: Series
@@ -63,7 +63,7 @@ class Names:
 def series_of(
     names: Names,
     rows: Sequence[Row],
-    headers: Mapping[tuple[object, ...], Mapping[str, object]],
+    headers: Mapping[Kind, Mapping[str, object]],
     files: Sequence[File | None],
     pseudonyms: Pseudonyms,
     notes: Counter[str],
@@ -73,7 +73,7 @@ def series_of(
     Args:
         names: of patient, study and series.
         rows: of all its files.
-        headers: a header for each kind of row, by `kind_of`.
+        headers: a header for each kind of slice, by `kind_of`.
         files: of the archive, by place.
         pseudonyms: for the columns.
         notes: counts what a reader should know.
@@ -85,7 +85,7 @@ def series_of(
     crossing = _planes_cross(parted)
     for number, one in enumerate(parted, 1):
         name = names.folder if len(parted) == 1 else f"{names.folder}-{number}"
-        header = headers[kind_of(one.slices[0].row)]
+        header = _header(one.slices[0], headers)
         series = _series(name, names, one, header, files, pseudonyms)
         if len(parted) > 1:
             series = replace(series, flags=(*series.flags, SPLIT))
@@ -102,10 +102,13 @@ def series_of(
     return found
 
 
-def kind_of(row: Row) -> tuple[object, ...]:
-    """Return what rows share that may share a header."""
-    kind = row.frames[0].kind if row.frames else None
-    return row.rows, row.columns, kind
+def _header(one: Slice, headers: Mapping[Kind, Mapping[str, object]]) -> Mapping[str, object]:
+    """Return the header of a slice's kind, in which the plane is the slice's own."""
+    header = headers[kind_of(one.row, one.at)]
+    orientation = one.frame.orientation
+    if orientation is None:
+        return header
+    return {**header, "ImageOrientationPatient": list(orientation)}
 
 
 def _once(rows: Sequence[Row], notes: Counter[str]) -> list[Row]:
@@ -191,7 +194,7 @@ def _imageless(
     name: str,
     names: Names,
     rows: Sequence[Row],
-    headers: Mapping[tuple[object, ...], Mapping[str, object]],
+    headers: Mapping[Kind, Mapping[str, object]],
     files: Sequence[File | None],
 ) -> Series:
     header = headers[kind_of(rows[0])]

@@ -21,6 +21,7 @@ from brainssl.data.archives.nifti_series import Progress
 from brainssl.data.archives.walk import inner, volume_suffix
 from brainssl.data.listing import visible
 from brainssl.data.read import ALLOWED_SUFFIXES, UnreadableImage
+from brainssl.data.volumes.dicom_files import begins_like_dicom
 from brainssl.data.volumes.matlab import is_matlab, matlab_header
 from brainssl.data.volumes.nifti_bytes import beginning
 from brainssl.foundation.errors import BadUseError
@@ -180,7 +181,7 @@ def _by_content(file: Path) -> Sort | None:
         begun = beginning(file, file.name, 352)
     except UnreadableImage:
         return None
-    if begun[128:132] == b"DICM" or begun[:4] in (b"\x08\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0"):
+    if begins_like_dicom(begun):
         return "dicom"
     if begun.startswith(_PICTURES):
         return "picture"

@@ -1,15 +1,13 @@
 """An archive is opened with the key by which its patients get pseudonyms."""
 
 import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from brainssl.data.archives.archive import Archive
 from brainssl.data.archives.find import find_archive
-from brainssl.data.archives.pseudonyms import make_key, read_key
+from brainssl.data.archives.pseudonyms import KEY_BYTES, read_key, write_key
 from brainssl.foundation.errors import BrainsslError
 
 Progress = Callable[[int, int], None]
@@ -43,23 +41,18 @@ def open_archive(
         raise BrainsslError(f"{source}: is not a folder; name the folder that holds the images")
     if key is not None and key.exists():
         return find_archive(source, key=read_key(key), progress=progress, workers=workers)
-    if key is None or not keep:
-        forgotten = secrets.token_bytes(32)
-        return find_archive(source, key=forgotten, progress=progress, workers=workers)
-    with TemporaryDirectory() as folder:
-        made = Path(folder) / "key"
-        archive = find_archive(source, key=make_key(made), progress=progress, workers=workers)
-        if archive is not None and archive.kind == "dicom":
-            _put(made, key)
-        return archive
+    made = secrets.token_bytes(KEY_BYTES)
+    archive = find_archive(source, key=made, progress=progress, workers=workers)
+    if key is not None and keep and archive is not None and archive.kind == "dicom":
+        _put(made, key)
+    return archive
 
 
-def _put(made: Path, key: Path) -> None:
-    """Put a new key where it stays, before anything that was made with it."""
+def _put(made: bytes, key: Path) -> None:
+    """Write a new key where it stays, before anything that was made with it."""
     if key.exists():
         raise BrainsslError(f"{key} was made by another process meanwhile: begin again")
-    key.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(made, key)
+    write_key(key, made)
 
 
 @contextmanager

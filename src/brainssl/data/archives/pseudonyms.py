@@ -57,17 +57,43 @@ def make_key(file: Path) -> bytes:
         BrainsslError: the file exists: a key that is lost cannot be made again.
         OSError: it cannot be written.
     """
-    if file.exists() or file.is_symlink():
-        raise BrainsslError(f"{file} exists already: pseudonyms of another key would not match it")
     key = secrets.token_bytes(KEY_BYTES)
+    write_key(file, key)
+    return key
+
+
+def write_key(file: Path, key: bytes) -> None:
+    """Write a key as `make_key` does: whole or not at all, and never over another.
+
+    Raises:
+        BrainsslError: the file exists.
+        OSError: it cannot be written.
+    """
+    taken = BrainsslError(f"{file} exists already: pseudonyms of another key would not match it")
+    if file.exists() or file.is_symlink():
+        raise taken
 
     def write(beside: Path) -> None:
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="ascii") as stream:
             stream.write(key.hex() + "\n")
 
-    write_atomically(file, write)
-    return key
+    beside = file.with_name(f".key.{secrets.token_hex(4)}")
+    try:
+        write_atomically(beside, write)
+    except OSError as error:
+        error.filename = str(file)
+        raise
+    try:
+        os.link(beside, file)  # unlike a rename, it fails where another process was faster
+    except FileExistsError:
+        raise taken from None
+    except OSError:  # a file system without links
+        if file.exists():
+            raise taken from None
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def read_key(file: Path) -> bytes:

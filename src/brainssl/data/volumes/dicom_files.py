@@ -195,8 +195,8 @@ def _dataset(
     begin = source.read(_SHORT)
     if not begin:
         raise NotDicomError(name, "is empty")
-    signed = begin[_SIGN_AT : _SIGN_AT + len(_SIGN)] == _SIGN
-    if not signed and not _begins_like_dicom(begin):
+    signed = _is_signed(begin)
+    if not begins_like_dicom(begin):
         raise NotDicomError(name, "is not DICOM")
     file: Any = source
     if signed and _DEFLATED in begin:
@@ -214,8 +214,19 @@ def _dataset(
     return dataset, None if source.packed or file is not source else source.left
 
 
-def _begins_like_dicom(begin: bytes) -> bool:
-    """Tell whether a file without the sign begins with a DICOM element, which old ones do."""
+def _is_signed(begin: bytes) -> bool:
+    return begin[_SIGN_AT : _SIGN_AT + len(_SIGN)] == _SIGN
+
+
+def begins_like_dicom(begin: bytes) -> bool:
+    """Tell by its first bytes whether a file may be DICOM.
+
+    It bears the sign, or begins with a DICOM element as old files without it do.
+    """
+    if _is_signed(begin):
+        return True
+    if len(begin) < 8:  # no element is shorter
+        return False
     for order, group in (("little", begin[:2]), ("big", begin[1::-1])):
         element = int.from_bytes(begin[2:4], order)  # type: ignore[arg-type]
         if group in _FIRST_GROUPS and element <= 0x0100:

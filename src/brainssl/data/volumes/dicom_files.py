@@ -219,10 +219,7 @@ def _is_signed(begin: bytes) -> bool:
 
 
 def begins_like_dicom(begin: bytes) -> bool:
-    """Tell by its first bytes whether a file may be DICOM.
-
-    It bears the sign, or begins with a DICOM element as old files without it do.
-    """
+    """Tell whether a file bears DICOM's sign, or begins with an element, as old ones do."""
     if _is_signed(begin):
         return True
     if len(begin) < 8:  # no element is shorter

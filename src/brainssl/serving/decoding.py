@@ -25,6 +25,7 @@ import numpy as np
 
 from brainssl.data.pool import cores
 from brainssl.data.read import ALLOWED_SUFFIXES, UnreadableImage
+from brainssl.data.volumes.slices import Plane
 from brainssl.foundation.errors import BrainsslError
 from brainssl.serving.engine import read_upload
 from brainssl.serving.limits import Limits
@@ -55,6 +56,7 @@ _TOLD = (
     "is empty",
     "is larger than the limit",
     "is not an image in",
+    "nothing says how a volume lies",
 )
 _STATUS = {
     "is not an image in": 415,
@@ -87,11 +89,13 @@ class Wanted:
         reader: version of the normalisation.
         size: side of the slices.
         limits: of the service.
+        plane: of the slices of volumes.
     """
 
     reader: int
     size: int
     limits: Limits
+    plane: Plane = "native"
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,11 +316,16 @@ def _read(asked: bytes, wanted: Wanted) -> Decoded:
             max_bytes=limits.max_bytes,
             max_pixels=limits.max_pixels,
             max_voxels=limits.max_voxels,
+            plane=wanted.plane,
         )
         return Decoded(found, [])
     slices, refused = [], []
     read = read_dicom_uploads(
-        list(_apart(data)), reader=wanted.reader, size=wanted.size, max_voxels=limits.max_voxels
+        list(_apart(data)),
+        reader=wanted.reader,
+        size=wanted.size,
+        max_voxels=limits.max_voxels,
+        plane=wanted.plane,
     )
     for one in read:
         if isinstance(one, tuple):

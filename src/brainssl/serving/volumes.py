@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from brainssl.data.read import UnreadableImage
 from brainssl.data.volumes.choice import ALL
 from brainssl.data.volumes.nifti_bytes import beginning
+from brainssl.data.volumes.slices import Plane
 from brainssl.data.volumes.volume import InMemory, VolumeRef
 
 VOLUMES = ("DICOM", "NIfTI")
@@ -69,8 +70,10 @@ def is_nifti(data: bytes) -> bool:
     return begun[344:347] in (b"n+1", b"ni1") or begun[4:7] == b"n+2"
 
 
-def read_nifti_upload(data: bytes, *, reader: int, size: int, max_voxels: int) -> list[Seen]:
-    """Return the slices with brain of a NIfTI file.
+def read_nifti_upload(
+    data: bytes, *, reader: int, size: int, max_voxels: int, plane: Plane = "native"
+) -> list[Seen]:
+    """Return the slices with brain of a NIfTI file; see `read_dicom_uploads`.
 
     Raises:
         UnreadableImage: it cannot be read.
@@ -79,11 +82,11 @@ def read_nifti_upload(data: bytes, *, reader: int, size: int, max_voxels: int) -
 
     ref = VolumeRef("nifti", (InMemory(data),), "file")
     _refuse_large(nifti_header(ref.files[0], "file").shape, max_voxels)
-    return _seen(ref, "series 1", 0, None, reader=reader, size=size)
+    return _seen(ref, "series 1", 0, None, _Cut(plane, reader, size, max_voxels))
 
 
 def read_dicom_uploads(
-    files: Sequence[bytes], *, reader: int, size: int, max_voxels: int
+    files: Sequence[bytes], *, reader: int, size: int, max_voxels: int, plane: Plane = "native"
 ) -> Iterator[list[Seen] | tuple[tuple[int, ...], str]]:
     """Yield for each series among DICOM files its slices with brain, or its files and why none.
 
@@ -91,11 +94,13 @@ def read_dicom_uploads(
         files: of any series, in any order.
         reader: version of the normalisation.
         size: side of the slices.
-        max_voxels: a volume with more is refused before it is decoded.
+        max_voxels: a volume with more is refused before it is decoded, or resampled.
+        plane: of the slices: that of the classifier's training.
     """
     from brainssl.data.archives.archive import UNKNOWN
     from brainssl.data.archives.dicom import dicom_archive_of_files
 
+    how = _Cut(plane, reader, size, max_voxels)
     held = [InMemory(data, f"file {place}") for place, data in enumerate(files)]
     places = {one.name: place for place, one in enumerate(held)}
     archive = dicom_archive_of_files(held, secrets.token_bytes(32))
@@ -114,7 +119,7 @@ def read_dicom_uploads(
         ref = VolumeRef("dicom", series.volume.files, "file", series.volume.frames)
         try:
             _refuse_large(series.shape, max_voxels)
-            found = _seen(ref, f"series {number}", own[0], said, reader=reader, size=size)
+            found = _seen(ref, f"series {number}", own[0], said, how)
         except UnreadableImage as error:
             yield own, error.reason
         else:
@@ -123,12 +128,20 @@ def read_dicom_uploads(
         yield tuple(sorted(left)), "is no DICOM file with an image of its own"
 
 
-def _seen(
-    ref: VolumeRef, name: str, file: int, sequence: str | None, *, reader: int, size: int
-) -> list[Seen]:
+@dataclass(frozen=True)
+class _Cut:
+    """How volumes are cut, see `brainssl.inference.volumes.cut`."""
+
+    plane: Plane
+    reader: int
+    size: int
+    max_voxels: int
+
+
+def _seen(ref: VolumeRef, name: str, file: int, sequence: str | None, how: _Cut) -> list[Seen]:
     from brainssl.inference.volumes import cut
 
-    found = cut(ref, slices=ALL, plane="native", reader=reader, size=size)
+    found = cut(ref, slices=ALL, **vars(how))
     if isinstance(found, str):
         raise UnreadableImage("file", found)
     stack = Stack(name, found.held, found.without, sequence)

@@ -73,6 +73,20 @@ def test_a_store_tells_the_plane_to_which_volumes_were_resampled(
     assert Data(store, split).facts()["plane"] == "sagittal"
 
 
+def test_pixels_that_are_not_square_are_told(found: Scan, tmp_path: Path) -> None:
+    assert not any("square" in note for note in found.notes)
+    for name, rows in (("a", 5.2), ("b", 5.4), ("c", 2.5)):
+        save(tmp_path / "in" / f"{name}.nii.gz", head(ord(name)), (6.0, rows, 5.0))
+    told = scan(tmp_path / "in", reading=Reading(Choice(1)))
+    flagged = told.manifest["flags"].str.contains("pixels not square")
+    assert dict(zip(told.manifest["path"].str[0], flagged, strict=True)) == {
+        "a": False,
+        "b": True,
+        "c": True,
+    }
+    assert any("pixels of 2 of 3 volumes are not square" in note for note in told.notes)
+
+
 def test_groups_are_patients(found: Scan) -> None:
     assert not (found.manifest.groupby("patient")["group"].nunique() != 1).any()
     assert found.manifest["group"].nunique() == 6

@@ -28,6 +28,11 @@ from brainssl.foundation.errors import BrainsslError
 Plane = Literal["native", "axial", "coronal", "sagittal"]
 """The plane of the slices that are taken; native: as they were acquired."""
 
+NOT_SQUARE = "pixels not square"
+"""Flag of a volume whose rows and columns are unlike far apart: its slices look stretched."""
+
+_UNLIKE = 1.05  # of the larger spacing to the smaller
+
 PLANES: tuple[Plane, ...] = get_args(Plane)
 
 
@@ -170,7 +175,10 @@ def _hung(volume: Volume, plane: Plane, spacing: float | None, max_voxels: int) 
     """Turn a volume as its slices are hung; resample it where they lie in another plane."""
     if plane != "native" and plane_of(volume) != plane:
         volume = resampled(volume, plane, spacing, max_voxels=max_voxels)
-    return hung(volume)
+    volume = hung(volume)
+    if volume.spacing is None or max(volume.spacing[1:]) <= _UNLIKE * min(volume.spacing[1:]):
+        return volume
+    return replace(volume, flags=(*volume.flags, NOT_SQUARE))
 
 
 @contextmanager

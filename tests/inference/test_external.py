@@ -364,7 +364,7 @@ def test_an_archive_is_cut_as_the_classifier_learnt_and_another_plane_is_told(
     trained: Path, tmp_path: Path
 ) -> None:
     source, labels = tmp_path / "archive", tmp_path / "labels.csv"
-    simulate_archive(source, format="bids", patients=2, size=32, slices=6, workers=1)
+    simulate_archive(source, format="bids", patients=2, size=64, slices=8, workers=1)
     labels.write_text("patient,label\nsub-p001,Glioma\nsub-p002,Normal\n")
     loaded = Classifier.load(trained)
     loaded.facts |= {"reader": 2, "plane": "sagittal"}

@@ -358,3 +358,22 @@ def test_an_archive_is_measured_by_the_labels_of_its_patients(
     assert unit["metrics"]["accuracy"] == pytest.approx(np.mean(told_right))
     with pytest.raises(BrainsslError, match="prepared store and has its labels: omit --slices"):
         brainssl.external(trained, tmp_path / "out/store", tmp_path / "again", slices=3)
+
+
+def test_an_archive_is_cut_as_the_classifier_learnt_and_another_plane_is_told(
+    trained: Path, tmp_path: Path
+) -> None:
+    source, labels = tmp_path / "archive", tmp_path / "labels.csv"
+    simulate_archive(source, format="bids", patients=2, size=64, slices=8, workers=1)
+    labels.write_text("patient,label\nsub-p001,Glioma\nsub-p002,Normal\n")
+    loaded = Classifier.load(trained)
+    loaded.facts |= {"reader": 2, "plane": "sagittal"}
+    loaded.save(trained / "classifier.safetensors")
+    own = brainssl.external(trained, source, tmp_path / "own", labels=labels, slices=2)
+    assert own["notes"] == []
+    assert ImageStore.open(tmp_path / "own/store").plane == "sagittal"
+    other = brainssl.external(
+        trained, source, tmp_path / "other", labels=labels, slices=2, plane="axial"
+    )
+    assert "--plane sagittal is its own" in other["notes"][0]
+    assert "--plane sagittal is its own" in (tmp_path / "other/external.html").read_text("utf-8")

@@ -112,6 +112,25 @@ def test_pixels_and_logits_are_those_of_the_store(
         assert one["decided_by"]["probability"] == pytest.approx(expected[place, mean.argmax()])
 
 
+def test_volumes_are_cut_in_the_plane_of_the_training_unless_another_is_named(
+    saved: Path, tmp_path: Path
+) -> None:
+    file = save(tmp_path / "x.nii.gz", head(0))
+    loaded = Classifier.load(saved)
+    loaded.facts |= {"plane": "sagittal"}
+    loaded.save(tmp_path / "classifier.safetensors")
+    own = brainssl.predict(tmp_path / "classifier.safetensors", file)
+    expected = brainssl.predict(saved, file, plane="sagittal")
+    assert own["predictions"] == expected["predictions"]
+    assert own["series"][0]["held"] != 24
+    assert any("resampled to sagittal, as in the classifier's" in note for note in own["notes"])
+    assert any("that the classifier learnt are as they were" in note for note in expected["notes"])
+    other = brainssl.predict(tmp_path / "classifier.safetensors", file, plane="native")
+    assert other["predictions"] == brainssl.predict(saved, file)["predictions"]
+    assert any("--plane sagittal is its own" in note for note in other["notes"])
+    assert not any("--plane" in note for note in brainssl.predict(saved, file)["notes"])
+
+
 def test_slices_without_brain_are_not_judged_and_that_is_said(saved: Path, tmp_path: Path) -> None:
     file = save(tmp_path / "x.nii.gz", head(0))
     answer = brainssl.predict(saved, file)

@@ -13,8 +13,10 @@ from scipy.special import softmax
 
 import brainssl
 from brainssl.data.read import UnreadableImage
+from brainssl.inference.volumes import Cut, Cutting, cuts, parted
 from brainssl.serving.engine import Engine, read_upload
 from brainssl.serving.limits import Limits
+from brainssl.serving.service import Service
 from brainssl.serving.volumes import is_dicom, is_nifti
 
 GIVEN = {"reader": 2, "size": 32, "max_bytes": 10**8, "max_pixels": 10**6}
@@ -128,6 +130,32 @@ def test_slices_are_counted_over_a_request(engine: Engine, tmp_path: Path) -> No
             assert answer.status_code == 413
             assert "more slices than the limit of 48" in answer.json()["error"]
         assert service.predict(("p", picture(0))).status_code == 200
+
+
+def test_a_volume_is_resampled_as_the_classifier_learnt_and_within_the_limit(
+    tmp_path: Path,
+) -> None:
+    file = save(tmp_path / "x.nii", head(0))
+    cutting = Cutting(plane="sagittal")
+    [expected] = cuts(parted([file])[1].series, cutting, reader=2, size=32)
+    assert isinstance(expected, Cut)
+    got = read_upload(file.read_bytes(), "", **GIVEN, plane="sagittal")
+    assert [one.number for one in got] == list(expected.numbers)
+    np.testing.assert_array_equal(np.stack([one.image for one in got]), expected.pixels)
+    assert expected.held != 24
+    long = save(tmp_path / "long.nii", head(0), (60.0, 5.0, 5.0)).read_bytes()
+    assert read_upload(long, "", **GIVEN, max_voxels=10**5)
+    with pytest.raises(UnreadableImage, match="has too many voxels once it is resampled"):
+        read_upload(long, "", **GIVEN, max_voxels=10**5, plane="sagittal")
+
+
+def test_the_service_takes_the_plane_of_its_classifier(tuned: Path) -> None:
+    engine = Engine.load(tuned)
+    assert Service(engine).decoders._all[0]._wanted.plane == "native"
+    assert not any("resampled" in one for one in engine.caveats)
+    engine.classifier.facts["plane"] = "coronal"
+    assert Service(engine).decoders._all[0]._wanted.plane == "coronal"
+    assert "Volumes are resampled to coronal slices, as in its training." in engine.caveats
 
 
 def test_files_are_told_by_content(tmp_path: Path) -> None:

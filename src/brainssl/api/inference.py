@@ -35,7 +35,7 @@ def external(
     labels: Where | None = None,
     classes_at: int | None = None,
     slices: str | int | None = None,
-    plane: str = "native",
+    plane: str | None = None,
     label_by: str | None = None,
     lesion_slices: bool = False,
     key: Where | None = None,
@@ -52,7 +52,8 @@ def external(
             `study,label` or `series,label`, that names classes or families.
         classes_at: level of the classes among the folders, from 1; by default it is found.
         slices: of a volume so many at most, or `every:N`; by default all with brain.
-        plane: of volumes: `native`, or resampled to `axial`, `coronal` or `sagittal`.
+        plane: of volumes: `native`, or resampled to `axial`, `coronal` or `sagittal`; by default
+            that of the classifier's training.
         label_by: of volumes: `sequence` or `plane` is the label.
         lesion_slices: whether slices that a mask shows without lesion lose their label.
         key: file by which patients of a DICOM archive get their pseudonyms; by default `OUT.key`.
@@ -93,6 +94,7 @@ def external(
             labels=path_or_none(labels),
             classes_at=level_of(classes_at),
             reading=reading,
+            as_learnt=plane is None,
             page=render_external,
             progress=progress,
         )
@@ -174,7 +176,7 @@ def predict(
     neighbours: int = 3,
     maps: bool = False,
     slices: str | int | None = None,
-    plane: str = "native",
+    plane: str | None = None,
     key: Where | None = None,
     out: Where | None = None,
     seed: int = 0,
@@ -196,7 +198,8 @@ def predict(
         maps: draw saliency maps, into a folder beside `out` whose name ends in `-maps`.
         slices: of a volume so many at most, evenly over those with brain, or `every:N`; by default
             all.
-        plane: of volumes: `native`, or resampled to `axial`, `coronal` or `sagittal`.
+        plane: of volumes: `native`, or resampled to `axial`, `coronal` or `sagittal`; by default
+            that of the classifier's training.
         key: file of the key by which patients of DICOM files get their pseudonyms, as `prepare`
             made it; by default one that is forgotten.
         out: file to write: what is returned as JSON; where its name ends in `.jsonl` one line a
@@ -232,7 +235,7 @@ def predict(
         raise BadUseError(f"--out {file}: end its name in {', '.join(FORMS)}")
     if file and table:
         refuse_overwriting(file, table)
-    (own_plane,) = known("--plane", [plane], PLANES)
+    own_plane = None if plane is None else known("--plane", [plane], PLANES)[0]
     cutting = Cutting(read_choice(slices), own_plane, path_or_none(key))  # type: ignore[arg-type]
     answer = predict_files(
         Path(classifier),

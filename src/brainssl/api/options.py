@@ -71,7 +71,7 @@ def reading_of(
     out: Path | None,
     *,
     slices: str | int | None = None,
-    plane: str = "native",
+    plane: str | None = "native",
     label_by: str | None = None,
     lesion_slices: bool = False,
     key: Where | None = None,
@@ -82,7 +82,7 @@ def reading_of(
         source: that may hold them.
         out: what is made of it; by default the key of pseudonyms lies beside it. None: nothing.
         slices: how many, or `every:N`.
-        plane: of the slices.
+        plane: of the slices; None: as they were acquired.
         label_by: sequence or plane.
         lesion_slices: whether slices without lesion lose their label.
         key: file of the key.
@@ -94,7 +94,7 @@ def reading_of(
     from brainssl.data.volumes.choice import read_choice
     from brainssl.data.volumes.slices import PLANES
 
-    (known_plane,) = known("--plane", [plane], PLANES)
+    (known_plane,) = known("--plane", [plane or "native"], PLANES)
     by = None if label_by is None else known("--label-by", [label_by], LABEL_BY)[0]
     beside = None if out is None else out.resolve().with_name(f"{out.resolve().name}.key")
     file = beside if key is None else Path(key)

@@ -55,6 +55,13 @@ PlaneOption = Annotated[
     str,
     typer.Option("--plane", help="Of volumes: native, or resampled to axial, coronal, sagittal."),
 ]
+LearntPlane = Annotated[
+    str | None,
+    typer.Option(
+        "--plane",
+        help="Of volumes: native, axial, coronal, sagittal; by default what the classifier learnt.",
+    ),
+]
 LabelBy = Annotated[
     str | None,
     typer.Option("--label-by", help="Of volumes: sequence or plane is the label."),

@@ -59,12 +59,13 @@ class Data:
 
     def facts(self) -> dict[str, Any]:
         """Say which data a model has seen."""
-        return {
+        facts = {
             "protocol": self.split.protocol,
             "split_digest": self.split.digest,
             "store": self.store.checksum,
             "reader": self.store.reader,
         }
+        return facts | ({} if self.store.plane == "native" else {"plane": self.store.plane})
 
     def refuse_seen(self, facts: dict[str, Any]) -> None:
         """Refuse a model that may have seen the test set of this split.

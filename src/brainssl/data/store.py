@@ -91,6 +91,11 @@ class ImageStore:
         return int(self.facts.get("reader", 1))
 
     @property
+    def plane(self) -> str:
+        """Plane to which volumes were resampled; `native`: none were, all are as acquired."""
+        return str(self.facts.get("plane", "native"))
+
+    @property
     def families(self) -> Families | None:
         """Family and sequence of each class, where a table said them."""
         return self.facts.get("families")
@@ -194,6 +199,9 @@ def prepare(
         facts["families"] = scan.families
     if scan.excluded:
         facts["excluded"] = [list(pair) for pair in scan.excluded]
+    planes = {getattr(origin, "plane", "native") for origin in scan.origins} - {"native"}
+    if planes:  # all volumes of a scan are read alike
+        facts["plane"] = min(planes)
     images = _boxed(scan.origins, size, workers)
     lesions = None
     if "lesion" in scan.manifest and scan.manifest["lesion"].notna().any():

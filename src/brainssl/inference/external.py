@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from brainssl.evaluation.units import KINDS, asked_of, known_units, rule_of
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import whole_folder, write_json, write_text
 from brainssl.hardware.device import device_of
+from brainssl.inference.volumes import plane_notes
 from brainssl.models.classifier import Classifier
 from brainssl.settings.sections import EvaluationSettings, RunSettings
 
@@ -56,6 +57,7 @@ def evaluate_external(
     labels: Path | None = None,
     classes_at: int | None = None,
     reading: Reading = BY_DEFAULT,
+    as_learnt: bool = False,
     settings: EvaluationSettings | None = None,
     page: Callable[[dict[str, Any]], str] | None = None,
     progress: Progress | None = None,
@@ -76,15 +78,18 @@ def evaluate_external(
             `study,label` or `series,label`, that names classes or families.
         classes_at: level of the classes among the folders, from 1; by default it is found.
         reading: how the volumes of an archive are read and labelled.
+        as_learnt: whether volumes are cut in the plane of the classifier's training, whatever
+            `reading` says.
         settings: of the bootstrap.
         page: makes the text of `external.html` of what is returned; without it there is none.
         progress: called with (images prepared, images in all).
 
     Returns:
         What `external.json` holds: `classifier` (facts of its training), `source`, `labels` (what
-        they are about), `images`, `groups`, `unlabelled`, `left_out` (sentences), `learnt`
-        (`images` that shaped the classifier, and how many were `left_out` with their groups; None
-        where the classifier has no marks of its training images), `row` (as in results.json),
+        they are about), `images`, `groups`, `unlabelled`, `left_out` and `notes` (sentences),
+        `learnt` (`images` that shaped the classifier, and how many were `left_out` with their
+        groups; None where the classifier has no marks of its training images), `row` (as in
+        results.json),
         `units` (the same for patients and series that are known there, by the classifier's rules,
         each with its `rule`, whether it was `chosen` on validation, what is `asked`, how many units
         are `conflicting` and images of `unknown` patients), and `drop`: `own`, `here`,
@@ -99,8 +104,12 @@ def evaluate_external(
     classifier = Classifier.load(path).to(device_of(RunSettings()))
     chosen = settings or EvaluationSettings()
     with whole_folder(out) as folder:
-        store, losses = _open(source, labels, classes_at, reading, folder, classifier, progress)
+        store, losses = _open(
+            source, labels, classes_at, reading, as_learnt, folder, classifier, progress
+        )
         manifest = store.manifest
+        of_volumes = "series" in manifest and manifest["series"].notna().any()
+        notes = plane_notes(store.plane, classifier.plane) if of_volumes else []
         rows = np.flatnonzero(manifest["label"].notna()).astype(np.int64)
         if len(rows) == 0:
             raise BrainsslError(f"{source} has no labelled image: give --labels")
@@ -129,6 +138,7 @@ def evaluate_external(
             "groups": int(own["group"].nunique()),
             "unlabelled": int(manifest["label"].isna().sum()),
             "left_out": losses,
+            "notes": notes,
             "learnt": learnt,
             "row": row,
             "units": _unit_rows(here, own, target, classifier, facts, chosen),
@@ -145,6 +155,7 @@ def _open(
     labels: Path | None,
     classes_at: int | None,
     reading: Reading,
+    as_learnt: bool,
     folder: Path,
     classifier: Classifier,
     progress: Progress | None,
@@ -158,6 +169,8 @@ def _open(
         store.require_size(classifier.image_size)
         store.require_reader(classifier.reader)
         return store, []
+    if as_learnt:
+        reading = replace(reading, plane=classifier.plane)
     found = scan(
         source, labels=labels, classes_at=classes_at, reader=classifier.reader, reading=reading
     )

@@ -94,13 +94,15 @@ def predict_files(
     judgement = Judgement(loaded, level=wanted.level, neighbours=wanted.neighbours)
     pictures, volumes = parted(files, wanted.cutting.key)
     inputs = _collected(pictures, patients, volumes)
+    cutting, told = wanted.cutting.for_plane(loaded.plane)
+    volumes.notes += told if volumes.series else []
     rows: list[dict[str, Any]] = [
         {"file": str(image.file), "error": image.refusal} for image in inputs.images
     ]
     held: dict[str, Cut] = {}
     places: list[int] = []
     said: list[Float32[np.ndarray, "n classes"]] = [np.empty((0, len(loaded.classes)), np.float32)]
-    for batch in _every(inputs, volumes, wanted.cutting, loaded, rows, held):
+    for batch in _every(inputs, volumes, cutting, loaded, rows, held):
         logits, features = loaded.seen(batch.pixels)
         learnt = _learnt(batch.pixels, loaded)
         answers = judgement.answers(batch.pixels, logits, features)

@@ -3,7 +3,7 @@
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,24 @@ from brainssl.data.letterbox import letterbox
 from brainssl.data.pool import in_order
 from brainssl.data.read import UnreadableImage
 from brainssl.data.volumes.choice import ALL, Choice
+from brainssl.data.volumes.planes import MAX_VOXELS
 from brainssl.data.volumes.slices import Plane, open_volume
 from brainssl.data.volumes.volume import VolumeRef
+
+
+def told_plane(plane: str) -> str:
+    """Return words for a plane of slices."""
+    return "as they were acquired" if plane == "native" else f"resampled to {plane}"
+
+
+def plane_notes(own: str, learnt: str) -> list[str]:
+    """Say where slices of volumes are taken otherwise than the classifier learnt them."""
+    if own == learnt:
+        return []
+    return [
+        f"Slices of volumes are {told_plane(own)}, and those that the classifier learnt are "
+        f"{told_plane(learnt)}: its answers may be worse; --plane {learnt} is its own."
+    ]
 
 
 @dataclass(frozen=True)
@@ -28,14 +44,25 @@ class Cutting:
 
     Attributes:
         slices: which of those that show the brain.
-        plane: in which they are taken.
+        plane: in which they are taken; None: in that of the classifier's training.
         key: file of the key by which patients of DICOM files get their pseudonyms; None: one that
             is forgotten.
     """
 
     slices: Choice = ALL
-    plane: Plane = "native"
+    plane: Plane | None = None
     key: Path | None = None
+
+    def for_plane(self, learnt: Plane) -> tuple["Cutting", list[str]]:
+        """Settle the plane by that of the classifier's training, and say what a reader must know.
+
+        Returns:
+            With a plane; and a sentence where that is another than was learnt, or resampled.
+        """
+        if self.plane is None:
+            told = f"Slices of volumes are {told_plane(learnt)}, as in the classifier's training."
+            return replace(self, plane=learnt), [] if learnt == "native" else [told]
+        return self, plane_notes(self.plane, learnt)
 
 
 @dataclass(frozen=True)
@@ -224,18 +251,36 @@ def cuts(
 
     Args:
         series: to read.
-        cutting: which slices.
+        cutting: which slices; without a plane, as they were acquired.
         reader: version of the normalisation.
         size: side of the slices.
     """
-    read = partial(cut, slices=cutting.slices, plane=cutting.plane, reader=reader, size=size)
+    plane = cutting.plane or "native"
+    read = partial(cut, slices=cutting.slices, plane=plane, reader=reader, size=size)
     return in_order(read, [one.volume for one in series], large=True)
 
 
-def cut(ref: VolumeRef, *, slices: Choice, plane: Plane, reader: int, size: int) -> Cut | str:
-    """Read a volume and cut it into the slices that are judged; or return why there are none."""
+def cut(
+    ref: VolumeRef,
+    *,
+    slices: Choice,
+    plane: Plane,
+    reader: int,
+    size: int,
+    max_voxels: int = MAX_VOXELS,
+) -> Cut | str:
+    """Read a volume and cut it into the slices that are judged; or return why there are none.
+
+    Args:
+        ref: where it lies.
+        slices: which of those that show the brain.
+        plane: in which they are taken.
+        reader: version of the normalisation.
+        size: side of the slices.
+        max_voxels: a volume that has more once it is resampled is refused.
+    """
     try:
-        opened = open_volume(ref, plane=plane, reader=reader)
+        opened = open_volume(ref, plane=plane, reader=reader, max_voxels=max_voxels)
     except UnreadableImage as error:
         return error.reason
     shown = opened.shown()

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from brainssl.data.split import Indices
+from brainssl.data.volumes.slices import PLANES, Plane
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import plainly
 from brainssl.models.encoder import Encoder, described_encoder, load_encoder
@@ -67,6 +68,12 @@ class Classifier(nn.Module):
     def reader(self) -> int:
         """Version of the normalisation of its training images: files are read by the same."""
         return int(self.facts.get("reader", 1))
+
+    @property
+    def plane(self) -> Plane:
+        """Plane of its training images: volumes are cut in the same; native: as acquired."""
+        told = self.facts.get("plane")
+        return next((plane for plane in PLANES if plane == told), "native")
 
     @property
     def test_views(self) -> int:

@@ -27,6 +27,7 @@ import numpy as np
 
 from brainssl.data.pool import cores
 from brainssl.data.read import ALLOWED_SUFFIXES, UnreadableImage
+from brainssl.data.volumes.slices import Plane
 from brainssl.foundation.errors import BrainsslError
 from brainssl.serving.engine import read_upload
 from brainssl.serving.limits import Limits
@@ -63,6 +64,7 @@ _TOLD = (
     "is empty",
     "is larger than the limit",
     "is not an image in",
+    "nothing says how a volume lies",
 )
 _STATUS = {
     "is not an image in": 415,
@@ -128,11 +130,13 @@ class Wanted:
         reader: version of the normalisation.
         size: side of the slices.
         limits: of the service.
+        plane: of the slices of volumes.
     """
 
     reader: int
     size: int
     limits: Limits
+    plane: Plane = "native"
 
 
 @dataclass(frozen=True, eq=False)
@@ -400,6 +404,7 @@ def _read(asked: bytes, wanted: Wanted) -> Decoded:
             max_pixels=limits.max_pixels,
             max_voxels=limits.max_voxels,
             max_slices=most,
+            plane=wanted.plane,
         )
         if len(found) > most:
             raise UnreadableImage("file", f"{MANY}{most}")
@@ -411,6 +416,7 @@ def _read(asked: bytes, wanted: Wanted) -> Decoded:
         size=wanted.size,
         max_voxels=limits.max_voxels,
         max_slices=most,
+        plane=wanted.plane,
     )
     for one in read:
         if isinstance(one, tuple):

@@ -13,6 +13,7 @@ from jaxtyping import Float32, UInt8
 
 from brainssl.data.letterbox import letterbox
 from brainssl.data.read import UnreadableImage, read_bytes
+from brainssl.data.volumes.slices import Plane
 from brainssl.serving.limits import MAX_SLICES, MAX_VOXELS
 from brainssl.serving.volumes import Seen, is_nifti, read_nifti_upload
 
@@ -42,6 +43,7 @@ def read_upload(
     max_pixels: int,
     max_voxels: int = MAX_VOXELS,
     max_slices: int = MAX_SLICES,
+    plane: Plane = "native",
 ) -> list[Seen]:
     """Return the slices of a picture or a NIfTI file, told by its content, as `predict` sees them.
 
@@ -54,6 +56,7 @@ def read_upload(
         max_pixels: a picture with more is refused before it is decoded.
         max_voxels: likewise of a volume.
         max_slices: likewise.
+        plane: of the slices of a volume.
 
     Raises:
         UnreadableImage: it cannot be read.
@@ -62,7 +65,12 @@ def read_upload(
         if len(data) > max_bytes:
             raise UnreadableImage("file", f"is larger than the limit of {max_bytes:,} bytes")
         return read_nifti_upload(
-            data, reader=reader, size=size, max_voxels=max_voxels, max_slices=max_slices
+            data,
+            reader=reader,
+            size=size,
+            max_voxels=max_voxels,
+            max_slices=max_slices,
+            plane=plane,
         )
     slice_ = read_bytes(
         data, f"file{suffix}", reader=reader, max_bytes=max_bytes, max_pixels=max_pixels
@@ -116,7 +124,10 @@ class Engine:
     def caveats(self) -> list[str]:
         """What to keep in mind, a sentence each."""
         promise = self._judgement.facts()["promise"]
-        return [*_CAVEATS, *([promise] if promise else []), *self._judgement.limits.lacks]
+        told = [promise] if promise else []
+        if (plane := self.classifier.plane) != "native":
+            told.append(f"Volumes are resampled to {plane} slices, as in its training.")
+        return [*_CAVEATS, *told, *self._judgement.limits.lacks]
 
     @property
     def facts(self) -> dict[str, Any]:

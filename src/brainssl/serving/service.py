@@ -72,7 +72,8 @@ class Service:
         self.ending = False
         self._asked = 0
         self._held = Held(self.limits.held_bytes)
-        wanted = Wanted(engine.classifier.reader, engine.classifier.image_size, self.limits)
+        own = engine.classifier
+        wanted = Wanted(own.reader, own.image_size, self.limits, own.plane)
         self.decoders = Decoders(wanted)
         self._batches = Batches(engine.seen)
 

@@ -12,6 +12,7 @@ from brainssl.data.read import UnreadableImage
 from brainssl.data.volumes.choice import ALL
 from brainssl.data.volumes.dicom_files import begins_like_dicom
 from brainssl.data.volumes.nifti_bytes import beginning
+from brainssl.data.volumes.slices import Plane
 from brainssl.data.volumes.volume import InMemory, VolumeRef
 
 VOLUMES = ("DICOM", "NIfTI")
@@ -74,9 +75,15 @@ def is_nifti(data: bytes) -> bool:
 
 
 def read_nifti_upload(
-    data: bytes, *, reader: int, size: int, max_voxels: int, max_slices: int
+    data: bytes,
+    *,
+    reader: int,
+    size: int,
+    max_voxels: int,
+    max_slices: int,
+    plane: Plane = "native",
 ) -> list[Seen]:
-    """Return the slices with brain of a NIfTI file.
+    """Return the slices with brain of a NIfTI file; see `read_dicom_uploads`.
 
     Raises:
         UnreadableImage: it cannot be read.
@@ -87,11 +94,17 @@ def read_nifti_upload(
     shape = nifti_header(ref.files[0], "file").shape
     _refuse_large(shape, max_voxels)
     _refuse_many(shape[0], max_slices)
-    return _seen(ref, "series 1", 0, None, reader=reader, size=size)
+    return _seen(ref, "series 1", 0, None, _Cut(plane, reader, size, max_voxels))
 
 
 def read_dicom_uploads(
-    files: Sequence[bytes], *, reader: int, size: int, max_voxels: int, max_slices: int
+    files: Sequence[bytes],
+    *,
+    reader: int,
+    size: int,
+    max_voxels: int,
+    max_slices: int,
+    plane: Plane = "native",
 ) -> Iterator[list[Seen] | tuple[tuple[int, ...], str]]:
     """Yield for each series among DICOM files its slices with brain, or its files and why none.
 
@@ -99,8 +112,9 @@ def read_dicom_uploads(
         files: of any series, in any order.
         reader: version of the normalisation.
         size: side of the slices.
-        max_voxels: a volume with more is refused before it is decoded.
-        max_slices: of all series together, likewise.
+        max_voxels: a volume with more is refused before it is decoded, or resampled.
+        max_slices: of all series together, before any is decoded.
+        plane: of the slices: that of the classifier's training.
 
     Raises:
         UnreadableImage: the series have more slices than that.
@@ -108,6 +122,7 @@ def read_dicom_uploads(
     from brainssl.data.archives.archive import UNKNOWN
     from brainssl.data.archives.dicom import dicom_archive_of_files
 
+    how = _Cut(plane, reader, size, max_voxels)
     held = [InMemory(data, f"file {place}") for place, data in enumerate(files)]
     places = {one.name: place for place, one in enumerate(held)}
     archive = dicom_archive_of_files(held, secrets.token_bytes(32))
@@ -128,7 +143,7 @@ def read_dicom_uploads(
         ref = VolumeRef("dicom", series.volume.files, "file", series.volume.frames)
         try:
             _refuse_large(series.shape, max_voxels)
-            found = _seen(ref, f"series {number}", own[0], said, reader=reader, size=size)
+            found = _seen(ref, f"series {number}", own[0], said, how)
         except UnreadableImage as error:
             yield own, error.reason
         else:
@@ -137,12 +152,20 @@ def read_dicom_uploads(
         yield tuple(sorted(left)), "is no DICOM file with an image of its own"
 
 
-def _seen(
-    ref: VolumeRef, name: str, file: int, sequence: str | None, *, reader: int, size: int
-) -> list[Seen]:
+@dataclass(frozen=True)
+class _Cut:
+    """How volumes are cut, see `brainssl.inference.volumes.cut`."""
+
+    plane: Plane
+    reader: int
+    size: int
+    max_voxels: int
+
+
+def _seen(ref: VolumeRef, name: str, file: int, sequence: str | None, how: _Cut) -> list[Seen]:
     from brainssl.inference.volumes import cut
 
-    found = cut(ref, slices=ALL, plane="native", reader=reader, size=size)
+    found = cut(ref, slices=ALL, **vars(how))
     if isinstance(found, str):
         raise UnreadableImage("file", found)
     stack = Stack(name, found.held, found.without, sequence)

@@ -327,7 +327,7 @@ def measure(
         said = predict_unlabelled(classifier, data)
         if len(said.image_ids):
             said.save(folder / UNLABELLED)
-    hidden = ("store", "split_digest", "reader", "families", "rules", FACTS, PRETRAINED)
+    hidden = ("store", "split_digest", "reader", "plane", "families", "rules", FACTS, PRETRAINED)
     facts = {name: value for name, value in classifier.facts.items() if name not in hidden}
     facts["seconds"] = round(time.perf_counter() - started, 2)
     results = result_rows(predictions, facts, settings.evaluation)

@@ -50,7 +50,7 @@ def test_kinds(tmp_path: Path, write, wrapped: bool) -> None:  # type: ignore[no
 def test_pictures_are_no_archive_and_few_folders_are_looked_into(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(30):
+    for number in range(100):
         picture(tmp_path / f"class {number}" / "1.png")
         picture(tmp_path / f"class {number}" / "2.jpg")
     looked: list[Path] = []
@@ -62,7 +62,26 @@ def test_pictures_are_no_archive_and_few_folders_are_looked_into(
 
     monkeypatch.setattr(find, "visible", watched)
     assert find_archive(tmp_path) is None
-    assert len(looked) == 2
+    assert len(looked) == 1 + 64
+
+
+def test_volumes_lie_deep_below_many_patients(tmp_path: Path) -> None:
+    for number in range(70):
+        folder = tmp_path / f"patient {number:02}" / "study" / "series"
+        folder.mkdir(parents=True)
+        (folder / "IM0001").write_bytes(bytes(128) + b"DICM" + bytes(400))
+    assert find._sorts(tmp_path) == {"dicom": 64}
+
+
+@pytest.mark.parametrize("place", ["", "A viewer/icons"])
+def test_pictures_of_a_disc_do_not_hide_its_volumes(tmp_path: Path, place: str) -> None:
+    for number in range(6):
+        picture(tmp_path / place / f"{number}.png")
+    nifti(tmp_path / "Series")
+    archive = find_archive(tmp_path, workers=1)
+    assert archive is not None
+    assert (archive.kind, len(archive.series)) == ("nifti", 1)
+    assert "Ordinary pictures lie among the volumes; they were not read." in archive.notes
 
 
 def test_nothing_is_no_archive(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from brainssl.data.archives.find import find_archive
 from brainssl.data.archives.reading import Reading
 from brainssl.data.archives.scan_archive import read_archive
 from brainssl.data.audit import audit_scan
+from brainssl.data.dataset import Data
 from brainssl.data.letterbox import letterbox
 from brainssl.data.manifest import MANIFEST_COLUMNS
 from brainssl.data.scan import scan
@@ -58,6 +59,32 @@ def test_each_chosen_slice_is_a_row(found: Scan) -> None:
     assert manifest["age"].nunique() == 6
     assert len(set(found.file_digests)) == len(manifest)
     assert (manifest[["width", "height"]] == (SHAPE[2], SHAPE[1])).all(axis=None)
+
+
+def test_a_store_tells_the_plane_to_which_volumes_were_resampled(
+    folder: Path, found: Scan, tmp_path: Path
+) -> None:
+    assert "plane" not in prepare(found, tmp_path / "native", size=16).facts
+    turned = scan(folder, reading=Reading(Choice(1), "sagittal", "sequence"))
+    prepare(turned, tmp_path / "turned", size=16)
+    store = ImageStore.open(tmp_path / "turned")
+    assert (store.plane, store.facts["plane"]) == ("sagittal", "sagittal")
+    split = make_split(store.manifest, protocol="grouped", seed=0, val_fraction=0.2)
+    assert Data(store, split).facts()["plane"] == "sagittal"
+
+
+def test_pixels_that_are_not_square_are_told(found: Scan, tmp_path: Path) -> None:
+    assert not any("square" in note for note in found.notes)
+    for name, rows in (("a", 5.2), ("b", 5.4), ("c", 2.5)):
+        save(tmp_path / "in" / f"{name}.nii.gz", head(ord(name)), (6.0, rows, 5.0))
+    told = scan(tmp_path / "in", reading=Reading(Choice(1)))
+    flagged = told.manifest["flags"].str.contains("pixels not square")
+    assert dict(zip(told.manifest["path"].str[0], flagged, strict=True)) == {
+        "a": False,
+        "b": True,
+        "c": True,
+    }
+    assert any("pixels of 2 of 3 volumes are not square" in note for note in told.notes)
 
 
 def test_groups_are_patients(found: Scan) -> None:

@@ -104,7 +104,7 @@ def test_what_cannot_be_is_told() -> None:
     with pytest.raises(BrainsslError, match="nothing says how a volume lies"):
         resampled(volume, "axial")
     placed = replace(volume, affine=np.eye(4))
-    with pytest.raises(BrainsslError, match="are too many; name a larger spacing"):
+    with pytest.raises(BrainsslError, match="too many voxels once it is resampled"):
         resampled(placed, "axial", 1e-3)
     with pytest.raises(BadUseError, match="name millimetres above 0"):
         resampled(placed, "axial", 0)

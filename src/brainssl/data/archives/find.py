@@ -1,7 +1,6 @@
 """Which kind of archive a source is, and what it holds.
 
-Names and the first bytes of a few files decide. Where a source is folders of ordinary pictures the
-first of them settles it.
+Names and the first bytes of a few files in a few folders decide.
 """
 
 import os
@@ -34,7 +33,7 @@ _KNOWN = re.compile(
     r"\.(?:json|[tc]sv|txt|md|b?val|b?vec|xml|html?|pdf|log|py|parquet|npy|css|js|exe|dll|in[fi]|zip|gz"
     r"|safetensors)"
 )
-_FOLDERS, _SNIFFED, _SETTLED = 64, 4, 5
+_FOLDERS, _LISTED, _SNIFFED = 64, 1024, 4  # folders with files, folders in all, files of each
 
 
 def find_archive(
@@ -132,22 +131,21 @@ def archive_of_files(files: Sequence[Path], key: bytes | None = None) -> Archive
 
 
 def _sorts(source: Path) -> Counter[Sort]:
-    """Count files by sort, in few folders; stop where a source is one of pictures."""
+    """Count files by sort, in few folders."""
     found: Counter[Sort] = Counter()
-    pending, looked = [source], 0
-    while pending and looked < _FOLDERS:
-        folder, looked = pending.pop(0), looked + 1
+    pending, looked, listed = [source], 0, 0
+    # Depth first: of many patients the first has all that there is, and folders of folders alone
+    # say nothing. Pictures do not end it: a disc from a hospital has some of its own, in any place.
+    while pending and looked < _FOLDERS and listed < _LISTED:
+        folder, listed = pending.pop(0), listed + 1
         try:
             entries = visible(folder)
         except OSError:
             continue
-        folders = [Path(e.path) for e in entries if e.is_dir(follow_symlinks=False)]
-        found += _in_folder([Path(e.path) for e in entries if not e.is_dir()])
-        pictures = found["picture"]
-        # A disc from a hospital has pictures of its own beside the folder of the files.
-        if pictures == found.total() > 0 and (not folders or pictures >= _SETTLED):
-            break
-        pending += folders
+        files = [Path(e.path) for e in entries if not e.is_dir()]
+        looked += bool(files)
+        found += _in_folder(files)
+        pending = [Path(e.path) for e in entries if e.is_dir(follow_symlinks=False)] + pending
     return found
 
 

@@ -27,6 +27,7 @@ from brainssl.data.read import UnreadableImage
 from brainssl.data.scanned import Part
 from brainssl.data.shown import ShownSeries
 from brainssl.data.volumes.origin import SeenVolume, look_at_volume
+from brainssl.data.volumes.slices import NOT_SQUARE
 from brainssl.foundation.errors import BadUseError, BrainsslError
 
 ARCHIVE_COLUMNS = ("study", "series", "row_mm", "column_mm", "lesion")
@@ -236,6 +237,12 @@ def _notes(
         notes.append(f"{reasons.total()} series were not read: {told}.")
     held = sum(volume.held for _, volume in seen)
     notes.append(f"{len(manifest):,} of {held:,} slices of {len(seen)} volumes were taken.")
+    stretched = sum(NOT_SQUARE in volume.slices[0].flags for _, volume in seen)
+    if stretched:
+        notes.append(
+            f"The pixels of {stretched} of {len(seen)} volumes are not square (rows and columns "
+            "are not equally far apart, by more than 5 %): their slices look stretched."
+        )
     for what in ("sequence", "plane"):
         facts = [getattr(one, what) for one in read]
         unknown = sum(fact.value == UNKNOWN for fact in facts)

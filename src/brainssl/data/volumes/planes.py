@@ -17,7 +17,11 @@ _MEASURED = 0.5  # weight of measured voxels from which a value counts as measur
 
 
 def resampled(
-    volume: Volume, plane: Literal["axial", "coronal", "sagittal"], spacing: float | None = None
+    volume: Volume,
+    plane: Literal["axial", "coronal", "sagittal"],
+    spacing: float | None = None,
+    *,
+    max_voxels: int = MAX_VOXELS,
 ) -> Volume:
     """Return slices along the patient's own axes, hung as `brainssl.data.volumes.hanging` does.
 
@@ -28,6 +32,7 @@ def resampled(
         volume: with an affine.
         plane: that of the slices.
         spacing: mm between slices, rows and columns alike; by default the volume's smallest.
+        max_voxels: a grid of more is refused.
 
     Returns:
         A grid that covers the volume and is centred on it. Where it reaches beyond, and where less
@@ -49,10 +54,10 @@ def resampled(
         )
     step = spacing or min(volume.spacing)
     affine, shape = _grid(volume, plane, step)
-    if np.prod(shape, dtype=np.float64) > MAX_VOXELS:
+    if np.prod(shape, dtype=np.float64) > max_voxels:
         raise BrainsslError(
-            f"{' × '.join(map(str, shape))} voxels of {step:g} mm are too many; "
-            "name a larger spacing"
+            f"has too many voxels once it is resampled ({' × '.join(map(str, shape))} of "
+            f"{step:g} mm): name a larger spacing"
         )
     values, measured = _interpolated(volume, affine, shape, step)
     return replace(

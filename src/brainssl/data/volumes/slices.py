@@ -19,7 +19,7 @@ from brainssl.data.read import Slice, UnreadableImage
 from brainssl.data.volumes.brain import LEAST, brain_shares, thinning
 from brainssl.data.volumes.choice import ALL, Choice
 from brainssl.data.volumes.hanging import hung, plane_of
-from brainssl.data.volumes.planes import resampled
+from brainssl.data.volumes.planes import MAX_VOXELS, resampled
 from brainssl.data.volumes.read import read_volume
 from brainssl.data.volumes.volume import Volume, VolumeRef
 from brainssl.data.volumes.window import Window, window_of
@@ -27,6 +27,11 @@ from brainssl.foundation.errors import BrainsslError
 
 Plane = Literal["native", "axial", "coronal", "sagittal"]
 """The plane of the slices that are taken; native: as they were acquired."""
+
+NOT_SQUARE = "pixels not square"
+"""Flag of a volume whose rows and columns are unlike far apart: its slices look stretched."""
+
+_UNLIKE = 1.05  # of the larger spacing to the smaller
 
 PLANES: tuple[Plane, ...] = get_args(Plane)
 
@@ -97,6 +102,7 @@ def open_volume(
     spacing: float | None = None,
     mask: VolumeRef | None = None,
     reader: int = READER,
+    max_voxels: int = MAX_VOXELS,
 ) -> Opened:
     """Read a volume and make it ready to be cut into slices.
 
@@ -106,6 +112,7 @@ def open_volume(
         spacing: mm between pixels and slices of a resampled volume; None: its smallest own.
         mask: of the lesion, on the same grid.
         reader: version of the normalisation; there is one for volumes.
+        max_voxels: a volume that has more once it is resampled is refused.
 
     Raises:
         UnreadableImage: volume or mask cannot be read, the mask lies on another grid, or nothing
@@ -116,12 +123,12 @@ def open_volume(
         raise UnreadableImage(ref.name, f"volumes are read by version {READER} of the reader alone")
     read = _measured(read_volume(ref))
     with _named(ref.name):
-        opened = _hung(read, plane, spacing)
+        opened = _hung(read, plane, spacing, max_voxels)
         lesion = None
         if mask is not None:
             from brainssl.data.volumes.masks import mask_volume, read_mask
 
-            marks = _hung(mask_volume(read_mask(mask, read), read), plane, spacing)
+            marks = _hung(mask_volume(read_mask(mask, read), read), plane, spacing, max_voxels)
             lesion = marks.samples >= np.float32(0.5)
     return Opened(opened, window_of(opened), lesion)
 
@@ -164,11 +171,14 @@ def _measured(volume: Volume) -> Volume:
     )
 
 
-def _hung(volume: Volume, plane: Plane, spacing: float | None) -> Volume:
+def _hung(volume: Volume, plane: Plane, spacing: float | None, max_voxels: int) -> Volume:
     """Turn a volume as its slices are hung; resample it where they lie in another plane."""
     if plane != "native" and plane_of(volume) != plane:
-        volume = resampled(volume, plane, spacing)
-    return hung(volume)
+        volume = resampled(volume, plane, spacing, max_voxels=max_voxels)
+    volume = hung(volume)
+    if volume.spacing is None or max(volume.spacing[1:]) <= _UNLIKE * min(volume.spacing[1:]):
+        return volume
+    return replace(volume, flags=(*volume.flags, NOT_SQUARE))
 
 
 @contextmanager

@@ -51,4 +51,5 @@ def external_warnings(told: Mapping[str, Any]) -> list[str]:
             f"It was trained on {learnt['images']} of the images: they are left out, with all of "
             f"their groups {learnt['left_out']}"
         )
-    return said + [f"Left out: {loss}" for loss in told["left_out"]]
+    said += [f"Left out: {loss}" for loss in told["left_out"]]
+    return said + [note.removesuffix(".") for note in told.get("notes", [])]

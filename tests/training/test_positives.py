@@ -57,7 +57,7 @@ def test_partners_are_other_images_that_may_pair(rows: list[Row], positives: Any
     manifest = manifest_of(rows)
     seen = np.sort(r.sample(range(len(rows)), r.randint(1, len(rows)))).astype(np.int64)
     if positives == "patient" and all(rows[row][0] is None for row in seen):
-        with pytest.raises(BrainsslError, match=r"patients\.csv .* positives to group$"):
+        with pytest.raises(BrainsslError, match=r"patients\.csv .*positives to group$"):
             Partners.of(manifest, seen, positives)
         return
     partners = Partners.of(manifest, seen, positives)
@@ -239,7 +239,7 @@ def test_unknown_patients_are_told_before_anything_is_made(
 ) -> None:
     nobody = shared_store.manifest.assign(patient=None)
     store = ImageStore(shared_store.path, shared_store.images, nobody, "", {})
-    with pytest.raises(BrainsslError, match=r"pretrain\.positives is patient.*set it to group"):
+    with pytest.raises(BrainsslError, match=r"pretrain\.positives is patient.*positives to group"):
         run(store, tmp_path / "run", "pretrain.positives=patient")
     assert list(tmp_path.iterdir()) == []
 

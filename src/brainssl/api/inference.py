@@ -181,9 +181,9 @@ def predict(
     out: Where | None = None,
     seed: int = 0,
 ) -> Answer:
-    """Classify images, series and patients, and say how sure that is and whether they are familiar.
+    """Classify images, series and patients.
 
-    A file that cannot be read is listed with its reason. `brainssl.saliency_map` shows where the
+    It says how sure that is and whether they are familiar. A file that cannot be read is listed with its reason. `brainssl.saliency_map` shows where the
     classifier looks.
 
     Args:
@@ -228,6 +228,7 @@ def predict(
     from brainssl.inference.volumes import Cutting
 
     seed_of(seed)
+    within("--neighbours", neighbours, 0)
     table, file = path_or_none(patients), path_or_none(out)
     if maps and file is None:
         raise BadUseError("--maps needs --out FILE: maps are drawn into a folder beside that file")

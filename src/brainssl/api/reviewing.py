@@ -153,7 +153,7 @@ def _served(
             free=page_paths(PAGE),
             host=host,
             token=secret,
-            allow_hosts=tuple(listed(allow_host)),
+            allow_hosts=tuple(filter(None, listed(allow_host))),
         )
         url = url_of(taken)
         say(f"{len(last_of(before))} verdicts are there; {len(deck.cards)} images to look at")

@@ -61,7 +61,7 @@ def serve(
                 print(f"brainssl: {line}", file=sys.stderr, flush=True)
 
         service = Service(Engine.load(Path(classifier)))
-        names = tuple(listed(allow_host))
+        names = tuple(filter(None, listed(allow_host)))
         guard = guarded(service, say, host=host, token=secret, allow_hosts=names)
         url = url_of(taken)
         run(guard, service, taken, say)

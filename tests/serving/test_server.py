@@ -115,10 +115,11 @@ def test_memory_stays_flat(outside: Outside) -> None:
     assert outside.memory() - before < 8 * 2**20
 
 
-def test_who_is_in_is_answered_when_it_ends(tuned: Path, tmp_path: Path) -> None:
+def test_who_is_in_is_answered_when_it_ends(
+    tuned: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     body = form(*((f"{one}.png", picture(one)) for one in range(8)))
-    folder = tmp_path / "ending"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("ending")  # short: a socket of Python's lies in it
     with Outside(tuned, folder, "--json", BRAINSSL_TOKEN=TOKEN) as service:
         bearer = f"Authorization: Bearer {TOKEN}"
         length = f"Content-Length: {len(body)}"

@@ -183,8 +183,8 @@ def predict(
 ) -> Answer:
     """Classify images, series and patients.
 
-    It says how sure that is and whether they are familiar. A file that cannot be read is listed with its reason. `brainssl.saliency_map` shows where the
-    classifier looks.
+    It says how sure that is and whether they are familiar. A file that cannot be read is listed
+    with its reason. `brainssl.saliency_map` shows where the classifier looks.
 
     Args:
         classifier: its file, or the folder that holds it.

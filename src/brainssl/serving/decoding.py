@@ -174,10 +174,10 @@ class Decoders:
             for decoder in self._all:
                 decoder.await_ready()
                 self._idle.put(decoder)
-        except OSError:
+        except OSError as error:
             raise BrainsslError(
-                "the processes that decode did not start; a script of your own must call brainssl "
-                'under if __name__ == "__main__":'
+                f"the processes that decode did not start ({error}); a script of your own must "
+                'call brainssl under if __name__ == "__main__":'
             ) from None
 
     async def decode(self, data: bytes, name: str, room: Room | None = None) -> list[Seen]:
@@ -302,7 +302,7 @@ class _Decoder:
             link.close()
 
     def end(self) -> None:
-        if self._process is not None:
+        if self._process is not None and self._process.pid is not None:  # else it never began
             self._process.kill()
 
 

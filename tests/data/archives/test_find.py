@@ -84,6 +84,16 @@ def test_pictures_of_a_disc_do_not_hide_its_volumes(tmp_path: Path, place: str) 
     assert "Ordinary pictures lie among the volumes; they were not read." in archive.notes
 
 
+def test_what_strayed_among_pictures_makes_no_archive(tmp_path: Path) -> None:
+    for number in range(11):
+        picture(tmp_path / "Glioma" / f"{number}.png")
+    nifti(tmp_path / "Other")
+    (tmp_path / "Glioma" / "scan.dcm").write_bytes(bytes(128) + b"DICM")
+    assert find_archive(tmp_path, workers=1) is not None
+    (tmp_path / "Other" / "Glioma" / "1.nii.gz").unlink()
+    assert find_archive(tmp_path, workers=1) is None
+
+
 def test_nothing_is_no_archive(tmp_path: Path) -> None:
     assert find_archive(tmp_path) is None
     assert find_archive(tmp_path / "missing") is None

@@ -33,6 +33,7 @@ _KNOWN = re.compile(
     r"\.(?:json|[tc]sv|txt|md|b?val|b?vec|xml|html?|pdf|log|py|parquet|npy|css|js|exe|dll|in[fi]|zip|gz"
     r"|safetensors)"
 )
+_WHOLE = 10  # pictures that a NIfTI file, a whole volume, outweighs
 _FOLDERS, _LISTED, _SNIFFED = 64, 1024, 4  # folders with files, folders in all, files of each
 
 
@@ -61,7 +62,11 @@ def find_archive(
         return archive_of_files([source], key=key)
     if not source.is_dir():
         return None
-    found = _find(source, _sorts(source), key, progress, workers)
+    sorts = _sorts(source)
+    slices = sorts["dicom"] + sorts["matlab"] + _WHOLE * sorts["nifti"]
+    if sorts["picture"] > slices and not is_bids(inner(source)):
+        return None  # what strayed among pictures makes no archive
+    found = _find(source, sorts, key, progress, workers)
     if found is None:
         return None
     archive, sorts = found

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from brainssl.data.subgroups import columns_of, cuts_of, is_told_by_class
 
@@ -23,7 +22,9 @@ def images(n: int = 60, **columns: Any) -> pd.DataFrame:
 
 def test_ages_are_cut_at_the_tertiles_of_groups() -> None:
     ages = [str(20 + i // 2) for i in range(60)]
-    assert cuts_of(images(age=ages)) == {"age": pytest.approx([29.7, 39.3])}
+    assert cuts_of(images(age=ages)) == {"age": [30.0, 40.0]}  # 29.7 and 39.3 divide whole ages so
+    halves = [str(20.5 + i // 2) for i in range(60)]
+    assert cuts_of(images(age=halves)) == {"age": [30.2, 39.8]}
     # A patient with many slices counts once: all but one of these images are of the oldest.
     many = images(80, age=[str(20 + min(i, 30)) for i in range(80)])
     many["group"] = np.minimum(np.arange(80), 30)
@@ -35,11 +36,11 @@ def test_each_number_is_in_its_bin_and_the_edge_in_the_upper_one() -> None:
     told: list[Any] = ["29", "30", "31.5", 40, 41, "90+", None, float("nan"), ""]
     (column,), left_out = columns_of(images(9, age=told), {"age": [30.0, 40.0]})
     assert column.order == ("below 30", "30 to below 40", "40 and above")
-    assert list(column.values[:6]) == [
+    assert list(column.told[:6]) == [
         *("below 30", "30 to below 40", "30 to below 40"),
         *("40 and above", "40 and above", "40 and above"),
     ]
-    assert column.values[6:].isna().all()
+    assert column.told[6:].isna().all()
     assert column.cuts == (30.0, 40.0)
     assert left_out == {}
 
@@ -50,7 +51,7 @@ def test_few_numbers_are_values_and_a_field_is_the_nearest_known_one() -> None:
     assert cuts_of(found) == {}
     ((column,), _) = columns_of(found, {})
     assert column.order == ("1.5", "3")
-    assert column.values.value_counts().to_dict() == {"1.5": 20, "3": 30}
+    assert column.told.value_counts().to_dict() == {"1.5": 20, "3": 30}
 
 
 def test_what_does_not_divide_says_why() -> None:

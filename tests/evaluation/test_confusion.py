@@ -16,5 +16,9 @@ def test_groups_add_up_to_what_scikit_learn_says() -> None:
     drawn = np.repeat(np.arange(200), weights[group_of].astype(int))
     found = of_confusion((weights @ table).reshape(1, 4, 4))[0]
     y, p = labels[drawn], said[drawn]
-    expected = (accuracy_score(y, p), balanced_accuracy_score(y, p), f1_score(y, p, average="macro"))
+    expected = (
+        accuracy_score(y, p),
+        balanced_accuracy_score(y, p),
+        f1_score(y, p, average="macro"),
+    )
     assert found == pytest.approx(expected)

@@ -346,7 +346,8 @@ def _analysis_tables(results: Raw) -> Iterator[tuple[str, Lines]]:
         key=lambda row: row["metrics"]["f1_macro"],
     )
     yield "coverage-classes", _class_coverage(analysis["models"][chosen["step"]]["conformal"])
-    yield "subgroups", _subgroups(analysis["models"][chosen["step"]]["subgroups"], set_against=True)
+    of_chosen = analysis["models"][chosen["step"]]["subgroups"]
+    yield "subgroups-chosen", _subgroups(of_chosen, set_against=True)
     yield (
         "subgroups-models",
         {

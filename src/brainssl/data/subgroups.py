@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -31,13 +32,13 @@ class Column:
 
     Attributes:
         name: of the column.
-        values: of each image, in the order of the manifest; None where unknown.
+        told: the value of each image, in the order of the manifest; None where unknown.
         order: the values, in the order in which they are told.
         cuts: where numbers were cut; empty of others.
     """
 
     name: str
-    values: "pd.Series[str]"
+    told: "pd.Series[str]"
     order: tuple[str, ...]
     cuts: tuple[float, ...] = ()
 
@@ -45,8 +46,8 @@ class Column:
 def cuts_of(images: pd.DataFrame) -> dict[str, list[float]]:
     """Return where columns of numbers are cut: at their tertiles over groups.
 
-    A group counts once with each of its values. Tertiles are rounded to three digits; columns of
-    at most six different numbers are not cut.
+    A group counts once with each of its values. Tertiles are rounded to three digits, of whole
+    numbers to the next whole one; columns of at most six different numbers are not cut.
 
     Args:
         images: the rows of a manifest that a classifier was trained on, and no others: the images
@@ -60,7 +61,9 @@ def cuts_of(images: pd.DataFrame) -> dict[str, list[float]]:
             continue
         own = pd.DataFrame({"group": images["group"], "number": numbers}).dropna()
         tertiles = np.quantile(own.drop_duplicates()["number"], [1 / 3, 2 / 3])
-        found[name] = sorted({float(f"{tertile:.3g}") for tertile in tertiles.tolist()})
+        whole = bool((own["number"] % 1 == 0).all())
+        edges = [math.ceil(t) if whole else float(f"{t:.3g}") for t in tertiles.tolist()]
+        found[name] = sorted({float(edge) for edge in edges})
     return found
 
 
@@ -86,7 +89,7 @@ def columns_of(images: pd.DataFrame, cuts: Cuts) -> tuple[list[Column], dict[str
 
 def is_told_by_class(column: Column, labels: "pd.Series[str]") -> bool:
     """Tell whether all images of a class have the same value, as where classes name sequences."""
-    known = pd.DataFrame({"label": labels, "value": column.values}).dropna().drop_duplicates()
+    known = pd.DataFrame({"label": labels, "value": column.told}).dropna().drop_duplicates()
     return bool(known["label"].is_unique)
 
 
@@ -134,19 +137,19 @@ def _column(name: str, told: "pd.Series[str]", cuts: Cuts) -> Column:
 
 def _bins(edges: Sequence[float]) -> list[str]:
     """Name what lies between edges; each lower edge belongs to its bin."""
-    inner = [f"{a:g} to below {b:g}" for a, b in zip(edges, edges[1:], strict=False)]
+    inner = [f"{a:g} to below {b:g}" for a, b in pairwise(edges)]
     return [f"below {edges[0]:g}", *inner, f"{edges[-1]:g} and above"]
 
 
 def _unfit(column: Column, labels: "pd.Series[str]") -> str:
     """Say why a column does not divide images; nothing if it does."""
     if len(column.order) > _MOST_VALUES:
-        if not column.values.dropna().map(_number).isna().any():
+        if not column.told.dropna().map(_number).isna().any():
             return f"{len(column.order)} numbers, and no tertiles of training to cut them at"
         return f"{len(column.order)} values, more than {_MOST_VALUES}"
-    if len(column.order) == 1 and column.values.notna().all():
+    if len(column.order) == 1 and column.told.notna().all():
         return f"{column.order[0]} everywhere"
-    classes = labels[column.values.notna()].groupby(column.values.dropna()).nunique()
+    classes = labels[column.told.notna()].groupby(column.told.dropna()).nunique()
     if len(column.order) > 1 and is_told_by_class(column, labels) and (classes == 1).all():
         return "it is the class"
     return ""

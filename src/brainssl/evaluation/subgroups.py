@@ -102,7 +102,7 @@ class _Tested:
     def of(cls, model: Predictions, images: pd.DataFrame) -> "_Tested":
         _, group_of = np.unique(model.groups, return_inverse=True)
         nobody = pd.Series([None] * len(images), dtype=object)
-        patients = images["patient"] if "patient" in images else nobody
+        patients = images.get("patient", nobody)
         names = images["label"]
         return cls(model.labels, model.predicted, group_of, patients, names, len(model.classes))
 
@@ -132,8 +132,8 @@ def _key(rows: Mask, rest: Mask) -> Key:
 
 def _sides(column: Column, value: str) -> tuple[Mask, Mask]:
     """Return which images have the value, and which another one."""
-    rows = (column.values == value).to_numpy(bool)
-    return rows, column.values.notna().to_numpy(bool) & ~rows
+    rows = (column.told == value).to_numpy(bool)
+    return rows, column.told.notna().to_numpy(bool) & ~rows
 
 
 def _comparisons(tested: _Tested, columns: Sequence[Column]) -> dict[Key, tuple[Mask, Mask]]:
@@ -167,7 +167,7 @@ def _about(
         elif not told["why"]:
             told["why"] = f"the rest: {_few(tested.groups(rest))}"
         values.append(told)
-    unknown = column.values.isna().to_numpy(bool)
+    unknown = column.told.isna().to_numpy(bool)
     if unknown.any():
         told = {"value": None} | _scored(tested, unknown, draws, seed) | {"difference": None}
         values.append(told)
@@ -272,4 +272,3 @@ def _dealt_differences(
         own = dealt @ whole + ours[mixed].sum(axis=0) - turned @ gap
         found.append(_difference(own, (ours + theirs).sum(axis=0) - own))
     return np.concatenate(found)
-

@@ -31,7 +31,9 @@ def value(name: str | None, gap: float | None = None, p: float = 1.0, **more: An
 
 def few(name: str) -> Any:
     scores = dict.fromkeys(("accuracy", "balanced_accuracy"))
-    return value(name, groups=2, why="2 groups, fewer than 5", intervals=scores, **scores)
+    return value(
+        name, groups=2, patients=2, why="2 groups, fewer than 5", intervals=scores, **scores
+    )
 
 
 def told(*columns: Any, compared: int = 4) -> dict[str, Any]:
@@ -85,9 +87,9 @@ def test_the_chosen_model_is_shown_and_every_one_in_a_table_for_files(study: Pat
         *(("Age (years)", name) for name in ("below 45", "45 and above")),
     ]
     assert [cell.text for cell in own.lines[0].cells] == [
-        *("40", "10", "75.0", "50.0", "−20.0", "0.010")
+        *("75.0", "−20.0", "0.010", "50.0", "40", "10")
     ]
-    assert [cell.text for cell in own.lines[2].cells] == ["40", "2", "–", "–", "–", "–"]
+    assert [cell.text for cell in own.lines[2].cells] == ["–", "–", "–", "–", "40", "2"]
     assert "Cut at tertiles of the training part: age at 45." in own.caption
     frame = frame_of(every)
     assert len(frame) == 4 + 2 * len(steps)

@@ -56,7 +56,7 @@ def render_external(told: Mapping[str, Any]) -> str:
     if said := sentences(told.get("subgroups") or {}):
         table = subgroup_table(told["subgroups"], "the images elsewhere")
         title = "By site, scanner, age and the like"
-        sections.append(Section("subgroups", title, (Prose((" ".join(said),)), table)))
+        sections.append(Section("subgroups", title, (Prose(tuple(said)), table)))
     page = Page(
         "brainssl external test",
         str(told["source"]),

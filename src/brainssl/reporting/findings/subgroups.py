@@ -7,6 +7,7 @@ from brainssl.reporting.rows import interval
 from brainssl.reporting.wording import count, counted, join, percent, some
 
 LEVEL = 0.05
+_MOST = 6  # subgroups that sentences name
 UNKNOWN = "unknown"
 _TITLES = {
     "age": "Age (years)",
@@ -23,10 +24,19 @@ def column_title(name: str) -> str:
 
 
 def sentences(told: Mapping[str, Any]) -> list[str]:
-    """Return what `brainssl.evaluation.subgroups.by_subgroup` found, in words; none for nothing."""
+    """Return what `brainssl.evaluation.subgroups.by_subgroup` found, in words; none for nothing.
+
+    A paragraph each: whether any is told apart, which, and what could not be scored.
+    """
     if not told.get("columns"):
         return []
-    said = [_verdict(told), *_apart(told)]
+    found = [_verdict(told), " ".join(_apart(told)), " ".join(_untold(told))]
+    return [text for text in found if text]
+
+
+def _untold(told: Mapping[str, Any]) -> list[str]:
+    """Name what has too few groups, and what is not known."""
+    said = []
     if few := [_named(name, value) for name, value in _values(told) if value["accuracy"] is None]:
         said.append(f"Not scored, as fewer than {told['least_groups']} groups: {some(few)}.")
     unknown = [
@@ -72,8 +82,8 @@ def _verdict(told: Mapping[str, Any]) -> str:
 
 def _apart(told: Mapping[str, Any]) -> Iterator[str]:
     """Say by how much subgroups differ, and what may be behind it."""
-    found = _worst(told)
-    for column, value in found:
+    found = sorted(_worst(told), key=lambda pair: pair[1]["difference"]["difference"])
+    for column, value in found[:_MOST]:
         gap = value["difference"]
         side = "above" if gap["difference"] > 0 else "below"
         limits = interval(gap["interval"])
@@ -84,6 +94,8 @@ def _apart(told: Mapping[str, Any]) -> Iterator[str]:
         )
     if not found:
         return
+    if (more := len(found) - _MOST) > 0:
+        yield f"{count(more)} more: see the table."
     yield "Why is not asked here: a subgroup may hold other classes than the rest."
     if by_class := dict.fromkeys(c["column"] for c, _ in found if c["told_by_class"]):
         names = join([name.replace("_", " ") for name in by_class])

@@ -35,7 +35,7 @@ def content(study: Study) -> tuple[Block, ...]:
         f"{labels_title(row.label_fraction)}"
     )
     how = _HOW + _FOLDS * bool(study.folds) + _left_out(told)
-    blocks: list[Block] = [Prose((" ".join(sentences(told)),)), subgroup_table(told, what)]
+    blocks: list[Block] = [Prose(tuple(sentences(told))), subgroup_table(told, what)]
     if len(models) > 1:
         blocks.append(Fold("Every model", (subgroups_of_models(models),)))
     return (*blocks, Fold("How subgroups are compared", (Prose((how,)),)))

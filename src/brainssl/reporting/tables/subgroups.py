@@ -25,19 +25,21 @@ def subgroup_table(told: Mapping[str, Any], what: str) -> Table:
         what: of which model and images, for the caption.
     """
     patients = _tells_patients([told])
+    heads = [metric.heading for metric in _SHOWN]
     lines = []
     for headers, value, start in _lines(told):
-        cells = (*_sizes(value, patients=patients), *_scores(value), *_against(value))
+        accuracy, balanced = _scores(value)
+        cells = (accuracy, *_against(value), balanced, *_sizes(value, patients=patients))
         lines.append(Line(headers, cells, start=start))
     return Table(
-        name="subgroups",
+        name="subgroups-chosen",
         caption=(
             f"Subgroups of {what}, with 95 % intervals (cluster bootstrap). Difference: accuracy "
             "minus that of the images of which another value is known, in points; p is corrected "
             f"for all of them, and below {LEVEL:g} where a subgroup is told apart.{_cuts(told)}"
         ),
         stub=_STUB,
-        columns=(*_heads(patients=patients), "Difference", "p"),
+        columns=(heads[0], "Difference", "p", heads[1], *_sized(patients=patients)),
         lines=tuple(lines),
         layout="wide",
     )
@@ -50,7 +52,7 @@ def subgroups_of_models(models: Sequence[tuple[Row, Mapping[str, Any]]]) -> Tabl
     lines = [
         Line(
             (one.title, str(one.seed), *headers),
-            (*_sizes(value, patients=patients), *_scores(value)),
+            (*_scores(value), *_sizes(value, patients=patients)),
             start=place == 0,
         )
         for one, found in models
@@ -64,7 +66,7 @@ def subgroups_of_models(models: Sequence[tuple[Row, Mapping[str, Any]]]) -> Tabl
             f"{_cuts(told)}"
         ),
         stub=("Model", "Seed", *_STUB),
-        columns=_heads(patients=patients),
+        columns=(*(metric.heading for metric in _SHOWN), *_sized(patients=patients)),
         lines=tuple(lines),
         layout="wide",
     )
@@ -85,8 +87,8 @@ def _tells_patients(found: Sequence[Mapping[str, Any]]) -> bool:
     return any(value["patients"] not in (None, value["groups"]) for value in values)
 
 
-def _heads(*, patients: bool) -> tuple[str, ...]:
-    return ("Images", "Groups", *["Patients"] * patients, *(metric.heading for metric in _SHOWN))
+def _sized(*, patients: bool) -> tuple[str, ...]:
+    return ("Images", "Groups", *["Patients"] * patients)
 
 
 def _sizes(value: Mapping[str, Any], *, patients: bool) -> list[Cell]:

@@ -21,6 +21,9 @@ SUBGROUPS = "subgroups.json"
 LEAST_GROUPS = 5
 """Groups below which a subgroup is named and not scored."""
 
+LEVEL = 0.05
+"""Corrected p values below it tell a subgroup apart from the rest."""
+
 SHOWN = SCORES[:2]
 _ROWS = 512  # draws at a time
 _ALIKE = 1e-9  # differences that are equal but for their last digits

@@ -3,24 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from brainssl.evaluation.subgroups import LEVEL
 from brainssl.reporting.rows import interval
+from brainssl.reporting.titles import column_title
 from brainssl.reporting.wording import count, counted, join, percent, some
 
-LEVEL = 0.05
 _MOST = 6  # subgroups that sentences name
-UNKNOWN = "unknown"
-_TITLES = {
-    "age": "Age (years)",
-    "field_strength": "Field strength (T)",
-    "slice_thickness": "Slice thickness (mm)",
-}
 Value = Mapping[str, Any]
-
-
-def column_title(name: str) -> str:
-    """Return a column's name as a table shows it."""
-    plain = name.replace("_", " ").strip()
-    return _TITLES.get(name, plain[:1].upper() + plain[1:])
 
 
 def sentences(told: Mapping[str, Any]) -> list[str]:
@@ -45,15 +34,6 @@ def _untold(told: Mapping[str, Any]) -> list[str]:
         if column["unknown"]
     ]
     return said + ([f"Not known: {join(unknown)}."] if unknown else [])
-
-
-def cut_at(told: Mapping[str, Any]) -> list[str]:
-    """Return where numbers were cut: "age at 43 and 66"."""
-    return [
-        f"{column['column'].replace('_', ' ')} at {join([f'{cut:g}' for cut in column['cuts']])}"
-        for column in told["columns"]
-        if column["cuts"]
-    ]
 
 
 def is_told_apart(value: Value) -> bool:
@@ -119,8 +99,8 @@ def _values(told: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
 
 
 def _named(column: str, value: Value) -> str:
-    name = UNKNOWN if value["value"] is None else value["value"]
-    return f"{column.replace('_', ' ')} {name} ({counted(value['groups'], 'group')})"
+    name = f"{column.replace('_', ' ')} {value['value'] or 'unknown'}"
+    return f"{name} ({counted(value['groups'], 'group')})"
 
 
 def _ends(limits: tuple[float, float]) -> str:

@@ -3,14 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from brainssl.reporting.findings.subgroups import (
-    LEVEL,
-    UNKNOWN,
-    column_title,
-    cut_at,
-)
+from brainssl.evaluation.subgroups import LEVEL
 from brainssl.reporting.rows import Row, interval
 from brainssl.reporting.tables.table import Cell, Line, Table
+from brainssl.reporting.titles import column_title
 from brainssl.reporting.wording import METRIC, MISSING, count, join, labels_title, percent, signed
 
 _SHOWN = tuple(METRIC[name] for name in ("accuracy", "balanced_accuracy"))
@@ -75,7 +71,7 @@ def subgroups_of_models(models: Sequence[tuple[Row, Mapping[str, Any]]]) -> Tabl
 def _lines(told: Mapping[str, Any]) -> list[tuple[tuple[str, str], Mapping[str, Any], bool]]:
     """Return headers and content of each subgroup, and whether a column begins."""
     return [
-        ((column_title(column["column"]), value["value"] or UNKNOWN), value, place == 0)
+        ((column_title(column["column"]), value["value"] or "unknown"), value, place == 0)
         for column in told["columns"]
         for place, value in enumerate(column["values"])
     ]
@@ -115,5 +111,10 @@ def _against(value: Mapping[str, Any]) -> list[Cell]:
 
 
 def _cuts(told: Mapping[str, Any]) -> str:
-    cuts = cut_at(told)
+    """Say where numbers were cut: "age at 43 and 66"."""
+    cuts = [
+        f"{column['column'].replace('_', ' ')} at {join([f'{cut:g}' for cut in column['cuts']])}"
+        for column in told["columns"]
+        if column["cuts"]
+    ]
     return f" Cut at tertiles of the training part: {join(cuts)}." if cuts else ""

@@ -346,6 +346,16 @@ def _analysis_tables(results: Raw) -> Iterator[tuple[str, Lines]]:
         key=lambda row: row["metrics"]["f1_macro"],
     )
     yield "coverage-classes", _class_coverage(analysis["models"][chosen["step"]]["conformal"])
+    of_chosen = analysis["models"][chosen["step"]]["subgroups"]
+    yield "subgroups-chosen", _subgroups(of_chosen, set_against=True)
+    yield (
+        "subgroups-models",
+        {
+            (*key, *line): cells
+            for key, (_, about) in models.items()
+            for line, cells in _subgroups(about["subgroups"]).items()
+        },
+    )
     yield (
         "novelty",
         {
@@ -391,6 +401,25 @@ def _planes(planes: Raw) -> dict[str, Cell]:
         f"{name} ({found['n']} images)": scored(found["accuracy"], found["interval"], hundredths)
         for name, found in planes.items()
     }
+
+
+def _subgroups(found: Raw, *, set_against: bool = False) -> Lines:
+    lines: Lines = {}
+    for column in found["columns"]:
+        for value in column["values"]:
+            cells = {"Images": (str(value["n"]),), "Groups": (str(value["groups"]),)}
+            for metric in ("accuracy", "balanced_accuracy"):
+                limits = value["intervals"][metric]
+                cells[f"{PERCENT[metric]}, %"] = scored(value[metric], limits, hundredths)
+            gap = value["difference"]
+            if set_against:
+                cells |= {"Difference": DASH, "p": DASH}
+            if set_against and gap:
+                ends = " to ".join(map(hundredths, gap["interval"]))
+                cells |= {"Difference": (plus(gap["difference"]), ends)}
+                cells |= {"p": (f"{gap['p_holm']:.3f}",)}
+            lines[column["column"].capitalize(), value["value"] or "unknown"] = cells
+    return lines
 
 
 def _calibrated(about: Raw) -> dict[str, Cell]:
@@ -463,6 +492,7 @@ KINDS = {
         "differences",
         "factors",
         "planes",
+        "subgroups",
         "calibration",
         "coverage",
         "novelty",

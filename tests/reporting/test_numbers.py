@@ -13,7 +13,7 @@ from brainssl.reporting import render_report
 # What other tests look after: settings, health, published numbers.
 ELSEWHERE = {"pretraining", "settings", "published"}
 OF_ANALYSIS = {
-    *("controls", "optimism", "differences", "factors", "planes"),
+    *("controls", "optimism", "differences", "factors", "planes", "subgroups"),
     *("calibration", "coverage", "novelty", "explanations"),
 }
 

@@ -1,6 +1,6 @@
 """What the functions return: facts that JSON can hold, the words for them, and the page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,9 @@ class Rows(list[dict[str, Any]]):
         text: the table that the command prints without `--json`.
     """
 
-    def __init__(self, rows: list[dict[str, Any]], out: Path) -> None:
+    def __init__(self, rows: list[dict[str, Any]], out: Path, more: Sequence[str] = ()) -> None:
         super().__init__(rows)
-        self.text = _table(rows, out)
+        self.text = "\n".join([*more, _table(rows, out)])
 
     def __repr__(self) -> str:
         return self.text

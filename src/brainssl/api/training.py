@@ -273,7 +273,8 @@ def evaluate(
         quiet: show no progress.
 
     Returns:
-        As `probe` does.
+        As `probe` does; `text` also says which subgroups of the test images are told apart, where
+        the store has columns that make some (`subgroups.json` in `out`).
 
     Raises:
         BadUseError: a setting that there is not.
@@ -282,7 +283,10 @@ def evaluate(
     from brainssl.data.dataset import Data
     from brainssl.data.split import Split
     from brainssl.data.store import ImageStore
+    from brainssl.evaluation.subgroups import SUBGROUPS
+    from brainssl.foundation.storage import read_json
     from brainssl.models.classifier import Classifier
+    from brainssl.reporting.findings.subgroups import sentences
     from brainssl.training.stages import evaluate_stage
 
     store, classifier, out = Path(store), Path(classifier), Path(out)
@@ -294,4 +298,6 @@ def evaluate(
     data = Data(opened, Split.load(split_beside(classifier)))
     with Terminal(quiet=quiet).task("evaluate"):
         rows = evaluate_stage(data, loaded, out, settings=settings)
-    return Rows(rows, out)
+    file = out / SUBGROUPS
+    told = read_json(file, "what evaluate measured") if file.is_file() else {}
+    return Rows(rows, out, sentences(told))

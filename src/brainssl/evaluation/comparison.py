@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from brainssl.evaluation.confusion import SCORES, by_group, of_confusion
 from brainssl.evaluation.draws import Weights, group_weights, strata_of
 from brainssl.evaluation.intervals import Interval, percentile_intervals
 from brainssl.evaluation.predictions import Predictions
@@ -90,9 +91,9 @@ def compare_all(
     measured = _scores(models, enough_draws(draws, len(pairs)), seed)
     found = []
     for metric in metrics:
-        if metric not in _METRICS:
-            raise BrainsslError(f"models are compared by {', '.join(_METRICS)}, not by {metric}")
-        place = _METRICS.index(metric)
+        if metric not in SCORES:
+            raise BrainsslError(f"models are compared by {', '.join(SCORES)}, not by {metric}")
+        place = SCORES.index(metric)
         differences = [measured[a][:, place] - measured[b][:, place] for a, b in pairs]
         p_values = [
             two_sided(difference[1:], _differing_groups(models[a], models[b]))
@@ -126,25 +127,25 @@ def enough_draws(draws: int, pairs: int) -> int:
     return max(draws, _DRAWS_OF_A_PAIR * pairs)
 
 
-_METRICS = ("accuracy", "balanced_accuracy", "f1_macro")
-
-
 def _scores(
     models: Mapping[str, Sequence[Predictions]], draws: int, seed: int
 ) -> dict[str, Float64[np.ndarray, "1+draws metrics"]]:
-    """Return `_METRICS` of each model, the mean over its seeds: of the sample, then of each draw.
+    """Return `SCORES` of each model, the mean over its seeds: of the sample, then of each draw.
 
     All three are functions of the confusion matrix, and that of a draw is a sum over groups. With
     fewer than two groups there are no draws.
     """
     first = next(iter(models.values()))[0]
     _, of = np.unique(first.groups, return_inverse=True)
-    tables = {name: [_by_group(model, of) for model in own] for name, own in models.items()}
     k = len(first.classes)
+    tables = {
+        name: [by_group(one.labels, one.predicted, of, k) for one in own]
+        for name, own in models.items()
+    }
     scores: dict[str, list[Float64[np.ndarray, "draws metrics"]]] = {name: [] for name in models}
     for drawn in _sample_and_draws(first.labels, of, draws, seed):
         for name, own in tables.items():
-            each = [_of_confusion((drawn @ table).reshape(-1, k, k)) for table in own]
+            each = [of_confusion((drawn @ table).reshape(-1, k, k)) for table in own]
             scores[name].append(np.mean(each, axis=0))
     return {name: np.concatenate(own) for name, own in scores.items()}
 
@@ -157,30 +158,6 @@ def _sample_and_draws(
     if count > 1:
         for _, drawn in group_weights(strata_of(labels, group_of), draws, seed, _ROWS):
             yield drawn
-
-
-def _by_group(
-    model: Predictions, group_of: Int64[np.ndarray, " n"]
-) -> Float64[np.ndarray, "groups cells"]:
-    """Count the images of each group by true and predicted class."""
-    k = len(model.classes)
-    cells = (group_of * k + model.labels) * k + model.predicted
-    size = (group_of.max() + 1) * k * k
-    return np.bincount(cells, minlength=size).reshape(-1, k * k).astype(np.float64)
-
-
-def _of_confusion(
-    counts: Float64[np.ndarray, "draws classes classes"],
-) -> Float64[np.ndarray, "draws metrics"]:
-    """Return `_METRICS` of confusion matrices whose rows are the true classes."""
-    hits = np.einsum("dcc->dc", counts)
-    support, called = counts.sum(2), counts.sum(1)
-    present = support > 0
-    recall = np.divide(hits, support, out=np.zeros(hits.shape), where=present)
-    f1 = np.divide(2 * hits, support + called, out=np.zeros(hits.shape), where=present)
-    classes = present.sum(1)
-    accuracy = hits.sum(1) / support.sum(1)
-    return np.stack([accuracy, recall.sum(1) / classes, f1.sum(1) / classes], axis=1)
 
 
 def two_sided(draws: Draws, differing: int) -> float:

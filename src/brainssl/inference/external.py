@@ -20,6 +20,7 @@ from brainssl.evaluation.optimism import optimism
 from brainssl.evaluation.patients import fuse
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json, result_rows
+from brainssl.evaluation.subgroups import by_subgroup
 from brainssl.evaluation.units import KINDS, asked_of, known_units, rule_of
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import whole_folder, write_json, write_text
@@ -92,7 +93,9 @@ def evaluate_external(
         results.json),
         `units` (the same for patients and series that are known there, by the classifier's rules,
         each with its `rule`, whether it was `chosen` on validation, what is `asked`, how many units
-        are `conflicting` and images of `unknown` patients), and `drop`: `own`, `here`,
+        are `conflicting` and images of `unknown` patients), `subgroups` (see
+        `brainssl.evaluation.subgroups.by_subgroup`; numbers are cut where the classifier's training
+        images were, or not at all), and `drop`: `own`, `here`,
         `difference`, `interval`, `images` and `row` (as in results.json) of the own test set, or
         None where the classifier's predictions do not lie beside it.
 
@@ -142,6 +145,9 @@ def evaluate_external(
             "learnt": learnt,
             "row": row,
             "units": _unit_rows(here, own, target, classifier, facts, chosen),
+            "subgroups": by_subgroup(
+                here, own, classifier.facts.get("cuts") or {}, draws=chosen.draws
+            ),
             "drop": _drop(path, here, target, chosen),
         }
         write_json(folder / "external.json", told)

@@ -84,3 +84,16 @@ def is_pretrained(method: str) -> bool:
 def is_self_supervised(method: str) -> bool:
     """Tell whether a method's encoder learns without labels first."""
     return is_pretrained(method) and method not in LABELLED_METHODS
+
+
+def column_title(name: str) -> str:
+    """Return a column of the manifest as a table shows it, with its unit."""
+    plain = name.replace("_", " ").strip()
+    return _COLUMNS.get(name, plain[:1].upper() + plain[1:])
+
+
+_COLUMNS = {
+    "age": "Age (years)",
+    "field_strength": "Field strength (T)",
+    "slice_thickness": "Slice thickness (mm)",
+}

@@ -6,8 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from brainssl.data.families import Families
 from brainssl.data.shots import LabelFraction
+from brainssl.data.subgroups import Cuts
 from brainssl.evaluation.calibration import calibration_of_folds
 from brainssl.evaluation.comparison import compare_all
 from brainssl.evaluation.conformal import conformal_of_folds
@@ -17,13 +20,14 @@ from brainssl.evaluation.optimism import beyond_chance, optimism
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json, result_rows
 from brainssl.evaluation.selective import risk_coverage
+from brainssl.evaluation.subgroups import by_subgroup
 from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
 from brainssl.explanation.side_by_side import read_explanations
-from brainssl.foundation.plain_names import read_frame
 from brainssl.settings.sections import EvaluationSettings
 from brainssl.studies.arms import HONEST, Arm, arms_of, ensembles_of
 from brainssl.studies.grid import RANDOM_LABELS, UNTRAINED
 from brainssl.studies.pooling import POOLED
+from brainssl.studies.subgroups import cuts_by_protocol, known_images
 from brainssl.studies.units import unit_rows
 from brainssl.training.classical import FAMILIES
 
@@ -52,8 +56,9 @@ def analyse(
     - `models`: by step, for the networks of the largest label fraction: `calibration` before and
       after temperature scaling, `conformal` sets, `selective` prediction, `factors`: rows of
       results for the tumour family alone and the sequence alone, `planes`: accuracy by plane where
-      the study's store knows it, and `novelty`: how well it tells test images from those without
-      label.
+      the study's store knows it, `subgroups`: scores of those that columns of the store make, see
+      `brainssl.evaluation.subgroups.by_subgroup`, and `novelty`: how well it tells test images from
+      those without label.
     - `units`: rows of results at the largest label fraction, with a series as the unit, and for the
       tumour family or, where no sequence is known, the class a patient; where patients are known,
       see `brainssl.studies.units.unit_rows`.
@@ -173,32 +178,28 @@ def _measured(
 def _single(
     folder: Path, arms: Sequence[Arm], settings: EvaluationSettings, families: Families | None
 ) -> dict[str, dict[str, Any]]:
-    planes = _planes(folder)
+    images = known_images(folder)
+    cuts = cuts_by_protocol(arms, images)
     return {
-        step: _about(arm.parts(seed), planes, settings, families)
+        step: _about(arm.parts(seed), images, cuts[arm.protocol], settings, families)
         | _of_unlabelled(folder, arm.folds[0] if arm.folds else arm, seed, settings)
         for arm in arms
         for seed, step in zip(arm.seeds, arm.steps, strict=True)
     }
 
 
-def _planes(folder: Path) -> dict[str, str]:
-    """Return the plane of each image of the study's stores, as far as known."""
-    planes: dict[str, str] = {}
-    for file in sorted(folder.glob("store*/manifest.parquet")):
-        try:
-            manifest = read_frame(file)
-        except (OSError, ValueError):  # predictions alone are enough for everything else
-            continue
-        if "plane" in manifest:  # older stores have no such column
-            known = manifest.dropna(subset="plane")
-            planes |= dict(zip(known["image_id"], known["plane"], strict=True))
-    return planes
+def _planes(images: pd.DataFrame) -> dict[str, str]:
+    """Return the plane of each image, as far as known."""
+    if "plane" not in images:  # older stores have no such column
+        return {}
+    known = images.dropna(subset="plane")
+    return dict(zip(known["image_id"], known["plane"], strict=True))
 
 
 def _about(
     parts: Sequence[tuple[Predictions, Predictions]],
-    planes: Mapping[str, str],
+    images: pd.DataFrame,
+    cuts: Cuts,
     settings: EvaluationSettings,
     families: Families | None,
 ) -> dict[str, Any]:
@@ -214,7 +215,8 @@ def _about(
             name: result_rows(by_factor(test, values), {}, settings)[0]
             for name, values in factors(test.classes, families).items()
         },
-        "planes": by_plane(test, planes, draws=draws),
+        "planes": by_plane(test, _planes(images), draws=draws),
+        "subgroups": by_subgroup(test, images, cuts, draws=draws),
     }
 
 

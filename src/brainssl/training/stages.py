@@ -18,8 +18,10 @@ from brainssl.data.families import pairs_of
 from brainssl.data.marks import joined
 from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore
+from brainssl.data.subgroups import cuts_of
 from brainssl.evaluation.predictions import SPLITS, Predictions
 from brainssl.evaluation.rows import result_rows
+from brainssl.evaluation.subgroups import SUBGROUPS, by_subgroup
 from brainssl.evaluation.units import choose_rules
 from brainssl.evaluation.unlabelled import UNLABELLED, Unlabelled
 from brainssl.foundation.spreadsheet import csv_of
@@ -191,7 +193,10 @@ def finetune_stage(
 def evaluate_stage(
     data: Data, classifier: Classifier, out: Path, *, settings: Settings
 ) -> list[dict[str, Any]]:
-    """Measure a classifier into a new folder: predictions and rows of results.
+    """Measure a classifier into a new folder: predictions, rows of results and `subgroups.json`.
+
+    The last is there where columns of the store divide the test images, see
+    `brainssl.evaluation.subgroups.by_subgroup`.
 
     Args:
         data: store and split that the classifier was trained on.
@@ -209,7 +214,12 @@ def evaluate_stage(
         rows = data.rows(facts["label_fraction"], facts["seed"])
         started = time.perf_counter()
         predictions = predict_parts(classifier.to(device_of(settings.run)), data, rows)
-        return measure(classifier, predictions, data, folder, settings, started)
+        results = measure(classifier, predictions, data, folder, settings, started)
+        images, draws = data.store.manifest, settings.evaluation.draws
+        cuts = cuts_of(images.iloc[rows["train"]])
+        if told := by_subgroup(predictions.of("test"), images, cuts, draws=draws):
+            write_json(folder / SUBGROUPS, told)
+        return results
 
 
 def predict_parts(classifier: Classifier, data: Data, rows: dict[str, Indices]) -> Predictions:
@@ -279,6 +289,7 @@ def _finish(
     asked = {part: of_part for part, of_part in rows.items() if part in parts}
     predictions, features = _seen_parts(classifier, data, asked)
     classifier.facts |= _of_units(predictions, data)
+    classifier.facts["cuts"] = cuts_of(data.store.manifest.iloc[rows["train"]])
     learn_limits(classifier, predictions, features, data)
     classifier.save(folder / "classifier.safetensors")
     data.split.save(folder / "split.json")
@@ -327,7 +338,8 @@ def measure(
         said = predict_unlabelled(classifier, data)
         if len(said.image_ids):
             said.save(folder / UNLABELLED)
-    hidden = ("store", "split_digest", "reader", "plane", "families", "rules", FACTS, PRETRAINED)
+    hidden = {"store", "split_digest", "reader", "plane", "families", "rules", "cuts"}
+    hidden |= {FACTS, PRETRAINED}
     facts = {name: value for name, value in classifier.facts.items() if name not in hidden}
     facts["seconds"] = round(time.perf_counter() - started, 2)
     results = result_rows(predictions, facts, settings.evaluation)

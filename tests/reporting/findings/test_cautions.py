@@ -9,7 +9,7 @@ import pytest
 from brainssl.evaluation.predictions import Predictions
 from brainssl.reporting.findings.caution import Caution
 from brainssl.reporting.findings.cautions import cautions
-from brainssl.reporting.findings.cautions_of_data import ENOUGH_GROUPS
+from brainssl.reporting.findings.cautions_of_data import ENOUGH_GROUPS, from_validation
 from brainssl.reporting.study import read_study
 
 
@@ -251,3 +251,20 @@ def test_settings_that_were_chosen_on_another_split_are_serious(
         if found:
             assert found[0].brief == "settings were chosen on images tested here"
             assert "--folds 1 --protocols grouped --seed 3" in found[0].text
+
+
+@pytest.mark.parametrize(
+    ("groups", "severity"), [(3, "serious"), (9, "note"), (10, None), (None, None)]
+)
+def test_few_patients_of_validation_choose_badly(
+    study: Path, groups: int | None, severity: str | None
+) -> None:
+    read = read_study(study)
+    one = {"groups": {"val": groups, "test": 40}}
+    for split in (one, {"groups": {"val": 30}, "folds": [{"groups": {"val": 30}}, one]}):
+        changed = replace(read, facts={**read.facts, "splits": {"grouped": split}})
+        found = list(from_validation(changed))
+        assert [caution.severity for caution in found] == ([severity] if severity else [])
+        assert all(f"has only {groups} groups" in caution.text for caution in found)
+        assert all(bool(c.brief) == (severity == "serious") for c in found)
+        assert all(("of one fold" in c.text) == ("folds" in split) for c in found)

@@ -112,7 +112,7 @@ def test_every_number_of_the_run_is_in_its_results(raw: Raw, answered: Make) -> 
         ("study", "brainssl", {"software"}),
         ("analysis", "random_labels", {"leakage"}),
         ("analysis", "comparisons", {"comparisons"}),
-        ("analysis", "models", {"calibration", "factors", "novelty"}),
+        ("analysis", "models", {"calibration", "factors", "novelty", "subgroups"}),
     ],
 )
 def test_what_the_results_lack_is_not_claimed(
@@ -134,6 +134,7 @@ def test_without_the_chosen_model_on_test_nothing_is_said_of_its_scores(
 
 def test_an_older_study_lacks_what_was_not_analysed_then(study: Path) -> None:
     lost = {"leakage", "choice", "comparisons", "calibration", "factors", "novelty", "explanations"}
+    lost |= {"subgroups"}
     assert set(EVIDENCE) - by_run(answers(read_study(study))) == lost
 
 

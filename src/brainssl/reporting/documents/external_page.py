@@ -7,10 +7,12 @@ from brainssl.reporting.blocks import Block, Cautions, Prose, Section
 from brainssl.reporting.findings.caution import Caution
 from brainssl.reporting.findings.cautions_of_data import ENOUGH_GROUPS
 from brainssl.reporting.findings.external import WHAT, external_answer, external_warnings
+from brainssl.reporting.findings.subgroups import sentences
 from brainssl.reporting.page import Page, render_page
 from brainssl.reporting.rows import finite, interval
 from brainssl.reporting.scoreboard import Board, Entry, Point, kind_of, largest_share
 from brainssl.reporting.sections.answer import scoreboard
+from brainssl.reporting.tables.subgroups import subgroup_table
 from brainssl.reporting.tables.table import Cell, Line, Table
 from brainssl.reporting.titles import arm_title
 from brainssl.reporting.wording import HEADLINE, MAIN_METRICS, counted, join
@@ -51,6 +53,10 @@ def render_external(told: Mapping[str, Any]) -> str:
     if warnings:
         items = tuple(Caution("note", f"{warning}.") for warning in warnings)
         sections.append(Section("cautions", "What to be careful about", (Cautions(items),)))
+    if said := sentences(told.get("subgroups") or {}):
+        table = subgroup_table(told["subgroups"], "the images elsewhere")
+        title = "By site, scanner, age and the like"
+        sections.append(Section("subgroups", title, (Prose(tuple(said)), table)))
     page = Page(
         "brainssl external test",
         str(told["source"]),

@@ -95,6 +95,9 @@ def _body(study: Study, row: Row, about: About) -> list[str]:
         "## Classes that it was never taught",
         MODEL_EVIDENCE["novelty"](study)
         or "How it meets them was not measured. It names one of its own classes for any image.",
+        "## Subgroups",
+        _plain(MODEL_EVIDENCE["subgroups"](study))
+        or "Not measured: no column such as site, scanner or age divides the test images.",
         "## Limitations",
         _said(
             about,

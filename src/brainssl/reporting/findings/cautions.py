@@ -8,6 +8,7 @@ from brainssl.reporting.findings.cautions_of_data import (
     from_patients,
     from_protocols,
     from_size,
+    from_validation,
 )
 from brainssl.reporting.findings.cautions_of_training import (
     from_classical,
@@ -27,6 +28,7 @@ def cautions(study: Study) -> list[Caution]:
         *from_protocols(study),
         *from_patients(study),
         *from_groups(study),
+        *from_validation(study),
         *from_pretraining(study),
         *from_losses(study),
         *from_searches(study),

@@ -18,6 +18,8 @@ from brainssl.reporting.wording import (
 SMALL_CLASS = 10
 ENOUGH_SEEDS = 3
 ENOUGH_GROUPS = 30
+ENOUGH_TO_CHOOSE = 10  # groups of validation
+VERY_FEW = 5
 """Groups below which the percentile cluster bootstrap covers noticeably less than it says."""
 
 ENOUGH_DRAWS = 2000
@@ -113,6 +115,27 @@ def from_groups(study: Study) -> Iterator[Caution]:
                 " ".join(sentences),
                 brief * (few and protocol in study.protocols[:1]),
             )
+
+
+def from_validation(study: Study) -> Iterator[Caution]:
+    """What few patients choose, others might not have chosen."""
+    for protocol in study.protocols:
+        split = study.split(protocol)
+        folds = split.get("folds") or [split]
+        numbers = [int((one.get("groups") or {}).get("val") or 0) for one in folds]
+        groups = min((number for number in numbers if number), default=0)
+        if not 0 < groups < ENOUGH_TO_CHOOSE:
+            continue
+        where = "of one fold " * (len(folds) > 1)
+        serious = groups < VERY_FEW
+        yield Caution(
+            "serious" if serious else "note",
+            f"The validation set {where}of protocol “{protocol}” has only "
+            f"{counted(groups, 'group')}. What is chosen there (epochs, settings, temperature, "
+            "which model is best) rests on so few patients: others might have chosen otherwise.",
+            f"only {counted(groups, 'group')} chose on validation"
+            * (serious and protocol in study.protocols[:1]),
+        )
 
 
 def from_audit(study: Study) -> Iterator[Caution]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from brainssl.reporting.findings.data_evidence import PARTS
 from brainssl.reporting.findings.outcomes import chosen_step
+from brainssl.reporting.findings.subgroups import sentences
 from brainssl.reporting.findings.tuning import trials_of
 from brainssl.reporting.rows import Row
 from brainssl.reporting.study import Study
@@ -167,6 +168,10 @@ def _factors(study: Study) -> str:
     return f"{HEADLINE.title} on the same test images: {', '.join(told)}." if told else ""
 
 
+def _subgroups(study: Study) -> str:
+    return " ".join(sentences(analysed(study).get("subgroups") or {}))
+
+
 def _calibration(study: Study) -> str:
     found = analysed(study).get("calibration")
     if not found:
@@ -218,6 +223,7 @@ MODEL_EVIDENCE: dict[str, Callable[[Study], str]] = {
     "calibration": _calibration,
     "weakest": _weakest,
     "factors": _factors,
+    "subgroups": _subgroups,
     "novelty": _novelty,
     "explanations": _explanations,
 }

@@ -28,6 +28,7 @@ SECTIONS = [
     "results",
     "comparisons",
     "factors",
+    "subgroups",
     "certainty",
     "models",
     "features",

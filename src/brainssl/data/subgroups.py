@@ -129,8 +129,8 @@ def _column(name: str, told: "pd.Series[str]", cuts: Cuts) -> Column:
     if edges := tuple(cuts.get(name) or ()):
         bins = _bins(edges)
         places = np.searchsorted(edges, numbers.to_numpy(np.float64), side="right")
-        values = told.copy()
-        values[numbers.index] = [bins[place] for place in places]
+        named = pd.Series([bins[place] for place in places], numbers.index, dtype=object)
+        values = told.where(told.isna(), named.reindex(told.index))
         return Column(name, values, tuple(bin_ for bin_ in bins if (values == bin_).any()), edges)
     return Column(name, told, tuple(sorted(set(told.dropna()), key=_number)))
 

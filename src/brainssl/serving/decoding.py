@@ -56,6 +56,7 @@ _TOLD = (
     "is half of a pair",
     "is no ",
     "is not DICOM",
+    "lacks an element",
     "is truncated",
     "is a volume",
     "shows no",

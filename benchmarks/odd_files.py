@@ -236,8 +236,7 @@ def measured(asked: argparse.Namespace, folder: Path) -> tuple[list[Met], list[M
     command, service = [], []
     if asked.without != "service":
         served = Served(folder / "classifier")
-        for one in files:
-            service.append(told(by_service(served, one.name, one.data, one.must)))
+        service = [told(by_service(served, one.name, one.data, one.must)) for one in files]
         served.process.send_signal(signal.SIGTERM)
         served.process.wait(60)
     if asked.without != "command":

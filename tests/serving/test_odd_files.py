@@ -17,13 +17,18 @@ from typer.testing import CliRunner
 from brainssl.cli import app
 
 FILES = odd_files()
-SAMPLE = sampled([one for one in FILES if isinstance(one.made, bytes)], 40)
+MET_WRONGLY = (  # once
+    *("gzip-damaged.nii", "gzip-head-alone.png", "gzip-cut.dcm", "missing-BitsStored.dcm"),
+    *("plain-nifti-with-the-suffix-of-a-picture.png", "picture-with-the-sign-of-dicom.png"),
+)
+SAMPLE = sampled([one for one in FILES if isinstance(one.made, bytes)], 34)
+SAMPLE += [one for one in FILES if one.name in MET_WRONGLY and one not in SAMPLE]
 
 
 def test_there_are_many_and_the_same_each_time() -> None:
     assert len(FILES) >= 200
     for one, again in zip(FILES, pictures(), strict=False):
-        assert (one.name, isinstance(one.made, bytes)) == (again.name, isinstance(again.made, bytes))
+        assert one.name == again.name
         assert one.made == again.made or not isinstance(one.made, bytes), one.name
     assert min(Counter(one.must for one in SAMPLE).values()) >= 5
 

@@ -67,7 +67,9 @@ def is_nifti(data: bytes) -> bool:
     """Tell by its first bytes, unpacked where gzip packed them, whether a file is NIfTI."""
     try:
         begun = beginning(InMemory(data), "file", 352)
-    except UnreadableImage:
+    except (UnreadableImage, OSError, EOFError):
+        return False
+    except Exception:  # noqa: BLE001 - zlib's own error is no OSError
         return False
     return begun[344:347] in (b"n+1", b"ni1") or begun[4:7] == b"n+2"
 

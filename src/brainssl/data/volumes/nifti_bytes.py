@@ -4,7 +4,6 @@ import gzip
 import io
 import os
 import stat
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -57,16 +56,10 @@ def beginning(path: File, name: str, count: int) -> bytes:
     """Return the first bytes of a file's content, unpacked.
 
     Raises:
-        UnreadableImage: missing, empty, damaged before that many bytes, or a pointer to content
-            that was not fetched.
+        UnreadableImage: missing, empty, or a pointer to content that was not fetched.
     """
-    try:
-        with opened(path, name) as (handle, _):
-            begun = handle.read(count)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise UnreadableImage(name, "is damaged or truncated: gzip cannot unpack it") from None
-    except OSError as error:
-        raise UnreadableImage(name, f"cannot be read ({error.strerror})") from None
+    with opened(path, name) as (handle, _):
+        begun = handle.read(count)
     if not begun:
         raise UnreadableImage(name, "is empty")
     if begun.startswith(_POINTERS):

@@ -128,10 +128,19 @@ def paces(
     }
 
 
+def processor() -> str:
+    """Return its name, and the widest vectors that it has."""
+    file = Path("/proc/cpuinfo")
+    told = file.read_text() if file.exists() else ""
+    name = told.partition("model name")[2].partition("\n")[0].strip("\t :") or platform.machine()
+    wide = next((one for one in ("avx512f", "avx2") if f" {one} " in told), None)
+    return f"{name}, {wide}" if wide else name
+
+
 def machine() -> dict[str, Any]:
     """Say on what it was measured, and what else the machine did."""
     return {
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),
         "load": round(os.getloadavg()[0], 1),
         "torch": torch.__version__,

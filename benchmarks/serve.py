@@ -41,6 +41,8 @@ from brainssl.models.encoder import build_encoder
 
 CLIENTS = (1, 8, 32)
 STARTING = 300  # seconds
+ENDING = 300  # seconds, on a machine that is busy; of its own it takes 20 at most
+PARTS = 10  # of the requests between which memory is read
 
 
 def written(folder: Path, name: str, size: int, side: int) -> Path:
@@ -134,11 +136,13 @@ class Served:
 
         with ThreadPoolExecutor(8) as pool:
             asked = [pool.submit(client) for _ in range(8)]
-            time.sleep(3)
+            until = time.monotonic() + STARTING
+            while went["200"] < 16 and time.monotonic() < until:
+                time.sleep(0.01)
             begun = time.perf_counter()
             before = went["200"]
             self.process.send_signal(signal.SIGTERM)
-            code = self.process.wait(60)
+            code = self.process.wait(ENDING)
             seconds = time.perf_counter() - begun
             stopped.set()
             for one in asked:
@@ -152,6 +156,16 @@ class Served:
             "requests": dict(went),
             "answered_by_its_own_count": told["answered"],
         }
+
+
+def watched(served: Served, data: bytes, count: int) -> list[float]:
+    """Return the memory in MiB before requests, and after each tenth of them, by 1 to 8 clients."""
+    readings = [served.memory()]
+    for part in range(PARTS):
+        served.ask(data, count // PARTS // 8 * 8, 2 ** (part % 4))
+        readings.append(served.memory())
+        print(f"{readings[-1] / 2**20:.1f} MiB", file=sys.stderr, flush=True)
+    return [round(one / 2**20, 1) for one in readings]
 
 
 def milliseconds(taken: list[float]) -> dict[str, float]:
@@ -169,7 +183,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=512, help="of the picture, in pixels")
     parser.add_argument("--requests", type=int, default=64, help="of each way in a round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--memory", type=int, default=1000, help="requests between two readings")
+    parser.add_argument("--memory", type=int, default=1000, help="requests while memory is read")
     parser.add_argument("--note", default="", help="what else is to be known of this run")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -199,9 +213,7 @@ def measured(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
             taken, wall = served.ask(data, asked.requests, clients)
             times[f"{clients}"] += taken
             walls[f"{clients}"] += wall
-    before = served.memory()
-    served.ask(data, asked.memory, 8)
-    after = served.memory()
+    readings = watched(served, data, asked.memory)
     ways = {
         name: {**milliseconds(taken), "a_second": round(len(taken) / walls[name], 1)}
         for name, taken in times.items()
@@ -222,9 +234,11 @@ def measured(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
             float(np.median(times["1"]) / np.median(times["bare"])), 3
         ),
         "memory": {
-            "requests": asked.memory,
-            "mib_before": round(before / 2**20, 1),
-            "mib_after": round(after / 2**20, 1),
+            "requests": PARTS * (asked.memory // PARTS // 8 * 8),
+            "clients": [1, 2, 4, 8],
+            "mib": readings,
+            "mib_before": readings[0],
+            "mib_after": readings[-1],
         },
         "ended": served.end_while_asked(data),
     }

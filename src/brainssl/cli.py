@@ -2,6 +2,7 @@
 
 import io
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -78,3 +79,4 @@ def _root(
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of a damaged file one line is told

@@ -93,7 +93,7 @@ def predict_files(
     loaded = Classifier.load(classifier).to(device_of(RunSettings()))
     judgement = Judgement(loaded, level=wanted.level, neighbours=wanted.neighbours)
     pictures, volumes = parted(files, wanted.cutting.key)
-    inputs = _collected(pictures, patients, volumes)
+    inputs = _collected(files, pictures, patients, volumes)
     cutting, told = wanted.cutting.for_plane(loaded.plane)
     volumes.notes += told if volumes.series else []
     rows: list[dict[str, Any]] = [
@@ -138,10 +138,13 @@ def predict_files(
     }
 
 
-def _collected(pictures: list[Path], patients: Path | None, volumes: Volumes) -> Inputs:
+def _collected(
+    named: Sequence[Path], pictures: list[Path], patients: Path | None, volumes: Volumes
+) -> Inputs:
     if not volumes.series and not volumes.unreadable and not pictures:
         first = volumes.excluded[0] if volumes.excluded else None
-        told = f", e.g. {first['source']}: {first['reason']}" if first else ""
+        told = "".join(f", e.g. {file} holds no image of its own" for file in named[:1])
+        told = f", e.g. {first['source']}: {first['reason']}" if first else told
         raise BrainsslError(f"there is nothing to judge{told}: name pictures or series of MRI")
     if pictures:
         inputs = collect(pictures, patients)

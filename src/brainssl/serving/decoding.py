@@ -44,6 +44,8 @@ _STARTING = 120.0  # seconds until a process is there, on a machine that is busy
 # What a reader says is told where it begins so, and without what it quotes in brackets: that may
 # be bytes of the file.
 _TOLD = (
+    "cannot be taken apart",
+    "claims a number of frames",
     "declares ",
     "has ",
     "holds ",
@@ -56,6 +58,7 @@ _TOLD = (
     "is half of a pair",
     "is no ",
     "is not DICOM",
+    "lacks an element",
     "is truncated",
     "is a volume",
     "shows no",

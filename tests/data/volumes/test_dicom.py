@@ -28,6 +28,7 @@ from pydicom.dataset import Dataset
 
 from brainssl.data.read import UnreadableImage
 from brainssl.data.volumes.dicom import read_dicom
+from brainssl.data.volumes.dicom_files import MAX_ELEMENTS, header_alone
 from brainssl.data.volumes.volume import Volume, VolumeRef
 
 
@@ -412,3 +413,13 @@ def test_one_image_is_the_same_in_every_syntax(name: str) -> None:
     folder = next(path for path in CORPUS if path.name == "MR_small.dcm").parent
     stored = pydicom.dcmread(folder / "MR_small.dcm").pixel_array
     assert np.array_equal(read(folder / name).samples[0], stored)
+
+
+def test_a_file_of_endless_elements_is_refused_before_they_are_all_read(tmp_path: Path) -> None:
+    """Zeros are elements of no length: a gigabyte of them, packed, is a small file."""
+    file = write(made(pattern((8, 8))), tmp_path / "a.dcm")
+    pixels = file.read_bytes().index(b"\xe0\x7f\x10\0")
+    file.write_bytes(file.read_bytes()[:pixels] + bytes(8 * MAX_ELEMENTS + 8))
+    assert "more elements than the limit" in refusal(file)
+    with pytest.raises(UnreadableImage, match="more elements than the limit"):
+        header_alone(file, "a", [0x00080016])

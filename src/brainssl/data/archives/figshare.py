@@ -4,6 +4,7 @@ Folders hold `1.mat`, `2.mat` …; `cvind.mat` holds the folds of its authors' c
 slices are T1-weighted with a contrast agent, of three planes, which the files do not name.
 """
 
+import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -46,7 +47,7 @@ def _is_slice(name: str) -> bool:
 def _begins_as_matlab(path: Path) -> bool:
     try:
         return is_matlab(beginning(path, path.name, 16))
-    except UnreadableImage:
+    except (UnreadableImage, OSError, EOFError, zlib.error):
         return False
 
 

@@ -6,6 +6,7 @@ Names and the first bytes of a few files in a few folders decide.
 import os
 import re
 import secrets
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -182,7 +183,7 @@ def _by_name(file: Path) -> Sort | None:
 def _by_content(file: Path) -> Sort | None:
     try:
         begun = beginning(file, file.name, 352)
-    except UnreadableImage:
+    except (UnreadableImage, OSError, EOFError, zlib.error):
         return None
     if begins_like_dicom(begun):
         return "dicom"

@@ -8,7 +8,7 @@ from brainssl.data.archives.nifti_places import masks_of, matched, read_places
 from brainssl.data.archives.nifti_series import Progress, read_b_values, read_headers, series_of
 from brainssl.data.archives.sequences import exclusion_of, told_sequence
 from brainssl.data.archives.sidecars import columns_of, read_sidecars
-from brainssl.data.archives.walk import Walk, bare, own_names, walk
+from brainssl.data.archives.walk import Walk, bare, own_names, volume_suffix, walk
 
 
 def nifti_archive(
@@ -30,7 +30,7 @@ def nifti_archive(
     held = walk(source)
     if not held.volumes():
         return None
-    return _archive(source, held, progress, workers)
+    return _archive(source, held, held.volumes(), progress, workers)
 
 
 def archive_of_nifti_files(files: Sequence[Path], root: Path) -> Archive:
@@ -50,11 +50,14 @@ def archive_of_nifti_files(files: Sequence[Path], root: Path) -> Archive:
         for suffix in (".json", ".bval")
         if (beside := root / f"{bare(path)}{suffix}").is_file()
     }
-    return _archive(root, Walk(root, sorted({*paths, *sides})), None, 1)
+    held = Walk(root, sorted({*paths, *sides}))
+    others = [path for path in paths if not volume_suffix(path)]  # whose content says what they are
+    return _archive(root, held, [*held.volumes(), *others], None, 1)
 
 
-def _archive(source: Path, held: Walk, progress: Progress | None, workers: int | None) -> Archive:
-    paths = held.volumes()
+def _archive(
+    source: Path, held: Walk, paths: list[str], progress: Progress | None, workers: int | None
+) -> Archive:
     masks = masks_of(paths)
     headers, unreadable = read_headers(source, paths, progress=progress, workers=workers)
     archive = Archive("nifti", source, [], sorted([*held.unreadable, *unreadable]))

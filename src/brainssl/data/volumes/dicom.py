@@ -113,6 +113,8 @@ def _part(
         samples, padding = _stacked(values)
     except UnreadableImage:
         raise
+    except AttributeError:  # so pydicom says that an element is not there
+        raise UnreadableImage(name, "lacks an element that its pixels need") from None
     except Exception as error:  # noqa: BLE001 - decoders raise nearly anything on hostile bytes
         raise UnreadableImage(name, f"is corrupt or truncated ({type(error).__name__})") from None
     frames = tuple(facts[place] for place in places)

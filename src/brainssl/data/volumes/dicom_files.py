@@ -12,7 +12,7 @@ import stat
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
@@ -25,10 +25,14 @@ MAX_FILE_BYTES = 2**30
 MAX_INFLATED_BYTES = 2**28
 """The same for what the deflated transfer syntax unpacks to, which is held in memory twice."""
 
+MAX_ELEMENTS = 100_000
+"""The same for elements beside those in sequences: zeros are read as elements of no length."""
+
 _GZIP = b"\x1f\x8b"
 _SIGN_AT, _SIGN = 128, b"DICM"
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _FIRST_GROUPS = (b"\x02\0", b"\x08\0")  # of a file without the sign; files begin with one of them
+_PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _SHORT = 1024  # bytes; no first element of a header without the sign is longer
 
 
@@ -190,7 +194,8 @@ def _without_waiting(path: str, flags: int) -> int:
 def _dataset(
     source: _Bounded, name: str, tags: list[int] | None = None, *, stop_before_pixels: bool = False
 ) -> tuple[Any, int | None]:
-    import pydicom
+    from pydicom.filereader import read_partial
+    from pydicom.tag import Tag
 
     begin = source.read(_SHORT)
     if not begin:
@@ -202,8 +207,12 @@ def _dataset(
     if signed and _DEFLATED in begin:
         file = _inflatable(begin, source, name)
     source.seek(0)
-    dataset = pydicom.dcmread(
-        file, force=not signed, specific_tags=tags, stop_before_pixels=stop_before_pixels
+    # As dcmread does, which would count no elements.
+    dataset = read_partial(
+        file,
+        _enough(name, stop_before_pixels=stop_before_pixels),
+        force=not signed,
+        specific_tags=None if tags is None else [Tag(tag) for tag in tags],
     )
     if source.packed and not stop_before_pixels:
         source.read()  # pydicom takes the end of a file that is cut off for the end of its header
@@ -212,6 +221,20 @@ def _dataset(
         if kind is None:
             raise NotDicomError(name, "is not DICOM, or is truncated before its image begins")
     return dataset, None if source.packed or file is not source else source.left
+
+
+def _enough(name: str, *, stop_before_pixels: bool) -> Callable[[int, str | None, int], bool]:
+    """Return what tells pydicom to stop, or refuses the file."""
+    left = MAX_ELEMENTS
+
+    def enough(tag: int, _vr: str | None, _length: int) -> bool:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise UnreadableImage(name, f"has more elements than the limit of {MAX_ELEMENTS:,}")
+        return stop_before_pixels and tag in _PIXELS
+
+    return enough
 
 
 def _is_signed(begin: bytes) -> bool:

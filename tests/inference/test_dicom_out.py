@@ -233,7 +233,7 @@ def test_a_header_with_values_that_cannot_be_is_no_fault_and_is_quoted_nowhere(
     [
         ({"FrameOfReferenceUID": None}, "native", "has no FrameOfReferenceUID"),
         ({"ImagePositionPatient": None}, "native", "nothing says where its slices lie"),
-        ({}, "sagittal", "axial slices are resampled to sagittal: those lie in no file"),
+        ({}, "sagittal", "has axial slices, resampled to sagittal: those lie in no file"),
     ],
 )
 def test_what_lies_nowhere_is_refused_in_one_line(

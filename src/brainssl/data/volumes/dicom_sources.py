@@ -99,7 +99,7 @@ def sources_of(ref: VolumeRef, plane: Plane = "native") -> Sources:
     own = plane_of_affine(geometry.affine)
     if plane not in ("native", own):
         raise UnreadableImage(
-            ref.name, f"its {own} slices are resampled to {plane}: those lie in no file"
+            ref.name, f"has {own} slices, resampled to {plane}: those lie in no file"
         )
     exchanged, reversed_ = _turns(geometry.affine)
     slices = [found[at] for at in geometry.order]

@@ -124,9 +124,10 @@ def parametric_map(sources: Sources, frames: Frames, series: Series) -> Any:
                 pixel_spacing=_spacing(first),
                 slice_thickness=_thickness(frames.slices),
             ),
-            plane_orientation=hd.PlaneOrientationSequence("PATIENT", first.orientation),
+            plane_orientation=hd.PlaneOrientationSequence("PATIENT", first.orientation or ()),
             plane_positions=[
-                hd.PlanePositionSequence("PATIENT", one.lies.position) for one in frames.slices
+                hd.PlanePositionSequence("PATIENT", one.lies.position or ())
+                for one in frames.slices
             ],
         )
         _refer_frames(derived, sources, frames.slices)

@@ -41,3 +41,10 @@ def test_what_is_installed_is_accepted_and_a_folder_of_its_name_is_not(
         require("wandb")
     (tmp_path / "folder_of_runs" / "__init__.py").touch()
     require("wandb")
+
+
+def test_who_only_reads_needs_no_writer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    require("scans")
+    with pytest.raises(BrainsslError, match=r"^not installed: highdicom: pip install"):
+        require("scans", writing=True)

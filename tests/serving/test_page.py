@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from matplotlib import colormaps
 from oracles.pages import CHROMIUM, DRIVER, Page
 from oracles.pictures import encoded, noise, picture, png
+from oracles.scans import scan
 from oracles.services import Ported
 from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
@@ -320,3 +322,21 @@ def test_each_refusal_is_one_line(page: Page, url: str, tmp_path: Path) -> None:
         "wide.png": "refused: has 2000 × 600 pixels, more than the limit of 1,000,000",
     }
     assert not page.one("#problem").is_displayed()
+
+
+def test_a_slice_of_dicom_files_is_saved_as_dicom_and_no_picture_is(
+    page: Page, engine: Engine, slices: list[Path], tmp_path: Path
+) -> None:
+    files = scan(tmp_path / "scan", FrameOfReferenceUID="1.2.9")
+    with Ported(engine, Limits(decode_seconds=120)) as ours:
+        page.open(f"http://127.0.0.1:{ours.address[1]}/")
+        page.choose([slices[0]])
+        page.drawn(1)
+        assert page.one("#save-dicom").get_attribute("disabled")
+        page.one("#clear").click()
+        page.choose(files)
+        page.until("document.querySelector('#save-dicom').disabled === false")
+        page.one("#save-dicom").click()
+        with zipfile.ZipFile(page.saved("brainssl-dicom.zip")) as held:
+            assert held.namelist()[0] == "parametric-map.dcm"
+    assert page.complaints() == []

@@ -30,12 +30,16 @@ def test_the_contract_is_versioned_and_names_every_route(contract: Any) -> None:
         "/model": ["get"],
         "/predict": ["post"],
         "/explain": ["post"],
+        "/dicom": ["post"],
         "/similar": ["post"],
     }
     for path, methods in contract["paths"].items():
         for operation in methods.values():
             for status, told in operation["responses"].items():
-                assert told["content"]["application/json"]["schema"]["$ref"], (path, status)
+                if (path, status) == ("/dicom", "200"):
+                    assert set(told["content"]) == {"application/zip"}
+                else:
+                    assert told["content"]["application/json"]["schema"]["$ref"], (path, status)
             assert operation["security"] == ([{}] if path == "/health" else [{"token": []}, {}])
     for name, schema in contract["components"]["schemas"].items():
         assert schema["additionalProperties"] is False, name
@@ -48,6 +52,7 @@ OPERATIONS = [
     ("GET", "/model"),
     ("POST", "/predict"),
     ("POST", "/explain"),
+    ("POST", "/dicom"),
     ("POST", "/similar"),
 ]
 

@@ -175,6 +175,7 @@ def predict(
     level: float = 0.9,
     neighbours: int = 3,
     maps: bool = False,
+    maps_as: str = "png",
     slices: str | int | None = None,
     plane: str | None = None,
     key: Where | None = None,
@@ -196,6 +197,8 @@ def predict(
         level: how often a set of classes is to hold the true one: 0.8, 0.9 or 0.95.
         neighbours: how many of the nearest known cases are told.
         maps: draw saliency maps, into a folder beside `out` whose name ends in `-maps`.
+        maps_as: `png`, or `dicom`, for a hospital's viewer: of DICOM series alone, with the names
+            of their patients; see `brainssl.inference.dicom_series`.
         slices: of a volume so many at most, evenly over those with brain, or `every:N`; by default
             all.
         plane: of volumes: `native`, or resampled to `axial`, `coronal` or `sagittal`; by default
@@ -215,13 +218,15 @@ def predict(
 
     Raises:
         BadUseError: with `folders`, two folders of one name; `out` would write over `patients`;
-            a level that there is not; maps without `out`; or a pattern that nothing matches.
+            a level that there is not; maps without `out`; maps as DICOM of files of another kind,
+            or without `maps`; or a pattern that nothing matches.
         BrainsslError: there is no such classifier, no image in a folder, or a table that does not
             fit.
     """
     from brainssl.api.summaries import predictions_text
     from brainssl.data.volumes.choice import read_choice
     from brainssl.data.volumes.slices import PLANES
+    from brainssl.inference.maps import MAPS_AS
     from brainssl.inference.names import expanded
     from brainssl.inference.predict import Asked, predict_files
     from brainssl.inference.tables import FORMS, maps_beside, refuse_overwriting, write_answer
@@ -232,6 +237,9 @@ def predict(
     table, file = path_or_none(patients), path_or_none(out)
     if maps and file is None:
         raise BadUseError("--maps needs --out FILE: maps are drawn into a folder beside that file")
+    drawn_as = known("--maps-as", [maps_as], MAPS_AS)[0]
+    if not maps and drawn_as != "png":
+        raise BadUseError(f"--maps-as {drawn_as} says how maps are written: give --maps, too")
     if file and file.suffix.lower() not in FORMS:
         raise BadUseError(f"--out {file}: end its name in {', '.join(FORMS)}")
     if file and table:
@@ -242,7 +250,13 @@ def predict(
         Path(classifier),
         expanded([files] if isinstance(files, str | Path) else files),
         patients=table,
-        asked=Asked(level, neighbours, maps_beside(file) if maps and file else None, cutting),
+        asked=Asked(
+            level,
+            neighbours,
+            maps_beside(file) if maps and file else None,
+            drawn_as,  # type: ignore[arg-type]
+            cutting,
+        ),
     )
     if file:
         write_answer(answer, file)

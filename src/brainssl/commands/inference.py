@@ -124,6 +124,10 @@ def predict(
     maps: Annotated[
         bool, typer.Option("--maps", help="Draw saliency maps, into a folder beside --out.")
     ] = False,
+    maps_as: Annotated[
+        str,
+        typer.Option(help="png, or of DICOM series dicom: they bear the names of their patients."),
+    ] = "png",
     slices: Slices = None,
     plane: LearntPlane = None,
     key: Annotated[
@@ -162,6 +166,7 @@ def predict(
         level=level,
         neighbours=neighbours,
         maps=maps,
+        maps_as=maps_as,
         slices=slices,
         plane=plane,
         key=key,

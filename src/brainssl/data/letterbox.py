@@ -31,6 +31,31 @@ def letterbox_window(height: int, width: int, size: int) -> tuple[slice, slice]:
     return slice(top, top + h), slice(left, left + w)
 
 
+def out_of_letterbox(
+    square: Float32[np.ndarray, "size size"], height: int, width: int
+) -> Float32[np.ndarray, "height width"]:
+    """Bring what lies over a letterboxed image back over the image, bilinearly.
+
+    The centre of pixel (row, column) of an image lies where `letterbox` put it: at
+    (row + ½) · h / height − ½ in the window of h rows, and so of columns. Beyond the outermost
+    centres of the square its border goes on.
+
+    Args:
+        square: values for each pixel of the square.
+        height: of the image, in pixels.
+        width: likewise.
+    """
+    window = letterbox_window(height, width, len(square))
+    places = [
+        (np.arange(count) + 0.5) * (part.stop - part.start) / count - 0.5 + part.start
+        for part, count in zip(window, (height, width), strict=True)
+    ]
+    found = ndimage.map_coordinates(
+        square, np.meshgrid(*places, indexing="ij"), np.float32, order=1, mode="nearest"
+    )
+    return np.asarray(found)
+
+
 def letterbox_mask(lesion: Bool[np.ndarray, "h w"], size: int) -> Bool[np.ndarray, "size size"]:
     """Bring a mask where `letterbox` brings its image, by the share of each pixel it covers.
 

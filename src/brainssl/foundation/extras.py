@@ -10,7 +10,15 @@ EXTRAS = {
     "mlflow": ("mlflow",),
     "wandb": ("wandb",),
     "tune": ("optuna",),
-    "scans": ("h5py", "nibabel", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "python-gdcm"),
+    "scans": (
+        "h5py",
+        "highdicom",
+        "nibabel",
+        "pydicom",
+        "pylibjpeg",
+        "pylibjpeg-openjpeg",
+        "python-gdcm",
+    ),
     "serve": ("fastapi", "python-multipart", "uvicorn"),
 }
 MODULES = {
@@ -19,12 +27,19 @@ MODULES = {
     "python-multipart": "python_multipart",
 }
 """What packages are imported as, where that is not their name."""
+WRITERS = frozenset({"highdicom"})
+"""Packages that write alone: an extra without them still reads."""
 
 
-def require(extra: str) -> None:
-    """Raise BrainsslError, with the command that mends it, unless an extra is installed."""
+def require(extra: str, *, writing: bool = False) -> None:
+    """Raise BrainsslError, with the command that mends it, unless an extra is installed.
+
+    Args:
+        extra: its name.
+        writing: whether its `WRITERS` are needed, too.
+    """
     missing = [package for package in EXTRAS[extra] if not _installed(package)]
-    if missing:
+    if missing and (writing or not WRITERS.issuperset(missing)):
         raise BrainsslError(f"not installed: {', '.join(missing)}: pip install 'brainssl[{extra}]'")
 
 

@@ -1,7 +1,7 @@
 """Saliency maps of predictions, as pictures in a folder."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import UInt8
@@ -9,6 +9,10 @@ from jaxtyping import UInt8
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import write_atomically
 from brainssl.models.classifier import Classifier
+
+MapsAs = Literal["png", "dicom"]
+MAPS_AS: tuple[MapsAs, ...] = get_args(MapsAs)
+"""How saliency maps may be written."""
 
 
 def draw_map(

@@ -17,9 +17,10 @@ from brainssl.data.read import UnreadableImage, read_slice
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.hardware.device import device_of
 from brainssl.inference.answers import unit_answers
+from brainssl.inference.dicom_series import DicomSeries, refuse_others
 from brainssl.inference.inputs import Image, Inputs, collect
 from brainssl.inference.judgement import LEVEL, Judgement
-from brainssl.inference.maps import draw_map, map_name
+from brainssl.inference.maps import MapsAs, draw_map, map_name
 from brainssl.inference.volumes import Cut, Cutting, Volumes, cuts, described, leave_apart, parted
 from brainssl.models.classifier import Classifier
 from brainssl.settings.sections import RunSettings
@@ -39,12 +40,14 @@ class Asked:
         level: of the sets of classes, one of `brainssl.evaluation.promised_sets.LEVELS`.
         neighbours: how many known cases are shown, each of another group.
         maps: folder for saliency maps laid over the images; None: none are made.
+        maps_as: `png`, or `dicom` of DICOM files alone.
         cutting: which slices of volumes are judged.
     """
 
     level: float = LEVEL
     neighbours: int = 0
     maps: Path | None = None
+    maps_as: MapsAs = "png"
     cutting: Cutting = field(default_factory=Cutting)
 
 
@@ -81,7 +84,8 @@ def predict_files(
         - `familiar`, or None where that is not known, `why`, and `oddness`: 1 is the limit;
         - `neighbours`: the `image_id`, `label` and `similarity` of the nearest known cases;
         - `learnt`: whether this very picture was among the training images, None if not known;
-        - `flags` of the reader, and with `maps` the file of the `map`;
+        - `flags` of the reader, and with `maps` the file of the `map`, see also
+          `brainssl.inference.dicom_series`;
 
         or `error`; and `notes`.
 
@@ -93,6 +97,9 @@ def predict_files(
     loaded = Classifier.load(classifier).to(device_of(RunSettings()))
     judgement = Judgement(loaded, level=wanted.level, neighbours=wanted.neighbours)
     pictures, volumes = parted(files, wanted.cutting.key)
+    as_dicom = wanted.maps is not None and wanted.maps_as == "dicom"
+    if as_dicom:
+        refuse_others(pictures, volumes)
     inputs = _collected(files, pictures, patients, volumes)
     cutting, told = wanted.cutting.for_plane(loaded.plane)
     volumes.notes += told if volumes.series else []
@@ -111,7 +118,7 @@ def predict_files(
         ):
             rows[at] |= answer | {"learnt": was_learnt, "flags": list(flags)}
             rows[at].pop("error", None)
-            if wanted.maps is not None:
+            if wanted.maps is not None and not as_dicom:
                 draw_map(loaded, rows[at], image, wanted.maps / map_name(at + 1, rows[at]))
         places += batch.places
         said.append(logits)
@@ -122,6 +129,9 @@ def predict_files(
         np.concatenate(said),
         judgement.limits,
     )
+    series = _told(units["series"], volumes, held, loaded)
+    if wanted.maps is not None and as_dicom:
+        units["notes"] += DicomSeries(loaded, cutting, wanted.maps).write(volumes, series, rows)
     return {
         "classifier": loaded.facts,
         "classes": list(loaded.classes),
@@ -131,7 +141,7 @@ def predict_files(
         or None,
         "rules": units["rules"],
         "patients": units["patients"],
-        "series": _told(units["series"], volumes, held, loaded),
+        "series": series,
         "excluded": volumes.excluded,
         "predictions": rows,
         "notes": inputs.notes + volumes.notes + units["notes"],

@@ -16,12 +16,12 @@ import resource
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,9 +29,12 @@ from brainssl.data.pool import cores
 from brainssl.data.read import ALLOWED_SUFFIXES, UnreadableImage
 from brainssl.data.volumes.slices import Plane
 from brainssl.foundation.errors import BrainsslError
+from brainssl.serving.deriving import DERIVE, LONGEST, Asked, derived, packed
 from brainssl.serving.engine import read_upload
 from brainssl.serving.limits import Limits
 from brainssl.serving.volumes import MANY, Seen, Stack, read_dicom_uploads
+
+_T = TypeVar("_T")
 
 _MOST = 4  # processes; each may use a core
 _LEAST = 2  # so that one file that hangs does not hold up all others
@@ -68,6 +71,7 @@ _TOLD = (
     "is larger than the limit",
     "is not an image in",
     "nothing says how a volume lies",
+    "nothing says where its slices lie",
 )
 _STATUS = {
     "is not an image in": 415,
@@ -212,6 +216,22 @@ class Decoders:
         count = len(files)
         return await loop.run_in_executor(self._threads, self._asked, data, _SERIES, count, room)
 
+    async def derive(self, files: Sequence[bytes], asked: Asked) -> bytes:
+        """Return a map as DICOM, in a zip; see `brainssl.serving.deriving`.
+
+        Raises:
+            Undecodable: none can be made of these files.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._derived, files, asked)
+
+    def _derived(self, files: Sequence[bytes], asked: Asked) -> bytes:
+        decoder = self._idle.get()
+        try:
+            return decoder.ask(packed(asked, files), LONGEST, _unpacked_zip)
+        finally:
+            self._idle.put(decoder)
+
     def _asked(self, data: bytes, suffix: str, files: int, room: Room | None) -> Decoded:
         room = room or Room(self._slices)
         decoder = self._idle.get()
@@ -270,22 +290,27 @@ class _Decoder:
 
     def decode(self, data: bytes, suffix: str, files: int, most: int) -> Decoded:
         """Return what is made of files; of slices, `most` at most."""
-        seconds, size = self._wanted.limits.decode_seconds, self._wanted.size
+        size = self._wanted.size
+        kept = suffix if suffix in (*ALLOWED_SUFFIXES, _SERIES) else ""
+        asked = kept.encode().ljust(_SUFFIX) + most.to_bytes(_MOST_SLICES, "big") + data
+        longest = _BESIDE + _ABOUT * files + most * (size**2 + _ABOUT)
+        return self.ask(asked, longest, lambda said: _unpacked(said, size, files))
+
+    def ask(self, asked: bytes, longest: int, unpack: Callable[[bytes], _T]) -> _T:
+        """Return what is made of what is asked, of so many bytes at most, within its time."""
+        seconds = self._wanted.limits.decode_seconds
         late = threading.Event()
         try:
             if self._process is None:
                 self.start()
                 self.await_ready()
             assert self._link is not None
-            kept = suffix if suffix in (*ALLOWED_SUFFIXES, _SERIES) else ""
-            asked = kept.encode().ljust(_SUFFIX) + most.to_bytes(_MOST_SLICES, "big") + data
             with _ended_after(seconds, self._link, late):
                 self._link.send_bytes(asked)
-                longest = _BESIDE + _ABOUT * files + most * (size**2 + _ABOUT)
                 said = self._link.recv_bytes(longest)
             if late.is_set():
                 raise TimeoutError
-            return _unpacked(said, size, files)
+            return unpack(said)
         except Undecodable:
             raise
         except Exception:  # noqa: BLE001 - whatever a decoder sends, the file is told of
@@ -343,7 +368,8 @@ def decode_for_ever(link: Connection, wanted: Wanted) -> None:
         while True:
             asked = link.recv_bytes()
             signal.setitimer(signal.ITIMER_REAL, alarm)
-            link.send_bytes(_packed(asked, wanted))
+            answer = _packed_zip if asked.startswith(DERIVE) else _packed
+            link.send_bytes(answer(asked, wanted))
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
@@ -392,6 +418,31 @@ def _packed(asked: bytes, wanted: Wanted) -> bytes:
         head = {"status": 413, "told": "needs more memory than a file may"}
     written = json.dumps(head).encode()
     return len(written).to_bytes(_HEAD, "big") + written + pixels
+
+
+def _packed_zip(asked: bytes, wanted: Wanted) -> bytes:
+    """Return a map as DICOM, or why there is none: length of the head, head, zip."""
+    data, head = b"", {}
+    try:
+        data = derived(
+            asked, reader=wanted.reader, plane=wanted.plane, max_voxels=wanted.limits.max_voxels
+        )
+    except UnreadableImage as error:
+        head = {"status": _status(error.reason), "told": _told(error.reason)}
+    except MemoryError:
+        head = {"status": 413, "told": "needs more memory than a file may"}
+    written = json.dumps(head).encode()
+    return len(written).to_bytes(_HEAD, "big") + written + data
+
+
+def _unpacked_zip(said: bytes) -> bytes:
+    """Return the zip that a decoder made; see `_unpacked`."""
+    end = _HEAD + int.from_bytes(said[:_HEAD], "big")
+    head = json.loads(said[_HEAD:end])
+    if "told" in head:
+        _, status, told = _refusal([0, head["status"], head["told"]], 1)
+        raise Undecodable(status, told)
+    return said[end:]
 
 
 def _read(asked: bytes, wanted: Wanted) -> Decoded:

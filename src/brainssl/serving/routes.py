@@ -92,6 +92,23 @@ def routes_of(service: Service) -> FastAPI:
         """Show what in files speaks for a class."""
         return _json(await service.explain(request.scope, request.receive))
 
+    unable: Responses = {
+        200: {"content": {"application/zip": {}}, "description": "Two DICOM files in a zip."},
+        501: {"model": Refusal, "description": "The service cannot write DICOM."},
+    }
+
+    @app.post(
+        "/dicom",
+        responses=_told(*_REFUSALS) | unable,
+        response_class=Response,
+        **_form(_MAP_FIELDS | _SLICE_FIELDS),
+    )
+    async def dicom(request: Request) -> Response:
+        """Write what in one slice of DICOM files speaks for a class as DICOM."""
+        made = await service.dicom(request.scope, request.receive)
+        named = {"Content-Disposition": 'attachment; filename="brainssl-dicom.zip"'}
+        return Response(made, headers=named, media_type="application/zip")
+
     unknown: Responses = {501: {"model": Refusal, "description": "The classifier knows no cases."}}
 
     @app.post(
@@ -119,6 +136,18 @@ _MAP_FIELDS = {
         "type": "string",
         "maxLength": 200,
         "description": "Class that is asked about; by default the one that is predicted.",
+    },
+}
+_SLICE_FIELDS = {
+    "file": {
+        "type": "string",
+        "maxLength": 120,
+        "description": "Of the slice, as answers tell it.",
+    },
+    "slice": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "Its number, where there are several.",
     },
 }
 _COUNT_FIELD = {

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope
 from brainssl import __version__
 from brainssl.data.read import FORMATS
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.extras import require
 from brainssl.serving.answers import (
     API,
     Bounds,
@@ -35,11 +36,15 @@ from brainssl.serving.answers import (
 )
 from brainssl.serving.batches import Batches
 from brainssl.serving.decoding import Decoded, Decoders, Room, TooManySlices, Undecodable, Wanted
+from brainssl.serving.deriving import FIELDS, Asked, slice_asked
 from brainssl.serving.engine import ALIASES, Engine
 from brainssl.serving.faults import Fault, come_again
 from brainssl.serving.limits import Limits
 from brainssl.serving.uploads import Form, Held, Upload, read_form
 from brainssl.serving.volumes import VOLUMES, Seen, is_dicom
+
+if TYPE_CHECKING:
+    from brainssl.inference.saliency import SaliencyMap
 
 _OF_SLICE = (
     "label",
@@ -177,9 +182,7 @@ class Service:
     async def explain(self, scope: Scope, receive: Receive) -> Explanations:
         """Map what in the files of a request speaks for a class."""
         async with self._asking(scope, receive, frozenset({"method", "label"})) as form:
-            kind, label = self._kind(form), form.fields.get("label")
-            if label is not None and label not in self.engine.classes:
-                raise Fault(422, "`label` is none of the classes that /model names")
+            kind, label = self._kind(form), self._label(form)
             told: list[Explanation | Unread] = []
             for name, one in await self._seen(form):
                 if isinstance(one, Unread):
@@ -189,6 +192,32 @@ class Service:
                     told.append(await self._batches.alone(work))
             return Explanations(explanations=told)
 
+    async def dicom(self, scope: Scope, receive: Receive) -> bytes:
+        """Write what in one slice of DICOM files speaks for a class as DICOM, in a zip."""
+        try:
+            require("scans", writing=True)
+        except BrainsslError as error:
+            raise Fault(501, f"this service cannot write DICOM: {error}") from None
+        async with self._asking(scope, receive, FIELDS) as form:
+            kind, label = self._kind(form), self._label(form)
+            if not all(is_dicom(one.data) for one in form.files):
+                raise Fault(415, "a map is written as DICOM of DICOM files alone")
+            seen = slice_asked(await self._seen(form), form.fields)
+            made = await self._batches.alone(partial(self._map, seen, kind, label))
+            assert seen.number is not None
+            saliency = np.ascontiguousarray(made.saliency, np.float32).tobytes()
+            asked = Asked(seen.file, seen.number, made.label, kind, made.peak, saliency)
+            try:
+                return await self.decoders.derive([one.data for one in form.files], asked)
+            except Undecodable as error:
+                raise Fault(error.status, f"the file {error.told}") from None
+
+    def _label(self, form: Form) -> str | None:
+        label = form.fields.get("label")
+        if label is not None and label not in self.engine.classes:
+            raise Fault(422, "`label` is none of the classes that /model names")
+        return label
+
     def _kind(self, form: Form) -> str:
         asked = form.fields.get("method", "gradcam")
         kind = ALIASES.get(asked, asked)
@@ -196,11 +225,14 @@ class Service:
             raise Fault(422, f"`method` is none of {', '.join(self.engine.methods)}")
         return kind
 
-    def _explained(self, name: str, seen: Seen, kind: str, label: str | None) -> Explanation:
+    def _map(self, seen: Seen, kind: str, label: str | None) -> "SaliencyMap":
         try:
-            made = self.engine.explain(seen.image, kind, label)
+            return self.engine.explain(seen.image, kind, label)
         except BrainsslError:
             raise Fault(422, f"this classifier has not what {kind} needs") from None
+
+    def _explained(self, name: str, seen: Seen, kind: str, label: str | None) -> Explanation:
+        made = self._map(seen, kind, label)
         return Explanation(
             file=name,
             slice=seen.number,

@@ -2,6 +2,8 @@
 
 import { drawScale } from "./compose.js";
 import { make } from "./elements.js";
+import { formOf } from "./queue.js";
+import { ask } from "./service.js";
 import { READ, REFUSED } from "./store.js";
 import { rough, say, share } from "./words.js";
 
@@ -45,6 +47,16 @@ export async function savePicture(store, viewer) {
   }
   const blob = await new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
   return save(blob, "brainssl.png");
+}
+
+// Whether a slice is of DICOM files: only those have a study that a map can belong to.
+export const isDicom = ({ number, entry }) => number !== null && !/\.nii(\.gz)?$/i.test(entry.name);
+
+// The map of a slice for a hospital's viewer. It bears what the files say of the patient.
+export async function saveDicom({ parcel, said, number }, { method, label }, waits) {
+  const fields = { method, file: said.file, slice: number };
+  const form = formOf(parcel, label ? { ...fields, label } : fields);
+  return save(await ask("/dicom", form, waits, (answer) => answer.blob()), "brainssl-dicom.zip");
 }
 
 const place = ({ said }) => say("entry_says", { label: said.label, share: share(said.probability) });

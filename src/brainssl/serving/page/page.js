@@ -3,7 +3,7 @@
 import { showCard } from "./card.js";
 import { byId } from "./elements.js";
 import { Explanations } from "./explain.js";
-import { saveJson, savePicture } from "./exports.js";
+import { isDicom, saveDicom, saveJson, savePicture } from "./exports.js";
 import { bindFiles } from "./files.js";
 import { bindHelp } from "./help.js";
 import { bindOverlay } from "./overlay.js";
@@ -53,6 +53,14 @@ byId("save-json").addEventListener("click", () => {
 byId("save-png").addEventListener("click", async () => {
   status(say("status_saved", { name: await savePicture(store, viewer) }));
 });
+byId("save-dicom").addEventListener("click", async () => {
+  try {
+    const name = await saveDicom(store.slice, overlay.asked(), problem.waits);
+    status(say("status_saved", { name }));
+  } catch (fault) {
+    problem.show(fault.message);
+  }
+});
 byId("print").addEventListener("click", () => print());
 
 // The model is asked once; without it nothing is sent.
@@ -75,6 +83,7 @@ async function lookAt() {
   const other = slice !== shown;
   shown = slice;
   byId("save-png").disabled = true;
+  byId("save-dicom").disabled = !slice || !isDicom(slice);
   const jump = (to) => store.goToSlice(to);
   const tell = (cases) => showResults(byId("said"), store, jump, cases);
   if (other) {

@@ -15,12 +15,12 @@ export class Fault extends Error {
 }
 
 // Ask, with a form or without. `waits` hears for how many seconds the service is busy, and 0 when it
-// is asked again.
-export async function ask(path, form, waits = () => {}) {
+// is asked again. `read` takes what is in the answer.
+export async function ask(path, form, waits = () => {}, read = told) {
   for (let tried = 1; ; ) {
     const token = tokenInUse();
     const answer = await sent(path, form);
-    if (answer.ok) return told(answer);
+    if (answer.ok) return read(answer);
     if (answer.status === 401) {
       if (!(await askToken(token))) throw new Fault(say("fault_token"), { status: 401 });
     } else if (answer.headers.has("Retry-After")) {

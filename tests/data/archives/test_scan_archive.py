@@ -13,13 +13,15 @@ import pytest
 from oracles.heads import SHAPE, ball, bids, brats, head, save
 
 from brainssl.data import pool
-from brainssl.data.archives.archive import Archive, Series
+from brainssl.data.archives.archive import BURNED_IN, Archive, Series
 from brainssl.data.archives.find import find_archive
 from brainssl.data.archives.reading import Reading
 from brainssl.data.archives.scan_archive import read_archive
 from brainssl.data.audit import audit_scan
+from brainssl.data.audit_text import text_report
 from brainssl.data.dataset import Data
 from brainssl.data.letterbox import letterbox
+from brainssl.data.lettering import TEXT
 from brainssl.data.manifest import MANIFEST_COLUMNS
 from brainssl.data.scan import scan
 from brainssl.data.scanned import Scan
@@ -90,6 +92,22 @@ def test_pixels_that_are_not_square_are_told(found: Scan, tmp_path: Path) -> Non
 def test_groups_are_patients(found: Scan) -> None:
     assert not (found.manifest.groupby("patient")["group"].nunique() != 1).any()
     assert found.manifest["group"].nunique() == 6
+
+
+def test_text_is_told_by_the_header_and_by_the_slices(tmp_path: Path) -> None:
+    stamp = np.zeros((7, 40), bool)  # four bars of a letter's size, where every slice has air
+    stamp[:, 2:30:8] = stamp[:, 3:30:8] = stamp[3, 2:36:4] = True
+    values = np.stack([np.kron(one, np.ones((3, 3), np.int16)) for one in head(1)])
+    values[:, 2:9, 2:42][:, stamp] = 520
+    save(tmp_path / "in" / "sub-a_T1w.nii.gz", values, (6.0, 2.0, 2.0))
+    save(tmp_path / "in" / "sub-b_T1w.nii.gz", head(2))
+    archive = by_hand(tmp_path / "in")
+    archive.series[1] = replace(archive.series[1], flags=(BURNED_IN,))
+    part = read_archive(archive, reading=Reading(Choice(5)))
+    flags = part.manifest["flags"].groupby(part.manifest["path"].str[:5]).agg(set)
+    assert flags.to_dict() == {"sub-a": {TEXT}, "sub-b": {BURNED_IN}}
+    told = text_report(part.manifest)
+    assert (told["images"], told["by_picture"], told["by_header"]) == (10, 5, 5)
 
 
 def test_a_store_holds_the_pixels_of_the_one_way_and_no_patient_crosses_a_split(

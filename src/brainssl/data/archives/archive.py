@@ -12,6 +12,9 @@ Unit = Literal["patient", "study", "series"]
 
 UNKNOWN = "unknown"
 
+BURNED_IN = "burned-in text"
+"""Flag of a series, and of its images, whose header says that there is text in the pixels."""
+
 
 @dataclass(frozen=True)
 class Told:

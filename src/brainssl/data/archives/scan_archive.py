@@ -8,6 +8,7 @@ each series, and the further columns of the table of labels.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brainssl.data.archives.archive import UNKNOWN, Archive, Series, Told
+from brainssl.data.archives.archive import BURNED_IN, UNKNOWN, Archive, Series, Told
 from brainssl.data.archives.labels import SeriesLabels, labels_of
 from brainssl.data.archives.reading import BY_DEFAULT, Reading
 from brainssl.data.layout import Layout, take_families
@@ -190,7 +191,7 @@ def _manifest(
     layout.families = families.families
     images: dict[str, Seen] = {}
     for (one, volume, path, at), lesion in zip(paths, lesions, strict=True):
-        images[path] = volume.slices[at]
+        images[path] = _flagged(volume.slices[at], one)
         # Where a mask is empty throughout, as of the healthy, the label is not of a lesion.
         hidden = reading.lesion_slices and volume.has_lesion and lesion == 0
         layout.labels[path] = None if hidden else told.labels.get(one.name)
@@ -221,6 +222,13 @@ def _manifest(
         if name not in {*MANIFEST_COLUMNS, *ARCHIVE_COLUMNS}:
             further[name] = optional([known.get(one.name) for one, _, _, _ in paths])
     return manifest.assign(**further)
+
+def _flagged(image: Seen, series: Series) -> Seen:
+    """Let an image have what the header says of text in its pixels."""
+    if BURNED_IN not in series.flags:
+        return image
+    return replace(image, flags=";".join(filter(None, [image.flags, BURNED_IN])))
+
 
 
 def _notes(

@@ -28,7 +28,8 @@ from brainssl.data.read import UnreadableImage
 from brainssl.data.scanned import Part
 from brainssl.data.shown import ShownSeries
 from brainssl.data.volumes.origin import SeenVolume, look_at_volume
-from brainssl.data.volumes.slices import NOT_SQUARE
+from brainssl.data.volumes.slices import FIRST, OLD_READER
+from brainssl.data.volumes.square import NOT_SQUARE, SQUARED
 from brainssl.foundation.errors import BadUseError, BrainsslError
 
 ARCHIVE_COLUMNS = ("study", "series", "row_mm", "column_mm", "lesion")
@@ -110,18 +111,16 @@ def read_archive(
         labels: CSV, as `brainssl.data.archives.labels.labels_of` takes it.
         families: CSV `label,family,sequence`; without it `families.csv` in the source.
         labelled: whether labels are taken.
-        reader: version of the normalisation; there is one for volumes.
+        reader: version of the reader; before 3 pixels that are not square stay so.
         workers: how many volumes are read at once; by default one a core.
         done: called after each volume.
 
     Raises:
-        BadUseError: another version of the reader is asked for.
+        BadUseError: a version of the reader is asked for that reads no volumes.
         BrainsslError: no series can be read, or a table does not fit.
     """
-    if reader != READER:
-        raise BadUseError(
-            f"--reader {reader}: volumes are read by version {READER} of the reader alone"
-        )
+    if reader < FIRST:
+        raise BadUseError(f"--reader {reader}: {OLD_READER}")
     read = series_to_read(archive)
     told, layout = (
         read_labels(archive, labels=labels, families=families, reading=reading)
@@ -223,12 +222,12 @@ def _manifest(
             further[name] = optional([known.get(one.name) for one, _, _, _ in paths])
     return manifest.assign(**further)
 
+
 def _flagged(image: Seen, series: Series) -> Seen:
     """Let an image have what the header says of text in its pixels."""
     if BURNED_IN not in series.flags:
         return image
     return replace(image, flags=";".join(filter(None, [image.flags, BURNED_IN])))
-
 
 
 def _notes(
@@ -245,12 +244,7 @@ def _notes(
         notes.append(f"{reasons.total()} series were not read: {told}.")
     held = sum(volume.held for _, volume in seen)
     notes.append(f"{len(manifest):,} of {held:,} slices of {len(seen)} volumes were taken.")
-    stretched = sum(NOT_SQUARE in volume.slices[0].flags for _, volume in seen)
-    if stretched:
-        notes.append(
-            f"The pixels of {stretched} of {len(seen)} volumes are not square (rows and columns "
-            "are not equally far apart, by more than 5 %): their slices look stretched."
-        )
+    notes += _notes_on_pixels([volume for _, volume in seen])
     for what in ("sequence", "plane"):
         facts = [getattr(one, what) for one in read]
         unknown = sum(fact.value == UNKNOWN for fact in facts)
@@ -263,6 +257,21 @@ def _notes(
     if nobody:
         notes.append(f"The patient of {nobody} series is unknown.")
     return notes
+
+
+def _notes_on_pixels(seen: Sequence[SeenVolume]) -> list[str]:
+    """Say of how many volumes rows and columns are not equally far apart, and what became of it."""
+    ends = {
+        NOT_SQUARE: "their slices look stretched",
+        SQUARED: "the coarser way was resampled to the finer spacing",
+    }
+    counts = {flag: sum(flag in volume.slices[0].flags for volume in seen) for flag in ends}
+    return [
+        f"The pixels of {counts[flag]} of {len(seen)} volumes are not square (rows and columns "
+        f"are not equally far apart, by more than 5 %): {end}."
+        for flag, end in ends.items()
+        if counts[flag]
+    ]
 
 
 def _nothing_found(archive: Archive, unreadable: Sequence[tuple[str, str]]) -> str:

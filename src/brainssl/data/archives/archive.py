@@ -7,7 +7,7 @@ from typing import Literal
 
 from brainssl.data.volumes.volume import VolumeRef
 
-Kind = Literal["dicom", "bids", "brats", "nifti", "figshare"]
+Kind = Literal["dicom", "bids", "nnunet", "brats", "nifti", "figshare"]
 Unit = Literal["patient", "study", "series"]
 
 UNKNOWN = "unknown"

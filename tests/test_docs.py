@@ -341,6 +341,21 @@ def test_figures_of_changed_copies_are_the_measured_ones() -> None:
     )
 
 
+def test_burned_in_text_is_found_as_was_measured() -> None:
+    text = (DOCS / "why/privacy.md").read_text("utf-8")
+    block = text.partition("<!-- text:")[2].partition("<!-- text: end -->")[0]
+    measured = json.loads((ROOT / "results/burned-in-text.json").read_text("utf-8"))["sources"]
+    assert [row[1:] for row in tables(block)[1:]] == [
+        [
+            f"{one['as_they_are']}",
+            f"{one['as_they_are_called_text']}",
+            f"{100 * one['recall_in_air']['all']:.0f} %",
+            f"{100 * one['recall_on_the_head']:.0f} %",
+        ]
+        for one in measured.values()
+    ]
+
+
 def test_divisions_are_as_near_as_was_measured() -> None:
     measured = json.loads((ROOT / "results/division-mri44.json").read_text("utf-8"))
     text = (DOCS / "why/training-with-labels.md").read_text("utf-8")

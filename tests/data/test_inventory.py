@@ -64,6 +64,14 @@ def test_labels_are_counted_before_anything_is_read(archive: Archive, tmp_path: 
     assert held["unlabelled"] == 2
 
 
+def test_series_whose_pixels_are_not_square_are_counted(archive: Archive) -> None:
+    assert not any("square" in note for note in inventory_of(archive)["notes"])
+    for at, spacing in ((0, (6.0, 1.0, 2.0)), (3, (6.0, 2.0, 1.0)), (4, None)):  # 0 is not read
+        archive.series[at] = replace(archive.series[at], spacing=spacing)
+    notes = inventory_of(archive)["notes"]
+    assert "The pixels of 1 of 5 series are not square: they are made so." in notes
+
+
 def test_masks_are_counted(tmp_path: Path) -> None:
     found = find_archive(brats(tmp_path / "brats", 2))
     assert found is not None

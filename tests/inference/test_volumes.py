@@ -20,6 +20,7 @@ import brainssl
 from brainssl.cli import app
 from brainssl.data.archives.pseudonyms import make_key
 from brainssl.data.archives.reading import Reading
+from brainssl.data.normalisation import READER
 from brainssl.data.scan import scan as scanned
 from brainssl.data.store import prepare
 from brainssl.data.volumes.choice import Choice
@@ -41,7 +42,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         head_.weight.mul_(20)  # so that slices are answered otherwise than their neighbours
     folder = tmp_path_factory.mktemp("classifier")
-    Classifier(encoder, head_, CLASSES, {"seed": 0, "reader": 2}).save(
+    Classifier(encoder, head_, CLASSES, {"seed": 0, "reader": READER}).save(
         folder / "classifier.safetensors"
     )
     return folder
@@ -84,7 +85,7 @@ def test_pixels_and_logits_are_those_of_the_store(
     pictures, volumes = parted([source], key)
     assert not pictures
     cutting = Cutting(reading.slices, reading.plane, key)
-    found = list(cuts(volumes.series, cutting, reader=2, size=32))
+    found = list(cuts(volumes.series, cutting, reader=READER, size=32))
     names = []
     for one, cut in zip(volumes.series, found, strict=True):
         assert isinstance(cut, Cut)

@@ -180,7 +180,7 @@ def prepare(
     lesion_slices: bool = False,
     key: Where | None = None,
     size: int = 224,
-    reader: int = 2,
+    reader: int = 3,
     seed: int = 0,
     quiet: bool = False,
 ) -> Answer:
@@ -202,7 +202,7 @@ def prepare(
         lesion_slices: as for `audit`; a scan has its own.
         key: as for `audit`; by default beside `store`.
         size: side of the square images in pixels, 16 to 1024; slices are letterboxed into it.
-        reader: version of the normalisation, 1 for models of an earlier brainssl; a scan has its
+        reader: version of the reader, 1 or 2 for models of an earlier brainssl; a scan has its
             own.
         seed: accepted everywhere; nothing is drawn here.
         quiet: show no progress.

@@ -129,8 +129,8 @@ def prepare(
     key: Key = None,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side in pixels.")] = 224,
     reader: Annotated[
-        int, typer.Option(min=1, max=2, help="Version of the reader; 1 for earlier models.")
-    ] = 2,
+        int, typer.Option(min=1, max=3, help="Version of the reader; less for earlier models.")
+    ] = 3,
     seed: NoSeed = 0,
     as_json: AsJson = False,
 ) -> None:

@@ -13,6 +13,7 @@ from brainssl.data.archives.reading import BY_DEFAULT, Reading
 from brainssl.data.audit_findings import findings_of
 from brainssl.data.audit_page import write_page
 from brainssl.data.audit_series import series_report
+from brainssl.data.audit_text import text_report
 from brainssl.data.duplicates import NEAR, Pairs
 from brainssl.data.extra import EXTRA
 from brainssl.data.families import Families, pairs_of
@@ -103,6 +104,7 @@ def audit_scan(scanned: Scan, *, out: Path | None = None) -> dict[str, Any]:
           file could be read
         - `sizes`: `distinct`, the `smallest` and `largest` [width, height], the `most_common` with
           their counts; `bit_depths` and `flags`: images by each
+        - `text`: images with burned-in text, as `brainssl.data.audit_text.text_report` says
         - `byte_identical`, `pixel_identical`: `sets` of copies, `images` in them, `superfluous`
         - `near_duplicates`: `similarity` from which pairs count, `pairs`, `images` in one and their
           `share`, `across_patients` (pairs), and `found`: which changed copies are found how often
@@ -160,6 +162,7 @@ def _report(scanned: Scan) -> dict[str, Any]:
         "flags": dict(
             Counter(";".join(filter(None, manifest["flags"])).split(";")) - Counter([""])
         ),
+        "text": text_report(manifest),
         "byte_identical": _copies(scanned.file_digests),
         "pixel_identical": _copies(manifest["pixels"].tolist()),
         "near_duplicates": _near(manifest, near),

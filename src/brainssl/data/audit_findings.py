@@ -38,6 +38,7 @@ def findings_of(report: dict[str, Any]) -> list[Finding]:
         *_leakage(report),
         *_classes(report),
         *_files(report),
+        *_text(report),
         *_pictures(report),
         *_series(report),
     ]
@@ -178,6 +179,20 @@ def _files(report: dict[str, Any]) -> Iterator[Finding]:
             f"({copies['superfluous']:,} superfluous, "
             f"{report['byte_identical']['superfluous']:,} of them identical files).",
             "Copies share a group, unless blank; delete them if they carry no meaning.",
+        )
+
+
+def _text(report: dict[str, Any]) -> Iterator[Finding]:
+    told = report["text"]
+    if told["images"]:
+        by = {"the picture": told["by_picture"], "the header": told["by_header"]}
+        yield Finding(
+            "caution",
+            f"{_many(told['images'], 'image seems', 'images seem')} to have text burned in ("
+            + ", ".join(f"{count:,} by {who}" for who, count in by.items() if count)
+            + f"), e.g. {told['paths'][0]}.",
+            "Look at them before anybody else does: text can name a patient, and give a label "
+            "away. Blacken it in the source, or leave them out.",
         )
 
 

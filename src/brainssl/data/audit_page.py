@@ -20,6 +20,9 @@ from brainssl.foundation.storage import write_text
 PICTURE = 208
 """Pixels a side of the pictures in the page."""
 
+WRITTEN = 24
+"""Images with text that are pictured."""
+
 _BINS = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, 32), (33, 64), (65, 128), (129, None))
 
 
@@ -43,7 +46,9 @@ def write_page(
     )
 
     sides = ("left", "right")
-    pictures = scanned.images({pair[side] for pair in report["worst_pairs"] for side in sides})
+    written = report["text"]["paths"][:WRITTEN]
+    paired = {pair[side] for pair in report["worst_pairs"] for side in sides}
+    pictures = scanned.images(paired | set(written))
 
     @cache
     def picture(path: str) -> str | None:
@@ -58,6 +63,7 @@ def write_page(
         report=report,
         findings=findings,
         picture=picture,
+        written=written,
         shown=shown,
         group_bins=_group_bins(report["groups"]["sizes"]),
         name=_title(scanned.root),

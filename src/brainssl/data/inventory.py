@@ -11,6 +11,7 @@ from brainssl.data.archives.labels import labels_of
 from brainssl.data.archives.reading import BY_DEFAULT, Reading
 from brainssl.data.archives.scan_archive import series_to_read, slices_of
 from brainssl.data.layout import Layout
+from brainssl.data.volumes.square import is_square
 
 PLANES = ("axial", "coronal", "sagittal", UNKNOWN)
 _EXAMPLES = 5  # of what is unreadable or contradicts itself
@@ -103,9 +104,16 @@ def _of_archive(archive: Archive, labels: Path | None, reading: Reading) -> dict
         "against": {what: sum(bool(fact.against) for fact in some) for what, some in facts.items()},
         "contradictions": _contradictions(read),
         "unreadable": _unreadable(archive.unreadable),
-        "notes": [*archive.notes, *told.notes],
+        "notes": [*archive.notes, *told.notes, *_notes_on_pixels(read)],
         "questions": [],
     }
+
+
+def _notes_on_pixels(read: Iterable[Series]) -> list[str]:
+    every = [is_square(one.spacing) for one in read]
+    odd = len(every) - sum(every)
+    told = f"The pixels of {odd} of {len(every)} series are not square: they are made so."
+    return [told] if odd else []
 
 
 def _table(read: Iterable[Series]) -> list[dict[str, Any]]:

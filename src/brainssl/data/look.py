@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float16
 
 from brainssl.data.fingerprint import fingerprint
+from brainssl.data.lettering import TEXT, lines
 from brainssl.data.normalisation import READER
 from brainssl.data.read import Slice, UnreadableImage, file_bytes, read_bytes
 
@@ -20,8 +21,8 @@ class Seen:
         width: pixels, upright.
         height: pixels, upright.
         source_bits: bits a sample in the file.
-        flags: of `brainssl.data.read.Slice`, and "nearly blank" where the slice shows hardly
-            anything, joined by ";".
+        flags: of `brainssl.data.read.Slice`, "nearly blank" where the slice shows hardly
+            anything, and `brainssl.data.lettering.TEXT`; joined by ";".
         file_digest: SHA-256 of the file; of a slice of a volume, of its samples as they were read.
         pixel_digest: SHA-256 of the decoded pixels and their shape.
         fingerprint: of `brainssl.data.fingerprint.fingerprint`.
@@ -43,11 +44,12 @@ def look(path: Path, *, reader: int = READER) -> Seen | UnreadableImage:
         image = read_bytes(data, str(path), reader=reader)
     except UnreadableImage as error:
         return error
-    return seen(image, hashlib.sha256(data).hexdigest())
+    text = bool(lines(image.pixels).any())
+    return seen(image, hashlib.sha256(data).hexdigest(), text=text)
 
 
-def seen(image: Slice, file_digest: str) -> Seen:
-    """Describe a decoded image."""
+def seen(image: Slice, file_digest: str, *, text: bool) -> Seen:
+    """Describe a decoded image, of which it is known whether text was found in it."""
     height, width = image.pixels.shape
     digest = hashlib.sha256(f"{height}x{width}:".encode())
     digest.update(np.ascontiguousarray(image.pixels).data)
@@ -56,6 +58,8 @@ def seen(image: Slice, file_digest: str) -> Seen:
         contrast = np.zeros_like(contrast)  # what it shows is noise
     elif not contrast.any():
         flags.append("nearly blank")
+    if text:
+        flags.append(TEXT)
     return Seen(
         width,
         height,

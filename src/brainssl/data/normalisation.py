@@ -1,6 +1,7 @@
 """From samples of any depth to [0, 1]: MRI has no absolute scale.
 
-There are two versions. What was trained on images of one of them goes on reading files with it.
+There are three versions. What was trained on images of one of them goes on reading files with it.
+The third makes the grey levels of the second, and volumes have square pixels.
 """
 
 import numpy as np
@@ -9,8 +10,11 @@ from PIL import Image
 
 from brainssl.data.grey import Notes
 
-READER = 2
+READER = 3
 """The version by which files are read now."""
+
+SQUARES = 3
+"""The first version that gives volumes square pixels; all else is as in version 2."""
 
 WINDOW = (0.5, 99.5)
 """Percentiles that become 0 and 1."""
@@ -29,8 +33,9 @@ def normalised(
 ) -> Float32[np.ndarray, "h w"]:
     """Map samples to [0, 1].
 
-    Version 2 maps all depths alike, as `window` says. Version 1 divided levels of 8 bits by 255; of
-    deeper images it mapped the percentiles of all that lies above the minimum to 0 and 1.
+    From version 2 on all depths are mapped alike, as `window` says. Version 1 divided levels of 8
+    bits by 255; of deeper images it mapped the percentiles of all that lies above the minimum to 0
+    and 1.
 
     Args:
         samples: finite; of at most 8 bits from 0 to 255.

@@ -22,6 +22,7 @@ from brainssl.data.marks import marks
 from brainssl.data.origins import Boxed, Origin, boxed
 from brainssl.data.pool import in_order
 from brainssl.data.scanned import Scan
+from brainssl.data.volumes.square import NOT_SQUARE, SQUARED
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
 from brainssl.foundation.storage import read_json, whole_folder, write_json
@@ -125,13 +126,21 @@ class ImageStore:
             )
 
     def require_reader(self, reader: int) -> None:
-        """Raise BrainsslError unless the images were read by this version, that of a model."""
-        if self.reader != reader:
-            raise BrainsslError(
-                f"{self.path} was read by version {self.reader} of the reader, the model's images "
-                f"by version {reader}, which makes other grey levels of the same files: prepare a "
-                f"store with --reader {reader}"
-            )
+        """Raise BrainsslError unless the images are as this version, a model's, reads them."""
+        if self.reader == reader or self._alike_from_2(reader):
+            return
+        raise BrainsslError(
+            f"{self.path} was read by version {self.reader} of the reader, the model's images "
+            f"by version {reader}, which makes other pixels of the same files: prepare a "
+            f"store with --reader {reader}"
+        )
+
+    def _alike_from_2(self, reader: int) -> bool:
+        """Tell whether another version would make the same pixels: 3 only makes some square."""
+        if min(self.reader, reader) < 2 or "flags" not in self.manifest:
+            return False
+        flags = self.manifest["flags"].astype(str)
+        return not flags.str.contains(f"{NOT_SQUARE}|{SQUARED}").any()
 
     @classmethod
     def open(cls, path: Path) -> "ImageStore":

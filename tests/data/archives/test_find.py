@@ -11,6 +11,7 @@ from PIL import Image
 from brainssl.data.archives import find
 from brainssl.data.archives.find import archive_of_files, find_archive
 from brainssl.data.volumes.dicom_files import begins_like_dicom
+from brainssl.data.volumes.nifti import read_nifti
 from brainssl.foundation.errors import BadUseError
 from brainssl.serving.volumes import is_dicom
 
@@ -127,6 +128,21 @@ def test_one_file_is_an_archive(tmp_path: Path) -> None:
     found = find_archive(tmp_path / "1.mat")
     assert found is not None
     assert (found.kind, found.series[0].name) == ("figshare", "1")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_nifti_file_that_is_named_is_read_whatever_its_name(tmp_path: Path, packed: bool) -> None:
+    write_nifti(tmp_path / f"x.nii{'.gz' if packed else ''}")
+    (written,) = tmp_path.iterdir()
+    named = [tmp_path / "sub-01_T2w.download", tmp_path / "blob", tmp_path / "a.nii"]
+    for file in named:
+        file.write_bytes(written.read_bytes())
+    archive = find.archive_of_files(named)
+    assert archive is not None
+    told = {one.name: one.sequence.value for one in archive.series}
+    assert told == {"sub-01_T2w.download": "T2", "blob": "unknown", "a": "unknown"}
+    shapes = {read_nifti(one.volume).samples.shape for one in archive.series}
+    assert shapes == {(6, 5, 4)}
 
 
 def test_files_of_several_folders(tmp_path: Path) -> None:

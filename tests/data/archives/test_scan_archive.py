@@ -13,20 +13,24 @@ import pytest
 from oracles.heads import SHAPE, ball, bids, brats, head, save
 
 from brainssl.data import pool
-from brainssl.data.archives.archive import Archive, Series
+from brainssl.data.archives.archive import BURNED_IN, Archive, Series
 from brainssl.data.archives.find import find_archive
 from brainssl.data.archives.reading import Reading
 from brainssl.data.archives.scan_archive import read_archive
 from brainssl.data.audit import audit_scan
+from brainssl.data.audit_text import text_report
 from brainssl.data.dataset import Data
 from brainssl.data.letterbox import letterbox
+from brainssl.data.lettering import TEXT
 from brainssl.data.manifest import MANIFEST_COLUMNS
+from brainssl.data.normalisation import READER
 from brainssl.data.scan import scan
 from brainssl.data.scanned import Scan
 from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore, is_store, prepare
 from brainssl.data.volumes.choice import Choice, read_choice
 from brainssl.data.volumes.slices import volume_slices
+from brainssl.data.volumes.square import NOT_SQUARE, SQUARED
 from brainssl.data.volumes.volume import VolumeRef
 from brainssl.foundation.errors import BadUseError, BrainsslError
 
@@ -73,18 +77,43 @@ def test_a_store_tells_the_plane_to_which_volumes_were_resampled(
     assert Data(store, split).facts()["plane"] == "sagittal"
 
 
-def test_pixels_that_are_not_square_are_told(found: Scan, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("reader", "flag"), [(2, NOT_SQUARE), (READER, SQUARED)])
+def test_pixels_that_are_not_square_are_told(
+    found: Scan, tmp_path: Path, reader: int, flag: str
+) -> None:
     assert not any("square" in note for note in found.notes)
     for name, rows in (("a", 5.2), ("b", 5.4), ("c", 2.5)):
         save(tmp_path / "in" / f"{name}.nii.gz", head(ord(name)), (6.0, rows, 5.0))
-    told = scan(tmp_path / "in", reading=Reading(Choice(1)))
-    flagged = told.manifest["flags"].str.contains("pixels not square")
+    told = scan(tmp_path / "in", reading=Reading(Choice(1)), reader=reader)
+    flagged = told.manifest["flags"].str.contains(flag)
     assert dict(zip(told.manifest["path"].str[0], flagged, strict=True)) == {
         "a": False,
         "b": True,
         "c": True,
     }
     assert any("pixels of 2 of 3 volumes are not square" in note for note in told.notes)
+    square = np.isclose(told.manifest["row_mm"], told.manifest["column_mm"])
+    assert square.sum() == (0 if flag == NOT_SQUARE else 2)
+    store = prepare(told, tmp_path / "store", size=32)
+    store.require_reader(reader)
+    with pytest.raises(BrainsslError, match=f"with --reader {5 - reader}"):
+        store.require_reader(5 - reader)
+
+
+def test_text_is_told_by_the_header_and_by_the_slices(tmp_path: Path) -> None:
+    stamp = np.zeros((7, 40), bool)  # four bars of a letter's size, where every slice has air
+    stamp[:, 2:30:8] = stamp[:, 3:30:8] = stamp[3, 2:36:4] = True
+    values = np.stack([np.kron(one, np.ones((3, 3), np.int16)) for one in head(1)])
+    values[:, 2:9, 2:42][:, stamp] = 520
+    save(tmp_path / "in" / "sub-a_T1w.nii.gz", values, (6.0, 2.0, 2.0))
+    save(tmp_path / "in" / "sub-b_T1w.nii.gz", head(2))
+    archive = by_hand(tmp_path / "in")
+    archive.series[1] = replace(archive.series[1], flags=(BURNED_IN,))
+    part = read_archive(archive, reading=Reading(Choice(5)))
+    flags = part.manifest["flags"].groupby(part.manifest["path"].str[:5]).agg(set)
+    assert flags.to_dict() == {"sub-a": {TEXT}, "sub-b": {BURNED_IN}}
+    told = text_report(part.manifest)
+    assert (told["images"], told["by_picture"], told["by_header"]) == (10, 5, 5)
 
 
 def test_groups_are_patients(found: Scan) -> None:

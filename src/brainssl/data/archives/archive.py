@@ -7,10 +7,13 @@ from typing import Literal
 
 from brainssl.data.volumes.volume import VolumeRef
 
-Kind = Literal["dicom", "bids", "brats", "nifti", "figshare"]
+Kind = Literal["dicom", "bids", "nnunet", "brats", "nifti", "figshare"]
 Unit = Literal["patient", "study", "series"]
 
 UNKNOWN = "unknown"
+
+BURNED_IN = "burned-in text"
+"""Flag of a series, and of its images, whose header says that there is text in the pixels."""
 
 
 @dataclass(frozen=True)

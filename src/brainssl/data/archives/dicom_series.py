@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from brainssl.data.archives.archive import Series
+from brainssl.data.archives.archive import BURNED_IN, Series
 from brainssl.data.archives.dicom_columns import columns_of
 from brainssl.data.archives.dicom_facts import Kind, Row, kind_of
 from brainssl.data.archives.dicom_kinds import exclusion_of, is_derived
@@ -21,7 +21,6 @@ from brainssl.data.volumes.dicom_mosaic import frames_of_tiles
 from brainssl.data.volumes.volume import File, VolumeRef
 
 SPLIT = "one of several volumes in its series"
-BURNED_IN = "burned-in text"
 DERIVED = "derived"
 
 _LOCALISER = "localiser"

@@ -18,6 +18,7 @@ from brainssl.data.archives.brats import brats_archive, is_brats
 from brainssl.data.archives.figshare import figshare_archive, is_figshare, series_of_file
 from brainssl.data.archives.nifti_files import archive_of_nifti_files, nifti_archive
 from brainssl.data.archives.nifti_series import Progress
+from brainssl.data.archives.nnunet import is_nnunet, nnunet_archive
 from brainssl.data.archives.walk import inner, volume_suffix
 from brainssl.data.listing import visible
 from brainssl.data.read import ALLOWED_SUFFIXES, UnreadableImage
@@ -47,8 +48,8 @@ def find_archive(
 ) -> Archive | None:
     """Return what a source of volumes holds; None where it is a folder of ordinary pictures.
 
-    In this order: BIDS, BraTS, the figshare collection, DICOM, NIfTI files. Headers are read, no
-    pixels.
+    In this order: BIDS, nnU-Net, BraTS, the figshare collection, DICOM, NIfTI files. Headers are
+    read, no pixels.
 
     Args:
         source: a folder, or one file.
@@ -89,6 +90,8 @@ def _find(
     if is_bids(inner(source)):
         found = bids_archive(source, progress=progress, workers=workers)
         sorts = Counter()  # pictures and other files have their places in BIDS
+    elif sorts["nifti"] and is_nnunet(source):
+        found = nnunet_archive(source, progress=progress, workers=workers)
     elif sorts["nifti"] and is_brats(source):
         found = brats_archive(source, progress=progress, workers=workers)
     elif sorts["matlab"] and is_figshare(source):

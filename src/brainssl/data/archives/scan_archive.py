@@ -8,6 +8,7 @@ each series, and the further columns of the table of labels.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brainssl.data.archives.archive import UNKNOWN, Archive, Series, Told
+from brainssl.data.archives.archive import BURNED_IN, UNKNOWN, Archive, Series, Told
 from brainssl.data.archives.labels import SeriesLabels, labels_of
 from brainssl.data.archives.reading import BY_DEFAULT, Reading
 from brainssl.data.layout import Layout, take_families
@@ -27,7 +28,8 @@ from brainssl.data.read import UnreadableImage
 from brainssl.data.scanned import Part
 from brainssl.data.shown import ShownSeries
 from brainssl.data.volumes.origin import SeenVolume, look_at_volume
-from brainssl.data.volumes.slices import NOT_SQUARE
+from brainssl.data.volumes.slices import FIRST, OLD_READER
+from brainssl.data.volumes.square import NOT_SQUARE, SQUARED
 from brainssl.foundation.errors import BadUseError, BrainsslError
 
 ARCHIVE_COLUMNS = ("study", "series", "row_mm", "column_mm", "lesion")
@@ -109,18 +111,16 @@ def read_archive(
         labels: CSV, as `brainssl.data.archives.labels.labels_of` takes it.
         families: CSV `label,family,sequence`; without it `families.csv` in the source.
         labelled: whether labels are taken.
-        reader: version of the normalisation; there is one for volumes.
+        reader: version of the reader; before 3 pixels that are not square stay so.
         workers: how many volumes are read at once; by default one a core.
         done: called after each volume.
 
     Raises:
-        BadUseError: another version of the reader is asked for.
+        BadUseError: a version of the reader is asked for that reads no volumes.
         BrainsslError: no series can be read, or a table does not fit.
     """
-    if reader != READER:
-        raise BadUseError(
-            f"--reader {reader}: volumes are read by version {READER} of the reader alone"
-        )
+    if reader < FIRST:
+        raise BadUseError(f"--reader {reader}: {OLD_READER}")
     read = series_to_read(archive)
     told, layout = (
         read_labels(archive, labels=labels, families=families, reading=reading)
@@ -190,7 +190,7 @@ def _manifest(
     layout.families = families.families
     images: dict[str, Seen] = {}
     for (one, volume, path, at), lesion in zip(paths, lesions, strict=True):
-        images[path] = volume.slices[at]
+        images[path] = _flagged(volume.slices[at], one)
         # Where a mask is empty throughout, as of the healthy, the label is not of a lesion.
         hidden = reading.lesion_slices and volume.has_lesion and lesion == 0
         layout.labels[path] = None if hidden else told.labels.get(one.name)
@@ -223,6 +223,13 @@ def _manifest(
     return manifest.assign(**further)
 
 
+def _flagged(image: Seen, series: Series) -> Seen:
+    """Let an image have what the header says of text in its pixels."""
+    if BURNED_IN not in series.flags:
+        return image
+    return replace(image, flags=";".join(filter(None, [image.flags, BURNED_IN])))
+
+
 def _notes(
     archive: Archive,
     read: Sequence[Series],
@@ -237,12 +244,7 @@ def _notes(
         notes.append(f"{reasons.total()} series were not read: {told}.")
     held = sum(volume.held for _, volume in seen)
     notes.append(f"{len(manifest):,} of {held:,} slices of {len(seen)} volumes were taken.")
-    stretched = sum(NOT_SQUARE in volume.slices[0].flags for _, volume in seen)
-    if stretched:
-        notes.append(
-            f"The pixels of {stretched} of {len(seen)} volumes are not square (rows and columns "
-            "are not equally far apart, by more than 5 %): their slices look stretched."
-        )
+    notes += _notes_on_pixels([volume for _, volume in seen])
     for what in ("sequence", "plane"):
         facts = [getattr(one, what) for one in read]
         unknown = sum(fact.value == UNKNOWN for fact in facts)
@@ -255,6 +257,21 @@ def _notes(
     if nobody:
         notes.append(f"The patient of {nobody} series is unknown.")
     return notes
+
+
+def _notes_on_pixels(seen: Sequence[SeenVolume]) -> list[str]:
+    """Say of how many volumes rows and columns are not equally far apart, and what became of it."""
+    ends = {
+        NOT_SQUARE: "their slices look stretched",
+        SQUARED: "the coarser way was resampled to the finer spacing",
+    }
+    counts = {flag: sum(flag in volume.slices[0].flags for volume in seen) for flag in ends}
+    return [
+        f"The pixels of {counts[flag]} of {len(seen)} volumes are not square (rows and columns "
+        f"are not equally far apart, by more than 5 %): {end}."
+        for flag, end in ends.items()
+        if counts[flag]
+    ]
 
 
 def _nothing_found(archive: Archive, unreadable: Sequence[tuple[str, str]]) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from brainssl.data.letterbox import letterbox
+from brainssl.data.lettering import lines, shared
 from brainssl.data.look import Seen, seen
 from brainssl.data.normalisation import READER
 from brainssl.data.origins import Shown
@@ -91,9 +92,13 @@ def look_at_volume(
     if not numbers:
         return UnreadableImage(ref.name, "shows nothing, or no slice of it is a finite picture")
     spacing = opened.volume.spacing
+    text = shared([lines(opened.slice(number).pixels) for number in numbers])
     return SeenVolume(
         VolumeOrigin(ref, numbers, plane, mask, reader),
-        tuple(seen(opened.slice(number), opened.digest(number)) for number in numbers),
+        tuple(
+            seen(opened.slice(number), opened.digest(number), text=one)
+            for number, one in zip(numbers, text, strict=True)
+        ),
         tuple(_share(opened, number) for number in numbers),
         opened.lesion is not None and bool(opened.lesion.any()),
         len(opened.volume.samples),

@@ -1,26 +1,28 @@
 """From a volume to the slices that are learnt from: one way for scan, store and prediction.
 
-It is read, resampled if that is asked for, hung as radiologists see it, and windowed as a whole;
-then slices are chosen. All that needs the pixels of a volume passes through here, so that they are
-the same, bit for bit.
+It is read, resampled if that is asked for, hung as radiologists see it, given square pixels, and
+windowed as a whole; then slices are chosen. All that needs the pixels of a volume passes through
+here, so that they are the same, bit for bit.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from brainssl.data.normalisation import READER
+from brainssl.data.normalisation import READER, SQUARES
 from brainssl.data.read import Slice, UnreadableImage
 from brainssl.data.volumes.brain import LEAST, brain_shares, thinning
 from brainssl.data.volumes.choice import ALL, Choice
 from brainssl.data.volumes.hanging import hung, plane_of
 from brainssl.data.volumes.planes import MAX_VOXELS, resampled
 from brainssl.data.volumes.read import read_volume
+from brainssl.data.volumes.square import NOT_SQUARE, is_square, squared
 from brainssl.data.volumes.volume import Volume, VolumeRef
 from brainssl.data.volumes.window import Window, window_of
 from brainssl.foundation.errors import BrainsslError
@@ -28,10 +30,10 @@ from brainssl.foundation.errors import BrainsslError
 Plane = Literal["native", "axial", "coronal", "sagittal"]
 """The plane of the slices that are taken; native: as they were acquired."""
 
-NOT_SQUARE = "pixels not square"
-"""Flag of a volume whose rows and columns are unlike far apart: its slices look stretched."""
+FIRST = 2
+"""The version of the reader by which volumes were read first."""
 
-_UNLIKE = 1.05  # of the larger spacing to the smaller
+OLD_READER = f"volumes are read by version {FIRST} of the reader or a later one"
 
 PLANES: tuple[Plane, ...] = get_args(Plane)
 
@@ -111,7 +113,7 @@ def open_volume(
         plane: of the slices; a volume that was acquired in that plane is not resampled.
         spacing: mm between pixels and slices of a resampled volume; None: its smallest own.
         mask: of the lesion, on the same grid.
-        reader: version of the normalisation; there is one for volumes.
+        reader: version of the reader; before 3 pixels that are not square stay so.
         max_voxels: a volume that has more once it is resampled is refused.
 
     Raises:
@@ -119,16 +121,17 @@ def open_volume(
             says how a volume lies that is to be resampled.
         BrainsslError: the package that reads it is not installed.
     """
-    if reader != READER:
-        raise UnreadableImage(ref.name, f"volumes are read by version {READER} of the reader alone")
+    if reader < FIRST:
+        raise UnreadableImage(ref.name, OLD_READER)
     read = _measured(read_volume(ref))
     with _named(ref.name):
-        opened = _hung(read, plane, spacing, max_voxels)
+        make = partial(_hung, plane=plane, spacing=spacing, reader=reader, max_voxels=max_voxels)
+        opened = make(read)
         lesion = None
         if mask is not None:
             from brainssl.data.volumes.masks import mask_volume, read_mask
 
-            marks = _hung(mask_volume(read_mask(mask, read), read), plane, spacing, max_voxels)
+            marks = make(mask_volume(read_mask(mask, read), read))
             lesion = marks.samples >= np.float32(0.5)
     return Opened(opened, window_of(opened), lesion)
 
@@ -148,7 +151,7 @@ def volume_slices(
         choice: which slices, of those that show the brain; or their numbers.
         plane: of the slices.
         spacing: of a resampled volume, see `open_volume`.
-        reader: version of the normalisation; there is one for volumes.
+        reader: version of the reader, see `open_volume`.
 
     Raises:
         UnreadableImage: as `open_volume` does.
@@ -171,13 +174,17 @@ def _measured(volume: Volume) -> Volume:
     )
 
 
-def _hung(volume: Volume, plane: Plane, spacing: float | None, max_voxels: int) -> Volume:
-    """Turn a volume as its slices are hung; resample it where they lie in another plane."""
+def _hung(
+    volume: Volume, *, plane: Plane, spacing: float | None, reader: int, max_voxels: int
+) -> Volume:
+    """Turn a volume as its slices are hung; resample it where they must be, and its pixels."""
     if plane != "native" and plane_of(volume) != plane:
         volume = resampled(volume, plane, spacing, max_voxels=max_voxels)
     volume = hung(volume)
-    if volume.spacing is None or max(volume.spacing[1:]) <= _UNLIKE * min(volume.spacing[1:]):
+    if is_square(volume.spacing):
         return volume
+    if reader >= SQUARES:
+        return squared(volume, max_voxels=max_voxels)
     return replace(volume, flags=(*volume.flags, NOT_SQUARE))
 
 

@@ -8,6 +8,7 @@ import typer
 from brainssl import api
 from brainssl.commands.shared import (
     AsJson,
+    Bits,
     ClassesAt,
     ExtraFolders,
     FamiliesTable,
@@ -128,6 +129,7 @@ def prepare(
     lesion_slices: LesionSlices = False,
     key: Key = None,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side in pixels.")] = 224,
+    bits: Bits = 8,
     reader: Annotated[
         int, typer.Option(min=1, max=2, help="Version of the reader; 1 for earlier models.")
     ] = 2,
@@ -152,6 +154,7 @@ def prepare(
         lesion_slices=lesion_slices,
         key=key,
         size=size,
+        bits=bits,
         reader=reader,
         seed=seed,
     )

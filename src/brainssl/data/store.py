@@ -1,4 +1,4 @@
-"""ImageStore: every slice decoded once, letterboxed, uint8, memory-mapped."""
+"""ImageStore: every slice decoded once, letterboxed, at 8 or 16 bits, memory-mapped."""
 
 import errno
 import hashlib
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, Int64, UInt, UInt8
 from numpy.lib.format import open_memmap
 
 from brainssl.data.duplicates import Pairs
@@ -22,11 +22,14 @@ from brainssl.data.marks import marks
 from brainssl.data.origins import Boxed, Origin, boxed
 from brainssl.data.pool import in_order
 from brainssl.data.scanned import Scan
+from brainssl.foundation.depth import DEPTHS, depth_of, kind_of
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
 from brainssl.foundation.storage import read_json, whole_folder, write_json
 
-VERSION = 1
+VERSION = 2
+"""Version 2 has 16 bits a pixel, which a reader of version 1 would take for levels of 255."""
+
 _NEAR = "near-duplicates.parquet"
 _LESIONS = "lesions.npy"
 
@@ -36,14 +39,14 @@ Lesion = Bool[np.ndarray, "size size"] | None
 
 @dataclass(frozen=True)
 class ImageStore:
-    """Slices as `images` uint8 (n, size, size) on disk, one manifest row each.
+    """Slices as `images` uint8 or uint16 (n, size, size) on disk, one manifest row each.
 
     `images` is mapped copy-on-write: reading costs no memory of its own and nothing that is
     done to the array reaches the file.
     """
 
     path: Path
-    images: UInt8[np.ndarray, "n size size"]
+    images: UInt[np.ndarray, "n size size"]
     manifest: pd.DataFrame
     checksum: str
     facts: dict[str, Any]
@@ -84,6 +87,16 @@ class ImageStore:
     def size(self) -> int:
         """Side of every image, in pixels."""
         return int(self.images.shape[1])
+
+    @property
+    def bits(self) -> int:
+        """Bits of a pixel: 8 or 16."""
+        return depth_of(self.images)
+
+    @property
+    def told_depth(self) -> dict[str, int]:
+        """What a model's facts say of it: nothing of 8 bits, as they were before there were 16."""
+        return {} if self.bits == DEPTHS[0] else {"bits": self.bits}
 
     @property
     def reader(self) -> int:
@@ -133,6 +146,14 @@ class ImageStore:
                 f"store with --reader {reader}"
             )
 
+    def require_bits(self, bits: int) -> None:
+        """Raise BrainsslError unless the images are as deep as those of a model."""
+        if self.bits != bits:
+            raise BrainsslError(
+                f"{self.path} has {self.bits} bits a pixel, the model's images had {bits}: prepare "
+                f"a store with --bits {bits}"
+            )
+
     @classmethod
     def open(cls, path: Path) -> "ImageStore":
         """Open a store and verify its checksum.
@@ -155,6 +176,8 @@ class ImageStore:
                 raise BrainsslError(f"{path} was altered since it was prepared: prepare it again")
             images = np.load(path / "images.npy", mmap_mode="c", allow_pickle=False)
             manifest = read_frame(path / "manifest.parquet")
+            if images.dtype not in (np.uint8, np.uint16):
+                raise ValueError(f"its images are {images.dtype}")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BrainsslError(f"{path} is damaged ({error}): prepare it again") from None
         return cls(path, images, manifest, checksum, facts)
@@ -170,6 +193,7 @@ def prepare(
     out: Path,
     *,
     size: int,
+    bits: int = 8,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
 ) -> ImageStore:
@@ -181,6 +205,7 @@ def prepare(
         scan: what `brainssl.data.scan.scan` found.
         out: folder of the store; must not exist.
         size: side of the square images in pixels; slices are letterboxed into it.
+        bits: of a pixel, 8 or 16.
         progress: called with (images done, images in all).
         workers: how many images or volumes are read at once; by default one a core. The store is
             the same.
@@ -202,7 +227,7 @@ def prepare(
     planes = {getattr(origin, "plane", "native") for origin in scan.origins} - {"native"}
     if planes:  # all volumes of a scan are read alike
         facts["plane"] = min(planes)
-    images = _boxed(scan.origins, size, workers)
+    images = _boxed(scan.origins, size, bits, workers)
     lesions = None
     if "lesion" in scan.manifest and scan.manifest["lesion"].notna().any():
         images, lesions = tee(images)  # of two that are taken one by one it holds one at a time
@@ -211,6 +236,7 @@ def prepare(
         scan.manifest,
         (image for image, _ in images),
         size=size,
+        bits=bits,
         facts=facts,
         near=scan.pairs.near(),
         lesions=None if lesions is None else (lesion for _, lesion in lesions),
@@ -218,9 +244,9 @@ def prepare(
     )
 
 
-def _boxed(origins: Sequence[Origin], size: int, workers: int | None) -> Iterator[Boxed]:
+def _boxed(origins: Sequence[Origin], size: int, bits: int, workers: int | None) -> Iterator[Boxed]:
     """Read origins in order, small ones and large ones each in their way."""
-    read = partial(boxed, size=size)
+    read = partial(boxed, size=size, bits=bits)
     for large, some in groupby(origins, key=lambda origin: origin.large):
         for images in in_order(read, list(some), workers=workers, large=large):
             yield from images
@@ -229,9 +255,10 @@ def _boxed(origins: Sequence[Origin], size: int, workers: int | None) -> Iterato
 def write_store(
     out: Path,
     manifest: pd.DataFrame,
-    pixels: Iterator[UInt8[np.ndarray, "size size"]],
+    pixels: Iterator[UInt[np.ndarray, "size size"]],
     *,
     size: int,
+    bits: int = 8,
     facts: dict[str, Any],
     near: Pairs | None = None,
     lesions: Iterable[Lesion] | None = None,
@@ -244,6 +271,7 @@ def write_store(
         manifest: a row an image; with `lesions`, its column `lesion` says of which one is known.
         pixels: of each image.
         size: side of the images, in pixels.
+        bits: of a pixel.
         facts: further facts of the store.
         near: near-duplicate pairs of the rows.
         lesions: where the lesion of each image is; None of one that has none, or is not known. They
@@ -255,10 +283,10 @@ def write_store(
         ValueError: `pixels` yields fewer or more images than the manifest has rows.
     """
     with whole_folder(out) as folder:
-        images = _mapped(folder, "images.npy", (len(manifest), size, size), out)
+        images = _mapped(folder, "images.npy", (len(manifest), size, size), kind_of(bits), out)
         masks = None
         if lesions is not None:
-            masks = _mapped(folder, _LESIONS, (len(manifest), -(-(size**2) // 8)), out)
+            masks = _mapped(folder, _LESIONS, (len(manifest), -(-(size**2) // 8)), np.uint8, out)
         drawn = repeat(None) if lesions is None else iter(lesions)
         for row, image in zip(range(len(manifest)), pixels, strict=True):
             images[row] = image
@@ -274,15 +302,18 @@ def write_store(
         if near is not None:
             pairs = {"left": near.left, "right": near.right, "similarity": near.similarity}
             pd.DataFrame(pairs).to_parquet(folder / _NEAR)
-        described = {"format": "brainssl-store", "version": VERSION, "size": size}
+        described = {"format": "brainssl-store", "version": 1 if bits == 8 else 2, "size": size}
+        described |= {} if bits == DEPTHS[0] else {"bits": bits}
         described |= {"images": len(manifest), **facts, "checksum": _checksum(folder)}
         write_json(folder / "store.json", described)
     return ImageStore.open(out)
 
 
-def _mapped(folder: Path, name: str, shape: tuple[int, ...], out: Path) -> np.memmap[Any, Any]:
-    """Make a file of bytes that is mapped into memory, with room for all of it."""
-    array = open_memmap(folder / name, mode="w+", dtype=np.uint8, shape=shape)
+def _mapped(
+    folder: Path, name: str, shape: tuple[int, ...], kind: type[np.generic], out: Path
+) -> np.memmap[Any, Any]:
+    """Make a file of pixels that is mapped into memory, with room for all of it."""
+    array = open_memmap(folder / name, mode="w+", dtype=kind, shape=shape)
     _reserve(folder / name, out)
     return array
 

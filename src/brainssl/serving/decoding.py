@@ -28,6 +28,7 @@ import numpy as np
 from brainssl.data.pool import cores
 from brainssl.data.read import ALLOWED_SUFFIXES, UnreadableImage
 from brainssl.data.volumes.slices import Plane
+from brainssl.foundation.depth import kind_of
 from brainssl.foundation.errors import BrainsslError
 from brainssl.serving.engine import read_upload
 from brainssl.serving.limits import Limits
@@ -131,12 +132,14 @@ class Wanted:
         size: side of the slices.
         limits: of the service.
         plane: of the slices of volumes.
+        bits: of a pixel.
     """
 
     reader: int
     size: int
     limits: Limits
     plane: Plane = "native"
+    bits: int = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +270,7 @@ class _Decoder:
 
     def decode(self, data: bytes, suffix: str, files: int, most: int) -> Decoded:
         """Return what is made of files; of slices, `most` at most."""
-        seconds, size = self._wanted.limits.decode_seconds, self._wanted.size
+        seconds, wanted = self._wanted.limits.decode_seconds, self._wanted
         late = threading.Event()
         try:
             if self._process is None:
@@ -278,11 +281,12 @@ class _Decoder:
             asked = kept.encode().ljust(_SUFFIX) + most.to_bytes(_MOST_SLICES, "big") + data
             with _ended_after(seconds, self._link, late):
                 self._link.send_bytes(asked)
-                longest = _BESIDE + _ABOUT * files + most * (size**2 + _ABOUT)
+                pixels = wanted.size**2 * wanted.bits // 8
+                longest = _BESIDE + _ABOUT * files + most * (pixels + _ABOUT)
                 said = self._link.recv_bytes(longest)
             if late.is_set():
                 raise TimeoutError
-            return _unpacked(said, size, files)
+            return _unpacked(said, wanted, files)
         except Undecodable:
             raise
         except Exception:  # noqa: BLE001 - whatever a decoder sends, the file is told of
@@ -400,6 +404,7 @@ def _read(asked: bytes, wanted: Wanted) -> Decoded:
             suffix,
             reader=wanted.reader,
             size=wanted.size,
+            bits=wanted.bits,
             max_bytes=limits.max_bytes,
             max_pixels=limits.max_pixels,
             max_voxels=limits.max_voxels,
@@ -414,6 +419,7 @@ def _read(asked: bytes, wanted: Wanted) -> Decoded:
         list(_apart(data)),
         reader=wanted.reader,
         size=wanted.size,
+        bits=wanted.bits,
         max_voxels=limits.max_voxels,
         max_slices=most,
         plane=wanted.plane,
@@ -441,7 +447,7 @@ def _listed(stack: Stack | None) -> list[object] | None:
     return [stack.name, stack.held, stack.without, stack.sequence]
 
 
-def _unpacked(said: bytes, size: int, files: int) -> Decoded:
+def _unpacked(said: bytes, wanted: Wanted, files: int) -> Decoded:
     """Return what a decoder said.
 
     Raises:
@@ -456,7 +462,8 @@ def _unpacked(said: bytes, size: int, files: int) -> Decoded:
     slices, refused = head["slices"], [_refusal(one, files) for one in head["refused"]]
     if not slices and not refused:
         raise ValueError("nothing was said")
-    whole = np.frombuffer(said, np.uint8, offset=end) if slices else np.empty(0, np.uint8)
+    kind, size = kind_of(wanted.bits), wanted.size
+    whole = np.frombuffer(said[end:], kind) if slices else np.empty(0, kind)
     images = whole.reshape(len(slices), size, size).copy()  # PyTorch warns of what is read-only
     return Decoded(
         [

@@ -152,7 +152,7 @@ def _store(plan: Plan, out: Path, terminal: Terminal) -> tuple[ImageStore, dict[
     with terminal.task("audit"), noting(out, "audit"):
         audit = audit_scan(found, out=out / "audit")
     with terminal.task("prepare") as progress, noting(out, "images"):
-        return prepare(found, path, size=size, progress=progress), audit
+        return prepare(found, path, size=size, bits=plan.bits, progress=progress), audit
 
 
 def _data(

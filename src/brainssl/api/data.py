@@ -1,6 +1,7 @@
 """Functions that make and judge data: phantom, audit, prepare."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -221,7 +222,7 @@ def prepare(
     """
     from brainssl.data.archives.opening import telling_of_key
     from brainssl.data.normalisation import READER
-    from brainssl.data.scan import Scan, scan
+    from brainssl.data.scan import Scan, kept_beside, scan
     from brainssl.data.store import prepare as run
     from brainssl.foundation.storage import refuse_existing
 
@@ -260,25 +261,31 @@ def prepare(
             lesion_slices=lesion_slices,
             key=key,
         )
-        with telling_of_key(reading.key, terminal.say), terminal.task("scan") as progress:
-            found = scan(
-                source,
-                labels=path_or_none(labels),
-                classes_at=classes_at,
-                families=path_or_none(families),
-                columns=listed(columns) if columns else (),
-                unlabelled=extra,
-                progress=progress,
-                reader=reader,
-                reading=reading,
-            )
-    found.refuse_questions()
-    for loss in found.lost_in_words:
-        terminal.say(loss)
-    for path, reason in found.unreadable:
-        terminal.say(f"left out {path}: {reason}")
-    with terminal.task("prepare") as progress:
-        made = run(found, store, size=size, bits=bits, progress=progress)
+    with ExitStack() as stack:
+        if not isinstance(source, Scan):
+            kept = stack.enter_context(kept_beside(store))
+            with telling_of_key(reading.key, terminal.say), terminal.task("scan") as progress:
+                found = scan(
+                    source,
+                    labels=path_or_none(labels),
+                    classes_at=classes_at,
+                    families=path_or_none(families),
+                    columns=listed(columns) if columns else (),
+                    unlabelled=extra,
+                    progress=progress,
+                    reader=reader,
+                    reading=reading,
+                    kept=kept,
+                )
+            if kept.taken:
+                terminal.say(kept.told)
+        found.refuse_questions()
+        for loss in found.lost_in_words:
+            terminal.say(loss)
+        for path, reason in found.unreadable:
+            terminal.say(f"left out {path}: {reason}")
+        with terminal.task("prepare") as progress:
+            made = run(found, store, size=size, bits=bits, progress=progress, resume=True)
     facts = {
         "store": str(store),
         "images": len(made.images),

@@ -1,7 +1,7 @@
 """What a scan keeps of an image, once decoded: a process that does this imports little else."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,29 @@ class Seen:
     file_digest: str
     pixel_digest: str
     fingerprint: Float16[np.ndarray, "2 side side"]
+
+
+class Fingerprints:
+    """Gathers the fingerprints of images, in order, without holding any of them twice."""
+
+    def __init__(self) -> None:
+        self._parts: list[Float16[np.ndarray, "2 side side"]] = []
+
+    def taken_from(self, image: Seen) -> Seen:
+        """Take the fingerprint of an image, and return the image without it."""
+        self._parts.append(image.fingerprint)
+        return replace(image, fingerprint=_TAKEN)
+
+    def together(self) -> Float16[np.ndarray, "n 2 side side"]:
+        """Return all of them, once."""
+        self._parts.reverse()
+        whole = np.empty((len(self._parts), *self._parts[-1].shape), np.float16)
+        for row in range(len(whole)):
+            whole[row] = self._parts.pop()
+        return whole
+
+
+_TAKEN = np.zeros((2, 0, 0), np.float16)
 
 
 def look(path: Path, *, reader: int = READER) -> Seen | UnreadableImage:

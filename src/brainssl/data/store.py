@@ -3,10 +3,11 @@
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import groupby, repeat, tee
+from itertools import groupby, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.lib.format import open_memmap
 
 from brainssl.data.duplicates import Pairs
 from brainssl.data.families import Families
+from brainssl.data.kept import digest_of_sources
 from brainssl.data.letterbox import letterbox as letterbox
 from brainssl.data.marks import marks
 from brainssl.data.origins import Boxed, Origin, boxed
@@ -32,6 +34,9 @@ VERSION = 2
 
 _NEAR = "near-duplicates.parquet"
 _LESIONS = "lesions.npy"
+_IMAGES = "images.npy"
+_ROWS = ".rows.json"  # of a store that is not finished: how many are written
+_NOTED = 2.0  # seconds of work at most that a kill undoes, and one origin
 
 Lesion = Bool[np.ndarray, "size size"] | None
 """Where the lesion of an image is; None where that is not known."""
@@ -196,10 +201,12 @@ def prepare(
     bits: int = 8,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
+    resume: bool = False,
 ) -> ImageStore:
     """Decode every slice of a scan into a new store at `out`.
 
-    Memory stays constant in the number of images. A killed preparation leaves no store.
+    Memory stays constant in the number of images. A killed preparation leaves no store, and the
+    same one goes on where that was, if it resumes and no file has changed.
 
     Args:
         scan: what `brainssl.data.scan.scan` found.
@@ -209,6 +216,7 @@ def prepare(
         progress: called with (images done, images in all).
         workers: how many images or volumes are read at once; by default one a core. The store is
             the same.
+        resume: whether images that a killed call had written are taken.
 
     Raises:
         BrainsslError: `out` exists, or a file cannot be read as it could when it was scanned.
@@ -227,21 +235,36 @@ def prepare(
     planes = {getattr(origin, "plane", "native") for origin in scan.origins} - {"native"}
     if planes:  # all volumes of a scan are read alike
         facts["plane"] = min(planes)
-    images = _boxed(scan.origins, size, bits, workers)
-    lesions = None
-    if "lesion" in scan.manifest and scan.manifest["lesion"].notna().any():
-        images, lesions = tee(images)  # of two that are taken one by one it holds one at a time
-    return write_store(
+    masked = "lesion" in scan.manifest and scan.manifest["lesion"].notna().any()
+    request = {
+        "images": len(scan.manifest),
+        "size": size,
+        "bits": bits,
+        "masked": bool(masked),
+        "sources": digest_of_sources(scan.origins),
+    }
+    return _write(
         out,
         scan.manifest,
-        (image for image, _ in images),
+        partial(_boxed_from, scan.origins, size=size, bits=bits, workers=workers),
         size=size,
         bits=bits,
         facts=facts,
         near=scan.pairs.near(),
-        lesions=None if lesions is None else (lesion for _, lesion in lesions),
+        masked=bool(masked),
+        request=request if resume else None,
         progress=progress,
     )
+
+
+def _boxed_from(
+    origins: Sequence[Origin], row: int, *, size: int, bits: int, workers: int | None
+) -> Iterator[Boxed]:
+    """Read the images from a row on."""
+    ends = np.cumsum([origin.count for origin in origins])
+    first = int(np.searchsorted(ends, row, side="right"))
+    before = int(ends[first - 1]) if first else 0
+    return islice(_boxed(origins[first:], size, bits, workers), row - before, None)
 
 
 def _boxed(origins: Sequence[Origin], size: int, bits: int, workers: int | None) -> Iterator[Boxed]:
@@ -282,37 +305,98 @@ def write_store(
         BrainsslError: `out` exists, or there is no room for it.
         ValueError: `pixels` yields fewer or more images than the manifest has rows.
     """
-    with whole_folder(out) as folder:
-        images = _mapped(folder, "images.npy", (len(manifest), size, size), kind_of(bits), out)
-        masks = None
-        if lesions is not None:
-            masks = _mapped(folder, _LESIONS, (len(manifest), -(-(size**2) // 8)), np.uint8, out)
-        drawn = repeat(None) if lesions is None else iter(lesions)
-        for row, image in zip(range(len(manifest)), pixels, strict=True):
-            images[row] = image
-            if (lesion := next(drawn)) is not None and masks is not None:
-                masks[row] = np.packbits(lesion)
+    drawn = repeat(None) if lesions is None else lesions
+    return _write(
+        out,
+        manifest,
+        lambda _: zip(pixels, drawn, strict=False),
+        size=size,
+        bits=bits,
+        facts=facts,
+        near=near,
+        masked=lesions is not None,
+        progress=progress,
+    )
+
+
+def _write(
+    out: Path,
+    manifest: pd.DataFrame,
+    boxed_from: Callable[[int], Iterator[Boxed]],
+    *,
+    size: int,
+    bits: int,
+    facts: dict[str, Any],
+    near: Pairs | None,
+    masked: bool,
+    request: dict[str, Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImageStore:
+    """Write a store; with a request, that it is for, go on after the rows of a killed call."""
+    with whole_folder(out, resume=request is not None, request=request) as folder:
+        count = len(manifest)
+        shapes = {_IMAGES: ((count, size, size), kind_of(bits))}
+        if masked:
+            shapes[_LESIONS] = ((count, -(-(size**2) // 8)), np.uint8)
+        done = _rows_done(folder, shapes)
+        arrays = {
+            name: _mapped(folder, name, *shape, out, begun=done > 0)
+            for name, shape in shapes.items()
+        }
+        noted = time.monotonic()
+        for row, (image, lesion) in zip(range(done, count), boxed_from(done), strict=True):
+            arrays[_IMAGES][row] = image
+            if lesion is not None and masked:
+                arrays[_LESIONS][row] = np.packbits(lesion)
+            if request is not None and time.monotonic() - noted > _NOTED:
+                _flush(arrays.values())  # first the rows, then the word that they are there
+                write_json(folder / _ROWS, row + 1)
+                noted = time.monotonic()
             if progress:
-                progress(row + 1, len(manifest))
-        for array in (images, masks):
-            if array is not None:
-                array.flush()
-        del images, masks
+                progress(row + 1, count)
+        _flush(arrays.values())
+        arrays.clear()
         manifest.reset_index(drop=True).to_parquet(folder / "manifest.parquet")
         if near is not None:
             pairs = {"left": near.left, "right": near.right, "similarity": near.similarity}
             pd.DataFrame(pairs).to_parquet(folder / _NEAR)
         described = {"format": "brainssl-store", "version": 1 if bits == 8 else 2, "size": size}
         described |= {} if bits == DEPTHS[0] else {"bits": bits}
-        described |= {"images": len(manifest), **facts, "checksum": _checksum(folder)}
+        described |= {"images": count, **facts, "checksum": _checksum(folder)}
         write_json(folder / "store.json", described)
     return ImageStore.open(out)
 
 
+def _rows_done(folder: Path, shapes: Mapping[str, tuple[tuple[int, ...], type]]) -> int:
+    """Return how many rows a killed call has written for sure."""
+    try:
+        done = int(read_json(folder / _ROWS, "the rows that are written"))
+        for name, (shape, kind) in shapes.items():
+            held = np.load(folder / name, mmap_mode="r", allow_pickle=False)
+            if held.shape != shape or held.dtype != kind:
+                return 0
+    except (BrainsslError, OSError, ValueError, TypeError):
+        return 0
+    return done
+
+
+def _flush(arrays: Iterable[np.memmap[Any, Any]]) -> None:
+    for array in arrays:
+        array.flush()
+
+
 def _mapped(
-    folder: Path, name: str, shape: tuple[int, ...], kind: type[np.generic], out: Path
+    folder: Path,
+    name: str,
+    shape: tuple[int, ...],
+    kind: type[np.generic],
+    out: Path,
+    *,
+    begun: bool,
 ) -> np.memmap[Any, Any]:
     """Make a file of pixels that is mapped into memory, with room for all of it."""
+    if begun:
+        return open_memmap(folder / name, mode="r+")
     array = open_memmap(folder / name, mode="w+", dtype=kind, shape=shape)
     _reserve(folder / name, out)
     return array

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float16
 
-from brainssl.data.fingerprint import fingerprint
+from brainssl.data.fingerprint import SIDE, fingerprint
 from brainssl.data.normalisation import READER
 from brainssl.data.read import Slice, UnreadableImage, file_bytes, read_bytes
 
@@ -40,20 +40,25 @@ class Fingerprints:
     """Gathers the fingerprints of images, in order, without holding any of them twice."""
 
     def __init__(self) -> None:
-        self._parts: list[Float16[np.ndarray, "2 side side"]] = []
+        self._held = np.empty((0, 2, SIDE, SIDE), np.float16)
+        self._count = 0
 
     def taken_from(self, image: Seen) -> Seen:
         """Take the fingerprint of an image, and return the image without it."""
-        self._parts.append(image.fingerprint)
+        if self._count == len(self._held):
+            self._resize(self._count + self._count // 4 + 64)
+        self._held[self._count] = image.fingerprint
+        self._count += 1
         return replace(image, fingerprint=_TAKEN)
 
     def together(self) -> Float16[np.ndarray, "n 2 side side"]:
-        """Return all of them, once."""
-        self._parts.reverse()
-        whole = np.empty((len(self._parts), *self._parts[-1].shape), np.float16)
-        for row in range(len(whole)):
-            whole[row] = self._parts.pop()
-        return whole
+        """Return all of them."""
+        self._resize(self._count)
+        return self._held
+
+    def _resize(self, count: int) -> None:
+        # In place: the system moves pages of a large array, and nothing is copied.
+        self._held.resize((count, *self._held.shape[1:]), refcheck=False)
 
 
 _TAKEN = np.zeros((2, 0, 0), np.float16)

@@ -4,7 +4,7 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import groupby, islice, repeat
@@ -37,6 +37,9 @@ _LESIONS = "lesions.npy"
 _IMAGES = "images.npy"
 _ROWS = ".rows.json"  # of a store that is not finished: how many are written
 _NOTED = 2.0  # seconds of work at most that a kill undoes, and one origin
+
+Shapes = dict[str, tuple[tuple[int, ...], type[np.generic]]]
+"""Shape and type of each array of a store, by its file."""
 
 Lesion = Bool[np.ndarray, "size size"] | None
 """Where the lesion of an image is; None where that is not known."""
@@ -335,7 +338,7 @@ def _write(
     """Write a store; with a request, that it is for, go on after the rows of a killed call."""
     with whole_folder(out, resume=request is not None, request=request) as folder:
         count = len(manifest)
-        shapes = {_IMAGES: ((count, size, size), kind_of(bits))}
+        shapes: Shapes = {_IMAGES: ((count, size, size), kind_of(bits))}
         if masked:
             shapes[_LESIONS] = ((count, -(-(size**2) // 8)), np.uint8)
         done = _rows_done(folder, shapes)
@@ -367,7 +370,7 @@ def _write(
     return ImageStore.open(out)
 
 
-def _rows_done(folder: Path, shapes: Mapping[str, tuple[tuple[int, ...], type]]) -> int:
+def _rows_done(folder: Path, shapes: Shapes) -> int:
     """Return how many rows a killed call has written for sure."""
     try:
         done = int(read_json(folder / _ROWS, "the rows that are written"))

@@ -1,4 +1,5 @@
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -150,3 +151,15 @@ def test_needed_similarity_follows_its_formula(a: int, b: int) -> None:
 def test_nothing_gives_nothing() -> None:
     assert len(near_pairs(np.empty((0, 2, 32, 32), np.float16))) == 0
     assert len(near_pairs(fingerprint(slice_of(0))[None])) == 0
+
+
+def test_equal_fingerprints_are_told_in_little_memory() -> None:
+    flat = np.random.default_rng(0).standard_normal((1000, 2, 1024)).astype(np.float16)
+    flat[600] = flat[3]
+    tracemalloc.start()
+    kept, owner = duplicates._distinct(flat)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sorted({*range(1000)} - set(kept.tolist())) == [600]
+    assert (owner[600], owner[601]) == (3, 601)
+    assert peak < 400 * len(flat), "a fingerprint has 4096 bytes"

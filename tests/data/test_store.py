@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from brainssl.data.duplicates import Pairs
+from brainssl.data.marks import known
 from brainssl.data.read import Slice, read_slice
 from brainssl.data.scan import Scan, scan
 from brainssl.data.store import ImageStore, is_store, letterbox, prepare, write_store
+from brainssl.evaluation.appearance import appearance
 from brainssl.foundation.errors import BrainsslError
 
 # Preparing
@@ -51,6 +53,26 @@ def test_every_slice_is_decoded_letterboxed_and_described(image_folder, tmp_path
         assert (kept.isna() == scanned.isna()).all()
         assert kept.dropna().tolist() == scanned.dropna().tolist()
     assert store.manifest["group"].dtype == np.int64
+
+
+def test_a_store_of_16_bits_keeps_what_8_would_round_away(image_folder, tmp_path):
+    found = scan(image_folder)
+    deep = prepare(found, tmp_path / "deep", size=32, bits=16)
+    plain = prepare(found, tmp_path / "plain", size=32)
+    assert (deep.images.dtype, deep.bits, plain.bits) == (np.uint16, 16, 8)
+    assert ImageStore.open(deep.path).images.nbytes == 2 * plain.images.nbytes
+    for row, path in enumerate(found.manifest["path"]):
+        pixels = read_slice(image_folder / path).pixels
+        np.testing.assert_array_equal(deep.images[row], letterbox(pixels, 32, 16))
+    assert (np.abs(deep.images / 257 - plain.images) <= 0.5).all()
+    assert len(np.unique(deep.images)) > 256
+    np.testing.assert_allclose(appearance(deep.images), appearance(plain.images), atol=0.02)
+    assert known(deep.marks, plain.marks).all()
+    told = [json.loads((one.path / "store.json").read_text()) for one in (plain, deep)]
+    assert [one["version"] for one in told] == [1, 2], "who knows 8 bits alone refuses 16"
+    assert "bits" not in told[0]
+    with pytest.raises(BrainsslError, match=r"16 bits a pixel.*prepare a store with --bits 8"):
+        deep.require_bits(8)
 
 
 def test_near_duplicates_are_kept_with_the_store(image_folder, tmp_path):
@@ -268,7 +290,7 @@ def test_an_incomplete_store_is_refused(store, name, change):
 @pytest.mark.parametrize(
     ("facts", "says"),
     [
-        ({"version": 2}, "upgrade brainssl"),
+        ({"version": 3}, "upgrade brainssl"),
         ({"format": "brainssl-split"}, "not an ImageStore"),
         ({"checksum": "0" * 64}, "altered"),
         ({"checksum": None}, "altered"),

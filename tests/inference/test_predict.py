@@ -21,6 +21,8 @@ from brainssl.inference.saliency import saliency_map
 from brainssl.inference.tables import predictions_table
 from brainssl.models.classifier import Classifier
 from brainssl.models.encoder import build_encoder
+from brainssl.serving.decoding import _MOST_SLICES, _SUFFIX, Wanted, _packed, _unpacked
+from brainssl.serving.limits import Limits
 
 
 def made(folder: Path, **facts: int) -> Path:
@@ -37,14 +39,14 @@ def saved(tmp_path: Path) -> Path:
     return made(tmp_path / "classifier", reader=2)
 
 
-@pytest.mark.parametrize("facts", [{}, {"reader": 1}, {"reader": 2}])
+@pytest.mark.parametrize("facts", [{}, {"reader": 1}, {"reader": 2, "bits": 16}])
 def test_a_file_is_seen_as_the_store_saw_it(
     image_folder: Path, facts: dict[str, int], tmp_path: Path
 ) -> None:
     """One reader for training and serving: the same pixels, so the same logits."""
     saved = made(tmp_path / "classifier", **facts)
     found = scan(image_folder, reader=facts.get("reader", 1))
-    store = prepare(found, tmp_path / "store", size=32)
+    store = prepare(found, tmp_path / "store", size=32, bits=facts.get("bits", 8))
     files = [found.root / path for path in store.manifest["path"]]
     logits = Classifier.load(saved).logits(store.images).astype(np.float64)
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -52,7 +54,15 @@ def test_a_file_is_seen_as_the_store_saw_it(
     got = np.array([[row["probabilities"][name] for name in ("a", "b")] for row in rows])
     np.testing.assert_allclose(got, expected, atol=1e-6)
     assert [row["label"] for row in rows] == ["ab"[i] for i in expected.argmax(axis=1)]
-    assert (saliency_map(saved, files[3]).image == store.images[3]).all()
+    shown = saliency_map(saved, files[3])
+    np.testing.assert_array_equal(shown.image, store.images[3], strict=True)
+    assert shown.overlay().dtype == np.uint8
+    wanted = Wanted(facts.get("reader", 1), 32, Limits(), bits=facts.get("bits", 8))
+    packed = _packed(
+        b"".ljust(_SUFFIX) + (1).to_bytes(_MOST_SLICES, "big") + files[3].read_bytes(), wanted
+    )
+    (served,) = _unpacked(packed, wanted, 1).slices
+    np.testing.assert_array_equal(served.image, store.images[3], strict=True)
 
 
 def test_an_unreadable_file_is_listed_and_the_others_go_on(saved: Path, tmp_path: Path) -> None:

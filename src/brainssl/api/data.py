@@ -1,6 +1,7 @@
 """Functions that make and judge data: phantom, audit, prepare."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ from brainssl.api.answers import Answer
 from brainssl.api.options import (
     Names,
     Where,
+    depth_asked,
     known,
     level_of,
     listed,
@@ -180,6 +182,7 @@ def prepare(
     lesion_slices: bool = False,
     key: Where | None = None,
     size: int = 224,
+    bits: int = 8,
     reader: int = 3,
     seed: int = 0,
     quiet: bool = False,
@@ -202,27 +205,30 @@ def prepare(
         lesion_slices: as for `audit`; a scan has its own.
         key: as for `audit`; by default beside `store`.
         size: side of the square images in pixels, 16 to 1024; slices are letterboxed into it.
+        bits: of a pixel, 8 or 16; 16 take twice the disk and memory.
         reader: version of the reader, 1 or 2 for models of an earlier brainssl; a scan has its
             own.
         seed: accepted everywhere; nothing is drawn here.
         quiet: show no progress.
 
     Returns:
-        `store` (its folder), `images`, `classes`, `groups` and `unreadable` (how many), and the
-        `checksum` of the store. `brainssl.ImageStore.open` opens it.
+        `store` (its folder), `images`, `classes`, `groups` and `unreadable` (how many), the
+        `bits` of a pixel, the `bytes` of all, and the `checksum` of the store.
+        `brainssl.ImageStore.open` opens it.
 
     Raises:
-        BadUseError: `size` or `reader` is out of its range, or a scan comes with labels.
+        BadUseError: `size`, `bits` or `reader` is out of its range, or a scan comes with labels.
         BrainsslError: as for `audit`, or `store` exists.
     """
     from brainssl.data.archives.opening import telling_of_key
     from brainssl.data.normalisation import READER
-    from brainssl.data.scan import Scan, scan
+    from brainssl.data.scan import Scan, kept_beside, scan
     from brainssl.data.store import prepare as run
     from brainssl.foundation.storage import refuse_existing
 
     store, terminal = Path(store), Terminal(quiet=quiet)
     within("--size", size, 16, 1024)
+    depth_asked(bits)
     within("--reader", reader, 1, READER)
     seed_of(seed)
     level_of(classes_at)
@@ -255,32 +261,41 @@ def prepare(
             lesion_slices=lesion_slices,
             key=key,
         )
-        with telling_of_key(reading.key, terminal.say), terminal.task("scan") as progress:
-            found = scan(
-                source,
-                labels=path_or_none(labels),
-                classes_at=classes_at,
-                families=path_or_none(families),
-                columns=listed(columns) if columns else (),
-                unlabelled=extra,
-                progress=progress,
-                reader=reader,
-                reading=reading,
-            )
-    found.refuse_questions()
-    for loss in found.lost_in_words:
-        terminal.say(loss)
-    for path, reason in found.unreadable:
-        terminal.say(f"left out {path}: {reason}")
-    with terminal.task("prepare") as progress:
-        made = run(found, store, size=size, progress=progress)
+    with ExitStack() as stack:
+        if not isinstance(source, Scan):
+            kept = stack.enter_context(kept_beside(store))
+            with telling_of_key(reading.key, terminal.say), terminal.task("scan") as progress:
+                found = scan(
+                    source,
+                    labels=path_or_none(labels),
+                    classes_at=classes_at,
+                    families=path_or_none(families),
+                    columns=listed(columns) if columns else (),
+                    unlabelled=extra,
+                    progress=progress,
+                    reader=reader,
+                    reading=reading,
+                    kept=kept,
+                )
+            if kept.taken:
+                terminal.say(kept.told)
+        found.refuse_questions()
+        for loss in found.lost_in_words:
+            terminal.say(loss)
+        for path, reason in found.unreadable:
+            terminal.say(f"left out {path}: {reason}")
+        with terminal.task("prepare") as progress:
+            made = run(found, store, size=size, bits=bits, progress=progress, resume=True)
     facts = {
         "store": str(store),
         "images": len(made.images),
         "classes": len(made.classes),
         "groups": int(made.manifest["group"].nunique()),
         "unreadable": len(found.unreadable),
+        "bits": made.bits,
+        "bytes": made.images.nbytes,
         "checksum": made.checksum,
     }
     said = "{images} images, {classes} classes, {groups} groups in {store}".format(**facts)
+    said += f"; of {bits} bits, {made.images.nbytes / 2**20:,.0f} MiB" if bits > 8 else ""
     return Answer(facts, said)

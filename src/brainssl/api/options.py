@@ -202,6 +202,14 @@ def _in_range(value: "LabelFraction") -> "LabelFraction":
     return round(value, 4)
 
 
+def depth_asked(bits: int) -> None:
+    """Refuse a depth that no store has."""
+    from brainssl.foundation.depth import DEPTHS
+
+    if bits not in DEPTHS:
+        raise BadUseError(f"--bits is {' or '.join(map(str, DEPTHS))}, not {bits}")
+
+
 def refuse_store(source: Path) -> None:
     """Refuse a prepared store where only a folder of images will do."""
     from brainssl.data.store import is_store

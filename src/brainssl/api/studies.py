@@ -11,6 +11,7 @@ from brainssl.api.answers import Answer
 from brainssl.api.options import (
     Names,
     Where,
+    depth_asked,
     fractions,
     known,
     level_of,
@@ -50,6 +51,7 @@ def study(
     label_by: str | None = None,
     lesion_slices: bool = False,
     key: Where | None = None,
+    bits: int = 8,
     preset: Where = "quick",
     methods: Names = "simclr,byol,dino,mocov3",
     starts: Names | None = None,
@@ -86,6 +88,7 @@ def study(
         label_by: as for `audit`.
         lesion_slices: as for `audit`.
         key: as for `audit`; by default beside `out`.
+        bits: of a stored pixel, 8 or 16, as for `prepare`.
         preset: quick, paper, reference, or the path of a TOML file.
         methods: names of `brainssl.methods.METHODS`, and `fixmatch`; the supervised baseline is
             always there.
@@ -156,6 +159,7 @@ def study(
         preset=preset,
     )
     seed_of(seed)
+    depth_asked(bits)
     reading = reading_of(
         source,
         out,
@@ -223,6 +227,7 @@ def study(
         chosen_on=chosen_on(str(preset)),
         starts=begun_with,
         reading=reading,
+        bits=bits,
     )
     refuse_unknown_patients(plan)
     terminal = Terminal(quiet=quiet)

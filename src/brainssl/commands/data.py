@@ -8,6 +8,7 @@ import typer
 from brainssl import api
 from brainssl.commands.shared import (
     AsJson,
+    Bits,
     ClassesAt,
     ExtraFolders,
     FamiliesTable,
@@ -128,6 +129,7 @@ def prepare(
     lesion_slices: LesionSlices = False,
     key: Key = None,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side in pixels.")] = 224,
+    bits: Bits = 8,
     reader: Annotated[
         int, typer.Option(min=1, max=3, help="Version of the reader; less for earlier models.")
     ] = 3,
@@ -152,6 +154,7 @@ def prepare(
         lesion_slices=lesion_slices,
         key=key,
         size=size,
+        bits=bits,
         reader=reader,
         seed=seed,
     )

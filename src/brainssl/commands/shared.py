@@ -78,6 +78,9 @@ Key = Annotated[
         "--key", help="Of the pseudonyms of a DICOM archive; made once; by default OUT.key."
     ),
 ]
+Bits = Annotated[
+    int, typer.Option("--bits", help="Of a stored pixel: 8, or 16 at twice the disk and memory.")
+]
 Lesions = Annotated[
     Path | None,
     typer.Option(

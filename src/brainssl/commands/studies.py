@@ -9,6 +9,7 @@ from brainssl import api
 from brainssl.api import Answer
 from brainssl.commands.shared import (
     AsJson,
+    Bits,
     ClassesAt,
     ExtraFolders,
     FamiliesTable,
@@ -43,6 +44,7 @@ def study(
     label_by: LabelBy = None,
     lesion_slices: LesionSlices = False,
     key: Key = None,
+    bits: Bits = 8,
     preset: Preset = "quick",
     methods: Annotated[
         str,
@@ -144,6 +146,7 @@ def study(
         label_by=label_by,
         lesion_slices=lesion_slices,
         key=key,
+        bits=bits,
         preset=preset,
         methods=methods,
         starts=starts,

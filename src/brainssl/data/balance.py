@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64, UInt
 
 from brainssl.data.store import ImageStore, write_store
 
@@ -14,7 +14,7 @@ COPY = "augmented copy"  # the flag of what is no image of the source
 _BATCH = 256
 
 Augment = Callable[
-    [UInt8[np.ndarray, "n size size"], np.random.Generator], UInt8[np.ndarray, "n size size"]
+    [UInt[np.ndarray, "n size size"], np.random.Generator], UInt[np.ndarray, "n size size"]
 ]
 
 
@@ -48,7 +48,7 @@ def balance(
     rows["flags"] = rows["flags"].map(lambda flags: f"{flags};{COPY}".strip(";"))
     manifest = pd.concat([originals, rows], ignore_index=True)
 
-    def pixels() -> Iterator[UInt8[np.ndarray, "size size"]]:
+    def pixels() -> Iterator[UInt[np.ndarray, "size size"]]:
         yield from store.images
         for start in range(0, len(copies), _BATCH):
             yield from augment(store.images[copies[start : start + _BATCH]], generator)
@@ -66,6 +66,7 @@ def balance(
         manifest,
         pixels(),
         size=store.size,
+        bits=store.bits,
         facts=facts,
         near=store.near,
         lesions=None if held is None else chain(held, repeat(None)),

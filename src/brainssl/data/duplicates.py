@@ -4,6 +4,7 @@ Their similarity is the larger of the two correlations; of copies that were mirr
 shifted or zoomed, that of the heads when they are aligned.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,8 +152,9 @@ def _distinct(
 
     A hundred copies would otherwise fill each other's lists of neighbours.
     """
-    first: dict[bytes, int] = {}
-    owner = np.array([first.setdefault(row.tobytes(), at) for at, row in enumerate(flat)], np.int64)
+    first: dict[bytes, int] = {}  # by a digest: the fingerprints themselves take 4 KB each
+    digests = (hashlib.sha256(np.ascontiguousarray(row).data).digest() for row in flat)
+    owner = np.fromiter((first.setdefault(one, at) for at, one in enumerate(digests)), np.int64)
     return np.fromiter(first.values(), np.int64, len(first)), owner
 
 

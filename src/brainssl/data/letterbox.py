@@ -1,25 +1,30 @@
 """An image of any shape becomes a square, and so does the mask of a lesion in it."""
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, UInt8
+from jaxtyping import Bool, Float32, Float64, UInt
 from PIL import Image
 from scipy import ndimage
+
+from brainssl.foundation.depth import kind_of, rounded
 
 _HALF = 0.5 - 1e-9  # of a pixel: what is exactly half may come out a rounding error below
 
 
-def letterbox(pixels: Float32[np.ndarray, "h w"], size: int) -> UInt8[np.ndarray, "size size"]:
-    """Scale the longer side to `size`, pad the shorter with black, round [0, 1] to 0..255.
+def letterbox(
+    pixels: Float32[np.ndarray, "h w"], size: int, bits: int = 8
+) -> UInt[np.ndarray, "size size"]:
+    """Scale the longer side to `size`, pad the shorter with black, round [0, 1] to whole levels.
 
-    Training, prediction and serving all pass through here: the same pixels, bit for bit.
+    Of 8 bits they are 0..255, of 16 bits 0..65535. Training, prediction and serving all pass
+    through here: the same pixels, bit for bit.
     """
     height, width = pixels.shape
     rows, columns = letterbox_window(height, width, size)
     shape = (columns.stop - columns.start, rows.stop - rows.start)
     # Pillow widens the filter when it shrinks, so fine detail does not alias.
     resized = np.asarray(Image.fromarray(pixels).resize(shape, Image.Resampling.BILINEAR))
-    square = np.zeros((size, size), np.uint8)
-    square[rows, columns] = np.rint(resized.clip(0, 1) * 255).astype(np.uint8)
+    square = np.zeros((size, size), kind_of(bits))
+    square[rows, columns] = rounded(resized, bits)
     return square
 
 

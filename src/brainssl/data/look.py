@@ -1,13 +1,13 @@
 """What a scan keeps of an image, once decoded: a process that does this imports little else."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float16
 
-from brainssl.data.fingerprint import fingerprint
+from brainssl.data.fingerprint import SIDE, fingerprint
 from brainssl.data.lettering import TEXT, lines
 from brainssl.data.normalisation import READER
 from brainssl.data.read import Slice, UnreadableImage, file_bytes, read_bytes
@@ -35,6 +35,34 @@ class Seen:
     file_digest: str
     pixel_digest: str
     fingerprint: Float16[np.ndarray, "2 side side"]
+
+
+class Fingerprints:
+    """Gathers the fingerprints of images, in order, without holding any of them twice."""
+
+    def __init__(self) -> None:
+        self._held = np.empty((0, 2, SIDE, SIDE), np.float16)
+        self._count = 0
+
+    def taken_from(self, image: Seen) -> Seen:
+        """Take the fingerprint of an image, and return the image without it."""
+        if self._count == len(self._held):
+            self._resize(self._count + self._count // 4 + 64)
+        self._held[self._count] = image.fingerprint
+        self._count += 1
+        return replace(image, fingerprint=_TAKEN)
+
+    def together(self) -> Float16[np.ndarray, "n 2 side side"]:
+        """Return all of them."""
+        self._resize(self._count)
+        return self._held
+
+    def _resize(self, count: int) -> None:
+        # In place: the system moves pages of a large array, and nothing is copied.
+        self._held.resize((count, *self._held.shape[1:]), refcheck=False)
+
+
+_TAKEN = np.zeros((2, 0, 0), np.float16)
 
 
 def look(path: Path, *, reader: int = READER) -> Seen | UnreadableImage:

@@ -5,10 +5,11 @@ hospital.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, UInt, UInt8
 from scipy.fft import dctn
 
 from brainssl.data.fingerprint import SIDE, local_contrast
+from brainssl.foundation.depth import brightness
 
 BITS = 256
 
@@ -23,7 +24,7 @@ On a public collection, at 32, 64 and 224 px, 250 pictures that were saved anew 
 _TOGETHER = 256
 
 
-def marks(images: UInt8[np.ndarray, "n size size"]) -> UInt8[np.ndarray, "n 32"]:
+def marks(images: UInt[np.ndarray, "n size size"]) -> UInt8[np.ndarray, "n 32"]:
     """Return the mark of each image: signs of the lowest frequencies of its local contrast.
 
     Contrast is that of `brainssl.data.fingerprint`, in the whole picture reduced to 32 × 32 pixels;
@@ -31,14 +32,14 @@ def marks(images: UInt8[np.ndarray, "n size size"]) -> UInt8[np.ndarray, "n 32"]
     and compression do not change them, mirroring and cropping do. A blank image has zeros alone.
 
     Args:
-        images: grey values 0..255.
+        images: as they are stored.
     """
     down, right = np.mgrid[:SIDE, :SIDE]
     lowest = np.argsort((down**2 + right**2).ravel(), kind="stable")[1 : BITS + 1]
     mean = _means(images.shape[1])
     found = np.zeros((len(images), BITS // 8), np.uint8)
     for start in range(0, len(images), _TOGETHER):
-        part = images[start : start + _TOGETHER].astype(np.float32) / np.float32(255)
+        part = brightness(images[start : start + _TOGETHER])
         contrast = local_contrast(mean @ part @ mean.T).astype(np.float32)
         waves = dctn(contrast, axes=(1, 2)).reshape(len(part), -1)[:, lowest]
         found[start : start + _TOGETHER] = np.packbits(waves > 0, axis=1)

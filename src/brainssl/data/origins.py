@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, UInt
 from numpy import ndarray
 
 from brainssl.data.letterbox import letterbox, letterbox_mask
@@ -14,7 +14,7 @@ from brainssl.data.read import read_slice
 Shown = tuple[Float32[ndarray, "h w"], Bool[ndarray, "h w"] | None]
 """An image in [0, 1], and where its lesion is; None where that is not known."""
 
-Boxed = tuple[UInt8[ndarray, "size size"], Bool[ndarray, "size size"] | None]
+Boxed = tuple[UInt[ndarray, "size size"], Bool[ndarray, "size size"] | None]
 """The same in a square, as a store has it."""
 
 
@@ -56,9 +56,9 @@ class PictureFile:
         yield read_slice(self.path, reader=self.reader).pixels, None
 
 
-def boxed(origin: Origin, size: int) -> list[Boxed]:
-    """Read an origin and letterbox its images into squares of this side, in pixels."""
+def boxed(origin: Origin, size: int, bits: int = 8) -> list[Boxed]:
+    """Read an origin and letterbox its images into squares of this side in pixels, and depth."""
     return [
-        (letterbox(image, size), None if lesion is None else letterbox_mask(lesion, size))
+        (letterbox(image, size, bits), None if lesion is None else letterbox_mask(lesion, size))
         for image, lesion in origin.images()
     ]

@@ -79,11 +79,15 @@ def in_order(
             while waiting:
                 yield from waiting.popleft().result()
         except BrokenProcessPool:
-            raise BrainsslError(
+            raise WorkerKilledError(
                 "a process that reads images was killed: give it more memory, or find the file "
                 "that its decoder cannot bear by reading part of the folder; a script of your own "
                 'must call brainssl under if __name__ == "__main__":'
             ) from None
+
+
+class WorkerKilledError(BrainsslError):
+    """A worker process was killed: nothing is wrong with what was asked."""
 
 
 @contextmanager

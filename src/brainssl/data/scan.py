@@ -17,8 +17,9 @@ from brainssl.data.archives.scan_archive import read_archive, series_to_read
 from brainssl.data.duplicates import near_pairs
 from brainssl.data.extra import EXTRA, ExtraFolder, joined, read_extra, said_of_extra
 from brainssl.data.groups import blank_rows, group_slices
+from brainssl.data.kept import Kept
 from brainssl.data.layout import Layout, take_families
-from brainssl.data.look import Seen, look
+from brainssl.data.look import Fingerprints, Seen, look
 from brainssl.data.manifest import MANIFEST_COLUMNS, identifiers, manifest_of, optional
 from brainssl.data.normalisation import READER
 from brainssl.data.origins import PictureFile
@@ -27,6 +28,7 @@ from brainssl.data.read import NAMED
 from brainssl.data.scanned import Part as Part
 from brainssl.data.scanned import Scan as Scan
 from brainssl.data.sources import open_source
+from brainssl.data.volumes.origin import SeenVolume, VolumeOrigin
 from brainssl.foundation.errors import BrainsslError
 
 
@@ -42,6 +44,7 @@ def scan(
     reader: int = READER,
     unlabelled: Sequence[Path] = (),
     reading: Reading = BY_DEFAULT,
+    kept: Kept | None = None,
 ) -> Scan:
     """Decode every image of a source once and describe it.
 
@@ -60,6 +63,7 @@ def scan(
         reader: version of the normalisation; that of the model that the images are for.
         unlabelled: extra folders, whose images join for pretraining alone.
         reading: how volumes are read and labelled.
+        kept: what an earlier call had read before it was killed, see `kept_beside`.
 
     Returns:
         The manifest, with the files that were left out and why.
@@ -81,7 +85,7 @@ def scan(
     if isinstance(own, Layout):
         take_families(own, families, relabelled=labels is not None)
     every = [own, *(_opened(one, reading, workers) for one in extra)]
-    read = _Reading(every, progress, reader, workers)
+    read = _Reading(every, progress, reader, workers, kept)
     first = (
         read.pictures(own, source, labelled=True)
         if isinstance(own, Layout)
@@ -99,6 +103,12 @@ def scan(
     return _with_extra(found, first, extra, parts) if extra else found
 
 
+def kept_beside(folder: Path) -> Kept:
+    """Return where a reading for `folder`, which is yet to be made, keeps what it has read."""
+    classes = (Seen, SeenVolume, VolumeOrigin)
+    return Kept(folder.with_name(f".{folder.name}.reading.partial"), classes)
+
+
 def _opened(folder: ExtraFolder, reading: Reading, workers: int | None) -> Layout | Archive:
     """Open an extra folder; there, options of volumes may have nothing to choose from."""
     return open_source(folder.path, reading=Reading(key=reading.key), workers=workers)
@@ -113,12 +123,13 @@ class _Reading:
         progress: Callable[[int, int], None] | None,
         reader: int,
         workers: int | None,
+        kept: Kept | None = None,
     ) -> None:
         counts = [
             len(one.paths) if isinstance(one, Layout) else len(series_to_read(one)) for one in every
         ]
         self.count, self.total = 0, sum(counts)
-        self.progress, self.reader, self.workers = progress, reader, workers
+        self.progress, self.reader, self.workers, self.kept = progress, reader, workers, kept
 
     def done(self) -> None:
         """Tell that one more file or volume was read."""
@@ -144,27 +155,37 @@ class _Reading:
             labelled=labelled,
             reader=self.reader,
             workers=self.workers,
+            in_order=self.kept.in_order if self.kept else in_order,
             done=self.done,
         )
 
     def pictures(self, layout: Layout, source: Path, *, labelled: bool) -> Part:
         """Read a folder of pictures."""
         files = [layout.root / path for path in layout.paths]
-        results = in_order(partial(look, reader=self.reader), files, workers=self.workers)
+        each = self.kept.in_order if self.kept else in_order
+        results = each(partial(look, reader=self.reader), files, workers=self.workers)
         seen: dict[str, Seen] = {}
+        fingerprints = Fingerprints()
         for path, result in zip(layout.paths, results, strict=True):
             if isinstance(result, Seen):
-                seen[path] = result
+                seen[path] = fingerprints.taken_from(result)
             else:
                 layout.unreadable.append((path, result.reason))
             self.done()
         layout.unreadable.sort()
         if not seen:
             raise BrainsslError(_nothing_found(source, layout))
-        return _described(layout, seen, self.reader, labelled=labelled)
+        return _described(layout, seen, fingerprints, self.reader, labelled=labelled)
 
 
-def _described(layout: Layout, seen: dict[str, Seen], reader: int, *, labelled: bool) -> Part:
+def _described(
+    layout: Layout,
+    seen: dict[str, Seen],
+    fingerprints: Fingerprints,
+    reader: int,
+    *,
+    labelled: bool,
+) -> Part:
     paths, images = list(seen), list(seen.values())
     manifest = manifest_of(layout, seen, labelled=labelled)
     for name, known in layout.further.items():
@@ -174,7 +195,7 @@ def _described(layout: Layout, seen: dict[str, Seen], reader: int, *, labelled: 
     return Part(
         layout.root,
         manifest,
-        np.stack([image.fingerprint for image in images]),
+        fingerprints.together(),
         [image.file_digest for image in images],
         [PictureFile(layout.root / path, reader) for path in paths],
         [None] * len(paths),

@@ -1,35 +1,46 @@
-"""ImageStore: every slice decoded once, letterboxed, uint8, memory-mapped."""
+"""ImageStore: every slice decoded once, letterboxed, at 8 or 16 bits, memory-mapped."""
 
 import errno
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import groupby, repeat, tee
+from itertools import groupby, islice, repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, Int64, UInt, UInt8
 from numpy.lib.format import open_memmap
 
 from brainssl.data.duplicates import Pairs
 from brainssl.data.families import Families
+from brainssl.data.kept import digest_of_sources
 from brainssl.data.letterbox import letterbox as letterbox
 from brainssl.data.marks import marks
 from brainssl.data.origins import Boxed, Origin, boxed
 from brainssl.data.pool import in_order
 from brainssl.data.scanned import Scan
 from brainssl.data.volumes.square import NOT_SQUARE, SQUARED
+from brainssl.foundation.depth import DEPTHS, depth_of, kind_of
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
 from brainssl.foundation.storage import read_json, whole_folder, write_json
 
-VERSION = 1
+VERSION = 2
+"""Version 2 has 16 bits a pixel, which a reader of version 1 would take for levels of 255."""
+
 _NEAR = "near-duplicates.parquet"
 _LESIONS = "lesions.npy"
+_IMAGES = "images.npy"
+_ROWS = ".rows.json"  # of a store that is not finished: how many are written
+_NOTED = 2.0  # seconds of work at most that a kill undoes, and one origin
+
+Shapes = dict[str, tuple[tuple[int, ...], type[np.generic]]]
+"""Shape and type of each array of a store, by its file."""
 
 Lesion = Bool[np.ndarray, "size size"] | None
 """Where the lesion of an image is; None where that is not known."""
@@ -37,14 +48,14 @@ Lesion = Bool[np.ndarray, "size size"] | None
 
 @dataclass(frozen=True)
 class ImageStore:
-    """Slices as `images` uint8 (n, size, size) on disk, one manifest row each.
+    """Slices as `images` uint8 or uint16 (n, size, size) on disk, one manifest row each.
 
     `images` is mapped copy-on-write: reading costs no memory of its own and nothing that is
     done to the array reaches the file.
     """
 
     path: Path
-    images: UInt8[np.ndarray, "n size size"]
+    images: UInt[np.ndarray, "n size size"]
     manifest: pd.DataFrame
     checksum: str
     facts: dict[str, Any]
@@ -85,6 +96,16 @@ class ImageStore:
     def size(self) -> int:
         """Side of every image, in pixels."""
         return int(self.images.shape[1])
+
+    @property
+    def bits(self) -> int:
+        """Bits of a pixel: 8 or 16."""
+        return depth_of(self.images)
+
+    @property
+    def told_depth(self) -> dict[str, int]:
+        """What a model's facts say of it: nothing of 8 bits, as they were before there were 16."""
+        return {} if self.bits == DEPTHS[0] else {"bits": self.bits}
 
     @property
     def reader(self) -> int:
@@ -142,6 +163,14 @@ class ImageStore:
         flags = self.manifest["flags"].astype(str)
         return not flags.str.contains(f"{NOT_SQUARE}|{SQUARED}").any()
 
+    def require_bits(self, bits: int) -> None:
+        """Raise BrainsslError unless the images are as deep as those of a model."""
+        if self.bits != bits:
+            raise BrainsslError(
+                f"{self.path} has {self.bits} bits a pixel, the model's images had {bits}: prepare "
+                f"a store with --bits {bits}"
+            )
+
     @classmethod
     def open(cls, path: Path) -> "ImageStore":
         """Open a store and verify its checksum.
@@ -164,6 +193,8 @@ class ImageStore:
                 raise BrainsslError(f"{path} was altered since it was prepared: prepare it again")
             images = np.load(path / "images.npy", mmap_mode="c", allow_pickle=False)
             manifest = read_frame(path / "manifest.parquet")
+            if images.dtype not in (np.uint8, np.uint16):
+                raise ValueError(f"its images are {images.dtype}")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BrainsslError(f"{path} is damaged ({error}): prepare it again") from None
         return cls(path, images, manifest, checksum, facts)
@@ -179,20 +210,25 @@ def prepare(
     out: Path,
     *,
     size: int,
+    bits: int = 8,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
+    resume: bool = False,
 ) -> ImageStore:
     """Decode every slice of a scan into a new store at `out`.
 
-    Memory stays constant in the number of images. A killed preparation leaves no store.
+    Memory stays constant in the number of images. A killed preparation leaves no store, and the
+    same one goes on where that was, if it resumes and no file has changed.
 
     Args:
         scan: what `brainssl.data.scan.scan` found.
         out: folder of the store; must not exist.
         size: side of the square images in pixels; slices are letterboxed into it.
+        bits: of a pixel, 8 or 16.
         progress: called with (images done, images in all).
         workers: how many images or volumes are read at once; by default one a core. The store is
             the same.
+        resume: whether images that a killed call had written are taken.
 
     Raises:
         BrainsslError: `out` exists, or a file cannot be read as it could when it was scanned.
@@ -211,25 +247,41 @@ def prepare(
     planes = {getattr(origin, "plane", "native") for origin in scan.origins} - {"native"}
     if planes:  # all volumes of a scan are read alike
         facts["plane"] = min(planes)
-    images = _boxed(scan.origins, size, workers)
-    lesions = None
-    if "lesion" in scan.manifest and scan.manifest["lesion"].notna().any():
-        images, lesions = tee(images)  # of two that are taken one by one it holds one at a time
-    return write_store(
+    masked = "lesion" in scan.manifest and scan.manifest["lesion"].notna().any()
+    request = {
+        "images": len(scan.manifest),
+        "size": size,
+        "bits": bits,
+        "masked": bool(masked),
+        "sources": digest_of_sources(scan.origins),
+    }
+    return _write(
         out,
         scan.manifest,
-        (image for image, _ in images),
+        partial(_boxed_from, scan.origins, size=size, bits=bits, workers=workers),
         size=size,
+        bits=bits,
         facts=facts,
         near=scan.pairs.near(),
-        lesions=None if lesions is None else (lesion for _, lesion in lesions),
+        masked=bool(masked),
+        request=request if resume else None,
         progress=progress,
     )
 
 
-def _boxed(origins: Sequence[Origin], size: int, workers: int | None) -> Iterator[Boxed]:
+def _boxed_from(
+    origins: Sequence[Origin], row: int, *, size: int, bits: int, workers: int | None
+) -> Iterator[Boxed]:
+    """Read the images from a row on."""
+    ends = np.cumsum([origin.count for origin in origins])
+    first = int(np.searchsorted(ends, row, side="right"))
+    before = int(ends[first - 1]) if first else 0
+    return islice(_boxed(origins[first:], size, bits, workers), row - before, None)
+
+
+def _boxed(origins: Sequence[Origin], size: int, bits: int, workers: int | None) -> Iterator[Boxed]:
     """Read origins in order, small ones and large ones each in their way."""
-    read = partial(boxed, size=size)
+    read = partial(boxed, size=size, bits=bits)
     for large, some in groupby(origins, key=lambda origin: origin.large):
         for images in in_order(read, list(some), workers=workers, large=large):
             yield from images
@@ -238,9 +290,10 @@ def _boxed(origins: Sequence[Origin], size: int, workers: int | None) -> Iterato
 def write_store(
     out: Path,
     manifest: pd.DataFrame,
-    pixels: Iterator[UInt8[np.ndarray, "size size"]],
+    pixels: Iterator[UInt[np.ndarray, "size size"]],
     *,
     size: int,
+    bits: int = 8,
     facts: dict[str, Any],
     near: Pairs | None = None,
     lesions: Iterable[Lesion] | None = None,
@@ -253,6 +306,7 @@ def write_store(
         manifest: a row an image; with `lesions`, its column `lesion` says of which one is known.
         pixels: of each image.
         size: side of the images, in pixels.
+        bits: of a pixel.
         facts: further facts of the store.
         near: near-duplicate pairs of the rows.
         lesions: where the lesion of each image is; None of one that has none, or is not known. They
@@ -263,35 +317,99 @@ def write_store(
         BrainsslError: `out` exists, or there is no room for it.
         ValueError: `pixels` yields fewer or more images than the manifest has rows.
     """
-    with whole_folder(out) as folder:
-        images = _mapped(folder, "images.npy", (len(manifest), size, size), out)
-        masks = None
-        if lesions is not None:
-            masks = _mapped(folder, _LESIONS, (len(manifest), -(-(size**2) // 8)), out)
-        drawn = repeat(None) if lesions is None else iter(lesions)
-        for row, image in zip(range(len(manifest)), pixels, strict=True):
-            images[row] = image
-            if (lesion := next(drawn)) is not None and masks is not None:
-                masks[row] = np.packbits(lesion)
+    drawn = repeat(None) if lesions is None else lesions
+    return _write(
+        out,
+        manifest,
+        lambda _: zip(pixels, drawn, strict=False),
+        size=size,
+        bits=bits,
+        facts=facts,
+        near=near,
+        masked=lesions is not None,
+        progress=progress,
+    )
+
+
+def _write(
+    out: Path,
+    manifest: pd.DataFrame,
+    boxed_from: Callable[[int], Iterator[Boxed]],
+    *,
+    size: int,
+    bits: int,
+    facts: dict[str, Any],
+    near: Pairs | None,
+    masked: bool,
+    request: dict[str, Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImageStore:
+    """Write a store; with a request, that it is for, go on after the rows of a killed call."""
+    with whole_folder(out, resume=request is not None, request=request) as folder:
+        count = len(manifest)
+        shapes: Shapes = {_IMAGES: ((count, size, size), kind_of(bits))}
+        if masked:
+            shapes[_LESIONS] = ((count, -(-(size**2) // 8)), np.uint8)
+        done = _rows_done(folder, shapes)
+        arrays = {
+            name: _mapped(folder, name, *shape, out, begun=done > 0)
+            for name, shape in shapes.items()
+        }
+        noted = time.monotonic()
+        for row, (image, lesion) in zip(range(done, count), boxed_from(done), strict=True):
+            arrays[_IMAGES][row] = image
+            if lesion is not None and masked:
+                arrays[_LESIONS][row] = np.packbits(lesion)
+            if request is not None and time.monotonic() - noted > _NOTED:
+                _flush(arrays.values())  # first the rows, then the word that they are there
+                write_json(folder / _ROWS, row + 1)
+                noted = time.monotonic()
             if progress:
-                progress(row + 1, len(manifest))
-        for array in (images, masks):
-            if array is not None:
-                array.flush()
-        del images, masks
+                progress(row + 1, count)
+        _flush(arrays.values())
+        arrays.clear()
         manifest.reset_index(drop=True).to_parquet(folder / "manifest.parquet")
         if near is not None:
             pairs = {"left": near.left, "right": near.right, "similarity": near.similarity}
             pd.DataFrame(pairs).to_parquet(folder / _NEAR)
-        described = {"format": "brainssl-store", "version": VERSION, "size": size}
-        described |= {"images": len(manifest), **facts, "checksum": _checksum(folder)}
+        described = {"format": "brainssl-store", "version": 1 if bits == 8 else 2, "size": size}
+        described |= {} if bits == DEPTHS[0] else {"bits": bits}
+        described |= {"images": count, **facts, "checksum": _checksum(folder)}
         write_json(folder / "store.json", described)
     return ImageStore.open(out)
 
 
-def _mapped(folder: Path, name: str, shape: tuple[int, ...], out: Path) -> np.memmap[Any, Any]:
-    """Make a file of bytes that is mapped into memory, with room for all of it."""
-    array = open_memmap(folder / name, mode="w+", dtype=np.uint8, shape=shape)
+def _rows_done(folder: Path, shapes: Shapes) -> int:
+    """Return how many rows a killed call has written for sure."""
+    try:
+        done = int(read_json(folder / _ROWS, "the rows that are written"))
+        for name, (shape, kind) in shapes.items():
+            held = np.load(folder / name, mmap_mode="r", allow_pickle=False)
+            if held.shape != shape or held.dtype != kind:
+                return 0
+    except (BrainsslError, OSError, ValueError, TypeError):
+        return 0
+    return done
+
+
+def _flush(arrays: Iterable[np.memmap[Any, Any]]) -> None:
+    for array in arrays:
+        array.flush()
+
+
+def _mapped(
+    folder: Path,
+    name: str,
+    shape: tuple[int, ...],
+    kind: type[np.generic],
+    out: Path,
+    *,
+    begun: bool,
+) -> np.memmap[Any, Any]:
+    """Make a file of pixels that is mapped into memory, with room for all of it."""
+    if begun:
+        return open_memmap(folder / name, mode="r+")
+    array = open_memmap(folder / name, mode="w+", dtype=kind, shape=shape)
     _reserve(folder / name, out)
     return array
 

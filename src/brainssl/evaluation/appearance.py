@@ -3,7 +3,9 @@
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float32, Float64, UInt
+
+from brainssl.foundation.depth import brightness
 
 _DARK, _BRIGHT = 0.05, 0.8
 _STEPS = (1, 2, 4, 8)  # pixels between those that are compared
@@ -12,7 +14,7 @@ _FAINTEST = 1e-3  # of the grey scale; less detail than that is none
 _SHRUNK = 0.01
 
 
-def appearance(images: UInt8[np.ndarray, "n size size"]) -> Float32[np.ndarray, "n 20"]:
+def appearance(images: UInt[np.ndarray, "n size size"]) -> Float32[np.ndarray, "n 20"]:
     """Return what tells noise, a negative, a blank or another part of the body from a brain.
 
     Mean, deviation, and the shares of dark and of bright pixels; the logarithm of the mean
@@ -20,13 +22,13 @@ def appearance(images: UInt8[np.ndarray, "n size size"]) -> Float32[np.ndarray, 
     around the middle.
 
     Args:
-        images: grey values 0..255, of at least 16 px.
+        images: as they are stored, of at least 16 px.
     """
     return np.concatenate([_appearance(images[at : at + 256]) for at in range(0, len(images), 256)])
 
 
-def _appearance(images: UInt8[np.ndarray, "n size size"]) -> Float32[np.ndarray, "n 20"]:
-    grey = images.astype(np.float32) / np.float32(255)
+def _appearance(images: UInt[np.ndarray, "n size size"]) -> Float32[np.ndarray, "n 20"]:
+    grey = brightness(images)
     every = (1, 2)
     told = [grey.mean(every), grey.std(every)]
     told += [(grey < _DARK).mean(every), (grey > _BRIGHT).mean(every)]

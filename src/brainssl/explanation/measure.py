@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float32, Int64, UInt8
+from jaxtyping import Bool, Float32, Int64, UInt
 from torch import Tensor
 
 from brainssl.explanation.activations import activations
@@ -25,7 +25,7 @@ from brainssl.explanation.scorecard import CENTRE, RANDOM
 from brainssl.models.classifier import Classifier
 from brainssl.models.encoder import Encoder
 from brainssl.models.tokens import last_tokens
-from brainssl.views.recipes import to_unit
+from brainssl.views.recipes import as_tensor, to_unit
 
 STUDIED = ("gradcam", "gradcampp", "eigencam")
 STUDIED_OF_TOKENS = ("gradcam", "eigencam", ROLLOUT)
@@ -46,7 +46,7 @@ class Cases:
         lesions: where each lesion is; None where that is not known.
     """
 
-    images: UInt8[np.ndarray, "n size size"]
+    images: UInt[np.ndarray, "n size size"]
     image_ids: tuple[str, ...]
     groups: Int64[np.ndarray, " n"]
     lesions: tuple[Mask | None, ...]
@@ -167,7 +167,7 @@ def explain(
 def _explain(classifier: Classifier, cases: Cases, how: How, first: int) -> Explained:
     """Explain a batch, of which the first slice has this number among all."""
     device = next(classifier.parameters()).device
-    images = to_unit(torch.from_numpy(np.ascontiguousarray(cases.images)).to(device))
+    images = to_unit(as_tensor(np.ascontiguousarray(cases.images)).to(device))
     size = images.shape[-1]
     attention = ROLLOUT in how.kinds
     of = activations(classifier, images, layer=how.layer, attention=attention)

@@ -3,9 +3,11 @@
 from functools import cache
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, UInt, UInt8
 from PIL import Image
 from scipy.ndimage import binary_erosion
+
+from brainssl.foundation.depth import shallow
 
 COLOURS = "viridis"  # perceptually uniform, and read by those who cannot tell red from green
 OPACITY = 0.65  # of the colour where the map is 1
@@ -14,7 +16,7 @@ _EMPTY_MAP = "no positive evidence"
 
 
 def overlay(
-    image: UInt8[np.ndarray, "h w"],
+    image: UInt[np.ndarray, "h w"],
     saliency: Float[np.ndarray, "h w"],
     lesion: Bool[np.ndarray, "h w"] | None = None,
 ) -> UInt8[np.ndarray, "h w 3"]:
@@ -24,7 +26,7 @@ def overlay(
     colour grows with the map: where it is 0 the slice is untouched. Nothing is rescaled.
 
     Args:
-        image: grey values as they are stored.
+        image: as it is stored; of 16 bits 8 are shown.
         saliency: from 0 to 1.
         lesion: drawn as an outline, one pixel wide, within the lesion.
 
@@ -35,7 +37,7 @@ def overlay(
         raise ValueError(f"a map runs from 0 to 1, not {saliency.min():g} to {saliency.max():g}")
     share = (OPACITY * saliency.clip(0, 1))[..., None]
     levels = np.rint(255 * saliency.clip(0, 1)).astype(np.int64)
-    mixed = (1 - share) * image[..., None] + share * _palette()[levels]
+    mixed = (1 - share) * shallow(image)[..., None] + share * _palette()[levels]
     drawn: UInt8[np.ndarray, "h w 3"] = np.rint(mixed).astype(np.uint8)
     if lesion is not None:
         drawn[lesion & ~binary_erosion(lesion)] = OUTLINE

@@ -44,14 +44,15 @@ def embed(
         its normalisation, `dim`, `facts` of the model, `store` (its checksum) and `images`.
 
     Raises:
-        BrainsslError: `out` exists, the images have another size or were read by another version
-            than the model's, or a feature is not finite.
+        BrainsslError: `out` exists, the images have another size or depth or were read by another
+            version than the model's, or a feature is not finite.
     """
     refuse_existing(out)
     encoder = model.encoder if isinstance(model, Classifier) else model
     store.require_size(encoder.image_size)
     if model.facts:  # a fresh one has seen no images yet
         store.require_reader(model.reader)
+        store.require_bits(model.bits)
     features = run_in_batches(encoder, store.images, progress=progress)
     if not np.isfinite(features).all():
         raise BrainsslError(

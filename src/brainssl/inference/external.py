@@ -174,6 +174,7 @@ def _open(
         store = ImageStore.open(source)
         store.require_size(classifier.image_size)
         store.require_reader(classifier.reader)
+        store.require_bits(classifier.bits)
         return store, []
     if as_learnt:
         reading = replace(reading, plane=classifier.plane)
@@ -181,8 +182,9 @@ def _open(
         source, labels=labels, classes_at=classes_at, reader=classifier.reader, reading=reading
     )
     found.refuse_questions()
-    size = classifier.image_size
-    return prepare(found, folder / "store", size=size, progress=progress), found.losses
+    size, bits = classifier.image_size, classifier.bits
+    store = prepare(found, folder / "store", size=size, bits=bits, progress=progress)
+    return store, found.losses
 
 
 def _others(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, UInt8
+from jaxtyping import Bool, Float32, Float64, UInt
 from scipy.special import softmax
 
 from brainssl.evaluation.appearance import appearance, oddness
@@ -44,14 +44,14 @@ class Judgement:
 
     def answers(
         self,
-        pixels: UInt8[np.ndarray, "n size size"],
+        pixels: UInt[np.ndarray, "n size size"],
         logits: Float32[np.ndarray, "n classes"],
         features: Float32[np.ndarray, "n dim"],
     ) -> list[dict[str, Any]]:
         """Return for each image what `brainssl.inference.predict.predict_files` tells of it.
 
         Args:
-            pixels: grey values 0..255.
+            pixels: as they are stored.
             logits: of these images, and
             features: what `Classifier.seen` gives.
         """
@@ -94,7 +94,7 @@ class Judgement:
         return {"set": [name for name, is_in in zip(self._classes, held, strict=True) if is_in]}
 
     def _near(
-        self, pixels: UInt8[np.ndarray, "n size size"], features: Float32[np.ndarray, "n dim"]
+        self, pixels: UInt[np.ndarray, "n size size"], features: Float32[np.ndarray, "n dim"]
     ) -> list[dict[str, Any]]:
         """Say of each image whether it is familiar, why, and which known cases are like it."""
         known, limit = self._reference, self.limits.familiarity

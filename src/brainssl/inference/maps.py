@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt
 
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import write_atomically
@@ -16,7 +16,7 @@ MAPS_AS: tuple[MapsAs, ...] = get_args(MapsAs)
 
 
 def draw_map(
-    classifier: Classifier, row: dict[str, Any], image: UInt8[np.ndarray, "size size"], file: Path
+    classifier: Classifier, row: dict[str, Any], image: UInt[np.ndarray, "size size"], file: Path
 ) -> None:
     """Draw what in an image speaks for its label, laid over it, as PNG.
 
@@ -26,7 +26,7 @@ def draw_map(
     Args:
         classifier: that said it.
         row: of `brainssl.inference.predict.predict_files`; changed in place.
-        image: as the classifier saw it, grey values 0..255.
+        image: as the classifier saw it, at its depth.
         file: to write; its folder is made if it is not there.
     """
     from PIL import Image

@@ -123,10 +123,13 @@ def _metadata(model: Classifier, about: dict[str, str]) -> dict[str, Any]:
 
 def _inference(model: Classifier) -> dict[str, Any]:
     mean, deviation = model.encoder.mean, model.encoder.std
+    most = 2**model.bits - 1
+    # Of 16 bits as float32: what MONAI does with it takes no uint16.
+    deep, wide = ("", "") if model.bits == 8 else (f", {model.bits}", ".astype('float32')")
     # In MONAI's files @ names an entry, and what begins with $ is computed.
     read = (
         f"$lambda path: torch.from_numpy(letterbox(read_slice(Path(path), reader={model.reader})"
-        f".pixels, {model.image_size})[None])"
+        f".pixels, {model.image_size}{deep})[None]{wide})"
     )
     return {
         "imports": [
@@ -154,8 +157,8 @@ def _inference(model: Classifier) -> dict[str, Any]:
                 {
                     "_target_": "NormalizeIntensityd",
                     "keys": "image",
-                    "subtrahend": 255 * mean,
-                    "divisor": 255 * deviation,
+                    "subtrahend": most * mean,
+                    "divisor": most * deviation,
                 },
                 {"_target_": "EnsureTyped", "keys": "image", "dtype": "$torch.float32"},
             ],

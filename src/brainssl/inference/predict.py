@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, UInt
 
 from brainssl.data.families import pairs_of
 from brainssl.data.letterbox import letterbox
@@ -188,7 +188,7 @@ class _Batch:
     """Images that go through the network together, and their places among all."""
 
     places: list[int]
-    pixels: UInt8[np.ndarray, "n size size"]
+    pixels: UInt[np.ndarray, "n size size"]
     flags: list[tuple[str, ...]]
 
 
@@ -220,7 +220,8 @@ def _of_volumes(
     for file, source, why in volumes.unreadable:
         inputs.images.append(Image(Path(file), Path(), Path()))
         rows.append({"file": file, "source": source, "error": why})
-    read = cuts(volumes.series, cutting, reader=loaded.reader, size=loaded.image_size)
+    size, bits = loaded.image_size, loaded.bits
+    read = cuts(volumes.series, cutting, reader=loaded.reader, size=size, bits=bits)
     for one, found in zip(volumes.series, read, strict=True):
         begun = len(rows)
         if isinstance(found, str):
@@ -249,9 +250,9 @@ def _of_volumes(
 def _batches(inputs: Inputs, loaded: Classifier, rows: list[dict[str, Any]]) -> Iterator[_Batch]:
     """Read what can be read, and write into the rows of the others why not."""
     wanted = [at for at, image in enumerate(inputs.images) if not image.refusal]
-    read = partial(_read, reader=loaded.reader, size=loaded.image_size)
+    read = partial(_read, reader=loaded.reader, size=loaded.image_size, bits=loaded.bits)
     found = in_order(read, [inputs.images[at].file for at in wanted])
-    waiting: list[tuple[int, UInt8[np.ndarray, "size size"], tuple[str, ...]]] = []
+    waiting: list[tuple[int, UInt[np.ndarray, "size size"], tuple[str, ...]]] = []
     for at, image in zip(wanted, found, strict=True):
         if isinstance(image, str):
             rows[at]["error"] = image
@@ -265,13 +266,13 @@ def _batches(inputs: Inputs, loaded: Classifier, rows: list[dict[str, Any]]) -> 
 
 
 def _together(
-    waiting: Sequence[tuple[int, UInt8[np.ndarray, "size size"], tuple[str, ...]]],
+    waiting: Sequence[tuple[int, UInt[np.ndarray, "size size"], tuple[str, ...]]],
 ) -> _Batch:
     places, pixels, flags = zip(*waiting, strict=True)
     return _Batch(list(places), np.stack(pixels), list(flags))
 
 
-def _learnt(pixels: UInt8[np.ndarray, "n size size"], loaded: Classifier) -> list[bool | None]:
+def _learnt(pixels: UInt[np.ndarray, "n size size"], loaded: Classifier) -> list[bool | None]:
     """Tell which pictures were among the training images, by their marks."""
     if loaded.learnt is None:
         return [None] * len(pixels)
@@ -279,11 +280,11 @@ def _learnt(pixels: UInt8[np.ndarray, "n size size"], loaded: Classifier) -> lis
 
 
 def _read(
-    file: Path, *, reader: int, size: int
-) -> tuple[UInt8[np.ndarray, "size size"], tuple[str, ...]] | str:
+    file: Path, *, reader: int, size: int, bits: int
+) -> tuple[UInt[np.ndarray, "size size"], tuple[str, ...]] | str:
     """Return a letterboxed slice and what the reader noticed, or why it cannot be read."""
     try:
         image = read_slice(file, reader=reader)
     except UnreadableImage as error:
         return str(error)
-    return letterbox(image.pixels, size), tuple(image.flags)
+    return letterbox(image.pixels, size, bits), tuple(image.flags)

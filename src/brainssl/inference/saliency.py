@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, UInt, UInt8
 from PIL import Image
 from scipy.special import softmax
 
@@ -15,9 +15,10 @@ from brainssl.data.store import letterbox
 from brainssl.explanation.activations import Targets, activations
 from brainssl.explanation.cam import MAPS, ROLLOUT, at_image_size
 from brainssl.explanation.overlay import enlarged, overlay
+from brainssl.foundation.depth import shallow
 from brainssl.foundation.errors import BadUseError
 from brainssl.models.classifier import Classifier
-from brainssl.views.recipes import to_unit
+from brainssl.views.recipes import as_tensor, to_unit
 
 _SHOWN = 288  # pixels of one of the two pictures in a notebook
 _GAP = 8
@@ -31,7 +32,7 @@ class SaliencyMap:
         label: the class whose evidence the map shows; unless another was asked for, the prediction.
         probability: of that class, by softmax and not calibrated, from 0 to 1.
         probabilities: of every class.
-        image: the slice as the classifier sees it, grey values 0..255.
+        image: the slice as the classifier sees it, grey values 0..255, or to 65535 at 16 bits.
         saliency: from 0 to 1, in units of `peak`; 0 everywhere if nothing speaks for the class.
         peak: the largest value of the raw map, 0 without evidence.
     """
@@ -39,7 +40,7 @@ class SaliencyMap:
     label: str
     probability: float
     probabilities: dict[str, float]
-    image: UInt8[np.ndarray, "size size"]
+    image: UInt[np.ndarray, "size size"]
     saliency: Float32[np.ndarray, "size size"]
     peak: float
 
@@ -48,7 +49,7 @@ class SaliencyMap:
         return overlay(self.image, self.saliency)
 
     def _repr_png_(self) -> bytes:
-        plain = np.repeat(self.image[..., None], 3, axis=2)
+        plain = np.repeat(shallow(self.image)[..., None], 3, axis=2)
         pair = [enlarged(picture, _SHOWN) for picture in (plain, self.overlay())]
         gap = np.full((_SHOWN, _GAP, 3), 255, np.uint8)
         held = io.BytesIO()
@@ -87,13 +88,13 @@ def saliency_map(
     if label is not None and label not in classifier.classes:
         raise BadUseError(f"{label!r} is none of {', '.join(classifier.classes)}")
     pixels = read_slice(Path(file), reader=classifier.reader).pixels
-    image = letterbox(pixels, classifier.image_size)
+    image = letterbox(pixels, classifier.image_size, classifier.bits)
     return saliency_of(classifier, image, kind=kind, label=label)
 
 
 def saliency_of(
     classifier: Classifier,
-    image: UInt8[np.ndarray, "size size"],
+    image: UInt[np.ndarray, "size size"],
     *,
     kind: str = "gradcam",
     label: str | None = None,
@@ -102,7 +103,7 @@ def saliency_of(
 
     Args:
         classifier: loaded.
-        image: grey values 0..255.
+        image: at the depth of the classifier.
         kind: a name of `brainssl.explanation.cam.MAPS`.
         label: the class that is asked about; by default the one that is predicted.
 
@@ -115,7 +116,7 @@ def saliency_of(
     if label is not None and label not in classifier.classes:
         raise BadUseError(f"{label!r} is none of {', '.join(classifier.classes)}")
     device = next(classifier.parameters()).device
-    batch = to_unit(torch.from_numpy(image[None]).to(device))
+    batch = to_unit(as_tensor(image[None]).to(device))
     asked = None if label is None else torch.tensor([classifier.classes.index(label)])
     wanted: Targets = "predicted" if asked is None else asked
     found = activations(classifier, batch, wanted, attention=kind == ROLLOUT)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt
 
 from brainssl.data.archives.archive import UNKNOWN, Archive, Series
 from brainssl.data.archives.find import Sort, archive_of_files, find_archive, sort_of
@@ -112,14 +112,14 @@ class Cut:
     """The slices of a volume that are judged.
 
     Attributes:
-        pixels: letterboxed, grey values 0..255.
+        pixels: letterboxed, at the depth that was asked for.
         numbers: of the slices, from 1.
         flags: what the reader noticed of each.
         held: slices of the volume.
         without: numbers of those that show no brain.
     """
 
-    pixels: UInt8[np.ndarray, "n size size"]
+    pixels: UInt[np.ndarray, "n size size"]
     numbers: tuple[int, ...]
     flags: tuple[tuple[str, ...], ...]
     held: int
@@ -245,7 +245,7 @@ def _refused(
 
 
 def cuts(
-    series: Sequence[Given], cutting: Cutting, *, reader: int, size: int
+    series: Sequence[Given], cutting: Cutting, *, reader: int, size: int, bits: int = 8
 ) -> Iterator[Cut | str]:
     """Read volumes, in order, on all cores; yield the slices of each, or why there are none.
 
@@ -254,9 +254,10 @@ def cuts(
         cutting: which slices; without a plane, as they were acquired.
         reader: version of the normalisation.
         size: side of the slices.
+        bits: of a pixel.
     """
     plane = cutting.plane or "native"
-    read = partial(cut, slices=cutting.slices, plane=plane, reader=reader, size=size)
+    read = partial(cut, slices=cutting.slices, plane=plane, reader=reader, size=size, bits=bits)
     return in_order(read, [one.volume for one in series], large=True)
 
 
@@ -267,6 +268,7 @@ def cut(
     plane: Plane,
     reader: int,
     size: int,
+    bits: int = 8,
     max_voxels: int = MAX_VOXELS,
 ) -> Cut | str:
     """Read a volume and cut it into the slices that are judged; or return why there are none.
@@ -277,6 +279,7 @@ def cut(
         plane: in which they are taken.
         reader: version of the normalisation.
         size: side of the slices.
+        bits: of a pixel.
         max_voxels: a volume that has more once it is resampled is refused.
     """
     try:
@@ -289,7 +292,7 @@ def cut(
         return "shows no brain, or no slice of it is a finite picture"
     taken = [opened.slice(number) for number in numbers]
     return Cut(
-        np.stack([letterbox(one.pixels, size) for one in taken]),
+        np.stack([letterbox(one.pixels, size, bits) for one in taken]),
         numbers,
         tuple(tuple(one.flags) for one in taken),
         len(shown),

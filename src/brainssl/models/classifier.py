@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32, UInt, UInt8
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from brainssl.data.split import Indices
 from brainssl.data.volumes.slices import PLANES, Plane
+from brainssl.foundation.depth import DEPTHS
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import plainly
 from brainssl.models.encoder import Encoder, described_encoder, load_encoder
@@ -21,14 +22,14 @@ from brainssl.models.reference import Reference
 from brainssl.models.stem import MEAN, STD
 from brainssl.models.tensor_files import LEARNT, VERSIONS, read_tensors, write_tensors
 from brainssl.views.fixed import MOST, fixed_view
-from brainssl.views.recipes import to_unit
+from brainssl.views.recipes import as_tensor, to_unit
 
 FORM = "brainssl-classifier"
 VERSION = VERSIONS[FORM]
-"""Version 5 knows its limits, or has a reference; version 4 has another normalisation than the
-constants of before, or another pooling than its architecture; version 3 predicts over several views
-of an image; version 2 holds marks of the training images; a file without any of these is of version
-1."""
+"""Version 6 reads files at 16 bits; version 5 knows its limits, or has a reference; version 4 has
+another normalisation than the constants of before, or another pooling than its architecture;
+version 3 predicts over several views of an image; version 2 holds marks of the training images; a
+file without any of these is of version 1."""
 _BATCH = 128
 _EITHER = "encoder or classifier"
 
@@ -70,6 +71,11 @@ class Classifier(nn.Module):
         return int(self.facts.get("reader", 1))
 
     @property
+    def bits(self) -> int:
+        """Depth of the pixels of its training images: files are read at the same."""
+        return int(self.facts.get("bits", 8))
+
+    @property
     def plane(self) -> Plane:
         """Plane of its training images: volumes are cut in the same; native: as acquired."""
         told = self.facts.get("plane")
@@ -101,13 +107,13 @@ class Classifier(nn.Module):
 
     def seen(
         self,
-        images: UInt8[np.ndarray, "n size size"],
+        images: UInt[np.ndarray, "n size size"],
         rows: Indices | None = None,
     ) -> tuple[Float32[np.ndarray, "m classes"], Float32[np.ndarray, "m dim"]]:
         """Return `logits`, and the features of the images as they are, at one go.
 
         Args:
-            images: grey values 0..255.
+            images: as they are stored.
             rows: which of them, and in which order; all by default.
         """
 
@@ -120,12 +126,12 @@ class Classifier(nn.Module):
         return np.ascontiguousarray(found[:, : len(self.classes)]), found[:, len(self.classes) :]
 
     def logits(
-        self, images: UInt8[np.ndarray, "n size size"], rows: Indices | None = None
+        self, images: UInt[np.ndarray, "n size size"], rows: Indices | None = None
     ) -> Float32[np.ndarray, "m classes"]:
         """Return what `predict` says of letterboxed slices, as an ImageStore holds them.
 
         Args:
-            images: grey values 0..255.
+            images: as they are stored.
             rows: which of them, and in which order; all by default.
         """
         return run_in_batches(self, images, rows, answer=self.predict)
@@ -150,11 +156,13 @@ class Classifier(nn.Module):
         if (encoder.mean, encoder.std, encoder.pooling) != (MEAN, STD, "auto"):
             version = 4
         if self.limits is not None or self.reference is not None:
-            version = VERSION
+            version = 5
             described["limits"] = self.limits
         if self.reference is not None:
             tensors = {**tensors, **self.reference.tensors()}
             described["reference"] = list(self.reference.image_ids)
+        if self.bits != DEPTHS[0]:  # an older version would read files at 8 bits
+            version = VERSION
         write_tensors(path, tensors, FORM, version, described)
 
     @classmethod
@@ -221,7 +229,7 @@ def load_model(path: Path) -> Encoder | Classifier:
 
 def run_in_batches(
     network: nn.Module,
-    images: UInt8[np.ndarray, "n size size"],
+    images: UInt[np.ndarray, "n size size"],
     rows: Indices | None = None,
     *,
     answer: Callable[[Tensor], Tensor] | None = None,
@@ -231,7 +239,7 @@ def run_in_batches(
 
     Args:
         network: its `forward` is asked.
-        images: grey values 0..255.
+        images: as they are stored.
         rows: which of them, and in which order; all by default.
         answer: a method of the network that is asked instead.
         progress: called with (images seen, images in all).
@@ -250,7 +258,7 @@ def run_in_batches(
     out = []
     with torch.inference_mode():
         for start in range(0, len(rows), _BATCH):
-            batch = torch.from_numpy(images[rows[start : start + _BATCH]])
+            batch = as_tensor(images[rows[start : start + _BATCH]])
             out.append(ask(to_unit(batch.to(device))).float().cpu().numpy())
             if progress:
                 progress(start + len(batch), len(rows))

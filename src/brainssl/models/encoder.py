@@ -123,6 +123,11 @@ class Encoder(nn.Module):
         return int(self.facts.get("reader", 1))
 
     @property
+    def bits(self) -> int:
+        """Depth of the pixels of the images that it was pretrained on."""
+        return int(self.facts.get("bits", 8))
+
+    @property
     def digest(self) -> str:
         """Digest of its weights and its normalisation."""
         return digest_of(self.network, self.mean, self.std)

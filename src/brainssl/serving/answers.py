@@ -79,6 +79,7 @@ class Model(Said):
     classes: list[str]
     image_size: int = Field(description="Side of the slices that the network sees, in pixels.")
     reader: int = Field(description="Version of the normalisation that files are read by.")
+    bits: int = Field(description="Depth of the pixels that the network sees.")
     test_views: int = Field(description="Over how many views of an image it predicts.")
     facts: dict[str, Any] = Field(description="How it came to be.")
     methods: list[str] = Field(description="Maps that /explain makes.")

@@ -28,6 +28,7 @@ import numpy as np
 from brainssl.data.pool import cores
 from brainssl.data.read import ALLOWED_SUFFIXES, UnreadableImage
 from brainssl.data.volumes.slices import Plane
+from brainssl.foundation.depth import kind_of
 from brainssl.foundation.errors import BrainsslError
 from brainssl.serving.deriving import DERIVE, LONGEST, Asked, derived, packed
 from brainssl.serving.engine import read_upload
@@ -138,12 +139,14 @@ class Wanted:
         size: side of the slices.
         limits: of the service.
         plane: of the slices of volumes.
+        bits: of a pixel.
     """
 
     reader: int
     size: int
     limits: Limits
     plane: Plane = "native"
+    bits: int = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,11 +293,12 @@ class _Decoder:
 
     def decode(self, data: bytes, suffix: str, files: int, most: int) -> Decoded:
         """Return what is made of files; of slices, `most` at most."""
-        size = self._wanted.size
+        wanted = self._wanted
         kept = suffix if suffix in (*ALLOWED_SUFFIXES, _SERIES) else ""
         asked = kept.encode().ljust(_SUFFIX) + most.to_bytes(_MOST_SLICES, "big") + data
-        longest = _BESIDE + _ABOUT * files + most * (size**2 + _ABOUT)
-        return self.ask(asked, longest, lambda said: _unpacked(said, size, files))
+        pixels = wanted.size**2 * wanted.bits // 8
+        longest = _BESIDE + _ABOUT * files + most * (pixels + _ABOUT)
+        return self.ask(asked, longest, lambda said: _unpacked(said, wanted, files))
 
     def ask(self, asked: bytes, longest: int, unpack: Callable[[bytes], _T]) -> _T:
         """Return what is made of what is asked, of so many bytes at most, within its time."""
@@ -454,6 +458,7 @@ def _read(asked: bytes, wanted: Wanted) -> Decoded:
             suffix,
             reader=wanted.reader,
             size=wanted.size,
+            bits=wanted.bits,
             max_bytes=limits.max_bytes,
             max_pixels=limits.max_pixels,
             max_voxels=limits.max_voxels,
@@ -468,6 +473,7 @@ def _read(asked: bytes, wanted: Wanted) -> Decoded:
         list(_apart(data)),
         reader=wanted.reader,
         size=wanted.size,
+        bits=wanted.bits,
         max_voxels=limits.max_voxels,
         max_slices=most,
         plane=wanted.plane,
@@ -495,7 +501,7 @@ def _listed(stack: Stack | None) -> list[object] | None:
     return [stack.name, stack.held, stack.without, stack.sequence]
 
 
-def _unpacked(said: bytes, size: int, files: int) -> Decoded:
+def _unpacked(said: bytes, wanted: Wanted, files: int) -> Decoded:
     """Return what a decoder said.
 
     Raises:
@@ -510,7 +516,8 @@ def _unpacked(said: bytes, size: int, files: int) -> Decoded:
     slices, refused = head["slices"], [_refusal(one, files) for one in head["refused"]]
     if not slices and not refused:
         raise ValueError("nothing was said")
-    whole = np.frombuffer(said, np.uint8, offset=end) if slices else np.empty(0, np.uint8)
+    kind, size = kind_of(wanted.bits), wanted.size
+    whole = np.frombuffer(said[end:], kind) if slices else np.empty(0, kind)
     images = whole.reshape(len(slices), size, size).copy()  # PyTorch warns of what is read-only
     return Decoded(
         [

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, UInt
 
 from brainssl.data.letterbox import letterbox
 from brainssl.data.read import UnreadableImage, read_bytes
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from brainssl.inference.saliency import SaliencyMap
     from brainssl.models.classifier import Classifier
 
-Images = UInt8[np.ndarray, "n size size"]
+Images = UInt[np.ndarray, "n size size"]
 Logits = Float32[np.ndarray, "n classes"]
 
 ALIASES = {"gradcam++": "gradcampp"}
@@ -39,6 +39,7 @@ def read_upload(
     *,
     reader: int,
     size: int,
+    bits: int = 8,
     max_bytes: int,
     max_pixels: int,
     max_voxels: int = MAX_VOXELS,
@@ -52,6 +53,7 @@ def read_upload(
         suffix: of its name, such as `.png`, or ""; it decides nothing.
         reader: version of the normalisation.
         size: side of the slices.
+        bits: of a pixel.
         max_bytes: more is refused.
         max_pixels: a picture with more is refused before it is decoded.
         max_voxels: likewise of a volume.
@@ -68,6 +70,7 @@ def read_upload(
             data,
             reader=reader,
             size=size,
+            bits=bits,
             max_voxels=max_voxels,
             max_slices=max_slices,
             plane=plane,
@@ -75,7 +78,7 @@ def read_upload(
     slice_ = read_bytes(
         data, f"file{suffix}", reader=reader, max_bytes=max_bytes, max_pixels=max_pixels
     )
-    return [Seen(letterbox(slice_.pixels, size), None, slice_.flags)]
+    return [Seen(letterbox(slice_.pixels, size, bits), None, slice_.flags)]
 
 
 class Engine:
@@ -188,7 +191,7 @@ class Engine:
         return sequence_note(sequence, classes, label)
 
     def explain(
-        self, image: UInt8[np.ndarray, "size size"], kind: str, label: str | None
+        self, image: UInt[np.ndarray, "size size"], kind: str, label: str | None
     ) -> "SaliencyMap":
         """Return the map of a slice.
 

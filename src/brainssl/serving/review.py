@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, Request, Response
-from jaxtyping import UInt8
+from jaxtyping import UInt
 from PIL import Image
 from starlette.responses import JSONResponse
 
 from brainssl.data.verdicts import KINDS, Verdict, append_verdict, last_of, read_verdicts
+from brainssl.foundation.depth import shallow
 from brainssl.serving.answers import NOTICE
 from brainssl.serving.faults import Fault, come_again
 from brainssl.serving.limits import Limits
@@ -42,7 +43,7 @@ class Deck:
 
     cards: Sequence[Mapping[str, Any]]
     classes: tuple[str, ...]
-    images: UInt8[np.ndarray, "n size size"]
+    images: UInt[np.ndarray, "n size size"]
     shown: Mapping[str, int]
     log: Path
     reviewer: str
@@ -95,7 +96,9 @@ class ReviewService:
         if row is None:
             raise Fault(404, "there is no such image")
         held = io.BytesIO()
-        Image.fromarray(np.asarray(self.deck.images[row])).save(held, "PNG", compress_level=1)
+        Image.fromarray(shallow(np.asarray(self.deck.images[row]))).save(
+            held, "PNG", compress_level=1
+        )
         return held.getvalue()
 
     async def take(self, body: bytes) -> Verdict:

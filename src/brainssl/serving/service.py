@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope
 
 from brainssl import __version__
 from brainssl.data.read import FORMATS
+from brainssl.foundation.depth import shallow
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.extras import require
 from brainssl.serving.answers import (
@@ -78,7 +79,7 @@ class Service:
         self._asked = 0
         self._held = Held(self.limits.held_bytes)
         own = engine.classifier
-        wanted = Wanted(own.reader, own.image_size, self.limits, own.plane)
+        wanted = Wanted(own.reader, own.image_size, self.limits, own.plane, own.bits)
         self.decoders = Decoders(wanted)
         self._batches = Batches(engine.seen)
 
@@ -114,6 +115,7 @@ class Service:
             classes=list(engine.classes),
             image_size=engine.classifier.image_size,
             reader=engine.classifier.reader,
+            bits=engine.classifier.bits,
             test_views=engine.classifier.test_views,
             facts=engine.facts,
             methods=engine.methods,
@@ -391,7 +393,7 @@ def _count(form: Form) -> int:
 
 def _png(pixels: np.ndarray) -> str:
     held = io.BytesIO()
-    Image.fromarray(pixels).save(held, "PNG", compress_level=1)
+    Image.fromarray(shallow(pixels)).save(held, "PNG", compress_level=1)
     return _written(held.getvalue())
 
 

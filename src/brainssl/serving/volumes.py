@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt
 
 from brainssl.data.read import UnreadableImage
 from brainssl.data.volumes.choice import ALL
@@ -44,14 +44,14 @@ class Seen:
     """A slice of a file as a classifier sees it.
 
     Attributes:
-        image: letterboxed, grey values 0..255.
+        image: letterboxed, at the depth of its training images.
         number: within a volume, from 1; None of a picture.
         flags: what the reader noticed.
         stack: the volume that it is of; None of a picture.
         file: place of the first file of the volume among those that were read together.
     """
 
-    image: UInt8[np.ndarray, "size size"]
+    image: UInt[np.ndarray, "size size"]
     number: int | None
     flags: tuple[str, ...]
     stack: Stack | None = None
@@ -79,6 +79,7 @@ def read_nifti_upload(
     *,
     reader: int,
     size: int,
+    bits: int = 8,
     max_voxels: int,
     max_slices: int,
     plane: Plane = "native",
@@ -94,7 +95,7 @@ def read_nifti_upload(
     shape = nifti_header(ref.files[0], "file").shape
     _refuse_large(shape, max_voxels)
     _refuse_many(shape[0], max_slices)
-    return _seen(ref, "series 1", 0, None, _Cut(plane, reader, size, max_voxels))
+    return _seen(ref, "series 1", 0, None, _Cut(plane, reader, size, bits, max_voxels))
 
 
 def read_dicom_uploads(
@@ -102,6 +103,7 @@ def read_dicom_uploads(
     *,
     reader: int,
     size: int,
+    bits: int = 8,
     max_voxels: int,
     max_slices: int,
     plane: Plane = "native",
@@ -112,6 +114,7 @@ def read_dicom_uploads(
         files: of any series, in any order.
         reader: version of the normalisation.
         size: side of the slices.
+        bits: of a pixel.
         max_voxels: a volume with more is refused before it is decoded, or resampled.
         max_slices: of all series together, before any is decoded.
         plane: of the slices: that of the classifier's training.
@@ -122,7 +125,7 @@ def read_dicom_uploads(
     from brainssl.data.archives.archive import UNKNOWN
     from brainssl.data.archives.dicom import dicom_archive_of_files
 
-    how = _Cut(plane, reader, size, max_voxels)
+    how = _Cut(plane, reader, size, bits, max_voxels)
     held = [InMemory(data, f"file {place}") for place, data in enumerate(files)]
     places = {one.name: place for place, one in enumerate(held)}
     archive = dicom_archive_of_files(held, secrets.token_bytes(32))
@@ -159,6 +162,7 @@ class _Cut:
     plane: Plane
     reader: int
     size: int
+    bits: int
     max_voxels: int
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from brainssl.data.listing import is_litter
 from brainssl.data.store import is_store
+from brainssl.foundation.depth import DEPTHS
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import read_json, refuse_existing
 from brainssl.settings import METHOD_NAMES, SEMI_SUPERVISED, Settings, flat
@@ -36,6 +37,7 @@ _OF_A_STORE = {
     "--unlabelled": "extra images",
     "--slices": "slices",
     "--plane": "plane",
+    "--bits": "depth",
 }
 
 
@@ -53,6 +55,7 @@ def identity(plan: Plan) -> dict[str, Any]:
         "--classes-at": plan.classes_at,
         "--families": plan.families,
         "--unlabelled": plan.unlabelled,
+        "--bits": None if plan.bits == DEPTHS[0] else plan.bits,
         **{f"--{name}": value for name, value in plan.reading.written().items()},
     }
     options = [name for name, value in given.items() if value]
@@ -76,13 +79,15 @@ def identity(plan: Plan) -> dict[str, Any]:
         **({} if plan.classes_at is None else {"classes_at": plan.classes_at}),
         **({} if families is None else {"families": families}),
         **({"unlabelled": _digests_of_extra(plan.unlabelled)} if plan.unlabelled else {}),
+        **({"bits": plan.bits} if given["--bits"] else {}),
         **({"volumes": plan.reading.written()} if plan.reading.written() else {}),
     }
 
 
 def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Name what differs between two identities, settings by their keys."""
-    told = ("rules", "source", "tables", "labels", "families", "classes_at", "unlabelled", "seed")
+    told = ["rules", "source", "tables", "labels", "families", "classes_at", "unlabelled"]
+    told += ["bits", "seed"]
     names = [name for name in told if one.get(name) != other.get(name)]
     had, has = (own.get("volumes", {}) for own in (one, other))
     names += [name for name in {**had, **has} if had.get(name) != has.get(name)]

@@ -54,6 +54,7 @@ class Plan:
         chosen_on: split on which a preset was chosen, see `brainssl.settings.loading.chosen_on`.
         unlabelled: extra folders of images for pretraining alone.
         reading: how volumes of an archive are read and labelled.
+        bits: of a stored pixel.
     """
 
     source: Path
@@ -81,6 +82,7 @@ class Plan:
     unlabelled: tuple[Path, ...] = ()
     starts: tuple[str, ...] = ()
     reading: Reading = BY_DEFAULT
+    bits: int = 8
 
     def __post_init__(self) -> None:
         """Begin with the weights of the settings unless told otherwise."""

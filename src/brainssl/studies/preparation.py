@@ -11,7 +11,8 @@ from brainssl.data.audit import audit_scan
 from brainssl.data.balance import balance
 from brainssl.data.dataset import Data
 from brainssl.data.folds import Fold, leave_out, make_folds, split_name
-from brainssl.data.scan import scan
+from brainssl.data.kept import Kept
+from brainssl.data.scan import kept_beside, scan
 from brainssl.data.split import Protocol, Split, make_split
 from brainssl.data.store import ImageStore, is_store, prepare
 from brainssl.foundation.errors import BrainsslError
@@ -131,6 +132,15 @@ def _store(plan: Plan, out: Path, terminal: Terminal) -> tuple[ImageStore, dict[
                 f"{out} was begun without the column {lost[0]}: choose another folder"
             )
         return begun, read_json(out / "audit" / "audit.json", "an audit")
+    with kept_beside(path) as kept:
+        return _read(plan, out, terminal, kept)
+
+
+def _read(
+    plan: Plan, out: Path, terminal: Terminal, kept: Kept
+) -> tuple[ImageStore, dict[str, Any]]:
+    """Scan, audit and prepare the source; what a killed process had read is not read again."""
+    path, size = out / "store", plan.settings.encoder.image_size
     with (
         telling_of_key(plan.reading.key, terminal.say),
         terminal.task("scan") as progress,
@@ -145,14 +155,18 @@ def _store(plan: Plan, out: Path, terminal: Terminal) -> tuple[ImageStore, dict[
             unlabelled=plan.unlabelled,
             reading=plan.reading,
             progress=progress,
+            kept=kept,
         )
+    if kept.taken:
+        terminal.say(kept.told)
     found.refuse_questions()
     for loss in found.losses:
         terminal.say(loss)
     with terminal.task("audit"), noting(out, "audit"):
         audit = audit_scan(found, out=out / "audit")
     with terminal.task("prepare") as progress, noting(out, "images"):
-        return prepare(found, path, size=size, progress=progress), audit
+        store = prepare(found, path, size=size, bits=plan.bits, progress=progress, resume=True)
+    return store, audit
 
 
 def _data(

@@ -4,14 +4,14 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt
 from timm.layers.norm_act import BatchNormAct2d, convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from brainssl.data.split import Indices
 from brainssl.methods.gathering import gather, ranks
-from brainssl.views.recipes import to_unit
+from brainssl.views.recipes import as_tensor, to_unit
 
 _BATCH = 128
 
@@ -73,7 +73,7 @@ def _track(norm: _BatchNorm, mean: Tensor, var: Tensor, count: int) -> None:
 
 
 def estimate_statistics(
-    network: nn.Module, images: UInt8[np.ndarray, "n size size"], rows: Indices
+    network: nn.Module, images: UInt[np.ndarray, "n size size"], rows: Indices
 ) -> None:
     """Set the running statistics of every BatchNorm from images, without learning.
 
@@ -83,7 +83,7 @@ def estimate_statistics(
 
     Args:
         network: changed in place; everything else about it stays.
-        images: grey values 0..255, seen whole and as they are.
+        images: as they are stored, seen whole and as they are.
         rows: which of them; two at least.
     """
     norms = [norm for norm in network.modules() if isinstance(norm, _BatchNorm)]
@@ -100,7 +100,7 @@ def estimate_statistics(
         norm.train()
     with torch.no_grad():
         for batch in np.array_split(order, -(-len(order) // _BATCH)):
-            network(to_unit(torch.from_numpy(images[batch]).to(device)))
+            network(to_unit(as_tensor(images[batch]).to(device)))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     for module, mode in modes.items():

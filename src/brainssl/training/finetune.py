@@ -25,7 +25,7 @@ from brainssl.training.finetuning.start import first_head, freeze_statistics, se
 from brainssl.training.loggers import MakeLoggers
 from brainssl.training.single_pixels import refuse_single_pixels
 from brainssl.training.trainer import fit
-from brainssl.views.recipes import TABLE2, ViewRecipe
+from brainssl.views.recipes import TABLE2, ViewRecipe, as_tensor
 
 
 def passes(settings: FinetuneSettings, images: int) -> int:
@@ -131,7 +131,7 @@ def finetune(
     training = learns(
         encoder,
         head,
-        torch.from_numpy(store.images),
+        as_tensor(store.images),
         labels,
         chosen,
         seed=seed,

@@ -33,7 +33,7 @@ from brainssl.training.sentinel import COLLAPSE, Sentinel, Watched
 from brainssl.training.single_pixels import refuse_single_pixels
 from brainssl.training.starting import refuse_more_labels, refuse_seen_start
 from brainssl.training.trainer import CHECKPOINT, Training, adamw, fit, without_decay
-from brainssl.views.recipes import ViewRecipe
+from brainssl.views.recipes import ViewRecipe, as_tensor
 
 
 class Pretraining(Training):
@@ -183,6 +183,7 @@ def pretrain(
         "split_digest": split.digest,
         "store": store.checksum,
         "reader": store.reader,
+        **store.told_depth,
     }
     encoder = build_encoder(**settings.encoder.model_dump(), seed=seed)
     precision = precision_of(settings.run, encoder)
@@ -217,7 +218,7 @@ def pretrain(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 1)  # the heads' weights, apart from the encoder's
         learner = build_method(method, encoder, chosen)
-    pixels, crops = torch.from_numpy(store.images), learner.crops(chosen)
+    pixels, crops = as_tensor(store.images), learner.crops(chosen)
     refuse_views(encoder, method, settings)
     training = Pretraining(
         learner,

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64, Integer
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
@@ -121,7 +121,7 @@ class Sentinel(Callback):
         write_json(self.path, told)
 
     def _measure(
-        self, trainer: Trainer, method: Method, pixels: UInt8[Tensor, "n h w"], epoch: int
+        self, trainer: Trainer, method: Method, pixels: Integer[Tensor, "n h w"], epoch: int
     ) -> tuple[Health, int | None]:
         generator = seeded(self.seed, 5)
         images = pixels[torch.from_numpy(self.watched.rows)]

@@ -338,7 +338,7 @@ def measure(
         said = predict_unlabelled(classifier, data)
         if len(said.image_ids):
             said.save(folder / UNLABELLED)
-    hidden = {"store", "split_digest", "reader", "plane", "families", "rules", "cuts"}
+    hidden = {"store", "split_digest", "reader", "bits", "plane", "families", "rules", "cuts"}
     hidden |= {FACTS, PRETRAINED}
     facts = {name: value for name, value in classifier.facts.items() if name not in hidden}
     facts["seconds"] = round(time.perf_counter() - started, 2)

@@ -39,7 +39,8 @@ class Training(LightningModule):
     """What pretraining and fine-tuning share: resident pixels and seeded randomness.
 
     Attributes:
-        pixels: every image of the store, uint8 (n, size, size); batches are rows of it.
+        pixels: every image of the store (n, size, size), see `brainssl.views.recipes.as_tensor`;
+            batches are rows of it.
         skipped: whether the optimiser did not take the last step, because float16 gradients had
             overflown; then nothing that follows a step may happen.
         skipped_steps: how many it did not take so far.

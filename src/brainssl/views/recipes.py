@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Integer, UInt
 from torch import Tensor
 
 from brainssl.views.geometry import Geometry, draw_warps, warp
@@ -60,12 +60,12 @@ class ViewRecipe:
         return replace(self, geometry=replace(self.geometry, crop_area=area))
 
     def draw(
-        self, images: UInt8[Tensor, "n h w"], size: int, generator: torch.Generator
+        self, images: Integer[Tensor, "n h w"], size: int, generator: torch.Generator
     ) -> Float[Tensor, "n 1 size size"]:
         """Draw one view of each image, on the device that holds the images.
 
         Args:
-            images: grey values 0..255.
+            images: as `as_tensor` gives them.
             size: side of the views in pixels.
             generator: of the CPU; the same state gives the same views on every device, but for
                 noise, which is each device's own.
@@ -83,8 +83,19 @@ class ViewRecipe:
             return change_intensity(views, self.intensity, generator)
 
 
-def to_unit(images: UInt8[Tensor, "n h w"]) -> Float[Tensor, "n 1 h w"]:
-    """Turn stored grey values 0..255 into float32 in [0, 1] with a channel axis."""
+def as_tensor(images: UInt[np.ndarray, "n h w"]) -> Integer[Tensor, "n h w"]:
+    """Return stored images as a tensor that shares their memory.
+
+    Those of 8 bits are uint8; those of 16 bits int16 with the same bits: not every device takes
+    rows of uint16.
+    """
+    return torch.from_numpy(images.view(np.int16) if images.dtype == np.uint16 else images)
+
+
+def to_unit(images: Integer[Tensor, "n h w"]) -> Float[Tensor, "n 1 h w"]:
+    """Turn what `as_tensor` gave into float32 in [0, 1] with a channel axis."""
+    if images.dtype == torch.int16:
+        return images.int().bitwise_and_(0xFFFF).unsqueeze(1).float().div_(65535)
     return images.unsqueeze(1).float().div_(255)
 
 
@@ -98,14 +109,14 @@ TABLE2 = ViewRecipe(
 
 
 def augment_table2(
-    images: UInt8[np.ndarray, "n size size"], generator: np.random.Generator
-) -> UInt8[np.ndarray, "n size size"]:
-    """Draw one Table 2 version of each image, as stored grey values."""
+    images: UInt[np.ndarray, "n size size"], generator: np.random.Generator
+) -> UInt[np.ndarray, "n size size"]:
+    """Draw one Table 2 version of each image, as stored and as deep."""
     seed = int(generator.integers(2**63))
     views = TABLE2.draw(
-        torch.from_numpy(np.ascontiguousarray(images)),
+        as_tensor(np.ascontiguousarray(images)),
         images.shape[-1],
         torch.Generator().manual_seed(seed),
     )
-    augmented: UInt8[np.ndarray, "n size size"] = (views[:, 0] * 255).round().byte().numpy()
-    return augmented
+    levels = views[:, 0].mul_(np.iinfo(images.dtype).max).round_().numpy()
+    return np.asarray(levels, images.dtype)

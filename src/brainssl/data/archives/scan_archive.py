@@ -7,7 +7,7 @@ each series, and the further columns of the table of labels.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from brainssl.data.archives.archive import BURNED_IN, UNKNOWN, Archive, Series, 
 from brainssl.data.archives.labels import SeriesLabels, labels_of
 from brainssl.data.archives.reading import BY_DEFAULT, Reading
 from brainssl.data.layout import Layout, take_families
-from brainssl.data.look import Seen
+from brainssl.data.look import Fingerprints, Seen
 from brainssl.data.manifest import MANIFEST_COLUMNS, manifest_of, optional
 from brainssl.data.normalisation import READER
 from brainssl.data.pool import in_order
@@ -31,6 +31,8 @@ from brainssl.data.volumes.origin import SeenVolume, look_at_volume
 from brainssl.data.volumes.slices import FIRST, OLD_READER
 from brainssl.data.volumes.square import NOT_SQUARE, SQUARED
 from brainssl.foundation.errors import BadUseError, BrainsslError
+
+InOrder = Callable[..., Iterator[SeenVolume | UnreadableImage]]
 
 ARCHIVE_COLUMNS = ("study", "series", "row_mm", "column_mm", "lesion")
 """Columns that every manifest of volumes has beside those of all."""
@@ -101,6 +103,7 @@ def read_archive(
     labelled: bool = True,
     reader: int = READER,
     workers: int | None = None,
+    in_order: InOrder = in_order,
     done: Callable[[], object] = lambda: None,
 ) -> Part:
     """Read every volume of an archive once, on all cores, and describe its chosen slices.
@@ -113,6 +116,7 @@ def read_archive(
         labelled: whether labels are taken.
         reader: version of the reader; before 3 pixels that are not square stay so.
         workers: how many volumes are read at once; by default one a core.
+        in_order: what reads them, in order.
         done: called after each volume.
 
     Raises:
@@ -129,24 +133,25 @@ def read_archive(
     )
     look = partial(look_at_volume, choice=reading.slices, plane=reading.plane, reader=reader)
     seen: list[tuple[Series, SeenVolume]] = []
-    unreadable = list(archive.unreadable)
+    unreadable, fingerprints = list(archive.unreadable), Fingerprints()
     asked = [(one.volume, one.mask) for one in read]
     for one, result in zip(read, in_order(look, asked, workers=workers, large=True), strict=True):
         if isinstance(result, UnreadableImage):
             unreadable.append((one.name, result.reason))
         else:
-            seen.append((one, result))
+            slices = tuple(map(fingerprints.taken_from, result.slices))
+            seen.append((one, replace(result, slices=slices)))
         done()
     if not seen:
         raise BrainsslError(_nothing_found(archive, unreadable))
     manifest = _manifest(seen, told, layout, reading, labelled=labelled)
-    slices = [image for _, volume in seen for image in volume.slices]
+    images = [image for _, volume in seen for image in volume.slices]
     kept = set(manifest["label"])
     return Part(
         archive.root,
         manifest,
-        np.stack([image.fingerprint for image in slices]),
-        [image.file_digest for image in slices],
+        fingerprints.together(),
+        [image.file_digest for image in images],
         [volume.origin for _, volume in seen],
         [_together(one) for one, volume in seen for _ in volume.slices],
         sorted(unreadable),

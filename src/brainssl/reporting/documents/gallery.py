@@ -9,6 +9,7 @@ from jaxtyping import Int64
 from brainssl.data.dataset import Data
 from brainssl.explanation.folder import Explanation
 from brainssl.explanation.overlay import overlay, scale_text
+from brainssl.foundation.depth import shallow
 from brainssl.models.classifier import Classifier
 from brainssl.reporting.blocks import Block, Facts, Prose, Section, Strips
 from brainssl.reporting.figures.map_strips import map_strip, scale_strip
@@ -148,9 +149,9 @@ def _pictures(
         image, lesion = made.cases.images[i], made.cases.lesions[i]
         nearest = [made.training[p] for p in made.alike.places[i] if p >= 0]
         tiles = [
-            image,
+            shallow(image),
             *(overlay(image, made.found.maps[kind][i], lesion) for kind in kinds),
-            *(data.store.images[row] for row in nearest),
+            *(shallow(data.store.images[row]) for row in nearest),
         ]
         best = int(probabilities[i].argmax())
         peaks = [

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import UInt8
+from jaxtyping import UInt
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from brainssl.foundation.depth import shallow
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
 
@@ -33,7 +34,7 @@ class Picture:
 
 
 def contact_sheet(
-    images: UInt8[np.ndarray, "n h w"], captions: Sequence[str], columns: int
+    images: UInt[np.ndarray, "n h w"], captions: Sequence[str], columns: int
 ) -> Image.Image:
     """Return the images in rows of `columns`, each with its caption below, on white.
 
@@ -67,14 +68,14 @@ def contact_sheet(
     for i, pixels in enumerate(images):
         x = _GAP + i % columns * (width + _GAP)
         y = _GAP + i // columns * (height + below + _GAP)
-        sheet.paste(Image.fromarray(np.ascontiguousarray(pixels)), (x, y))
+        sheet.paste(Image.fromarray(np.ascontiguousarray(shallow(pixels))), (x, y))
         for j, text in enumerate(texts[i] if texts else ()):
             draw.text((x, y + height + 3 + j * line), text, fill=_INK, font=font)
     return sheet
 
 
 def sample_strips(
-    images: UInt8[np.ndarray, "n h w"],
+    images: UInt[np.ndarray, "n h w"],
     manifest: pd.DataFrame,
     classes: Sequence[str],
     *,
@@ -108,7 +109,7 @@ def sample_strips(
     return strips if rows else []
 
 
-def read_images(store: Path) -> tuple[UInt8[np.ndarray, "n h w"], pd.DataFrame] | None:
+def read_images(store: Path) -> tuple[UInt[np.ndarray, "n h w"], pd.DataFrame] | None:
     """Map a store's images and read its manifest; None where there is no store to be read."""
     try:
         images = np.load(store / "images.npy", mmap_mode="r", allow_pickle=False)
@@ -119,7 +120,7 @@ def read_images(store: Path) -> tuple[UInt8[np.ndarray, "n h w"], pd.DataFrame] 
     return (images, manifest) if usable else None
 
 
-def study_images(folder: Path) -> tuple[UInt8[np.ndarray, "n h w"], pd.DataFrame] | None:
+def study_images(folder: Path) -> tuple[UInt[np.ndarray, "n h w"], pd.DataFrame] | None:
     """Return images and manifest of a study's store, or of its balanced one."""
     stores = (read_images(store) for store in sorted(folder.glob("store*")))
     return next((found for found in stores if found), None)
@@ -137,10 +138,10 @@ def _spread(manifest: pd.DataFrame, n: int) -> list[int]:
 
 
 def strip_of(
-    images: UInt8[np.ndarray, "n h w"], *, caption: str, alt: str, side: int, quality: int = 82
+    images: UInt[np.ndarray, "n h w"], *, caption: str, alt: str, side: int, quality: int = 82
 ) -> Picture:
     """Return the images side by side, each fitted into `side` pixels, as one JPEG."""
-    tiles = [Image.fromarray(np.ascontiguousarray(image)) for image in images]
+    tiles = [Image.fromarray(np.ascontiguousarray(shallow(image))) for image in images]
     strip = Image.new("L", (len(tiles) * side + (len(tiles) - 1) * 2, side), color=0)
     for i, original in enumerate(tiles):
         tile = ImageOps.contain(original, (side, side), Image.Resampling.LANCZOS)

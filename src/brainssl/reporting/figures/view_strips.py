@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt, UInt8
 
+from brainssl.foundation.depth import shallow
 from brainssl.reporting.figures.pictures import Picture, strip_of
 
 if TYPE_CHECKING:
@@ -12,13 +13,15 @@ if TYPE_CHECKING:
 
 
 def draw_views(
-    images: UInt8[np.ndarray, "n size size"], recipe: "ViewRecipe", *, views: int, seed: int = 0
+    images: UInt[np.ndarray, "n size size"], recipe: "ViewRecipe", *, views: int, seed: int = 0
 ) -> UInt8[np.ndarray, "n views size size"]:
     """Draw several views of each slice, as grey values; `contact_sheet` puts them on a page."""
     import torch  # a report is read far oftener than views are drawn: keep its import light
 
+    from brainssl.views.recipes import as_tensor
+
     generator = torch.Generator().manual_seed(seed)
-    pixels = torch.from_numpy(np.array(images))
+    pixels = as_tensor(np.array(images))
     drawn = [recipe.draw(pixels, images.shape[-1], generator)[:, 0] for _ in range(views)]
     grey: UInt8[np.ndarray, "n views size size"] = (
         (torch.stack(drawn, dim=1) * 255).round().byte().numpy()
@@ -27,7 +30,7 @@ def draw_views(
 
 
 def recipe_strips(
-    images: UInt8[np.ndarray, "n size size"],
+    images: UInt[np.ndarray, "n size size"],
     names: list[str],
     recipe: "ViewRecipe",
     *,
@@ -48,7 +51,7 @@ def recipe_strips(
     drawn = draw_views(images, recipe, views=views, seed=seed)
     return [
         strip_of(
-            np.concatenate([image[None], own]),
+            np.concatenate([shallow(image[None]), own]),
             caption=name,
             alt=f"A slice of {name} as stored, then {views} views of it",
             side=side,

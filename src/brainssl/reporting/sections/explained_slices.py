@@ -12,6 +12,7 @@ from PIL import Image
 from brainssl.evaluation.predictions import Predictions
 from brainssl.explanation.overlay import scale_text
 from brainssl.explanation.side_by_side import FOLDER, MAPS_FILE
+from brainssl.foundation.depth import shallow
 from brainssl.foundation.plain_names import read_frame
 from brainssl.reporting.blocks import Block, Prose, Strips
 from brainssl.reporting.figures.map_strips import map_strip, scale_strip
@@ -153,5 +154,5 @@ def slice_of(study: Study, image: str) -> UInt8[np.ndarray, "h w"] | None:
             continue
         images, manifest = found
         if "image_id" in manifest and len(rows := np.flatnonzero(manifest["image_id"] == image)):
-            return np.asarray(images[rows[0]])
+            return shallow(np.asarray(images[rows[0]]))
     return None

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from brainssl.data.sequence import in_order
 from brainssl.evaluation.factors import factors
 from brainssl.evaluation.projection import NEIGHBOURS, PROJECTIONS, Projections
+from brainssl.foundation.depth import shallow
 from brainssl.foundation.errors import BrainsslError
 from brainssl.reporting.blocks import Block, Choice, Fold, Multiples, Panel, Prose, Slices
 from brainssl.reporting.figures.figure import COLOURS, FAINT, SYMBOLS, Figure, Key, panel, rounded
@@ -189,7 +190,7 @@ def _pictures(study: Study, images: pd.DataFrame) -> UInt8[np.ndarray, "n h w"] 
         pixels, manifest = found
         held = "image_id" in manifest and rows.max() < len(pixels)
         if held and list(manifest["image_id"].iloc[rows]) == list(images["image_id"]):
-            return np.asarray(pixels[rows])
+            return shallow(np.asarray(pixels[rows]))
     return None
 
 

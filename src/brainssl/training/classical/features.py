@@ -11,6 +11,7 @@ from jaxtyping import Float32, Float64, UInt8
 
 from brainssl.data.pool import in_order
 from brainssl.data.store import ImageStore
+from brainssl.foundation.depth import shallow
 
 LEVELS = 32  # grey levels of the co-occurrence matrices
 DISTANCES = (1, 2, 4)  # pixels
@@ -45,7 +46,7 @@ class HandMade:
     def vectors(self) -> Float32[np.ndarray, "n dim"]:
         """One row an image, NaN where it has no label; the same on one core and on many."""
         labelled = np.flatnonzero(self.store.labels >= 0)
-        own = np.stack(list(self._told([self.store.images[row] for row in labelled])))
+        own = np.stack(list(self._told([shallow(self.store.images[row]) for row in labelled])))
         found = np.full((len(self.store.images), own.shape[1]), np.nan, np.float32)
         found[labelled] = own
         return found
@@ -60,7 +61,7 @@ class HandMade:
 
 
 def describe(image: UInt8[np.ndarray, "size size"]) -> Float32[np.ndarray, " dim"]:
-    """Return the features of one slice: textures, then histograms of gradients.
+    """Return the features of one slice at 8 bits: textures, then histograms of gradients.
 
     - Grey-level co-occurrence (Haralick et al. 1973): five properties of the symmetric matrix of
       32 levels at 1, 2 and 4 pixels, each the mean over four directions.

@@ -18,9 +18,9 @@ from brainssl.data.store import letterbox
 from brainssl.inference.predict import predict_files
 from brainssl.inference.saliency import saliency_map
 from brainssl.models.classifier import Classifier
-from brainssl.serving.decoding import Decoded
 from brainssl.serving.engine import Engine
 from brainssl.serving.limits import Limits
+from brainssl.serving.messages import Decoded
 from brainssl.serving.volumes import Seen, Stack
 
 

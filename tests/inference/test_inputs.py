@@ -40,7 +40,7 @@ def test_a_folder_is_all_its_images_in_order_litter_aside(tmp_path: Path) -> Non
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BrainsslError, match="holds no image"):
+    with pytest.raises(BrainsslError, match="holds nothing to judge"):
         collect([tmp_path])
 
 

@@ -26,7 +26,8 @@ from brainssl.data.volumes.choice import Choice
 from brainssl.evaluation.limits import Limits
 from brainssl.evaluation.sequences import Fusion
 from brainssl.foundation.errors import BadUseError, BrainsslError
-from brainssl.inference.volumes import Cut, Cutting, cuts, parted
+from brainssl.inference.given import parted
+from brainssl.inference.volumes import Cut, Cutting, cuts
 from brainssl.models.classifier import Classifier
 from brainssl.models.encoder import build_encoder
 

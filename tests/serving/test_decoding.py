@@ -9,7 +9,7 @@ import pytest
 from oracles.bad_decoder import SAID, decode_badly
 from oracles.pictures import hostile, picture, png
 
-from brainssl.data.read import UnreadableImage, read_bytes
+from brainssl.data.read import NAMED, UnreadableImage, read_bytes
 from brainssl.data.store import letterbox
 from brainssl.serving import decoder
 from brainssl.serving.decoder import Wanted
@@ -55,7 +55,11 @@ def test_pixels_are_those_of_the_reader(decoders: Decoders) -> None:
     ("data", "status", "told"),
     [
         (b"", 422, "is empty"),
-        (b"no picture", 415, "is not an image in PNG, JPEG, TIFF, BMP, WebP, GIF or AVIF"),
+        (
+            b"no picture",
+            415,
+            f"is not an image in {NAMED}, nor a volume in DICOM or NIfTI",
+        ),
         (picture(0)[:300], 422, "is corrupt or truncated"),
         (png(2000, 600, 8, 0, b""), 413, "has 2000 × 600 pixels, more than the limit of 1,000,000"),
     ],

@@ -21,6 +21,7 @@ from brainssl.api.options import (
 )
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.extras import require
+from brainssl.foundation.nouns import counted
 from brainssl.foundation.progress import Terminal
 
 if TYPE_CHECKING:
@@ -282,5 +283,8 @@ def prepare(
         "unreadable": len(found.unreadable),
         "checksum": made.checksum,
     }
-    said = "{images} images, {classes} classes, {groups} groups in {store}".format(**facts)
+    said = (
+        f"{counted(facts['images'], 'image')}, {counted(facts['classes'], 'class', 'classes')}, "
+        f"{counted(facts['groups'], 'group')} in {store}"
+    )
     return Answer(facts, said)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from brainssl.api.answers import Answer
 from brainssl.api.options import Where, known, path_or_none, seed_of, within
 from brainssl.foundation.errors import BadUseError
+from brainssl.foundation.nouns import counted
 from brainssl.foundation.progress import Terminal
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def predict(
         BrainsslError: there is no such classifier, no image in a folder, or a table that does not
             fit.
     """
-    from brainssl.api.summaries import predictions_text
+    from brainssl.api.predictions_text import predictions_text
     from brainssl.data.volumes.choice import read_choice
     from brainssl.data.volumes.slices import PLANES
     from brainssl.inference.names import expanded
@@ -136,5 +137,6 @@ def embed(
     opened = store if isinstance(store, ImageStore) else ImageStore.open(Path(store))
     with Terminal(quiet=quiet).task("embed") as progress:
         facts = run(opened, model, out, progress=progress)
-    said = "{images} images, {dim} features each, in {file}".format(**facts, file=out)
+    images = counted(facts["images"], "image")
+    said = f"{images}, {counted(facts['dim'], 'feature')} each, in {out}"
     return Answer({"features": str(out), **facts}, said)

@@ -78,6 +78,12 @@ Key = Annotated[
         "--key", help="Of the pseudonyms of a DICOM archive; made once; by default OUT.key."
     ),
 ]
+KnownKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--key", help="Of the pseudonyms of a DICOM archive, as prepare or predict made it."
+    ),
+]
 Lesions = Annotated[
     Path | None,
     typer.Option(

@@ -24,7 +24,7 @@ from brainssl.serving.messages import (
     unpacked_question,
 )
 from brainssl.serving.refusals import status_of, told_of
-from brainssl.serving.volumes import MANY, read_dicom_uploads
+from brainssl.serving.volumes import TooMany, read_dicom_uploads
 
 _MEMORY = 3 * 2**30  # bytes of address space that a process may take beside what it begins with
 
@@ -94,6 +94,8 @@ def _answered(sent: bytes, wanted: Wanted) -> bytes:
         asked = unpacked_question(sent)
         read = _series if asked.suffix == SERIES else _file
         return packed_answer(read(asked, wanted))
+    except TooMany as error:
+        return packed_refusal(413, told_of(error.reason), error.slices)
     except UnreadableImage as error:
         return packed_refusal(status_of(error.reason), told_of(error.reason))
     except BrainsslError:
@@ -116,7 +118,7 @@ def _file(asked: Asked, wanted: Wanted) -> Decoded:
         plane=wanted.plane,
     )
     if len(found) > asked.most:
-        raise UnreadableImage("file", f"{MANY}{asked.most}")
+        raise TooMany(len(found), asked.most)
     return Decoded(found, [])
 
 

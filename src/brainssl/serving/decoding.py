@@ -32,7 +32,7 @@ from brainssl.serving.messages import (
     packed_question,
     unpacked_answer,
 )
-from brainssl.serving.volumes import MANY, Seen
+from brainssl.serving.volumes import Seen
 
 _MOST = 4  # processes; each may use a core
 _LEAST = 2  # so that one file that hangs does not hold up all others
@@ -40,10 +40,15 @@ _STARTING = 120.0  # seconds until a process is there, on a machine that is busy
 
 
 class TooManySlices(Undecodable):
-    """Files of a request hold more slices than one may."""
+    """Files of a request hold more slices than one may.
 
-    def __init__(self, most: int) -> None:
-        super().__init__(413, f"{MANY}{most}")
+    Attributes:
+        most: slices that a request may hold.
+        slices: that were counted until then.
+    """
+
+    def __init__(self, most: int, slices: int) -> None:
+        super().__init__(413, f"have {slices:,} slices, more than the limit of {most:,}", slices)
         self.most = most
 
 
@@ -68,7 +73,7 @@ class Room:
         with self._lock:
             self.left -= slices
             if self.left < 0:
-                raise TooManySlices(self.most)
+                raise TooManySlices(self.most, self.most - self.left)
             return self.left
 
 
@@ -134,8 +139,8 @@ class Decoders:
         try:
             read = free.decode(data, suffix, files, room.take(0))
         except Undecodable as error:
-            if error.told.startswith(MANY):
-                room.take(room.most + 1)  # others of the request need not be decoded
+            if error.slices is not None:
+                room.take(error.slices)  # others of the request need not be decoded
             raise
         finally:
             self._idle.put(free)

@@ -29,11 +29,12 @@ class Undecodable(Exception):  # noqa: N818 - says what the file is
     Attributes:
         status: 413, 415 or 422.
         told: why, in one line that quotes nothing of the file.
+        slices: how many it has, where they are too many; else None.
     """
 
-    def __init__(self, status: int, told: str) -> None:
+    def __init__(self, status: int, told: str, slices: int | None = None) -> None:
         super().__init__(told)
-        self.status, self.told = status, told
+        self.status, self.told, self.slices = status, told, slices
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,9 +100,9 @@ def packed_answer(found: Decoded) -> bytes:
     return _headed({"slices": slices, "refused": found.refused}, pixels)
 
 
-def packed_refusal(status: int, told: str) -> bytes:
-    """Return as bytes why nothing was decoded."""
-    return _headed({"status": status, "told": told})
+def packed_refusal(status: int, told: str, slices: int | None = None) -> bytes:
+    """Return as bytes why nothing was decoded; see `Undecodable`."""
+    return _headed({"status": status, "told": told, "slices": slices})
 
 
 def longest_answer(most: int, size: int, files: int) -> int:
@@ -125,7 +126,8 @@ def unpacked_answer(said: bytes, size: int, files: int) -> Decoded:
     head = json.loads(said[_HEAD:end])
     if "told" in head:
         _, status, told = _refusal([0, head["status"], head["told"]], 1)
-        raise Undecodable(status, told)
+        many = head.get("slices")
+        raise Undecodable(status, told, None if many is None else int(many))
     slices, refused = head["slices"], [_refusal(one, files) for one in head["refused"]]
     if not slices and not refused:
         raise ValueError("nothing was said")
@@ -137,7 +139,7 @@ def unpacked_answer(said: bytes, size: int, files: int) -> Decoded:
                 image,
                 None if number is None else int(number),
                 tuple(map(str, flags)),
-                _stack(stack),
+                _stack(stack, files),
                 _place(file, files),
             )
             for image, (number, flags, file, stack) in zip(images, slices, strict=True)
@@ -154,15 +156,20 @@ def _headed(head: dict[str, Any], pixels: bytes = b"") -> bytes:
 def _listed(stack: Stack | None) -> list[object] | None:
     if stack is None:
         return None
-    return [stack.name, stack.held, stack.without, stack.sequence]
+    return [stack.name, stack.held, stack.without, stack.sequence, stack.files, stack.patient]
 
 
-def _stack(listed: list[Any] | None) -> Stack | None:
+def _stack(listed: list[Any] | None, files: int) -> Stack | None:
     if listed is None:
         return None
-    name, held, without, sequence = listed
+    name, held, without, sequence, own, patient = listed
     return Stack(
-        str(name), int(held), tuple(map(int, without)), None if sequence is None else str(sequence)
+        str(name),
+        int(held),
+        tuple(map(int, without)),
+        None if sequence is None else str(sequence),
+        tuple(_place(one, files) for one in own),
+        None if patient is None else str(patient),
     )
 
 

@@ -28,7 +28,7 @@ from brainssl.serving.engine import ALIASES, Engine
 from brainssl.serving.faults import Fault, come_again
 from brainssl.serving.limits import Limits
 from brainssl.serving.reading import read_files
-from brainssl.serving.telling import explanation, images_of, neighbours, predictions
+from brainssl.serving.telling import explanation, images_of, measured, neighbours, predictions
 from brainssl.serving.uploads import Form, Held, read_form
 from brainssl.serving.volumes import VOLUMES, Seen
 
@@ -92,6 +92,8 @@ class Service:
             facts=engine.facts,
             methods=engine.methods,
             knows=Knows(**engine.knows),
+            lacks=engine.lacks,
+            measured=measured(engine),
             caveats=engine.caveats,
             bounds=Bounds(
                 max_bytes=limits.max_bytes,

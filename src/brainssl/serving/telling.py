@@ -13,7 +13,9 @@ from brainssl.serving.answers import (
     Case,
     Deciding,
     Explanation,
+    Measured,
     Neighbours,
+    PatientPrediction,
     Prediction,
     Predictions,
     SeriesPrediction,
@@ -36,6 +38,7 @@ _OF_SLICE = (
     "why",
     "oddness",
 )
+_OF_PATIENT = ("patient", "label", "probability", "probabilities", "rule", "chosen", "slices")
 _OF_SERIES = ("label", "probability", "probabilities", "rule", "chosen", "slices")
 
 
@@ -59,30 +62,51 @@ def predictions(engine: Engine, found: Found, images: np.ndarray, seen: np.ndarr
         one if isinstance(one, Unread) else _predicted(name, one, *next(answers))
         for name, one in found
     ]
-    return Predictions(predictions=told, series=_series(engine, found, logits))
+    series, patients = _units(engine, found, logits)
+    return Predictions(
+        predictions=told,
+        series=series,
+        patients=patients,
+        lacks=engine.lacks,
+        measured=measured(engine),
+    )
+
+
+def measured(engine: Engine) -> Measured | None:
+    """Return how often the classifier was right on the test images of its study, if it says so."""
+    told = engine.classifier.facts.get("measured")
+    if not told:
+        return None
+    return Measured(n=told["n"], accuracy=told["accuracy"], interval=told.get("interval"))
 
 
 def _predicted(name: str, seen: Seen, answer: dict[str, Any], logits: np.ndarray) -> Prediction:
     return Prediction(
         file=name,
+        upload=seen.file,
         slice=seen.number,
         **{one: answer[one] for one in _OF_SLICE},
         series=seen.stack.name if seen.stack else None,
+        patient=seen.stack.patient if seen.stack else None,
         logits=logits.tolist(),
         flags=list(seen.flags),
     )
 
 
-def _series(engine: Engine, found: Found, logits: np.ndarray) -> list[SeriesPrediction]:
-    """Answer for each volume."""
+def _units(
+    engine: Engine, found: Found, logits: np.ndarray
+) -> tuple[list[SeriesPrediction], list[PatientPrediction]]:
+    """Answer for each volume, and for each patient that is known."""
     slices = [(name, one) for name, one in found if isinstance(one, Seen)]
     rows = [row for row, (_, one) in enumerate(slices) if one.stack]
     if not rows:
-        return []
-    stacks = [stack.name for row in rows if (stack := slices[row][1].stack)]
-    firsts = dict(zip(reversed(stacks), reversed(rows), strict=True))
+        return [], []
+    stacks = [stack for row in rows if (stack := slices[row][1].stack)]
+    names = [stack.name for stack in stacks]
+    firsts = dict(zip(reversed(names), reversed(rows), strict=True))
+    units = engine.units(stacks, logits[rows])
     told = []
-    for said in engine.series(stacks, logits[rows]):
+    for said in units["series"]:
         name, first = slices[firsts[said["series"]]]
         deciding = slices[rows[int(said["decided_by"]["file"])]][1]
         assert first.stack is not None
@@ -91,6 +115,8 @@ def _series(engine: Engine, found: Found, logits: np.ndarray) -> list[SeriesPred
             SeriesPrediction(
                 series=said["series"],
                 file=name,
+                uploads=list(first.stack.files),
+                patient=first.stack.patient,
                 **{one: said[one] for one in _OF_SERIES},
                 held=first.stack.held,
                 without_brain=list(first.stack.without),
@@ -101,7 +127,15 @@ def _series(engine: Engine, found: Found, logits: np.ndarray) -> list[SeriesPred
                 note=engine.note(first.stack.sequence, said["label"]),
             )
         )
-    return told
+    of = {stack.name: stack.patient for stack in stacks}
+    return told, [
+        PatientPrediction(
+            series=[name for name, patient in of.items() if patient == said["patient"]],
+            **{one: said[one] for one in _OF_PATIENT},
+            fusion=said.get("fusion"),
+        )
+        for said in units["patients"]
+    ]
 
 
 def explanation(engine: Engine, name: str, seen: Seen, kind: str, label: str | None) -> Explanation:
@@ -116,6 +150,7 @@ def explanation(engine: Engine, name: str, seen: Seen, kind: str, label: str | N
         raise Fault(422, f"this classifier has not what {kind} needs") from None
     return Explanation(
         file=name,
+        upload=seen.file,
         slice=seen.number,
         label=made.label,
         probability=made.probability,
@@ -144,6 +179,7 @@ def neighbours(
         if isinstance(one, Unread)
         else Neighbours(
             file=name,
+            upload=one.file,
             slice=one.number,
             cases=[
                 Case(id=known, label=label, similarity=cosine)

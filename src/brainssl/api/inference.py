@@ -50,7 +50,7 @@ def predict(
         plane: of volumes: `native`, or resampled to `axial`, `coronal` or `sagittal`; by default
             that of the classifier's training.
         key: file of the key by which patients of DICOM files get their pseudonyms, as `prepare`
-            made it; by default one that is forgotten.
+            makes it; made where it is missing; by default one that is forgotten.
         out: file to write: what is returned as JSON; where its name ends in `.jsonl` one line a
             file; or in `.csv` a table, with `-patients` and `-series` in the names of two more
             where patients are known; where they are not, those of an earlier answer are removed.

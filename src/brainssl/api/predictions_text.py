@@ -51,26 +51,27 @@ def _more(count: int, one: str, many: str) -> list[str]:
 
 def _unit_lines(unit: dict[str, Any], width: int | None) -> list[str]:
     """Return what is said of a patient or a series, and below it what is odd."""
-    parts = ("series", "sequence") if unit.get("series") else ("patient", "sequence")
-    name = " · ".join(unit[part] for part in parts if unit.get(part))
+    own = "series" if unit.get("series") else "patient"
+    about = f" · {unit['sequence']}" if unit.get("sequence") else ""
     if sources := [unit["source"]] if "source" in unit else unit.get("sources"):
         more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
-        name = f"{name} ({sources[0]}{more})"
+        about += f" ({sources[0]}{more})"
     if "error" in unit:
-        return [f"{name}: {unit['error']}"]
-    said = f"{unit['label']} ({unit['probability']:.3f}), {_slices(unit)}"
+        return [f"{unit[own] or ''}{about}: {unit['error']}"]
+    about += f": {unit['label']} ({unit['probability']:.3f}), {_slices(unit)}"
     if unit["left_out"]:
-        said += f", {len(unit['left_out'])} left out"
+        about += f", {len(unit['left_out'])} left out"
+    below = []
     if "held" in unit and (best := unit["decided_by"]):
         number = int(best["file"].rpartition("/")[2])
-        said += f"; most of all slice {number} ({best['probability']:.3f})"
-    below = []
+        below.append(f"most of all slice {number} ({best['probability']:.3f})")
     if sequences := unit.get("sequences"):
         each = (f"{s['sequence']} {s['label']} ({s['probability']:.3f})" for s in sequences)
         below.append(f"{unit['fusion']}: {', '.join(each)}")
     if "note" in unit:
         below.append(unit["note"])
-    return [f"{_shortened(name, width, len(said) + 4)}: {said}", *(f"  {line}" for line in below)]
+    name = _shortened(unit[own] or "", width, len(about) + 2)
+    return [f"{name}{about}", *(f"  {line}" for line in below)]
 
 
 def _slices(unit: dict[str, Any]) -> str:

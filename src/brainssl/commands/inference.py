@@ -129,7 +129,7 @@ def predict(
     plane: LearntPlane = None,
     key: Annotated[
         Path | None,
-        typer.Option(help="Of pseudonyms of DICOM files, as prepare made it; else a passing one."),
+        typer.Option(help="Of pseudonyms of DICOM files; made if missing; default: a passing one."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="File to write: JSON, .jsonl or .csv; default: print.")

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from brainssl.data.archives.archive import UNKNOWN, Archive, Series
+from brainssl.data.archives.bids_names import FOLDERS
 from brainssl.data.archives.find import Sort, archive_of_files, find_archive, sort_of
 from brainssl.data.archives.pseudonyms import KEY_BYTES, read_key, write_key
-from brainssl.data.levels import is_patient
+from brainssl.data.levels import PLANES, is_patient
+from brainssl.data.sequence import is_sequence
 from brainssl.data.volumes.volume import VolumeRef
 from brainssl.foundation.errors import BadUseError
 
@@ -159,13 +161,21 @@ def _joined(archives: Sequence[tuple[Archive, Mapping[Path, Path]]], key: Path |
 def _by_folder(archive: Archive, source: str) -> str | None:
     """Return the folder that was named, or that a named file lies in, if patients are named so.
 
-    Headers of DICOM files tell their patients, and their folders may be names of people.
+    Of one that is named as a sequence, a plane or a session it is the folder around it. Headers of
+    DICOM files tell their patients, and their folders may be names of people.
     """
     if archive.kind == "dicom":
         return None
     path = Path(source).absolute()
-    folder = path.name if path.is_dir() else path.parent.name
-    return folder if is_patient(folder) else None
+    folder = path if path.is_dir() else path.parent
+    while _is_part(folder.name):
+        folder = folder.parent
+    return folder.name if is_patient(folder.name) else None
+
+
+def _is_part(name: str) -> bool:
+    """Tell whether a folder is named as a part of what there is of a patient."""
+    return is_sequence(name) or name.casefold() in PLANES | FOLDERS or name.startswith("ses-")
 
 
 def _home(archive: Archive, volume: VolumeRef, patient: str) -> str | None:

@@ -138,7 +138,7 @@ def test_flat_folder_with_its_table(tmp_path: Path) -> None:
     assert found.manifest["patient"].tolist() == ["p1", "p2", None]
     notes = " ".join(found.notes)
     assert "gone.png" in notes
-    assert "1 images have no row" in notes
+    assert "1 image has no row" in notes
 
 
 def test_flat_folder_without_table_is_unlabelled(tmp_path: Path) -> None:

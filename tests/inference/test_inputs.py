@@ -40,7 +40,7 @@ def test_a_folder_is_all_its_images_in_order_litter_aside(tmp_path: Path) -> Non
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BrainsslError, match="holds no image"):
+    with pytest.raises(BrainsslError, match="holds nothing to judge"):
         collect([tmp_path])
 
 
@@ -53,7 +53,7 @@ def test_a_table_names_patients_and_sequences(tmp_path: Path, prefix: str) -> No
     assert whose(found) == {"1.png": "x", "2.png": "y", "3 T2.png": "y"}
     assert found.sequences == {0: "T1C+", 2: "MRA"}
     assert found.patients_from == "Patients are those of who.csv."
-    assert "The patient of 1 files is unknown: they are in no patient." in found.notes
+    assert "The patient of 1 file is unknown: it is in no patient." in found.notes
 
 
 def test_paths_of_a_table_may_begin_where_the_files_do(tmp_path: Path) -> None:

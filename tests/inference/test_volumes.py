@@ -27,7 +27,8 @@ from brainssl.data.volumes.choice import Choice
 from brainssl.evaluation.limits import Limits
 from brainssl.evaluation.sequences import Fusion
 from brainssl.foundation.errors import BadUseError, BrainsslError
-from brainssl.inference.volumes import Cut, Cutting, cuts, parted
+from brainssl.inference.given import parted
+from brainssl.inference.volumes import Cut, Cutting, cuts
 from brainssl.models.classifier import Classifier
 from brainssl.models.encoder import build_encoder
 
@@ -282,8 +283,10 @@ def test_options_that_cannot_be(saved: Path, tmp_path: Path) -> None:
         brainssl.predict(saved, file, plane="oblique")
     with pytest.raises(BadUseError, match="--patients is of pictures"):
         brainssl.predict(saved, file, patients=tmp_path / "p.csv")
-    with pytest.raises(BrainsslError, match="should hold the key"):
-        brainssl.predict(saved, file, key=tmp_path / "gone")
+    (tmp_path / "bad").write_text("no key")
+    (tmp_path / "bad").chmod(0o600)
+    with pytest.raises(BrainsslError, match="is no key of pseudonyms"):
+        brainssl.predict(saved, file, key=tmp_path / "bad")
 
 
 def test_the_command_takes_volumes(saved: Path, tmp_path: Path) -> None:

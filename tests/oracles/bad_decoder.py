@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from brainssl.serving import decoding
+from brainssl.serving import decoder
 from brainssl.serving.engine import Seen
+from brainssl.serving.messages import unpacked_question
 
 
 def badly(data: bytes, *_: object, **__: object) -> list[Seen]:
@@ -37,12 +38,12 @@ SAID = {
 }
 """What is said of files that begin so: heads that no decoder writes."""
 
-_packed = decoding._packed
+_answered, _decode = decoder._answered, decoder.decode_for_ever
 
 
-def packed_badly(asked: bytes, wanted: decoding.Wanted) -> bytes:
+def answered_badly(sent: bytes, wanted: decoder.Wanted) -> bytes:
     """Answer as no decoder should."""
-    data = asked[decoding._SUFFIX + decoding._MOST_SLICES :]
+    data = unpacked_question(sent).data
     if data.startswith(b"flood"):
         return bytes(10**6)
     if data.startswith(b"halt"):
@@ -50,7 +51,7 @@ def packed_badly(asked: bytes, wanted: decoding.Wanted) -> bytes:
     for begin, head in SAID.items():
         if data.startswith(begin):
             return len(head).to_bytes(4, "big") + head
-    return _packed(asked, wanted)
+    return _answered(sent, wanted)
 
 
 class Halting:
@@ -69,8 +70,8 @@ class Halting:
         self._link.send_bytes(data)
 
 
-def decode_badly(link: Connection, wanted: decoding.Wanted) -> None:
+def decode_badly(link: Connection, wanted: decoder.Wanted) -> None:
     """Be a process that decodes so."""
-    decoding.read_upload = badly
-    decoding._packed = packed_badly
-    decoding.decode_for_ever(Halting(link), wanted)  # type: ignore[arg-type]
+    decoder.read_upload = badly
+    decoder._answered = answered_badly
+    _decode(Halting(link), wanted)  # type: ignore[arg-type]

@@ -9,11 +9,15 @@ import pytest
 from oracles.bad_decoder import SAID, decode_badly
 from oracles.pictures import hostile, picture, png
 
-from brainssl.data.read import UnreadableImage, read_bytes
+from brainssl.data.read import NAMED, UnreadableImage, read_bytes
 from brainssl.data.store import letterbox
-from brainssl.serving import decoding
-from brainssl.serving.decoding import Decoders, Undecodable, Wanted
+from brainssl.serving import decoder
+from brainssl.serving.decoder import Wanted
+from brainssl.serving.decoding import Decoders
 from brainssl.serving.limits import Limits
+from brainssl.serving.messages import Undecodable
+from brainssl.serving.refusals import status_of, told_of
+from brainssl.serving.volumes import Seen
 
 LIMITS = Limits(decode_seconds=2.0, max_pixels=10**6)
 WANTED = Wanted(reader=2, size=32, limits=LIMITS)
@@ -27,7 +31,7 @@ def decoders() -> Iterator[Decoders]:
     made.end()
 
 
-def decoded(decoders: Decoders, data: bytes, name: str = "a.png") -> list[decoding.Seen]:
+def decoded(decoders: Decoders, data: bytes, name: str = "a.png") -> list[Seen]:
     return asyncio.run(decoders.decode(data, name))
 
 
@@ -51,7 +55,11 @@ def test_pixels_are_those_of_the_reader(decoders: Decoders) -> None:
     ("data", "status", "told"),
     [
         (b"", 422, "is empty"),
-        (b"no picture", 415, "is not an image in PNG, JPEG, TIFF, BMP, WebP, GIF or AVIF"),
+        (
+            b"no picture",
+            415,
+            f"is not an image in {NAMED}, nor a volume in DICOM or NIfTI",
+        ),
         (picture(0)[:300], 422, "is corrupt or truncated"),
         (png(2000, 600, 8, 0, b""), 413, "has 2000 × 600 pixels, more than the limit of 1,000,000"),
     ],
@@ -65,8 +73,8 @@ def test_why_a_file_is_not_read_quotes_nothing_of_it(
 
 
 def test_a_reason_that_nobody_foresaw_is_not_told() -> None:
-    assert decoding._told("PatientName Mueller is odd") == "cannot be read"
-    assert decoding._told("is corrupt or truncated (b'Mueller')") == "is corrupt or truncated"
+    assert told_of("PatientName Mueller is odd") == "cannot be read"
+    assert told_of("is corrupt or truncated (b'Mueller')") == "is corrupt or truncated"
 
 
 @pytest.mark.parametrize(
@@ -87,12 +95,12 @@ def test_a_reason_that_nobody_foresaw_is_not_told() -> None:
 def test_a_status_says_whether_a_file_is_too_large_or_of_a_bad_kind(
     reason: str, status: int
 ) -> None:
-    assert decoding._status(reason) == status
+    assert status_of(reason) == status
 
 
 def test_how_to_mend_a_file_is_told() -> None:
     told = "is compressed in a way that is not supported; save it uncompressed"
-    assert decoding._told(told) == told
+    assert told_of(told) == told
 
 
 def test_a_decoder_that_broke_down_is_replaced(hurt: Decoders) -> None:
@@ -107,7 +115,7 @@ def test_a_decoder_that_broke_down_is_replaced(hurt: Decoders) -> None:
 @pytest.fixture(scope="module")
 def hurt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Decoders]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoding, "decode_for_ever", decode_badly)
+        patch.setattr(decoder, "decode_for_ever", decode_badly)
         patch.chdir(tmp_path_factory.mktemp("hurt"))
         made = Decoders(Wanted(2, 32, Limits(decode_seconds=0.5)), 1)
         made.start()

@@ -7,13 +7,13 @@ from brainssl.serving.faults import Fault, come_again
 
 
 def test_a_fault_is_one_line_of_json() -> None:
-    files = (Unread(file='a"\n<b>.png', error="is empty"),)
+    files = (Unread(upload=3, file='a"\n<b>.png', error="is empty"),)
     body = Fault(422, "no file can be read", files=files).body
     assert b"\n" not in body
     assert json.loads(body) == {
         "notice": NOTICE,
         "error": "no file can be read",
-        "files": [{"file": 'a"\n<b>.png', "error": "is empty"}],
+        "files": [{"file": 'a"\n<b>.png', "upload": 3, "error": "is empty"}],
     }
 
 

@@ -13,14 +13,14 @@ from oracles.pictures import encoded, noise, picture
 from oracles.services import Inside
 from PIL import Image
 
-from brainssl.data.read import read_slice
+from brainssl.data.read import NAMED, read_slice
 from brainssl.data.store import letterbox
 from brainssl.inference.predict import predict_files
 from brainssl.inference.saliency import saliency_map
 from brainssl.models.classifier import Classifier
-from brainssl.serving.decoding import Decoded
 from brainssl.serving.engine import Engine
 from brainssl.serving.limits import Limits
+from brainssl.serving.messages import Decoded
 from brainssl.serving.volumes import Seen, Stack
 
 
@@ -54,6 +54,8 @@ def test_a_file_alone_is_answered_as_by_predict_bit_for_bit(
         assert told.pop("logits") == loaded.logits(pixels[None])[0].tolist()
         assert told.pop("slice") is None
         assert told.pop("series") is None
+        assert told.pop("patient") is None
+        assert told.pop("upload") == 0
         assert told == {name: expected[name] for name in told} | {"file": file.name}
 
 
@@ -71,7 +73,8 @@ def test_files_together_are_answered_as_by_predict_bit_for_bit(
     assert [one["file"] for one in told] == [file.name for file in sent]
     assert told[2] == {
         "file": "bad.png",
-        "error": "is not an image in PNG, JPEG, TIFF, BMP, WebP, GIF or AVIF",
+        "upload": 2,
+        "error": f"is not an image in {NAMED}, nor a volume in DICOM or NIfTI",
     }
     for one, other in zip(told, expected, strict=True):
         assert one.get("probabilities") == other.get("probabilities")
@@ -182,7 +185,7 @@ def test_a_file_of_which_something_was_seen_is_answered(engine: Engine) -> None:
     assert answer.status_code == 200, answer.text
     good, blank = answer.json()["predictions"]
     assert good["series"] == "series 1"
-    assert blank == {"file": "a", "error": "shows no brain"}
+    assert blank == {"file": "a", "upload": 0, "error": "shows no brain"}
 
 
 def test_the_classifier_is_asked_by_one_thread_alone(engine: Engine) -> None:
@@ -210,4 +213,17 @@ def test_what_answers_is_told_without_folders(inside: Inside) -> None:
     assert told["facts"]["start"] == "weights.safetensors"
     assert told["methods"] == ["gradcam", "gradcampp", "eigencam", "layercam"]
     assert set(told["knows"].values()) == {False}
+    assert told["lacks"]
+    assert told["measured"] is None
     assert "not a medical device" in told["notice"]
+
+
+def test_each_answer_says_how_often_the_classifier_was_right_and_what_it_lacks(
+    engine: Engine, inside: Inside
+) -> None:
+    figures = {"n": 40, "accuracy": 0.8, "interval": [0.6, 0.9]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(engine.classifier.facts, "measured", figures | {"step": "a", "f1_macro": 0.5})
+        for told in (inside.predict(("a.png", picture(0))), inside.ask("GET", "/model")):
+            assert told.json()["measured"] == figures
+            assert told.json()["lacks"] == engine.lacks

@@ -1,6 +1,7 @@
 """Volumes that are sent: the answers of `predict`, in memory, and nothing of a header is told."""
 
 import gzip
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from scipy.special import softmax
 
 import brainssl
 from brainssl.data.read import UnreadableImage
-from brainssl.inference.volumes import Cut, Cutting, cuts, parted
+from brainssl.inference.given import parted
+from brainssl.inference.volumes import Cut, Cutting, cuts
 from brainssl.serving.engine import Engine, read_upload
 from brainssl.serving.limits import Limits
 from brainssl.serving.service import Service
@@ -61,7 +63,12 @@ def test_a_dicom_series_is_put_together_and_answered_as_by_predict(
     told = answer.json()
     picture_, *slices, bad = told["predictions"]
     assert (picture_["file"], picture_["slice"], picture_["series"]) == ("p.png", None, None)
-    assert set(bad) == {"file", "error"}
+    assert set(bad) == {"file", "upload", "error"}
+    assert (picture_["upload"], bad["upload"]) == (len(sent), len(sent) + 1)
+    [series] = told["series"]
+    assert {one["upload"] for one in slices} == {series["uploads"][0]}
+    assert sorted(series["uploads"]) == list(range(len(sent)))
+    assert [one["series"] for one in told["patients"]] == [["series 1"]]
     agree(told | {"predictions": slices}, brainssl.predict(tuned, tmp_path / "a"), tuned)
     assert told["series"][0]["sequence"] == "T1"
     for secret in (NAME, NUMBER, "1.2.3.4", "t1_se"):
@@ -77,6 +84,31 @@ def test_two_series_in_one_request_are_two(inside: Inside, tmp_path: Path) -> No
     told = inside.predict(*[("i", one) for one in data], ("n", nifti.read_bytes())).json()
     assert [series["series"] for series in told["series"]] == ["series 1", "series 2", "series 3"]
     assert {row["series"] for row in told["predictions"]} == {"series 1", "series 2", "series 3"}
+
+
+def test_a_patients_series_are_put_together_and_sidecars_and_names_say_the_sequence(
+    inside: Inside, tuned: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sub-07" / "anat"
+    for seed, kind in enumerate(("T1w", "T2w")):
+        save(folder / f"sub-07_{kind}.nii.gz", head(seed))
+    save(folder / "odd.nii.gz", head(2))
+    (folder / "odd.json").write_text('{"SeriesDescription": "t2_tse_tra", "EchoTime": 0.1}')
+    files = sorted(folder.iterdir())
+    told = inside.predict(*((file.name, file.read_bytes()) for file in files)).json()
+    assert {one["file"]: one["sequence"] for one in told["series"]} == {
+        "odd.nii.gz": "T2",
+        "sub-07_T1w.nii.gz": "T1",
+        "sub-07_T2w.nii.gz": "T2",
+    }
+    assert "odd.json" not in {one["file"] for one in told["predictions"]}
+    [patient] = told["patients"]
+    assert patient["series"] == ["series 2", "series 3"]
+    expected = brainssl.predict(tuned, [file for file in files if file.name.startswith("sub")])
+    for name in ("label", "probability", "probabilities", "slices"):
+        assert patient[name] == expected["patients"][0][name]
+    answer = inside.predict(("x.json", b"{}"), ("p.png", picture(0))).json()
+    assert answer["predictions"][0]["error"].startswith("is not an image")
 
 
 def test_what_is_no_series_to_judge_is_refused_with_the_reason(
@@ -105,16 +137,17 @@ def test_a_small_file_of_many_slices_is_refused_by_its_header(
 ) -> None:
     data = save(tmp_path / "x.nii.gz", np.ones((1000, 16, 16), np.int16)).read_bytes()
     assert len(data) < 5000
-    with pytest.raises(UnreadableImage, match="more slices than the limit of 999"):
+    with pytest.raises(UnreadableImage, match="has 1,000 slices, more than the limit of 999"):
         read_upload(data, "", **GIVEN, max_slices=999)
     # Cut off behind its header it cannot be decoded, and yet it is known how many there are.
     cut = gzip.compress(gzip.decompress(data)[:400])
-    with pytest.raises(UnreadableImage, match="more slices than the limit of 512"):
+    with pytest.raises(UnreadableImage, match="has 1,000 slices, more than the limit of 512"):
         read_upload(cut, "", **GIVEN)
     answer = inside.predict(("x", data))
     assert (answer.status_code, answer.json()["error"]) == (
         413,
-        "the files hold more slices than the limit of 512 a request",
+        "the files hold 1,000 slices or more, and a request 512 at most: send fewer at once, or "
+        "use brainssl predict, which takes any number",
     )
 
 
@@ -128,7 +161,9 @@ def test_slices_are_counted_over_a_request(engine: Engine, tmp_path: Path) -> No
         for more in ([("n", nifti)] * 3, [("p", picture(0)), ("n", nifti), *files]):
             answer = service.predict(*more)
             assert answer.status_code == 413
-            assert "more slices than the limit of 48" in answer.json()["error"]
+            told = re.search(r"hold (\d+) slices or more, and a request 48", answer.json()["error"])
+            assert told
+            assert 48 < int(told[1]) <= 72
         assert service.predict(("p", picture(0))).status_code == 200
 
 

@@ -8,8 +8,10 @@ import warnings
 
 from brainssl.api.answers import Answer, Rows
 from brainssl.api.data import audit, phantom, prepare
-from brainssl.api.inference import embed, explain, export, external, predict
+from brainssl.api.exporting import export
+from brainssl.api.inference import embed, predict
 from brainssl.api.inventory import scan
+from brainssl.api.measuring import explain, external
 from brainssl.api.reviewing import review
 from brainssl.api.serving import serve
 from brainssl.api.studies import compare, report, study

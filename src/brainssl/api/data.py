@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from brainssl.api.answers import Answer
 from brainssl.api.options import (
@@ -23,6 +23,7 @@ from brainssl.api.options import (
 )
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.extras import require
+from brainssl.foundation.nouns import counted
 from brainssl.foundation.progress import Terminal
 
 if TYPE_CHECKING:
@@ -286,7 +287,7 @@ def prepare(
             terminal.say(f"left out {path}: {reason}")
         with terminal.task("prepare") as progress:
             made = run(found, store, size=size, bits=bits, progress=progress, resume=True)
-    facts = {
+    facts: dict[str, Any] = {
         "store": str(store),
         "images": len(made.images),
         "classes": len(made.classes),
@@ -296,6 +297,9 @@ def prepare(
         "bytes": made.images.nbytes,
         "checksum": made.checksum,
     }
-    said = "{images} images, {classes} classes, {groups} groups in {store}".format(**facts)
+    said = (
+        f"{counted(facts['images'], 'image')}, {counted(facts['classes'], 'class', 'classes')}, "
+        f"{counted(facts['groups'], 'group')} in {store}"
+    )
     said += f"; of {bits} bits, {made.images.nbytes / 2**20:,.0f} MiB" if bits > 8 else ""
     return Answer(facts, said)

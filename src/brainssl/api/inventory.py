@@ -11,6 +11,7 @@ from brainssl.api.options import (
     refuse_store,
     seed_of,
 )
+from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.progress import Terminal
 
 
@@ -21,6 +22,7 @@ def scan(
     classes_at: int | None = None,
     slices: str | int | None = None,
     label_by: str | None = None,
+    key: Where | None = None,
     locate: str | None = None,
     seed: int = 0,
     quiet: bool = False,
@@ -35,19 +37,25 @@ def scan(
         classes_at: as for `audit`.
         slices: as for `audit`: how many slices would be read is told.
         label_by: as for `audit`.
-        locate: a file of a DICOM archive, as it is told where it cannot be read, such as
-            `file-12.dcm`: its path is the answer, and nothing else is done.
+        key: file of the key by which patients of a DICOM archive get their pseudonyms, as
+            `prepare` or `predict` made it; by default one that is forgotten.
+        locate: what is to be found in a DICOM archive; nothing else is done. A file, as it is told
+            where it cannot be read, such as `file-12.dcm`; or with `key` a pseudonym of an answer
+            or a manifest, or an identifier of the hospital.
         seed: accepted everywhere; nothing is drawn here.
         quiet: show no progress.
 
     Returns:
-        What `brainssl.data.inventory.inventory_of` describes; with `locate` the `file`. No file
-        is written, and the pseudonyms in it are of a key that nobody keeps.
+        What `brainssl.data.inventory.inventory_of` describes; with `locate` the `file`, or of a
+        pseudonym or an identifier `found`, see `brainssl.data.archives.lookup.Traced`. No file is
+        written.
 
     Raises:
-        BadUseError: an option is of volumes and there are pictures, or the other way round.
-        BrainsslError: no such folder, tables that do not fit it, or no such file to locate.
+        BadUseError: an option is of volumes and there are pictures, or the other way round; or a
+            pseudonym without a key.
+        BrainsslError: no such folder, no such key, tables that do not fit, or nothing to locate.
     """
+    from brainssl.data.archives.pseudonyms import read_key
     from brainssl.data.inventory import inventory_of, text_of
     from brainssl.data.sources import open_source
 
@@ -55,15 +63,32 @@ def scan(
     seed_of(seed)
     level_of(classes_at)
     refuse_store(source)
+    reading = reading_of(source, None, slices=slices, label_by=label_by, key=key)
+    secret = None if reading.key is None else read_key(reading.key)
     if locate is not None:
-        from brainssl.data.archives.dicom_listing import located
-
-        file = str(located(source, locate))
-        return Answer({"file": file}, file)
-    reading = reading_of(source, None, slices=slices, label_by=label_by)
+        return _located(source, locate, secret, quiet=quiet)
     with Terminal(quiet=quiet).task("scan") as progress:
         found = open_source(
             source, labels=table, classes_at=classes_at, reading=reading, progress=progress
         )
     held = inventory_of(found, labels=table, reading=reading)
     return Answer(held, text_of(held))
+
+
+def _located(source: Path, asked: str, key: bytes | None, *, quiet: bool) -> Answer:
+    """Say where a file is, or whom a pseudonym stands for."""
+    from brainssl.data.archives.dicom_listing import is_told, located
+    from brainssl.data.archives.find import find_archive
+    from brainssl.data.archives.lookup import is_pseudonym, traced
+
+    if is_told(asked) or (key is None and not is_pseudonym(asked)):
+        file = str(located(source, asked))
+        return Answer({"file": file}, file)
+    if key is None:
+        raise BadUseError(f"--locate {asked}: give --key FILE, by which this pseudonym was made")
+    with Terminal(quiet=quiet).task("scan") as progress:
+        archive = find_archive(source, key=key, progress=progress)
+    if archive is None:
+        raise BrainsslError(f"{source} holds no volumes: patients have no pseudonyms there")
+    found = traced(archive, asked)
+    return Answer({"found": [one.facts() for one in found]}, "\n".join(map(str, found)))

@@ -10,6 +10,7 @@ from brainssl.api.options import Names, Where, listed, path_or_none, seed_of, wi
 from brainssl.api.serving import TOKEN, refuse_within_a_loop
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.extras import require
+from brainssl.foundation.nouns import agreed, counted
 
 if TYPE_CHECKING:
     from brainssl.data.store import ImageStore
@@ -103,7 +104,8 @@ def review(
             token=token,
             allow_host=allow_host,
         )
-        text = f"{facts['verdicts']} of {len(found.rows)} images have a verdict, in {where / LOG}"
+        has = agreed(len(found.rows), "image has", "images have")
+        text = f"{facts['verdicts']} of {len(found.rows)} {has} a verdict, in {where / LOG}"
     return Answer(facts, text)
 
 
@@ -116,7 +118,8 @@ def _applied(folder: Path, log: Path, table: Path) -> Answer:
         raise BrainsslError(f"{log} holds no verdict: give some with brainssl review --serve")
     changed = write_labels(table, ImageStore.open(folder / "store").manifest, verdicts)
     facts = {"labels": str(table), "changed": changed, "verdicts": len(last_of(verdicts))}
-    return Answer(facts, f"{changed} labels changed, by {len(last_of(verdicts))} verdicts: {table}")
+    by = counted(len(last_of(verdicts)), "verdict")
+    return Answer(facts, f"{counted(changed, 'label')} changed, by {by}: {table}")
 
 
 def _served(
@@ -156,7 +159,8 @@ def _served(
             allow_hosts=tuple(filter(None, listed(allow_host))),
         )
         url = url_of(taken)
-        say(f"{len(last_of(before))} verdicts are there; {len(deck.cards)} images to look at")
+        there = counted(len(last_of(before)), "verdict")
+        say(f"{there} so far; {counted(len(deck.cards), 'image')} to look at")
         run(guard, service, taken, say)
         decided = last_of(read_verdicts(deck.log))
     own = sum(card["image_id"] in decided for card in deck.cards)

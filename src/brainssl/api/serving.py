@@ -9,6 +9,7 @@ from brainssl.api.answers import Answer
 from brainssl.api.options import Names, Where, listed, seed_of, within
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.extras import require
+from brainssl.foundation.nouns import counted
 
 TOKEN = "BRAINSSL_TOKEN"  # noqa: S105 - the name of a variable
 """The variable that holds the token: unlike an option it is in no list of processes."""
@@ -66,7 +67,7 @@ def serve(
         url = url_of(taken)
         run(guard, service, taken, say)
     facts = {"url": url, "answered": guard.answered, "refused": guard.refused}
-    return Answer(facts, "{answered} requests answered, {refused} refused".format(**facts))
+    return Answer(facts, f"{counted(guard.answered, 'request')} answered, {guard.refused} refused")
 
 
 def refuse_within_a_loop() -> None:

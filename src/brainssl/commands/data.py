@@ -13,6 +13,7 @@ from brainssl.commands.shared import (
     ExtraFolders,
     FamiliesTable,
     Key,
+    KnownKey,
     LabelBy,
     Labels,
     LesionSlices,
@@ -55,8 +56,10 @@ def scan(
     classes_at: ClassesAt = None,
     slices: Slices = None,
     label_by: LabelBy = None,
+    key: KnownKey = None,
     locate: Annotated[
-        str | None, typer.Option(help="Print the path of a file that is told as file-NUMBER.")
+        str | None,
+        typer.Option(help="Find a file-NUMBER; or with --key a pseudonym, or an identifier."),
     ] = None,
     seed: NoSeed = 0,
     as_json: AsJson = False,
@@ -71,6 +74,7 @@ def scan(
         classes_at=classes_at,
         slices=slices,
         label_by=label_by,
+        key=key,
         locate=locate,
         seed=seed,
     )

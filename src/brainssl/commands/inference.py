@@ -1,5 +1,6 @@
 """Commands that use a trained model: external, explain, predict, embed, export."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -132,7 +133,7 @@ def predict(
     plane: LearntPlane = None,
     key: Annotated[
         Path | None,
-        typer.Option(help="Of pseudonyms of DICOM files, as prepare made it; else a passing one."),
+        typer.Option(help="Of pseudonyms of DICOM files; made if missing; default: a passing one."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="File to write: JSON, .jsonl or .csv; default: print.")
@@ -173,18 +174,26 @@ def predict(
         out=out,
         seed=seed,
     )
-    if printed:
-        from brainssl.inference.tables import written_as
-
-        typer.echo(answer.text if printed == "table" else written_as(answer, printed).rstrip("\n"))
-    if printed != "table":  # whose words hold them
-        for note in filter(None, [answer["patients_from"], *answer["notes"], *answer["lacks"]]):
-            typer.echo(f"brainssl: {note}", err=True)
-    failed = [row for row in answer["predictions"] if "error" in row]
-    for row in failed:
-        typer.echo(f"brainssl: {row['error']}", err=True)
-    if failed:
+    _print(answer, printed)
+    if any("error" in row for row in answer["predictions"]):
         raise typer.Exit(1)
+
+
+def _print(answer: api.Answer, form: str | None) -> None:
+    """Print an answer; beside a table, whose words hold them, notes and errors as well."""
+    from brainssl.api.predictions_text import error_text, predictions_text
+    from brainssl.inference.tables import said_of_form, written_as
+
+    if form == "table":
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        typer.echo(predictions_text(answer, width))
+        return
+    if form:
+        typer.echo(written_as(answer, form).rstrip("\n"))
+    told = [answer["patients_from"], *answer["notes"], *answer["lacks"], said_of_form(answer, form)]
+    told += [error_text(row) for row in answer["predictions"] if "error" in row]
+    for line in filter(None, told):
+        typer.echo(f"brainssl: {line}", err=True)
 
 
 def _printed(form: str | None, as_json: bool, *, silent: bool) -> str | None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from brainssl import api
-from brainssl.commands.shared import AsJson, Seed, teaching, tell
+from brainssl.commands.shared import AllowHost, AsJson, Host, Port, Seed, Token, teaching, tell
 
 
 @teaching
@@ -24,18 +24,10 @@ def review(
     reviewer: Annotated[
         str | None, typer.Option(help="Who reviews: stands in each verdict.")
     ] = None,
-    host: Annotated[
-        str, typer.Option(help="Name or address to bind; one that others see needs a token.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
-    token: Annotated[
-        str | None,
-        typer.Option(help="That every request must carry; better in the variable BRAINSSL_TOKEN."),
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(help="Further name that it is asked by, such as a proxy's; repeats."),
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    token: Token = None,
+    allow_host: AllowHost = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:

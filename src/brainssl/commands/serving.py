@@ -6,24 +6,16 @@ from typing import Annotated
 import typer
 
 from brainssl import api
-from brainssl.commands.shared import AsJson, NoSeed, teaching, tell
+from brainssl.commands.shared import AllowHost, AsJson, Host, NoSeed, Port, Token, teaching, tell
 
 
 @teaching
 def serve(
     classifier: Annotated[Path, typer.Argument(help="Classifier, or the folder that holds it.")],
-    host: Annotated[
-        str, typer.Option(help="Name or address to bind; one that others see needs a token.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
-    token: Annotated[
-        str | None,
-        typer.Option(help="That every request must carry; better in the variable BRAINSSL_TOKEN."),
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(help="Further name that it is asked by, such as a proxy's; repeats."),
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    token: Token = None,
+    allow_host: AllowHost = None,
     seed: NoSeed = 0,
     as_json: AsJson = False,
 ) -> None:

@@ -81,6 +81,12 @@ Key = Annotated[
 Bits = Annotated[
     int, typer.Option("--bits", help="Of a stored pixel: 8, or 16 at twice the disk and memory.")
 ]
+KnownKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--key", help="Of the pseudonyms of a DICOM archive, as prepare or predict made it."
+    ),
+]
 Lesions = Annotated[
     Path | None,
     typer.Option(
@@ -95,6 +101,23 @@ Set = Annotated[
     typer.Option("--set", help="Override a setting, e.g. pretrain.epochs=10; repeats."),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything random in this command.")]
+Host = Annotated[
+    str,
+    typer.Option("--host", help="Name or address to bind; one that others see needs a token."),
+]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token", help="That every request must carry; better in the variable BRAINSSL_TOKEN."
+    ),
+]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host", help="Further name that it is asked by, such as a proxy's; repeats."
+    ),
+]
 NoSeed = Annotated[
     int,
     typer.Option("--seed", min=0, help="Accepted everywhere; the draws of this command are fixed."),

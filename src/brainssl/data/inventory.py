@@ -12,6 +12,7 @@ from brainssl.data.archives.reading import BY_DEFAULT, Reading
 from brainssl.data.archives.scan_archive import series_to_read, slices_of
 from brainssl.data.layout import Layout
 from brainssl.data.volumes.square import is_square
+from brainssl.foundation.nouns import counted
 
 PLANES = ("axial", "coronal", "sagittal", UNKNOWN)
 _EXAMPLES = 5  # of what is unreadable or contradicts itself
@@ -187,11 +188,12 @@ def text_of(held: Mapping[str, Any]) -> str:
 
 def _first_lines(held: Mapping[str, Any]) -> list[str]:
     patients = held["patients"]
-    of_whom = "of unknown patients" if patients is None else f"of {patients:,} patients"
+    of_whom = "of unknown patients" if patients is None else f"of {counted(patients, 'patient')}"
     if held["kind"] == "pictures":
         given = ", ".join(f"{count:,} for {part}" for part, count in sorted(held["given"].items()))
         return [
-            f"{held['images']:,} files that may be pictures, {of_whom}, in {held['source']}",
+            f"{counted(held['images'], 'file')} that may be pictures, {of_whom}, in "
+            f"{held['source']}",
             *([f"The source divides them: {given}."] if given else []),
         ]
     lines = [

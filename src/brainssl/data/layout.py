@@ -13,6 +13,7 @@ from brainssl.data.families import FILE, read_families
 from brainssl.data.levels import read_levels
 from brainssl.data.listing import list_files, own, visible
 from brainssl.foundation.errors import BadUseError, BrainsslError
+from brainssl.foundation.nouns import agreed, counted
 
 
 @dataclass
@@ -216,7 +217,8 @@ def _take_labels(layout: Layout, table: Table) -> None:
     _take_further(layout, table)
     silent = len(layout.paths) - len(found)
     if silent:
-        layout.notes.append(f"{silent} images have no row in {table.file.name}: unlabelled.")
+        have = f"{counted(silent, 'image')} {agreed(silent, 'has', 'have')}"
+        layout.notes.append(f"{have} no row in {table.file.name}: unlabelled.")
     if "patient" in table.columns:
         _take_patients(layout, table)
     elif "plane" in table.columns:
@@ -232,7 +234,8 @@ def _take_folder_labels(layout: Layout, table: Table) -> None:
         layout.labels[path] = composed(label) or None
     if len(inside) < len(layout.paths):
         flat = len(layout.paths) - len(inside)
-        layout.notes.append(f"{flat} images lie in no folder and stay unlabelled.")
+        lie = agreed(flat, "lies in no folder and stays", "lie in no folder and stay")
+        layout.notes.append(f"{counted(flat, 'image')} {lie} unlabelled.")
 
 
 def _folder_names(path: str, *, split: bool) -> list[str]:
@@ -254,7 +257,7 @@ def _take_patients(layout: Layout, table: Table) -> None:
     _take_further(layout, table)
     unknown = sum(patient is None for patient in layout.patients.values())
     if unknown:
-        layout.notes.append(f"The patient of {unknown} images is unknown.")
+        layout.notes.append(f"The patient of {counted(unknown, 'image')} is unknown.")
     if "plane" in table.columns:
         _take_planes(layout, table)
 

@@ -8,6 +8,7 @@ from itertools import combinations
 
 from brainssl.data.mask_files import is_mask
 from brainssl.data.sequence import as_sequence, is_sequence, sequence_of
+from brainssl.foundation.nouns import agreed, counted
 
 _PARTS = {
     "training": "train",
@@ -213,7 +214,10 @@ def _patients(
             "Folders of the same names, such as patients have, lie below several classes: whether "
             "they are the same patients is not known. Name them in a CSV path,label,patient."
         ]
-    told = f"{len(known)} folders are taken for patients, by their names, e.g. {min(known)}."
+    told = (
+        f"{counted(len(known), 'folder')} {agreed(len(known), 'is', 'are')} taken for patients, by "
+        f"{agreed(len(known), 'its name', 'their names')}, e.g. {min(known)}."
+    )
     return found, [told]
 
 

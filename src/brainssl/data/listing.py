@@ -10,6 +10,7 @@ from brainssl.data.levels import is_patient
 from brainssl.data.mask_files import masks_among
 from brainssl.data.sequence import is_sequence
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.nouns import agreed, counted
 
 _DOCUMENTS = re.compile(
     r"\.([ct]sv|txt|md|rst|json|ya?ml|toml|xml|html|pdf|xlsx?|docx|parquet|py|ipynb|sh|log|bib)",
@@ -74,8 +75,9 @@ def list_files(source: Path) -> Listing:
     if masks_inside := set(masks_among(listing.paths)):
         listing.paths = [path for path in listing.paths if path not in masks_inside]
         listing.notes.append(
-            f"{len(masks_inside)} masks beside their images are no slices, e.g. "
-            f"{min(masks_inside)}."
+            f"{counted(len(masks_inside), 'mask')} beside "
+            f"{agreed(len(masks_inside), 'its image is no slice', 'their images are no slices')}, "
+            f"e.g. {min(masks_inside)}."
         )
     known = {root.name, masks.name if masks else ""}
     others = visible(home) if root != home else []

@@ -51,6 +51,9 @@ _SIGNS = {
     b"\xff\xd8\xff": "JPEG",
 }
 
+VOLUMES = "DICOM or NIfTI"
+"""Formats of volumes, which others read."""
+
 MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 64 * 10**6
 
@@ -187,7 +190,7 @@ def read_bytes(
         raise UnreadableImage(name, "is empty")
     if len(data) > max_bytes:
         raise UnreadableImage(name, f"is larger than the limit of {max_bytes:,} bytes")
-    with _named(name, data[:16]), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with _named(name, data[:348]), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         width, height = image.size
         if width * height > max_pixels:
             raise UnreadableImage(
@@ -218,7 +221,9 @@ def _what_it_is(begin: bytes) -> str:
     """Say of a file that Pillow does not know what it is, by its first bytes."""
     kind = next((kind for sign, kind in _SIGNS.items() if begin.startswith(sign)), None)
     if kind is None:
-        return f"is not an image in {NAMED}"
+        if begin[128:132] == b"DICM" or begin[344:347] in (b"n+1", b"ni1"):
+            return "is a volume: name it alone, or a folder of volumes, not of pictures"
+        return f"is not an image in {NAMED}, nor a volume in {VOLUMES}"
     return f"is a {kind} that cannot be decoded, damaged or of a rare kind; save it anew as PNG"
 
 

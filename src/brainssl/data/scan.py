@@ -24,12 +24,13 @@ from brainssl.data.manifest import MANIFEST_COLUMNS, identifiers, manifest_of, o
 from brainssl.data.normalisation import READER
 from brainssl.data.origins import PictureFile
 from brainssl.data.pool import in_order
-from brainssl.data.read import NAMED
+from brainssl.data.read import NAMED, VOLUMES
 from brainssl.data.scanned import Part as Part
 from brainssl.data.scanned import Scan as Scan
 from brainssl.data.sources import open_source
 from brainssl.data.volumes.origin import SeenVolume, VolumeOrigin
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.nouns import counted
 
 
 def scan(
@@ -274,11 +275,11 @@ def _with_extra(
 
 def _nothing_found(source: Path, layout: Layout) -> str:
     if not layout.unreadable:
-        return f"{source}: holds no image; name a folder with {NAMED} files"
+        return f"{source}: holds no image; name a folder with {NAMED} files, or with {VOLUMES}"
     path, reason = layout.unreadable[0]
     return (
-        f"{source}: none of its {len(layout.unreadable)} files is a readable image, e.g. {path} "
-        f"{reason}; name a folder with {NAMED} files"
+        f"{source}: of {counted(len(layout.unreadable), 'file')} none is a readable image, e.g. "
+        f"{path} {reason}; name a folder with {NAMED} files"
     )
 
 

@@ -12,6 +12,7 @@ from brainssl.evaluation.patients import Rule, fuse
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.sequences import SLICES, Fusion
 from brainssl.evaluation.units import asked_of, rule_of
+from brainssl.foundation.nouns import agreed, counted
 from brainssl.inference.inputs import Inputs
 from brainssl.models.classifier import Classifier
 
@@ -196,7 +197,8 @@ def _answer(
         for name, part in zip(("patient", "sequence", "series"), key, strict=False)
     }
     if probabilities is None:
-        answer["error"] = f"none of {len(left_out)} files could be read"
+        many = f"none of {len(left_out)} files could be read"
+        answer["error"] = agreed(len(left_out), "its only file could not be read", many)
     else:
         named = dict(zip(classes, probabilities.tolist(), strict=True))
         answer |= _labelled(named)
@@ -225,10 +227,13 @@ def _notes(
     if kinds["patient"] and "patient" not in rules:
         notes.append("All classes are of one family: there is nothing to ask of a patient.")
     if without := len(kinds["patient"].keys() - kinds["series"].keys()):
-        notes.append(f"The sequence of {without} files is unknown: they are in no series.")
+        notes.append(
+            f"The sequence of {counted(without, 'file')} is unknown: "
+            f"{agreed(without, 'it is', 'they are')} in no series."
+        )
     if unsaid := len({name for at, name in inputs.volumes.items() if at not in inputs.sequences}):
         notes.append(
-            f"The sequence of {unsaid} volumes is unknown: where a patient's sequences become one "
-            "answer, these have no say."
+            f"The sequence of {counted(unsaid, 'volume')} is unknown: where a patient's sequences "
+            f"become one answer, {agreed(unsaid, 'it has', 'these have')} no say."
         )
     return notes

@@ -17,7 +17,8 @@ from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.extras import require
 from brainssl.foundation.storage import write_atomically
 from brainssl.inference.dicom_out import PARAMETRIC_MAP, SliceMap, dicom_maps, overlay_name
-from brainssl.inference.volumes import Cutting, Given, Volumes
+from brainssl.inference.given import Given, Volumes
+from brainssl.inference.volumes import Cutting
 from brainssl.models.classifier import Classifier
 
 _METHOD = "Grad-CAM"

@@ -8,9 +8,10 @@ from pathlib import Path
 from brainssl.data.csv_tables import Table, by_path
 from brainssl.data.levels import is_patient
 from brainssl.data.listing import Listing, list_files, own
-from brainssl.data.read import NAMED
+from brainssl.data.read import NAMED, VOLUMES
 from brainssl.data.sequence import as_sequence, sequence_of
 from brainssl.foundation.errors import BadUseError, BrainsslError
+from brainssl.foundation.nouns import agreed, counted
 
 FOLDERS = "folders"
 """Given for a table of patients: the first folder below one that is named is a patient."""
@@ -97,7 +98,10 @@ def collect(named: Sequence[Path], patients: Path | None = None) -> Inputs:
     else:
         _find(found, listings)
     if found.patients and (unknown := len(found.images) - len(found.patients)):
-        found.notes.append(f"The patient of {unknown} files is unknown: they are in no patient.")
+        found.notes.append(
+            f"The patient of {counted(unknown, 'file')} is unknown: "
+            f"{agreed(unknown, 'it is', 'they are')} in no patient."
+        )
     if listings and not found.patients:
         found.notes.append(
             "Patients are not known: name them with --patients FILE.csv (path,patient), or "
@@ -112,7 +116,9 @@ def _listed(found: Inputs, folder: Path) -> Listing:
     files = {listing.root / path: None for path in listing.paths}
     refused = {listing.root / path: reason for path, reason in listing.unreadable}
     if not files and not refused:
-        raise BrainsslError(f"{folder}: holds no image; name a folder with {NAMED} files")
+        raise BrainsslError(
+            f"{folder}: holds nothing to judge; name a folder with {NAMED} files, or with {VOLUMES}"
+        )
     top = _top(folder, listing.root)
     found.images += [
         Image(file, folder, top, reason and f"{file}: {reason}")

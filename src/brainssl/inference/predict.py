@@ -18,10 +18,11 @@ from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.hardware.device import device_of
 from brainssl.inference.answers import unit_answers
 from brainssl.inference.dicom_series import DicomSeries, refuse_others
+from brainssl.inference.given import Volumes, leave_apart, parted
 from brainssl.inference.inputs import Image, Inputs, collect
 from brainssl.inference.judgement import LEVEL, Judgement
 from brainssl.inference.maps import MapsAs, draw_map, map_name
-from brainssl.inference.volumes import Cut, Cutting, Volumes, cuts, described, leave_apart, parted
+from brainssl.inference.volumes import Cut, Cutting, cuts, described
 from brainssl.models.classifier import Classifier
 from brainssl.settings.sections import RunSettings
 
@@ -73,10 +74,11 @@ def predict_files(
         `brainssl.inference.judgement.Judgement.facts`), `lacks` (what could not be judged, one
         sentence each), `patients_from` (a sentence, or None where no patient is known), `rules`,
         `patients` and `series`, see `brainssl.inference.answers.unit_answers`, of volumes also what
-        `brainssl.inference.volumes.described` tells; `excluded`: `series`, `source` and `reason` of
-        series that are none to judge; `predictions`: per picture and slice, volumes last, `file`
-        (of a slice the name of its series and its number; also `source`, the file or folder that
-        was named, and `slice`, its number), then
+        `brainssl.inference.volumes.described` tells, and of patients of volumes `sources`, the
+        files and folders that were named; `excluded`: `series`, `source` and `reason` of series
+        that are none to judge; `predictions`: per picture and slice, volumes last, `file` (of a
+        slice the name of its series and its number; also `source`, the file or folder that was
+        named, and `slice`, its number); where it is known, `patient`, and of volumes `series`; then
 
         - `label`, `probability`, `probabilities` by class, calibrated, and `softmax`, which is not;
         - `family` and `sequence`, where classes are of several: the same of sums of probabilities;
@@ -122,6 +124,9 @@ def predict_files(
                 draw_map(loaded, rows[at], image, wanted.maps / map_name(at + 1, rows[at]))
         places += batch.places
         said.append(logits)
+    for at, row in enumerate(rows):
+        known_of = {"patient": inputs.patients.get(at), "series": inputs.volumes.get(at)}
+        row |= {name: value for name, value in known_of.items() if value}
     units = unit_answers(
         loaded,
         inputs,
@@ -140,7 +145,7 @@ def predict_files(
         "patients_from": " ".join(filter(None, [inputs.patients_from, volumes.patients_from]))
         or None,
         "rules": units["rules"],
-        "patients": units["patients"],
+        "patients": [one | _sources(one, rows) for one in units["patients"]],
         "series": series,
         "excluded": volumes.excluded,
         "predictions": rows,
@@ -181,6 +186,13 @@ def _told(
         else one
         for one in series
     ]
+
+
+def _sources(patient: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    """Return what was named of a patient's volumes; nothing where there are pictures alone."""
+    name = patient["patient"]
+    own = [row["source"] for row in rows if "source" in row and row.get("patient") == name]
+    return {"sources": list(dict.fromkeys(own))} if own else {}
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from brainssl.foundation.errors import BadUseError
+from brainssl.foundation.nouns import counted
 from brainssl.foundation.spreadsheet import csv_of
 from brainssl.foundation.storage import write_text
 from brainssl.inference.answers import MANY
@@ -21,13 +22,16 @@ _BEGINS = {
 """The first columns of a table of units: by them we know one of ours."""
 
 
+_OF_WHAT = ("source", "slice", "patient", "series")
+
+
 def predictions_table(answer: dict[str, Any]) -> pd.DataFrame:
     """Return what `predict_files` does as a table, one row a file.
 
     Its columns are `file`, `label`, `probability`, `probability:<class>` for each class, `set` (its
     classes), `familiar`, `why`, `oddness`, `family`, `sequence`, `neighbours` (label and
-    similarity), `learnt`, `map`, `flags`, `error`, and of slices of volumes `source` and `slice`.
-    Lists are joined by ";".
+    similarity), `learnt`, `map`, `flags`, `error`, of slices of volumes `source` and `slice`, and
+    where they are known `patient` and `series`. Lists are joined by ";".
     """
     rows = []
     for said in answer["predictions"]:
@@ -40,7 +44,7 @@ def predictions_table(answer: dict[str, Any]) -> pd.DataFrame:
         cases = (f"{one['label']} {one['similarity']:.3f}" for one in said.get("neighbours", ()))
         row |= {"neighbours": ";".join(cases), "learnt": said.get("learnt"), "map": said.get("map")}
         row |= {"flags": ";".join(said.get("flags", ())), "error": said.get("error")}
-        rows.append(row | {name: said.get(name) for name in ("source", "slice")})
+        rows.append(row | {name: said.get(name) for name in _OF_WHAT})
     return pd.DataFrame(rows)
 
 
@@ -57,6 +61,17 @@ def written_as(answer: dict[str, Any], form: str) -> str:
         lines = (json.dumps(row, ensure_ascii=False) for row in answer["predictions"])
         return "".join(f"{line}\n" for line in lines)
     return json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
+
+
+def said_of_form(answer: dict[str, Any], form: str | None) -> str | None:
+    """Say which answers a printed form leaves out: `csv` and `jsonl` are rows of files alone."""
+    units = [counted(len(answer[many]), kind, many) for kind, many in MANY.items() if answer[many]]
+    if form not in ("csv", "jsonl") or not units:
+        return None
+    return (
+        f"What is printed is of files alone; the answers for {' and '.join(units)} are in what "
+        "--out FILE.csv writes, and in --format json."
+    )
 
 
 def write_answer(answer: dict[str, Any], out: Path) -> None:
@@ -78,8 +93,8 @@ def units_table(answer: dict[str, Any], kind: str) -> pd.DataFrame | None:
 
     Its columns are `patient`, for series `sequence`, `label`, `probability`, `probability:<name>`
     for each family or class, `slices`, `left_out` (how many), `rule` and `error`; where there are
-    volumes also `decided_by` (the file), `series`, `source`, `held`, `without_brain` (how many)
-    and `note`.
+    volumes also `source`, and of series `decided_by` (the file), `series`, `held`, `without_brain`
+    (how many) and `note`.
 
     Args:
         answer: of `brainssl.inference.predict.predict_files`.
@@ -97,6 +112,8 @@ def units_table(answer: dict[str, Any], kind: str) -> pd.DataFrame | None:
         row |= {f"probability:{name}": shares.get(name) for name in names}
         row |= {"slices": said["slices"], "left_out": len(said["left_out"])}
         row |= {"rule": rule, "error": said.get("error")}
+        if any("sources" in one for one in units):
+            row["source"] = ";".join(said.get("sources", ()))
         if any(one.get("series") for one in units):
             row["decided_by"] = said.get("decided_by", {}).get("file")
             row |= {name: said.get(name) for name in ("series", "source", "held", "note")}

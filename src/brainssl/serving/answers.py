@@ -26,10 +26,16 @@ class Said(Part):
     notice: Notice = NOTICE
 
 
+Upload = Annotated[
+    int, Field(ge=0, description="Place of the file in the request, from 0; of a series the first.")
+]
+
+
 class Unread(Part):
     """A file that could not be read."""
 
     file: str = Field(description="Its name, without control characters, cut short.")
+    upload: Upload
     error: str = Field(description="Why, in one line.")
 
 
@@ -71,6 +77,16 @@ class Bounds(Part):
     formats: list[str] = Field(description="That are read, told by content.")
 
 
+class Measured(Part):
+    """How often a classifier was right on images that it had not learnt."""
+
+    n: int = Field(description="Test images.")
+    accuracy: Share
+    interval: tuple[Share, Share] | None = Field(
+        description="95 %, by resampling groups; null: there were too few."
+    )
+
+
 class Model(Said):
     """What answers here."""
 
@@ -84,6 +100,10 @@ class Model(Said):
     facts: dict[str, Any] = Field(description="How it came to be.")
     methods: list[str] = Field(description="Maps that /explain makes.")
     knows: Knows
+    lacks: list[str] = Field(description="What it cannot say, a sentence each.")
+    measured: Measured | None = Field(
+        description="On the test images of its study; null: its file does not say."
+    )
     caveats: list[str] = Field(description="What to keep in mind, a sentence each.")
     bounds: Bounds
 
@@ -92,6 +112,7 @@ class Prediction(Part):
     """What the classifier says of a slice."""
 
     file: str
+    upload: Upload
     slice: int | None = Field(description="Number within a volume, from 1; null of a picture.")
     label: str = Field(description="Class with the highest probability.")
     probability: Share = Field(description="Of that class.")
@@ -106,6 +127,7 @@ class Prediction(Part):
     why: str | None = Field(description="By what it is familiar or not.")
     oddness: float | None = Field(description="1 is the limit of what is familiar.")
     series: str | None = Field(description="Of a volume: its name within the answer.")
+    patient: str | None = Field(description="Likewise of whom it is; null: not known.")
     logits: list[float] = Field(description="In the order of the classes, exactly.")
     flags: list[str] = Field(description="What the reader noticed.")
 
@@ -122,6 +144,8 @@ class SeriesPrediction(Part):
 
     series: str = Field(description="Its name within the answer.")
     file: str = Field(description="The first of its files.")
+    uploads: list[int] = Field(description="Places of all its files in the request, from 0.")
+    patient: str | None = Field(description="Whose it is, by name within the answer.")
     label: str
     probability: Share
     probabilities: dict[str, Share]
@@ -131,8 +155,22 @@ class SeriesPrediction(Part):
     held: int = Field(description="How many it has.")
     without_brain: list[int] = Field(description="Numbers of those that show none: not judged.")
     decided_by: Deciding
-    sequence: str | None = Field(description="What its header says.")
+    sequence: str | None = Field(description="What its header, sidecar or file name says.")
     note: str | None = Field(description="Where that is not the sequence of the class.")
+
+
+class PatientPrediction(Part):
+    """What the classifier says of a patient: the tumour family, of all series together."""
+
+    patient: str = Field(description="Name within the answer.")
+    series: list[str] = Field(description="Names of the series of this patient.")
+    label: str
+    probability: Share
+    probabilities: dict[str, Share]
+    rule: str = Field(description="How slices become one answer.")
+    chosen: bool = Field(description="Whether that was chosen on validation.")
+    fusion: str | None = Field(description="How several sequences become one answer; null: one.")
+    slices: int = Field(description="How many were judged.")
 
 
 class Predictions(Said):
@@ -140,12 +178,16 @@ class Predictions(Said):
 
     predictions: list[Prediction | Unread]
     series: list[SeriesPrediction] = Field(description="Of volumes.")
+    patients: list[PatientPrediction] = Field(description="Of volumes of known patients.")
+    lacks: list[str] = Field(description="As in /model.")
+    measured: Measured | None = Field(description="As in /model.")
 
 
 class Explanation(Part):
     """A slice, and what in it speaks for a class."""
 
     file: str
+    upload: Upload
     slice: int | None
     label: str = Field(description="The class that is asked about; else the one predicted.")
     probability: Share = Field(description="Of that class, of the slice in a single view.")
@@ -181,6 +223,7 @@ class Neighbours(Part):
     """Known cases that are nearest to a slice, the nearest first."""
 
     file: str
+    upload: Upload
     slice: int | None
     cases: list[Case]
 

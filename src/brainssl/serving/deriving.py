@@ -27,7 +27,7 @@ _LENGTH = 8  # bytes before a part that say how long it is
 
 
 @dataclass(frozen=True)
-class Asked:
+class MapAsked:
     """What map is asked for.
 
     Attributes:
@@ -72,7 +72,7 @@ def slice_asked(found: Sequence[tuple[str, object]], fields: Mapping[str, str]) 
     raise Fault(422, "no slice that was judged has this `file` and `slice`")
 
 
-def packed(asked: Asked, files: Sequence[bytes]) -> bytes:
+def packed_map(asked: MapAsked, files: Sequence[bytes]) -> bytes:
     """Return what a decoder is sent."""
     head = asdict(asked)
     saliency = head.pop("saliency")
@@ -84,7 +84,7 @@ def derived(data: bytes, *, reader: int, plane: Plane, max_voxels: int) -> bytes
     """Return a zip of the parametric map and the picture of a slice.
 
     Args:
-        data: of `packed`.
+        data: of `packed_map`.
         reader: version of the normalisation.
         plane: of the slices.
         max_voxels: a volume with more is refused.

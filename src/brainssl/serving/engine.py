@@ -15,7 +15,7 @@ from brainssl.data.letterbox import letterbox
 from brainssl.data.read import UnreadableImage, read_bytes
 from brainssl.data.volumes.slices import Plane
 from brainssl.serving.limits import MAX_SLICES, MAX_VOXELS
-from brainssl.serving.volumes import Seen, is_nifti, read_nifti_upload
+from brainssl.serving.volumes import Seen, Stack, is_nifti, read_nifti_upload
 
 if TYPE_CHECKING:
     from brainssl.inference.saliency import SaliencyMap
@@ -29,7 +29,7 @@ ALIASES = {"gradcam++": "gradcampp"}
 
 _CAVEATS = (
     "Every readable picture gets a class, a photograph too.",
-    "What header or name say of a series' sequence is told, and decides nothing.",
+    "What header or name say of a series' sequence decides nothing of its class.",
 )
 
 
@@ -130,7 +130,12 @@ class Engine:
         told = [promise] if promise else []
         if (plane := self.classifier.plane) != "native":
             told.append(f"Volumes are resampled to {plane} slices, as in its training.")
-        return [*_CAVEATS, *told, *self._judgement.limits.lacks]
+        return [*_CAVEATS, *told, *self.lacks]
+
+    @property
+    def lacks(self) -> list[str]:
+        """What it cannot say, a sentence each."""
+        return list(self._judgement.limits.lacks)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -165,21 +170,33 @@ class Engine:
         count = len(self.classes)
         return self._judgement.answers(images, seen[:, :count], seen[:, count:])
 
-    def series(self, stacks: Sequence[str], logits: Logits) -> list[dict[str, Any]]:
-        """Return what `predict` tells of each series, in the order of their names.
+    def units(self, stacks: Sequence[Stack], logits: Logits) -> dict[str, list[dict[str, Any]]]:
+        """Return what `predict` tells of `series` and `patients`, each with its rule.
 
         Args:
-            stacks: the series of each slice, by a name.
+            stacks: the series of each slice; they come in the order of their first slices, and so
+                do their patients.
             logits: of the slices.
         """
-        from brainssl.inference.answers import unit_answers
+        from brainssl.inference.answers import MANY, unit_answers
         from brainssl.inference.inputs import Image, Inputs
 
         inputs = Inputs([Image(Path(str(at)), Path(), Path()) for at in range(len(stacks))])
-        inputs.volumes = dict(enumerate(stacks))
+        for at, stack in enumerate(stacks):
+            inputs.volumes[at] = stack.name
+            if stack.patient:
+                inputs.patients[at] = stack.patient
+            if stack.sequence:
+                inputs.sequences[at] = stack.sequence
         places = np.arange(len(stacks), dtype=np.int64)
         told = unit_answers(self.classifier, inputs, places, logits, self._judgement.limits)
-        return [one | told["rules"]["series"] for one in told["series"]]
+        return {
+            many: sorted(
+                (one | told["rules"][kind] for one in told[many]),
+                key=lambda one: min(int(file) for file in one["files"]),
+            )
+            for kind, many in MANY.items()
+        }
 
     def note(self, sequence: str | None, label: str) -> str | None:
         """Say where what a header says of the sequence is not that of the class."""

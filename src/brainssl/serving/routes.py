@@ -38,7 +38,7 @@ _REFUSALS = {
     401: "No token, or not that of this service.",
     403: "Sent by a page of another origin.",
     408: "The body comes too slowly.",
-    413: "Too large, too many files, or too many pixels.",
+    413: "Too large, or too many files, pixels, voxels or slices.",
     415: "No form, or a file of an unknown kind.",
     421: "Asked by a name that this service does not have.",
     422: "A damaged form or file, or a field that cannot be.",
@@ -50,7 +50,7 @@ _FILES = {
     "type": "array",
     "minItems": 1,
     "items": {"type": "string", "format": "binary"},
-    "description": "Pictures, told by content.",
+    "description": "Pictures, DICOM or NIfTI, told by content; and JSON sidecars of NIfTI.",
 }
 
 

@@ -3,7 +3,7 @@
 import math
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import UInt
@@ -18,8 +18,17 @@ from brainssl.data.volumes.volume import InMemory, VolumeRef
 VOLUMES = ("DICOM", "NIfTI")
 """Formats of volumes that are read, where brainssl[scans] is installed."""
 
-MANY = "has more slices than the limit of "
-"""So begins why a file is refused that holds too many."""
+
+class TooMany(UnreadableImage):
+    """Volumes hold more slices than they may.
+
+    Attributes:
+        slices: how many.
+    """
+
+    def __init__(self, slices: int, most: int) -> None:
+        super().__init__("file", f"has {slices:,} slices, more than the limit of {most:,}")
+        self.slices = slices
 
 
 @dataclass(frozen=True)
@@ -31,12 +40,16 @@ class Stack:
         held: how many slices it has.
         without: numbers of those that show no brain, which are not judged.
         sequence: what its header says; None where it says nothing.
+        files: places of its files among those that were read together.
+        patient: whose it is, under a name that is forgotten; None where that is not known.
     """
 
     name: str
     held: int
     without: tuple[int, ...]
     sequence: str | None = None
+    files: tuple[int, ...] = (0,)
+    patient: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +108,7 @@ def read_nifti_upload(
     shape = nifti_header(ref.files[0], "file").shape
     _refuse_large(shape, max_voxels)
     _refuse_many(shape[0], max_slices)
-    return _seen(ref, "series 1", 0, None, _Cut(plane, reader, size, bits, max_voxels))
+    return _seen(ref, Stack("series 1", 0, ()), _Cut(plane, reader, size, bits, max_voxels))
 
 
 def read_dicom_uploads(
@@ -146,7 +159,8 @@ def read_dicom_uploads(
         ref = VolumeRef("dicom", series.volume.files, "file", series.volume.frames)
         try:
             _refuse_large(series.shape, max_voxels)
-            found = _seen(ref, f"series {number}", own[0], said, how)
+            stack = Stack(f"series {number}", 0, (), said, own, series.patient)
+            found = _seen(ref, stack, how)
         except UnreadableImage as error:
             yield own, error.reason
         else:
@@ -166,15 +180,15 @@ class _Cut:
     max_voxels: int
 
 
-def _seen(ref: VolumeRef, name: str, file: int, sequence: str | None, how: _Cut) -> list[Seen]:
+def _seen(ref: VolumeRef, stack: Stack, how: _Cut) -> list[Seen]:
     from brainssl.inference.volumes import cut
 
     found = cut(ref, slices=ALL, **vars(how))
     if isinstance(found, str):
         raise UnreadableImage("file", found)
-    stack = Stack(name, found.held, found.without, sequence)
+    whole = replace(stack, held=found.held, without=found.without)
     return [
-        Seen(image, number, flags, stack, file)
+        Seen(image, number, flags, whole, whole.files[0])
         for image, number, flags in zip(found.pixels, found.numbers, found.flags, strict=True)
     ]
 
@@ -186,4 +200,4 @@ def _refuse_large(shape: Sequence[int], max_voxels: int) -> None:
 
 def _refuse_many(slices: int, max_slices: int) -> None:
     if slices > max_slices:
-        raise UnreadableImage("file", f"{MANY}{max_slices}")
+        raise TooMany(slices, max_slices)

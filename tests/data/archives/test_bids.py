@@ -101,7 +101,7 @@ def test_sidecars_are_inherited_and_tables_joined(root: Path) -> None:
         ("sub-01", "glioma"),
         ("sub-02", None),
     }
-    assert "1 participants have no row in participants.tsv." in archive.notes
+    assert "1 participant has no row in participants.tsv." in archive.notes
     assert "Doe" not in f"{archive.series}{archive.notes}{archive.unreadable}"
 
 
@@ -118,7 +118,7 @@ def test_masks_of_lesions_come_from_derivatives(root: Path) -> None:
     np.testing.assert_array_equal(read_mask(one.mask, image), image.samples > 100)
     told = " ".join(archive.notes)
     assert "derivatives/ was not read, but for 2 masks of lesions." in told
-    assert "1 masks lie on the grid of no image" in told
+    assert "1 mask lies on the grid of no image" in told
     assert "sourcedata/ was not looked into." in told
 
 
@@ -139,8 +139,8 @@ def test_what_cannot_be_read_is_told(root: Path, tmp_path: Path) -> None:
         ("sub-02_acq-out_T1w.nii.gz", "is a link that leaves the source; copy what it points to"),
     ]
     told = " ".join(archive.notes)
-    assert "1 files are links that lead nowhere" in told
-    assert "1 sidecars are no JSON objects" in told
+    assert "1 file is a link that leads nowhere" in told
+    assert "1 sidecar is no JSON object" in told
     assert "sub-02/anat/sub-02_T2w" in series
 
 

@@ -374,7 +374,7 @@ def test_patients_are_those_of_one_number_and_issuer(tmp_path: Path) -> None:
     first = next(one for one in archive.series if one.study in archive.originals["study", "N0"])
     assert archive.originals["study", "1.0"] == {first.study}
     assert archive.originals["series", "1.0.1"] == {first.series}
-    assert any(note.startswith("1 patients have several dates of birth") for note in archive.notes)
+    assert any(note.startswith("1 patient has several dates of birth") for note in archive.notes)
 
 
 @pytest.mark.parametrize("first", ["", "A"])
@@ -408,7 +408,7 @@ def test_dates_of_birth_are_compared_after_numbers_were_joined(tmp_path: Path) -
         facts = {"SeriesInstanceUID": f"1.{at}.1", "PatientBirthDate": born}
         series(tmp_path / str(at), count=2, IssuerOfPatientID=issuer, **facts)
     notes = archive_of(tmp_path).notes
-    assert any(note.startswith("1 patients have several dates of birth") for note in notes)
+    assert any(note.startswith("1 patient has several dates of birth") for note in notes)
 
 
 def test_a_number_without_issuer_that_has_several_stays_its_own_and_is_told(
@@ -419,7 +419,7 @@ def test_a_number_without_issuer_that_has_several_stays_its_own_and_is_told(
     archive = archive_of(tmp_path)
     assert len({one.patient for one in archive.series}) == 3
     assert any(
-        note.startswith("1 patients' numbers have several issuers") for note in archive.notes
+        note.startswith("Patients' numbers that have several issuers") for note in archive.notes
     )
 
 

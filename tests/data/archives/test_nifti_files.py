@@ -82,7 +82,7 @@ def test_a_mask_elsewhere_is_none(tmp_path: Path) -> None:
     archive = nifti_archive(tmp_path, workers=1)
     assert archive is not None
     assert [one.mask for one in archive.series] == [None]
-    assert "1 masks are no series; 0 volumes have one on their grid." in archive.notes
+    assert "1 mask is no series; 0 volumes have one on their grid." in archive.notes
 
 
 def test_folders_without_volumes_are_none(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from brainssl.data.archives.sidecars import columns_of, read_sidecars
 from brainssl.data.archives.walk import Walk, inner, own_names, walk
 from brainssl.data.listing import visible
 from brainssl.data.volumes.nifti import NiftiHeader
+from brainssl.foundation.nouns import agreed, counted
 
 _DERIVED = "derivatives"
 _NOT_ENTERED = frozenset({"sourcedata", "code", "stimuli", "phenotype"})
@@ -124,11 +125,15 @@ def _describe(
             )
         )
     if bad:
-        archive.notes.append(f"{len(bad)} sidecars are no JSON objects and were not read.")
+        said = agreed(len(bad), "is no JSON object and was", "are no JSON objects and were")
+        archive.notes.append(f"{counted(len(bad), 'sidecar')} {said} not read.")
     if tables.columns:
         unknown = {one.patient for one in archive.series} - set(tables.columns)
         if unknown:
-            archive.notes.append(f"{len(unknown)} participants have no row in participants.tsv.")
+            have = agreed(len(unknown), "has", "have")
+            archive.notes.append(
+                f"{counted(len(unknown), 'participant')} {have} no row in participants.tsv."
+            )
 
 
 def _beside(files: Sequence[str], suffixes: tuple[str, ...]) -> dict[str, list[str]]:
@@ -150,7 +155,7 @@ def _notes(root: Path, held: Walk, derived: set[str], masks: Sequence[str]) -> l
         notes.append("sourcedata/ was not looked into.")
     if _DERIVED in tops:
         taken = len(derived & set(masks))
-        notes.append(f"derivatives/ was not read, but for {taken} masks of lesions.")
+        notes.append(f"derivatives/ was not read, but for {counted(taken, 'mask')} of lesions.")
     others = Counter(
         PurePosixPath(path).suffix.lower()
         for path in held.files

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from brainssl.data.archives.bids_names import Name, fits, outlines_lesion, parsed
 from brainssl.data.archives.nifti_series import same_grid
 from brainssl.data.volumes.nifti import NiftiHeader
+from brainssl.foundation.nouns import agreed, counted
 
 
 def lesion_masks(paths: Sequence[str]) -> list[str]:
@@ -43,9 +44,15 @@ def matched(
             several += len(fitting) > 1
     notes = []
     if found:
-        notes.append(f"{len(found)} volumes have a mask of a lesion on their grid.")
+        have = agreed(
+            len(found), "has a mask of a lesion on its", "have a mask of a lesion on their"
+        )
+        notes.append(f"{counted(len(found), 'volume')} {have} grid.")
     if several:
         notes.append(f"{several} of them have several masks; one was taken by its name.")
     if unused := set(masks) - set(found.values()):
-        notes.append(f"{len(unused)} masks lie on the grid of no image, e.g. {min(unused)}.")
+        lie = agreed(len(unused), "lies", "lie")
+        notes.append(
+            f"{counted(len(unused), 'mask')} {lie} on the grid of no image, e.g. {min(unused)}."
+        )
     return found, notes

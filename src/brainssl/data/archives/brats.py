@@ -14,6 +14,7 @@ from brainssl.data.archives.archive import Archive, Told
 from brainssl.data.archives.nifti_series import Progress, read_headers, same_grid, series_of
 from brainssl.data.archives.walk import bare, inner, own_names, volume_suffix, walk
 from brainssl.data.listing import visible
+from brainssl.foundation.nouns import agreed, counted
 
 _SEQUENCES = {
     "t1n": "T1",
@@ -86,7 +87,10 @@ def brats_archive(
         )
     archive.notes += _notes(archive, elsewhere)
     if left := len(held.volumes()) - len(found):
-        archive.notes.append(f"{left} volumes are not named as those of a case are: not read.")
+        archive.notes.append(
+            f"{counted(left, 'volume')} {agreed(left, 'is', 'are')} not named as those of a case "
+            "are: not read."
+        )
     return archive
 
 
@@ -144,6 +148,7 @@ def _notes(archive: Archive, elsewhere: int) -> Iterable[str]:
             "--labels would make them classes."
         )
     if elsewhere:
-        yield f"{elsewhere} volumes lie on another grid than their segmentation: without a mask."
+        lie = agreed(elsewhere, "lies on another grid than its", "lie on another grid than their")
+        yield f"{counted(elsewhere, 'volume')} {lie} segmentation: without a mask."
     if series:
         yield "The skull is removed from volumes of BraTS, and those of a case lie on one grid."

@@ -26,6 +26,7 @@ from brainssl.data.pool import in_order
 from brainssl.data.volumes.dicom_files import silenced
 from brainssl.data.volumes.volume import File, InMemory
 from brainssl.foundation.extras import require
+from brainssl.foundation.nouns import agreed, counted
 
 
 @dataclass
@@ -226,16 +227,16 @@ def _notes(reading: _Reading, archive: Archive) -> Iterator[str]:
     unclear = reading.counts.pop("several issuers", 0)
     if unclear:
         yield (
-            f"{unclear} patients' numbers have several issuers, and none in some files: those "
-            "files count as a patient of their own, who may be one of the others."
+            f"Patients' numbers that have several issuers, and none in some files: {unclear}; "
+            "those files count as a patient of their own, who may be one of the others."
         )
     for words, count in sorted(reading.counts.items()):
         yield f"{words}: {count}."
     several = sum(len(born) > 1 for born in reading.born.values())
     if several:
         yield (
-            f"{several} patients have several dates of birth: one number may stand for several "
-            "people; each counts as one."
+            f"{counted(several, 'patient')} {agreed(several, 'has', 'have')} several dates of "
+            "birth: one number may stand for several people; each counts as one."
         )
     excluded = Counter(one.exclusion for one in archive.series if one.exclusion)
     if excluded:

@@ -14,6 +14,7 @@ from pathlib import Path
 from brainssl.data.listing import is_litter
 from brainssl.data.volumes.volume import File
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.nouns import counted
 
 _SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ".img", ".gz", ".dcm.gz", ".ima.gz", ".mr"})
 _OTHERS = frozenset(
@@ -74,8 +75,16 @@ def located(source: Path, told: str) -> Path:
     digits = told.removeprefix("file-").partition(".")[0]
     files = _walked(source, DicomListing(source))
     if not digits.isdecimal() or not 1 <= int(digits) <= len(files):
-        raise BrainsslError(f"{source} holds {len(files)} files: name one as file-<number>")
+        raise BrainsslError(
+            f"{source} holds {counted(len(files), 'file')}: name one as file-<number>; a pseudonym "
+            "or an identifier of the hospital is found with --key FILE"
+        )
     return files[int(digits) - 1]
+
+
+def is_told(text: str) -> bool:
+    """Tell whether a text is what a file is told as, such as `file-12.dcm`."""
+    return text.removeprefix("file-").partition(".")[0].isdecimal() and text.startswith("file-")
 
 
 def told_as(number: int, path: File) -> str:
@@ -123,7 +132,9 @@ def _walked(source: Path, listing: DicomListing) -> list[Path]:
         except OSError:
             closed += 1
     if closed:
-        listing.refused.append((f"{closed} folders", "cannot be opened; what they hold is lacking"))
+        listing.refused.append(
+            (counted(closed, "folder"), "cannot be opened; what they hold is lacking")
+        )
     return [path for _, path in sorted(found)]
 
 

@@ -18,6 +18,7 @@ from brainssl.data.read import UnreadableImage
 from brainssl.data.volumes.matlab import MatlabHeader, is_matlab, matlab_header
 from brainssl.data.volumes.nifti_bytes import beginning
 from brainssl.data.volumes.volume import VolumeRef
+from brainssl.foundation.nouns import counted
 
 _SEQUENCE = Told("T1C+", 0.95, ("description of the figshare collection",))
 _LOOKED_AT = 50
@@ -115,6 +116,6 @@ def _notes(archive: Archive, files: list[str]) -> Iterator[str]:
         )
     unnamed = sum(one.patient is None for one in archive.series)
     if unnamed:
-        yield f"The patient of {unnamed} slices is unknown."
+        yield f"The patient of {counted(unnamed, 'slice')} is unknown."
     if archive.series:
         yield "The files do not say in which plane a slice lies."

@@ -9,6 +9,7 @@ from brainssl.data.archives.nifti_series import Progress, read_b_values, read_he
 from brainssl.data.archives.sequences import exclusion_of, told_sequence
 from brainssl.data.archives.sidecars import columns_of, read_sidecars
 from brainssl.data.archives.walk import Walk, bare, own_names, volume_suffix, walk
+from brainssl.foundation.nouns import agreed, counted
 
 
 def nifti_archive(
@@ -93,8 +94,11 @@ def _archive(
     archive.notes = [*held.notes, *places.notes]
     if masks:
         archive.notes.append(
-            f"{len(masks)} masks are no series; {len(of_image)} volumes have one on their grid."
+            f"{counted(len(masks), 'mask')} {agreed(len(masks), 'is', 'are')} no series; "
+            f"{counted(len(of_image), 'volume')} {agreed(len(of_image), 'has', 'have')} one on "
+            f"{agreed(len(of_image), 'its', 'their')} grid."
         )
     if bad:
-        archive.notes.append(f"{bad} sidecars are no JSON objects and were not read.")
+        said = agreed(bad, "is no JSON object and was", "are no JSON objects and were")
+        archive.notes.append(f"{counted(bad, 'sidecar')} {said} not read.")
     return archive

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from brainssl.data.archives.bids_names import parsed
 from brainssl.data.archives.nifti_series import same_grid
 from brainssl.data.archives.walk import bare
 from brainssl.data.csv_tables import composed
@@ -12,6 +13,7 @@ from brainssl.data.levels import PLANES, is_patient, part_of, read_levels
 from brainssl.data.mask_files import is_mask, masks_among
 from brainssl.data.sequence import family_and_sequence, is_sequence
 from brainssl.data.volumes.nifti import NiftiHeader
+from brainssl.foundation.nouns import agreed, counted
 
 _MOSTLY = 0.8  # of the folders look like patients: then they are
 _MASK = re.compile(
@@ -50,7 +52,8 @@ def read_places(paths: Sequence[str]) -> Places:
         labels: list[str | None] = [None] * len(paths)
         patients = [one[0] if one and is_patient(one[0]) else None for one in folders]
         notes.append(
-            f"{len(tops)} folders are taken for patients, by their names, e.g. {min(tops)}."
+            f"{counted(len(tops), 'folder')} {agreed(len(tops), 'is', 'are')} taken for patients, "
+            f"by {agreed(len(tops), 'its name', 'their names')}, e.g. {min(tops)}."
         )
     else:
         levels = read_levels(folders)
@@ -78,9 +81,11 @@ def _inner(folders: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
 def _by_files(
     paths: Sequence[str], labels: Sequence[str | None]
 ) -> tuple[list[str | None], list[str]]:
-    """Return patients by names of files, where they do not lie below several classes."""
-    families = [family_and_sequence(bare(PurePosixPath(path).name))[0] for path in paths]
-    found = [name if is_patient(name) else None for name in families]
+    """Return patients by names of files, where they do not lie below several classes.
+
+    A name of BIDS tells its participant, also where only a part of a dataset is given.
+    """
+    found = [_by_file(path) for path in paths]
     classes: dict[str, set[str | None]] = {}
     for name, label in zip(found, labels, strict=True):
         if name:
@@ -92,7 +97,18 @@ def _by_files(
             "Files of the same names, such as patients have, lie below several classes: whether "
             "they are the same patients is not known. Give a CSV series,label,patient."
         ]
-    return found, [f"{len(classes)} patients were taken from names of files, e.g. {min(classes)}."]
+    was = agreed(len(classes), "was", "were")
+    told = (
+        f"{counted(len(classes), 'patient')} {was} taken from names of files, e.g. {min(classes)}."
+    )
+    return found, [told]
+
+
+def _by_file(path: str) -> str | None:
+    if told := parsed(path):
+        return told.patient
+    family = family_and_sequence(bare(PurePosixPath(path).name))[0]
+    return family if is_patient(family) else None
 
 
 def masks_of(paths: Sequence[str]) -> list[str]:

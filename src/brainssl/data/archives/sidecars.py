@@ -62,17 +62,28 @@ def read_sidecars(files: Iterable[Path]) -> tuple[dict[str, object], list[Path]]
     bad = []
     for file in files:
         try:
-            read = json.loads(file_bytes(file, max_bytes=_MOST).decode("utf-8-sig"))
-        except (UnreadableImage, ValueError, RecursionError):
+            read = header_of(file_bytes(file, max_bytes=_MOST))
+        except UnreadableImage:
             read = None
-        if isinstance(read, dict):
-            held |= read
-        else:
+        if read is None:
             bad.append(file)
-    for key in _SECONDS:
-        if key in held:
-            held[key] = _milliseconds(held[key])
-    return held, bad
+        else:
+            held |= read
+    return in_milliseconds(held), bad
+
+
+def header_of(data: bytes) -> dict[str, object] | None:
+    """Return the JSON object that a file holds; None where it holds none."""
+    try:
+        read = json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    return read if isinstance(read, dict) else None
+
+
+def in_milliseconds(header: dict[str, object]) -> dict[str, object]:
+    """Return a header whose times are in milliseconds, as DICOM's are, instead of seconds."""
+    return header | {key: _milliseconds(header[key]) for key in _SECONDS if key in header}
 
 
 def _milliseconds(value: object) -> object:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from brainssl.data.listing import visible
+from brainssl.foundation.nouns import agreed, counted
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz")
 _HEADS = {".img": ".hdr", ".img.gz": ".hdr"}
@@ -32,9 +33,10 @@ class Walk:
         """What to say of files that are not there."""
         if not self.absent:
             return []
+        are = agreed(len(self.absent), "is a link that leads", "are links that lead")
         return [
-            f"{len(self.absent)} files are links that lead nowhere, as git-annex leaves them, e.g. "
-            f"{self.absent[0]}: fetch them with datalad get, or delete them."
+            f"{counted(len(self.absent), 'file')} {are} nowhere, as "
+            f"git-annex leaves them, e.g. {self.absent[0]}: fetch with datalad get, or delete."
         ]
 
     def volumes(self) -> list[str]:

@@ -32,64 +32,23 @@ class Console:
 
 _ENGLISH = ("AX", "COR", "SAG")
 _GERMAN = ("tra", "cor", "sag")
-_NAMELESS = dict.fromkeys(("T1", "T1C+", "T2", "FLAIR"), "Series {number}")
+
+
+def _words(t1: str, contrast: str, t2: str, flair: str) -> Mapping[str, str]:
+    return {"T1": t1, "T1C+": contrast, "T2": t2, "FLAIR": flair}
+
+
+_NAMELESS = _words(*["Series {number}"] * 4)
+_PLAIN = _words("{plane} T1", "{plane} T1 +C", "{plane} T2", "{plane} FLAIR")
+_LOWER = _words("t1_se_{plane}", "t1_se_{plane}_km", "t2_se_{plane}", "t2_flair_{plane}")
+_UPPER = _words("T1W_SE_{plane}", "T1W_SE_{plane}_GD", "T2W_SE_{plane}", "FLAIR_{plane}")
+_SPOKEN = _words("T1 {plane} pre", "T1 {plane} post", "T2 {plane}", "T2 {plane} FLAIR")
 
 CONSOLES = {
-    "A-1.5T": Console(
-        site="north",
-        model="Phantom A",
-        words={
-            "T1": "{plane} T1",
-            "T1C+": "{plane} T1 +C",
-            "T2": "{plane} T2",
-            "FLAIR": "{plane} FLAIR",
-        },
-        planes=_ENGLISH,
-        tells_agent=True,
-    ),
-    "B-1.5T": Console(
-        site="north",
-        model="Phantom B",
-        words=_NAMELESS,
-        planes=_ENGLISH,
-        tells_agent=True,
-    ),
-    "C-1.5T": Console(
-        site="east",
-        model="Phantom C",
-        words={
-            "T1": "t1_se_{plane}",
-            "T1C+": "t1_se_{plane}_km",
-            "T2": "t2_se_{plane}",
-            "FLAIR": "t2_flair_{plane}",
-        },
-        planes=_GERMAN,
-        tells_agent=False,
-        signed=True,
-    ),
-    "D-3T": Console(
-        site="east",
-        model="Phantom D",
-        words={
-            "T1": "T1W_SE_{plane}",
-            "T1C+": "T1W_SE_{plane}_GD",
-            "T2": "T2W_SE_{plane}",
-            "FLAIR": "FLAIR_{plane}",
-        },
-        planes=_ENGLISH,
-        tells_agent=True,
-    ),
-    "E-3T": Console(
-        site="south",
-        model="Phantom E",
-        words={
-            "T1": "T1 {plane} pre",
-            "T1C+": "T1 {plane} post",
-            "T2": "T2 {plane}",
-            "FLAIR": "T2 {plane} FLAIR",
-        },
-        planes=_ENGLISH,
-        tells_agent=False,
-    ),
+    "A-1.5T": Console("north", "Phantom A", _PLAIN, _ENGLISH, tells_agent=True),
+    "B-1.5T": Console("north", "Phantom B", _NAMELESS, _ENGLISH, tells_agent=True),
+    "C-1.5T": Console("east", "Phantom C", _LOWER, _GERMAN, tells_agent=False, signed=True),
+    "D-3T": Console("east", "Phantom D", _UPPER, _ENGLISH, tells_agent=True),
+    "E-3T": Console("south", "Phantom E", _SPOKEN, _ENGLISH, tells_agent=False),
 }
 """By the scanner's name."""

@@ -3,7 +3,7 @@ const asked = window.fetch;
 const ranked = (shares) => Object.entries(shares).sort((one, other) => other[1] - one[1]);
 window.fetch = async (path, ...rest) => {
   const answer = await asked(path, ...rest);
-  if (!answer.ok || !["/predict", "/explain", "/model"].includes(path)) return answer;
+  if (!answer.ok || !["/predict", "/explain", "/slices", "/model"].includes(path)) return answer;
   const told = await answer.json();
   if (path === "/model") {
     Object.assign(told.knows, { calibration: true, conformal: true, familiarity: true });
@@ -18,6 +18,7 @@ window.fetch = async (path, ...rest) => {
   const volume = (rows) => rows.flatMap((row) => (row.error ? [row] : [0, 1, 2].map((at) => ({
     ...row, series: "series 1", slice: at + 1, probability: at === 1 ? 0.9 : 0.5,
   }))));
+  if (path === "/slices") told.slices = volume(told.slices);
   if (path === "/explain") told.explanations = volume(told.explanations);
   if (path === "/predict") {
     told.predictions = volume(told.predictions);

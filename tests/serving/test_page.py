@@ -6,15 +6,20 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib import colormaps
+from oracles.dicom_files import AXIAL, made, positions, write
+from oracles.heads import head
 from oracles.pages import CHROMIUM, DRIVER, Page
 from oracles.pictures import encoded, noise, picture, png
 from oracles.scans import scan
 from oracles.services import Ported
 from PIL import Image
+from pydicom import Dataset
+from pydicom.uid import ImplicitVRLittleEndian
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
@@ -23,7 +28,7 @@ from brainssl.serving.engine import Engine
 from brainssl.serving.limits import Limits
 
 TOKEN = "0123456789abcdef0123"
-LIMITS = Limits(max_files=4, max_bytes=2**20, max_pixels=10**6)
+LIMITS = Limits(max_files=4, max_bytes=2**20, max_pixels=10**6, decode_seconds=60.0)
 
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="no Chromium with its driver: scripts/browser installs them"
@@ -83,10 +88,12 @@ def test_slices_are_classified_and_what_is_no_slice_is_told(
     assert not [line for line in service.log if "Mueller" in line]
 
 
-@pytest.mark.parametrize("how", ["drop", "paste"])
-def test_files_are_dropped_and_pasted(page: Page, url: str, how: str) -> None:
+def test_files_are_dropped_and_pasted(page: Page, url: str) -> None:
     page.open(url)
-    page.give(how, {f"{at}.png": base64.b64encode(picture(at)).decode() for at in (2, 10, 1)})
+    data = {f"{at}.png": base64.b64encode(picture(at)).decode() for at in (1, 2, 10)}
+    page.give("drop", {name: data.pop(name) for name in ("2.png", "1.png")})
+    page.drawn(2)
+    page.give("paste", data)
     page.drawn(3)
     assert [one.text for one in page.all("#list .name")] == ["1.png", "2.png", "10.png"]
     page.one("#clear").click()
@@ -123,10 +130,10 @@ def test_window_zoom_and_place(page: Page, url: str, slices: list[Path]) -> None
     plain = page.view()
     assert plain[:, :30].mean() > plain[:, 34:].mean() + 100
     canvas.send_keys("]" * 6)
-    assert page.text("#windowing").startswith("W 255 L 176")
+    assert page.text("#windowing").startswith("W 100 % L 69 %")
     assert page.view().mean() < plain.mean() - 30
     canvas.send_keys("{" * 8)
-    assert page.text("#windowing").startswith("W 127 L 176")
+    assert page.text("#windowing").startswith("W 50 % L 69 %")
     canvas.send_keys("0")
     np.testing.assert_array_equal(page.view(), plain)
     page.js(
@@ -144,7 +151,7 @@ def test_window_zoom_and_place(page: Page, url: str, slices: list[Path]) -> None
     drag = ActionChains(page.driver).click_and_hold(canvas)
     drag.move_by_offset(0, 60).release().perform()
     assert page.text("#windowing").endswith("1.0 ×")
-    assert not page.text("#windowing").startswith("W 255 L 128")
+    assert not page.text("#windowing").startswith("W 100 % L 50 %")
     assert page.complaints() == []
 
 
@@ -158,6 +165,7 @@ def test_the_map_is_laid_over_as_the_service_does(
     assert np.ptp(grey, axis=2).max() == 0
     canvas = page.one("#canvas")
     canvas.send_keys("o")
+    page.drawn(1)
     coloured = np.ptp(page.view().astype(int), axis=2).max()
     asked = {"path": "/explain", "method": "gradcam"}
     [made] = service.predict(("a.png", slices[0].read_bytes()), **asked).json()["explanations"]
@@ -173,6 +181,7 @@ def test_the_map_is_laid_over_as_the_service_does(
     seen = set()
     for _ in page.all("#method option"):
         canvas.send_keys("m")
+        page.drawn(1)
         seen.add(page.js("return document.querySelector('#method').value"))
     assert seen == set(service.service.engine.methods)
     image, overlay = (
@@ -250,6 +259,144 @@ def test_a_token_is_asked_for_once_and_kept_in_memory(
 
 
 WRONG = "This is not its token."
+
+
+def test_a_series_is_shown_at_its_own_resolution_and_its_map_in_place(
+    page: Page, url: str, service: Ported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.service, "limits", Limits(max_files=9))
+    volume, files = np.clip(head(1, (9, 40, 64)), 0, None).astype(np.uint16), []
+    volume[3:6, 8:16, 44:52] = 1000  # seen at the upper right, in slices 4 to 6
+    for at, position in enumerate(positions(AXIAL, len(volume))):
+        facts = {"ImagePositionPatient": position, "RescaleSlope": 2.0, "RescaleIntercept": -100.0}
+        one = made(volume[at], PixelSpacing=[1.0, 1.0], **facts)
+        files.append(write(one, tmp_path / f"{9 - at}.dcm"))
+    sent = [(f"{at}", file.read_bytes()) for at, file in enumerate(files)]
+    said = service.predict(*sent).json()
+    [series] = said["series"]
+    numbers = [one["slice"] for one in said["predictions"]]  # of those that show the brain
+    page.open(url)
+    page.choose(files)
+    page.drawn(9)
+    # All were sent at once, and the slice that decided comes first, under the first file's name.
+    own = series["decided_by"]["slice"]
+    assert page.text("#place") == f"1.dcm · slice {own} · 64 × 40"
+    assert "only a part of it was judged" not in page.text(".series")
+    canvas = page.one("#canvas")
+    canvas.send_keys(Keys.HOME, *[Keys.ARROW_DOWN] * numbers.index(5))
+    page.until("document.querySelector('#place').textContent.includes('slice 5 · 64')")
+    page.drawn(9)
+    [told] = service.predict(*sent, path="/slices", slices="5").json()["slices"]
+    width, level = told["white"] - told["black"], (told["white"] + told["black"]) / 2
+    assert page.text("#windowing") == f"W {width:,.0f} L {level:,.0f} · 1.0 ×"
+    canvas.send_keys("]" * 10, "{" * 12)  # until nothing but the mark is left
+    rows, columns = np.nonzero(page.view()[..., 0] > 128)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 27, 44, 51)
+    # A map that is the classifier's own picture of the slice falls on what it is a picture of.
+    [seen] = service.predict(*sent, path="/explain", slices="5").json()["explanations"]
+    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(seen["image"])))) / 255
+    laid = page.driver.execute_async_script(
+        "const [map, size, own, done] = arguments; import('/page/compose.js').then(({spread}) => "
+        "done([...spread({map, size}, own)]))",
+        image.ravel().tolist(),
+        seen["size"],
+        {name: told[name] for name in ("width", "height", "place")},
+    )
+    true = ((2.0 * volume[4] - 100 - told["black"]) / width).clip(0, 1)
+    ways = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    alike = [np.corrcoef(laid, np.roll(true, way, (0, 1)).ravel())[0, 1] for way in ways]
+    assert ways[int(np.argmax(alike))] == (0, 0)  # no shift by a pixel fits as well
+    canvas.send_keys("o")
+    page.drawn(9)
+    assert page.text("#scale-peak").startswith("Grad-CAM, for ")
+    asked = page.asked()
+    assert sum(one == f"{url}explain" for one in asked) == 1  # of one slice, all kinds of maps
+    canvas.send_keys("m")
+    page.drawn(9)
+    assert f"{url}explain" not in page.asked()
+    assert page.complaints() == []
+
+
+LOOK = """
+const [files, done] = arguments;
+const modules = ["headers", "parts"].map((name) => import(`/page/${name}.js`));
+Promise.all(modules).then(async ([{ lookInto }, { nextPart }]) => {
+  const entries = [];
+  for (const [name, data] of files) {
+    const file = new File([Uint8Array.from(atob(data), one => one.charCodeAt(0))], name);
+    entries.push({ file, name, folder: "", state: "waiting", looked: await lookInto(file) });
+  }
+  const bounds = { max_bytes: 2 ** 20, max_files: 9, max_slices: 4 }, parts = [];
+  for (let part = nextPart(entries, bounds); part.length; part = nextPart(entries, bounds)) {
+    for (const entry of part) entry.state = "read";
+    parts.push(part.map(({ name, cut }) => (cut ? `${name} cut` : name)));
+  }
+  done([entries.map(({ looked }) => looked), parts]);
+});
+"""
+
+
+def test_files_of_a_series_go_together_within_what_the_service_takes(page: Page, url: str) -> None:
+    def dicom(series: str, frames: int = 1, **how: Any) -> bytes:
+        # Of another series, before it: a sequence whose end is told by a mark alone.
+        other = Dataset()
+        other.SeriesInstanceUID = "9.9"
+        pixels = np.zeros((frames, 4, 4), np.uint16)
+        one = made(pixels if frames > 1 else pixels[0], SeriesInstanceUID=series)
+        if frames > 1:
+            one.NumberOfFrames = frames
+        one.ReferencedSeriesSequence = [other]
+        one["ReferencedSeriesSequence"].is_undefined_length = True
+        held = io.BytesIO()
+        if how:
+            one.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+        one.save_as(held, enforce_file_format=True, **how)
+        return held.getvalue()
+
+    files = {
+        "a": dicom("1.2", implicit_vr=True, little_endian=True),
+        "b": dicom("1.3", 3),
+        "c": dicom("1.2"),
+        "d": dicom("1.3", 3),
+        "e.png": picture(0),
+        "f.nii.gz": b"x",
+        "g.png": picture(0),
+    }
+    page.open(url)
+    given = [[name, base64.b64encode(data).decode()] for name, data in files.items()]
+    looked, parts = page.driver.execute_async_script(LOOK, given)
+    assert [(one["kind"], one["series"], one["slices"]) for one in looked[:4]] == [
+        ("dicom", "1.2", 1),
+        ("dicom", "1.3", 3),
+        ("dicom", "1.2", 1),
+        ("dicom", "1.3", 3),
+    ]
+    assert parts == [["a", "c"], ["b cut"], ["d cut"], ["e.png"], ["f.nii.gz"], ["g.png"]]
+
+
+def test_a_part_that_failed_is_told_and_sent_again(
+    page: Page, url: str, service: Ported, slices: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.open(url)
+    page.until("document.querySelectorAll('#card h3').length > 2")
+    fine = service.service.engine.answers
+
+    def fails(images: Any, seen: Any) -> Any:
+        if len(images) == 4:  # the first part of six
+            raise ValueError
+        return fine(images, seen)
+
+    monkeypatch.setattr(service.service.engine, "answers", fails)
+    page.choose(slices)
+    page.until("!document.querySelector('#problem').hidden")
+    assert page.text("#problem-text").startswith("4 files have no answer. ")
+    assert "\n" not in page.text("#problem-text")
+    assert page.text("#tally") == "2 read, 0 refused, 4 waiting"
+    monkeypatch.undo()
+    page.one("#retry").click()
+    page.drawn(6)
+    assert not page.one("#problem").is_displayed()
+    assert page.text("#tally") == "6 read, 0 refused, 0 waiting"
 
 
 def test_a_busy_service_is_waited_for(

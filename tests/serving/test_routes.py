@@ -31,6 +31,7 @@ def test_the_contract_is_versioned_and_names_every_route(contract: Any) -> None:
         "/predict": ["post"],
         "/explain": ["post"],
         "/dicom": ["post"],
+        "/slices": ["post"],
         "/similar": ["post"],
     }
     for path, methods in contract["paths"].items():
@@ -53,6 +54,7 @@ OPERATIONS = [
     ("POST", "/predict"),
     ("POST", "/explain"),
     ("POST", "/dicom"),
+    ("POST", "/slices"),
     ("POST", "/similar"),
 ]
 

@@ -14,7 +14,7 @@ from brainssl.data.pool import in_order
 from brainssl.data.read import UnreadableImage
 from brainssl.data.volumes.choice import ALL, Choice
 from brainssl.data.volumes.planes import MAX_VOXELS
-from brainssl.data.volumes.slices import Plane, open_volume
+from brainssl.data.volumes.slices import Opened, Plane, open_volume
 from brainssl.data.volumes.volume import VolumeRef
 from brainssl.inference.given import Given
 
@@ -122,6 +122,11 @@ def cut(
         opened = open_volume(ref, plane=plane, reader=reader, max_voxels=max_voxels)
     except UnreadableImage as error:
         return error.reason
+    return cut_opened(opened, slices=slices, size=size, bits=bits)
+
+
+def cut_opened(opened: Opened, *, slices: Choice, size: int, bits: int = 8) -> Cut | str:
+    """Cut a volume that is opened; see `cut`."""
     shown = opened.shown()
     numbers = slices.of(shown)
     if not numbers:

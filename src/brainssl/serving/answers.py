@@ -74,6 +74,7 @@ class Bounds(Part):
     max_files: int
     max_pixels: int
     max_slices: int
+    max_shown: int = Field(description="Pixels of all slices that /slices answers at once.")
     formats: list[str] = Field(description="That are read, told by content.")
 
 
@@ -232,3 +233,45 @@ class Similar(Said):
     """Neighbours in the order of the files."""
 
     similar: list[Neighbours | Unread]
+
+
+class Place(Part):
+    """Where a slice lies in the square that the classifier sees, in pixels of that."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+class Slice(Part):
+    """A slice at its own resolution, turned as the classifier sees it."""
+
+    file: str
+    slice: int | None
+    width: int = Field(description="Pixels; the longer side is reduced to 1024 at most.")
+    height: int
+    pixels: str = Field(
+        description="height × width uint16, little-endian, by rows: base64. A value is "
+        "slope × pixel + intercept."
+    )
+    slope: float
+    intercept: float
+    black: float = Field(description="Value that is black for the classifier.")
+    white: float = Field(description="Value that is white for it.")
+    units: Literal["rescaled", "share"] = Field(
+        description="Of values: those of the file after its rescaling; or, of a picture, the share "
+        "of the way from black to white."
+    )
+    spacing: list[float] | None = Field(
+        description="Millimetres between rows and between columns; null: not known."
+    )
+    place: Place = Field(description="In the square, and so in a map of it.")
+    size: int = Field(description="Side of that square.")
+
+
+class Slices(Said):
+    """Slices in the order of the files."""
+
+    slices: list[Slice | Unread]
+    left_out: int = Field(ge=0, description="Slices for which there was no room: ask again.")

@@ -59,7 +59,7 @@ def decode_for_ever(link: Connection, wanted: Wanted) -> None:
     _confine()
     link.send_bytes(READY)
     # Were the service killed, nobody would end a decoder that hangs: the alarm does.
-    alarm = wanted.limits.decode_seconds + 2
+    alarm = wanted.limits.seconds_for(wanted.limits.max_files) + 2
     with contextlib.suppress(EOFError, OSError):
         while True:
             asked = link.recv_bytes()
@@ -135,6 +135,7 @@ def _file(asked: Asked, wanted: Wanted) -> Decoded:
         max_voxels=limits.max_voxels,
         max_slices=asked.most,
         plane=wanted.plane,
+        look=asked.look,
     )
     if len(found) > asked.most:
         raise TooMany(len(found), asked.most)
@@ -151,6 +152,7 @@ def _series(asked: Asked, wanted: Wanted) -> Decoded:
         max_voxels=wanted.limits.max_voxels,
         max_slices=asked.most,
         plane=wanted.plane,
+        look=asked.look,
     )
     for one in read:
         if isinstance(one, tuple):

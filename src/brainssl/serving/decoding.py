@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import PurePath
 from typing import TypeVar
@@ -35,6 +36,7 @@ from brainssl.serving.messages import (
     unpacked_answer,
     unpacked_bytes,
 )
+from brainssl.serving.own_slices import Look
 from brainssl.serving.volumes import Seen
 
 _T = TypeVar("_T")
@@ -63,10 +65,12 @@ class Room:
     Attributes:
         most: all in all.
         left: of these.
+        look: which of them are wanted at their own resolution, too.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, look: Look | None = None) -> None:
         self.most = self.left = most
+        self.look = look
         self._lock = threading.Lock()
 
     def take(self, slices: int) -> int:
@@ -150,7 +154,7 @@ class Decoders:
     def _derived(self, files: Sequence[bytes], asked: MapAsked) -> bytes:
         free = self._idle.get()
         try:
-            return free.ask(packed_map(asked, files), LONGEST, unpacked_bytes)
+            return free.ask(packed_map(asked, files), LONGEST, unpacked_bytes, len(files))
         finally:
             self._idle.put(free)
 
@@ -158,7 +162,7 @@ class Decoders:
         room = room or Room(self._slices)
         free = self._idle.get()
         try:
-            read = free.decode(data, suffix, files, room.take(0))
+            read = free.decode(data, suffix, files, room.take(0), room.look)
         except Undecodable as error:
             if error.slices is not None:
                 room.take(error.slices)  # others of the request need not be decoded
@@ -166,7 +170,7 @@ class Decoders:
         finally:
             self._idle.put(free)
         room.take(_held(read.slices))
-        return read
+        return replace(read, slices=[_with_room(one, room.look) for one in read.slices])
 
     @property
     def processes(self) -> list[int]:
@@ -210,19 +214,20 @@ class _Decoder:
                 return
         raise OSError("a process that decodes did not start")
 
-    def decode(self, data: bytes, suffix: str, files: int, most: int) -> Decoded:
+    def decode(self, data: bytes, suffix: str, files: int, most: int, look: Look | None) -> Decoded:
         """Return what is made of files; of slices, `most` at most."""
         kept = suffix if suffix in (*ALLOWED_SUFFIXES, SERIES) else ""
-        size, bits = self._wanted.size, self._wanted.bits
+        size, bits, pixels = self._wanted.size, self._wanted.bits, look.left if look else 0
         return self.ask(
-            packed_question(Asked(kept, most, data)),
-            longest_answer(most, size, bits, files),
+            packed_question(Asked(kept, most, data, look)),
+            longest_answer(most, size, bits, files, pixels),
             lambda said: unpacked_answer(said, size, bits, files),
+            files,
         )
 
-    def ask(self, asked: bytes, longest: int, unpack: Callable[[bytes], _T]) -> _T:
-        """Return what is made of what is asked, of so many bytes at most, within its time."""
-        seconds = self._wanted.limits.decode_seconds
+    def ask(self, asked: bytes, longest: int, unpack: Callable[[bytes], _T], files: int) -> _T:
+        """Return what is made of what is asked about files, of so many bytes, within its time."""
+        seconds = self._wanted.limits.seconds_for(files)
         late = threading.Event()
         try:
             if self._process is None:
@@ -256,6 +261,13 @@ class _Decoder:
     def end(self) -> None:
         if self._process is not None and self._process.pid is not None:  # else it never began
             self._process.kill()
+
+
+def _with_room(seen: Seen, look: Look | None) -> Seen:
+    """Leave out a slice at its own resolution where those of other files took the room."""
+    if seen.own is None or (look and look.take(seen.own.pixels.size)):
+        return seen
+    return replace(seen, own=None)
 
 
 @contextlib.contextmanager

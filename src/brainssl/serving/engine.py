@@ -15,6 +15,7 @@ from brainssl.data.letterbox import letterbox
 from brainssl.data.read import UnreadableImage, read_bytes
 from brainssl.data.volumes.slices import Plane
 from brainssl.serving.limits import MAX_SLICES, MAX_VOXELS
+from brainssl.serving.own_slices import Look, of_picture
 from brainssl.serving.volumes import Seen, Stack, is_nifti, read_nifti_upload
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def read_upload(
     max_voxels: int = MAX_VOXELS,
     max_slices: int = MAX_SLICES,
     plane: Plane = "native",
+    look: Look | None = None,
 ) -> list[Seen]:
     """Return the slices of a picture or a NIfTI file, told by its content, as `predict` sees them.
 
@@ -59,6 +61,7 @@ def read_upload(
         max_voxels: likewise of a volume.
         max_slices: likewise.
         plane: of the slices of a volume.
+        look: which of them are wanted at their own resolution, too.
 
     Raises:
         UnreadableImage: it cannot be read.
@@ -74,11 +77,13 @@ def read_upload(
             max_voxels=max_voxels,
             max_slices=max_slices,
             plane=plane,
+            look=look,
         )
     slice_ = read_bytes(
         data, f"file{suffix}", reader=reader, max_bytes=max_bytes, max_pixels=max_pixels
     )
-    return [Seen(letterbox(slice_.pixels, size, bits), None, slice_.flags)]
+    own = of_picture(slice_.pixels, size, look)
+    return [Seen(letterbox(slice_.pixels, size, bits), None, slice_.flags, own=own)]
 
 
 class Engine:

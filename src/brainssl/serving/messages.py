@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from brainssl.foundation.depth import kind_of
+from brainssl.serving.own_slices import NO_LOOK, Look, listed, unlisted, unpacked_look
 from brainssl.serving.volumes import Seen, Stack
 
 READY = b"ready"
@@ -59,25 +60,28 @@ class Asked:
         suffix: of a file, or `SERIES`.
         most: slices at most.
         data: the file, or files that `joined` put together.
+        look: which slices are wanted at their own resolution, too.
     """
 
     suffix: str
     most: int
     data: bytes
+    look: Look | None = None
 
 
 def packed_question(asked: Asked) -> bytes:
     """Return a question as bytes."""
-    return (
-        asked.suffix.encode().ljust(_SUFFIX) + asked.most.to_bytes(_MOST_SLICES, "big") + asked.data
-    )
+    look = asked.look.packed() if asked.look else NO_LOOK
+    most = asked.most.to_bytes(_MOST_SLICES, "big")
+    return asked.suffix.encode().ljust(_SUFFIX) + most + look + asked.data
 
 
 def unpacked_question(sent: bytes) -> Asked:
     """Return what `packed_question` packed."""
     begin = _SUFFIX + _MOST_SLICES
-    most = int.from_bytes(sent[_SUFFIX:begin], "big")
-    return Asked(sent[:_SUFFIX].decode().rstrip(), most, sent[begin:])
+    most, end = int.from_bytes(sent[_SUFFIX:begin], "big"), begin + len(NO_LOOK)
+    look = unpacked_look(sent[begin:end])
+    return Asked(sent[:_SUFFIX].decode().rstrip(), most, sent[end:], look)
 
 
 def joined(files: Sequence[bytes]) -> bytes:
@@ -96,8 +100,12 @@ def apart(data: bytes) -> Iterator[bytes]:
 
 def packed_answer(found: Decoded) -> bytes:
     """Return what was decoded as bytes: length of the head, head, pixels."""
-    slices = [[one.number, one.flags, one.file, _listed(one.stack)] for one in found.slices]
+    slices = [
+        [one.number, one.flags, one.file, _listed(one.stack), listed(one.own)]
+        for one in found.slices
+    ]
     pixels = b"".join(one.image.tobytes() for one in found.slices)
+    pixels += b"".join(one.own.pixels.tobytes() for one in found.slices if one.own)
     return _headed({"slices": slices, "refused": found.refused}, pixels)
 
 
@@ -111,9 +119,17 @@ def packed_bytes(data: bytes) -> bytes:
     return _headed({}, data)
 
 
-def longest_answer(most: int, size: int, bits: int, files: int) -> int:
-    """Return how many bytes an answer has at most, for so many slices of so many files."""
-    return _BESIDE + _ABOUT * files + most * (size**2 * bits // 8 + _ABOUT)
+def longest_answer(most: int, size: int, bits: int, files: int, pixels: int = 0) -> int:
+    """Return how many bytes an answer has at most, for so many slices of so many files.
+
+    Args:
+        most: slices.
+        size: of these, the side.
+        bits: of these, of a pixel.
+        files: that were asked about.
+        pixels: of slices at their own resolution.
+    """
+    return _BESIDE + _ABOUT * files + most * (size**2 * bits // 8 + _ABOUT) + 2 * pixels
 
 
 def unpacked_answer(said: bytes, size: int, bits: int, files: int) -> Decoded:
@@ -133,21 +149,21 @@ def unpacked_answer(said: bytes, size: int, bits: int, files: int) -> Decoded:
     slices, refused = head["slices"], [_refusal(one, files) for one in head["refused"]]
     if not slices and not refused:
         raise ValueError("nothing was said")
-    whole = np.frombuffer(pixels, kind_of(bits))
+    kind = np.dtype(kind_of(bits))
+    count = len(slices) * size**2
+    whole = np.frombuffer(pixels[: count * kind.itemsize], kind)
     images = whole.reshape(len(slices), size, size).copy()  # PyTorch warns of what is read-only
-    return Decoded(
-        [
-            Seen(
-                image,
-                None if number is None else int(number),
-                tuple(map(str, flags)),
-                _stack(stack, files),
-                _place(file, files),
-            )
-            for image, (number, flags, file, stack) in zip(images, slices, strict=True)
-        ],
-        refused,
-    )
+    rest = memoryview(pixels)[count * kind.itemsize :]
+    found = []
+    for image, (number, flags, file, stack, told) in zip(images, slices, strict=True):
+        own = None if told is None else unlisted(told, rest)
+        rest = rest[own.pixels.nbytes :] if own else rest
+        number = None if number is None else int(number)
+        words, of = tuple(map(str, flags)), _stack(stack, files)
+        found.append(Seen(image, number, words, of, _place(file, files), own=own))
+    if len(rest):
+        raise ValueError("more pixels than slices")
+    return Decoded(found, refused)
 
 
 def unpacked_bytes(said: bytes) -> bytes:

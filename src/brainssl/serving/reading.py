@@ -9,6 +9,7 @@ from brainssl.serving.answers import Unread
 from brainssl.serving.decoding import Decoders, Room, TooManySlices
 from brainssl.serving.faults import Fault
 from brainssl.serving.messages import Decoded, Undecodable
+from brainssl.serving.own_slices import Look
 from brainssl.serving.sidecars import Named, named_of
 from brainssl.serving.uploads import Upload
 from brainssl.serving.volumes import Seen, is_dicom
@@ -17,7 +18,9 @@ _Found: TypeAlias = list[tuple[str, Seen | Unread]]
 _Placed: TypeAlias = tuple[int, Upload]
 
 
-async def read_files(files: Sequence[Upload], decoders: Decoders, max_slices: int) -> _Found:
+async def read_files(
+    files: Sequence[Upload], decoders: Decoders, max_slices: int, look: Look | None = None
+) -> _Found:
     """Return the slices of files, in order and those of DICOM last, or why a file has none.
 
     `file` of a slice, and `files` of its volume, are places in the request.
@@ -26,11 +29,12 @@ async def read_files(files: Sequence[Upload], decoders: Decoders, max_slices: in
         files: of one request.
         decoders: that read them.
         max_slices: of all files together.
+        look: which slices are wanted at their own resolution, too.
 
     Raises:
         Fault: nothing of them could be read, or they hold too many slices.
     """
-    reading = _Reading(decoders, Room(max_slices), named_of(files))
+    reading = _Reading(decoders, Room(max_slices, look), named_of(files))
     dicom: list[_Placed] = []
     others = []
     for place, one in enumerate(files):

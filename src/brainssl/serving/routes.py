@@ -18,10 +18,12 @@ from brainssl.serving.answers import (
     Predictions,
     Refusal,
     Similar,
+    Slices,
 )
 from brainssl.serving.engine import ALIASES
 from brainssl.serving.faults import Fault
-from brainssl.serving.service import MOST_NEIGHBOURS, NEIGHBOURS, Service
+from brainssl.serving.service import EVERY, MOST_NEIGHBOURS, NEIGHBOURS, Service
+from brainssl.serving.told_slices import NUMBERS
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -109,6 +111,13 @@ def routes_of(service: Service) -> FastAPI:
         named = {"Content-Disposition": 'attachment; filename="brainssl-dicom.zip"'}
         return Response(made, headers=named, media_type="application/zip")
 
+    @app.post(
+        "/slices", responses=_told(*_REFUSALS), response_model=Slices, **_form(_NUMBERS_FIELD)
+    )
+    async def slices(request: Request) -> Response:
+        """Return slices at their own resolution, for who looks at them."""
+        return _json(await service.slices(request.scope, request.receive))
+
     unknown: Responses = {501: {"model": Refusal, "description": "The classifier knows no cases."}}
 
     @app.post(
@@ -125,12 +134,20 @@ def routes_of(service: Service) -> FastAPI:
     return app
 
 
-_MAP_FIELDS = {
+_NUMBERS_FIELD = {
+    "slices": {
+        "type": "string",
+        "pattern": NUMBERS,
+        "description": "Of volumes, the number of a slice, or the first and the last: 3-40. By "
+        "default all.",
+    }
+}
+_MAP_FIELDS = _NUMBERS_FIELD | {
     "method": {
         "type": "string",
-        "enum": sorted({*MAPS, *ALIASES}),
+        "enum": sorted({*MAPS, *ALIASES, EVERY}),
         "default": "gradcam",
-        "description": "Kind of map; /model names those of the classifier.",
+        "description": "Kind of map; /model names those of the classifier, and `all` are these.",
     },
     "label": {
         "type": "string",
@@ -150,7 +167,7 @@ _SLICE_FIELDS = {
         "description": "Its number, where there are several.",
     },
 }
-_COUNT_FIELD = {
+_COUNT_FIELD = _NUMBERS_FIELD | {
     "count": {"type": "integer", "minimum": 1, "maximum": MOST_NEIGHBOURS, "default": NEIGHBOURS}
 }
 

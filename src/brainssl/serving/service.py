@@ -22,6 +22,7 @@ from brainssl.serving.answers import (
     Model,
     Predictions,
     Similar,
+    Slices,
     Unread,
 )
 from brainssl.serving.batches import Batches
@@ -32,6 +33,7 @@ from brainssl.serving.engine import ALIASES, Engine
 from brainssl.serving.faults import Fault, come_again
 from brainssl.serving.limits import Limits
 from brainssl.serving.messages import Undecodable
+from brainssl.serving.own_slices import Look
 from brainssl.serving.reading import read_files
 from brainssl.serving.telling import (
     explanation,
@@ -41,8 +43,12 @@ from brainssl.serving.telling import (
     neighbours,
     predictions,
 )
+from brainssl.serving.told_slices import numbers_asked, those_of, told_slices
 from brainssl.serving.uploads import Form, Held, read_form
 from brainssl.serving.volumes import VOLUMES, Seen, is_dicom
+
+EVERY = "all"
+"""In place of a map's name: each one that the classifier allows."""
 
 NEIGHBOURS = 5
 """How many known cases are named, unless a request says otherwise; at most `MOST_NEIGHBOURS`."""
@@ -113,6 +119,7 @@ class Service:
                 max_files=limits.max_files,
                 max_pixels=limits.max_pixels,
                 max_slices=limits.max_slices,
+                max_shown=limits.max_shown,
                 formats=[*FORMATS, *VOLUMES],
             ),
         )
@@ -127,13 +134,14 @@ class Service:
 
     async def explain(self, scope: Scope, receive: Receive) -> Explanations:
         """Map what in the files of a request speaks for a class."""
-        async with self._asking(scope, receive, frozenset({"method", "label"})) as form:
-            kind, label = self._kind(form), self._label(form)
+        async with self._asking(scope, receive, frozenset({"method", "label", "slices"})) as form:
+            kinds, label = self._kinds(form), self._label(form)
             told: list[Explanation | Unread] = []
             for name, one in await self._read(form):
                 if isinstance(one, Unread):
                     told.append(one)
-                else:
+                    continue
+                for kind in kinds:
                     work = partial(explanation, self.engine, name, one, kind, label)
                     told.append(await self._batches.alone(work))
             return Explanations(explanations=told)
@@ -164,6 +172,11 @@ class Service:
             raise Fault(422, "`label` is none of the classes that /model names")
         return label
 
+    def _kinds(self, form: Form) -> list[str]:
+        if form.fields.get("method") == EVERY:
+            return self.engine.methods
+        return [self._kind(form)]
+
     def _kind(self, form: Form) -> str:
         asked = form.fields.get("method", "gradcam")
         kind = ALIASES.get(asked, asked)
@@ -171,11 +184,19 @@ class Service:
             raise Fault(422, f"`method` is none of {', '.join(self.engine.methods)}")
         return kind
 
+    async def slices(self, scope: Scope, receive: Receive) -> Slices:
+        """Return slices of the files of a request at their own resolution."""
+        async with self._asking(scope, receive, frozenset({"slices"})) as form:
+            numbers = numbers_asked(form.fields.get("slices"))
+            look = Look(numbers[0], numbers[-1], self.limits.max_shown)
+            found = await self._read(form, look)
+            return told_slices(found, self.engine.classifier.image_size)
+
     async def similar(self, scope: Scope, receive: Receive) -> Similar:
         """Name known cases that are nearest to the slices of a request."""
         if not self.engine.knows["neighbours"]:
             raise Fault(501, "this classifier knows no cases that it could name as similar")
-        async with self._asking(scope, receive, frozenset({"count"})) as form:
+        async with self._asking(scope, receive, frozenset({"count", "slices"})) as form:
             count = _count(form)
             found = await self._read(form)
             images = images_of(found)
@@ -201,8 +222,12 @@ class Service:
         finally:
             self._asked -= 1
 
-    async def _read(self, form: Form) -> list[tuple[str, Seen | Unread]]:
-        return await read_files(form.files, self.decoders, self.limits.max_slices)
+    async def _read(self, form: Form, look: Look | None = None) -> list[tuple[str, Seen | Unread]]:
+        """Return what `read_files` does, of volumes those slices that the form asks for."""
+        numbers = numbers_asked(form.fields.get("slices"))
+        limits = self.limits
+        found = await read_files(form.files, self.decoders, limits.max_slices, look)
+        return those_of(found, numbers)
 
 
 def _count(form: Form) -> int:

@@ -12,8 +12,9 @@ from brainssl.data.read import UnreadableImage
 from brainssl.data.volumes.choice import ALL
 from brainssl.data.volumes.dicom_files import begins_like_dicom
 from brainssl.data.volumes.nifti_bytes import beginning
-from brainssl.data.volumes.slices import Plane
+from brainssl.data.volumes.slices import Plane, open_volume
 from brainssl.data.volumes.volume import InMemory, VolumeRef
+from brainssl.serving.own_slices import Look, OwnSlice, of_volume
 
 VOLUMES = ("DICOM", "NIfTI")
 """Formats of volumes that are read, where brainssl[scans] is installed."""
@@ -62,6 +63,7 @@ class Seen:
         flags: what the reader noticed.
         stack: the volume that it is of; None of a picture.
         file: place of the first file of the volume among those that were read together.
+        own: the same slice at its own resolution, where that is wanted.
     """
 
     image: UInt[np.ndarray, "size size"]
@@ -69,6 +71,7 @@ class Seen:
     flags: tuple[str, ...]
     stack: Stack | None = None
     file: int = 0
+    own: OwnSlice | None = None
 
 
 def is_dicom(data: bytes) -> bool:
@@ -96,6 +99,7 @@ def read_nifti_upload(
     max_voxels: int,
     max_slices: int,
     plane: Plane = "native",
+    look: Look | None = None,
 ) -> list[Seen]:
     """Return the slices with brain of a NIfTI file; see `read_dicom_uploads`.
 
@@ -108,7 +112,8 @@ def read_nifti_upload(
     shape = nifti_header(ref.files[0], "file").shape
     _refuse_large(shape, max_voxels)
     _refuse_many(shape[0], max_slices)
-    return _seen(ref, Stack("series 1", 0, ()), _Cut(plane, reader, size, bits, max_voxels))
+    how = _Cut(plane, reader, size, bits, max_voxels, look)
+    return _seen(ref, Stack("series 1", 0, ()), how)
 
 
 def read_dicom_uploads(
@@ -120,6 +125,7 @@ def read_dicom_uploads(
     max_voxels: int,
     max_slices: int,
     plane: Plane = "native",
+    look: Look | None = None,
 ) -> Iterator[list[Seen] | tuple[tuple[int, ...], str]]:
     """Yield for each series among DICOM files its slices with brain, or its files and why none.
 
@@ -131,6 +137,7 @@ def read_dicom_uploads(
         max_voxels: a volume with more is refused before it is decoded, or resampled.
         max_slices: of all series together, before any is decoded.
         plane: of the slices: that of the classifier's training.
+        look: which of them are wanted at their own resolution, too.
 
     Raises:
         UnreadableImage: the series have more slices than that.
@@ -138,7 +145,7 @@ def read_dicom_uploads(
     from brainssl.data.archives.archive import UNKNOWN
     from brainssl.data.archives.dicom import dicom_archive_of_files
 
-    how = _Cut(plane, reader, size, bits, max_voxels)
+    how = _Cut(plane, reader, size, bits, max_voxels, look)
     held = [InMemory(data, f"file {place}") for place, data in enumerate(files)]
     places = {one.name: place for place, one in enumerate(held)}
     archive = dicom_archive_of_files(held, secrets.token_bytes(32))
@@ -178,18 +185,23 @@ class _Cut:
     size: int
     bits: int
     max_voxels: int
+    look: Look | None
 
 
 def _seen(ref: VolumeRef, stack: Stack, how: _Cut) -> list[Seen]:
-    from brainssl.inference.volumes import cut
+    from brainssl.inference.volumes import cut_opened
 
-    found = cut(ref, slices=ALL, **vars(how))
+    opened = open_volume(ref, plane=how.plane, reader=how.reader, max_voxels=how.max_voxels)
+    found = cut_opened(opened, slices=ALL, size=how.size, bits=how.bits)
     if isinstance(found, str):
         raise UnreadableImage("file", found)
     whole = replace(stack, held=found.held, without=found.without)
+    own = of_volume(opened, found.numbers, how.size, how.look)
     return [
-        Seen(image, number, flags, whole, whole.files[0])
-        for image, number, flags in zip(found.pixels, found.numbers, found.flags, strict=True)
+        Seen(image, number, flags, whole, whole.files[0], own=one)
+        for image, number, flags, one in zip(
+            found.pixels, found.numbers, found.flags, own, strict=True
+        )
     ]
 
 

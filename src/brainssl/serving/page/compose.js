@@ -23,6 +23,46 @@ export function composed(grey, map, window, opacity) {
   return pixels;
 }
 
+// A slice at its own resolution through its window, with a map over it or none, as a picture.
+export function pictureOf({ width, height, levels }, map, window, opacity) {
+  const canvas = new OffscreenCanvas(width, height);
+  const pixels = composed(levels, map, window, opacity);
+  canvas.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
+  return canvas;
+}
+
+// A map of the square that the classifier sees, at the pixels of a slice: bilinear, where the slice
+// lies in that square.
+export function spread({ map, size }, { width, height, place }) {
+  const across = along(width, place.left, place.width, size);
+  const down = along(height, place.top, place.height, size);
+  const values = new Float32Array(width * height);
+  for (let y = 0; y < height; y += 1) {
+    const [top, below, much] = [size * down.one[y], size * down.other[y], down.much[y]];
+    for (let x = 0; x < width; x += 1) {
+      const [left, right, share] = [across.one[x], across.other[x], across.much[x]];
+      const upper = map[top + left] + share * (map[top + right] - map[top + left]);
+      const lower = map[below + left] + share * (map[below + right] - map[below + left]);
+      values[width * y + x] = upper + much * (lower - upper);
+    }
+  }
+  return values;
+}
+
+// Between which two pixels of the square each of a line lies, and how near to the other one.
+function along(count, begin, filled, size) {
+  const [one, other] = [new Uint32Array(count), new Uint32Array(count)];
+  const much = new Float32Array(count);
+  for (let at = 0; at < count; at += 1) {
+    const middle = begin + ((at + 0.5) * filled) / count - 0.5;
+    const place = Math.max(0, Math.min(size - 1, middle));
+    one[at] = Math.floor(place);
+    other[at] = Math.min(size - 1, one[at] + 1);
+    much[at] = place - one[at];
+  }
+  return { one, other, much };
+}
+
 // Draw the colours of 0 to 1 from left to right, as they look on middle grey.
 export function drawScale(canvas, opacity) {
   const { width, height } = canvas;

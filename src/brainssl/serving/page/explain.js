@@ -1,34 +1,26 @@
-// Slices as the classifier sees them, with their maps: asked for as they are looked at, and kept.
+// Maps of slices: those of one slice at a time, all kinds at once, as they are looked at; and kept.
 
-import { composed } from "./compose.js";
+import { floats } from "./numbers.js";
 import { formOf, keyOf } from "./queue.js";
 import { ask } from "./service.js";
 
-const KEPT = 48; // answers; one holds the slices of a parcel
+const KEPT = 64; // slices
 
 export class Explanations {
   #asked = new Map();
+  #at = Promise.resolve();
+  #wanted = "";
 
   constructor(waits) {
     this.waits = waits;
   }
 
-  // {grey, map, size, peak, method, label}, of a slice; `label` "" is the class predicted.
+  // {map, size, peak, method, label}, of a slice; `label` "" is the class predicted. Who is asked for
+  // another slice while this one waits for its turn leaves it out: it throws.
   async of(slice, method, label) {
-    const answer = await this.#answer(slice.parcel, method, label);
-    const item = answer.get(slice.key);
-    if (!item) throw new Error("the service left it out");
-    item.pixels ??= decoded(item);
-    return item.pixels;
-  }
-
-  forget() {
-    this.#asked.clear();
-  }
-
-  #answer(parcel, method, label) {
-    const key = JSON.stringify([parcel.map((entry) => entry.id), method, label]);
-    const held = this.#asked.get(key) ?? this.#ask(parcel, method, label);
+    const key = JSON.stringify([slice.key, label]);
+    this.#wanted = key;
+    const held = this.#asked.get(key) ?? this.#ask(key, slice, label);
     this.#asked.delete(key); // to the end, as the youngest
     this.#asked.set(key, held);
     held.catch(() => this.#asked.delete(key));
@@ -36,38 +28,31 @@ export class Explanations {
       if (this.#asked.size <= KEPT) break;
       this.#asked.delete(oldest);
     }
-    return held;
+    const made = (await held).find((one) => one.method === method);
+    if (!made) throw new Error("the service left it out");
+    if (typeof made.map === "string") made.map = floats(made.map);
+    return made;
   }
 
-  async #ask(parcel, method, label) {
-    const form = formOf(parcel, label ? { method, label } : { method });
-    const { explanations } = await ask("/explain", form, this.waits);
-    return new Map(explanations.filter((one) => !one.error).map((one) => [keyOf(one), one]));
+  forget() {
+    this.#asked.clear();
   }
-}
 
-async function decoded({ image, map, size, peak, method, label }) {
-  const bitmap = await createImageBitmap(new Blob([bytes(image)], { type: "image/png" }));
-  const canvas = new OffscreenCanvas(size, size);
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(bitmap, 0, 0);
-  const { data } = context.getImageData(0, 0, size, size);
-  const grey = Uint8Array.from({ length: size * size }, (_, at) => data[4 * at]);
-  return { grey, map: floats(map), size, peak, method, label };
-}
-
-// A slice and its map as a picture of its own size.
-export function pictureOf(seen, { window, opacity, overlay }) {
-  const canvas = new OffscreenCanvas(seen.size, seen.size);
-  const pixels = composed(seen.grey, overlay ? seen.map : null, window, opacity);
-  canvas.getContext("2d").putImageData(new ImageData(pixels, seen.size, seen.size), 0, 0);
-  return canvas;
-}
-
-const bytes = (base64) => Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
-
-// Little-endian, whatever this machine is.
-function floats(base64) {
-  const view = new DataView(bytes(base64).buffer);
-  return Float32Array.from({ length: view.byteLength / 4 }, (_, at) => view.getFloat32(4 * at, true));
+  async #ask(key, slice, label) {
+    const before = this.#at;
+    let end = null;
+    this.#at = new Promise((resolve) => { end = resolve; });
+    try {
+      await before;
+      if (key !== this.#wanted) throw new Error("another slice is looked at");
+      const fields = { method: "all" };
+      if (label) fields.label = label;
+      if (slice.number !== null) fields.slices = String(slice.number);
+      const { explanations } = await ask("/explain", formOf(slice.parcel, fields), this.waits);
+      return explanations.filter((one) => !one.error && keyOf(one) === slice.key)
+        .map(({ map, size, peak, method, label: of }) => ({ map, size, peak, method, label: of }));
+    } finally {
+      end();
+    }
+  }
 }

@@ -56,19 +56,19 @@ export const isDicom = ({ number, entry }) => number !== null && !/\.nii(\.gz)?$
 export async function saveDicom({ parcel, said, number }, { method, label }, waits) {
   const fields = { method, file: said.file, slice: number };
   const form = formOf(parcel, label ? { ...fields, label } : fields);
-  return save(await ask("/dicom", form, waits, (answer) => answer.blob()), "brainssl-dicom.zip");
+  return save(await ask("/dicom", form, waits, { read: (answer) => answer.blob() }), "brainssl-dicom.zip");
 }
 
 const place = ({ said }) => say("entry_says", { label: said.label, share: share(said.probability) });
 
-export function scale({ overlay, seen }) {
-  if (!overlay || !seen) return "";
-  const method = say("scale_method", { method: say(`methods.${seen.method}`), label: seen.label });
-  return `${method}: ${peak(seen)}`;
+export function scale({ overlay, map }) {
+  if (!overlay || !map) return "";
+  const method = say("scale_method", { method: say(`methods.${map.method}`), label: map.label });
+  return `${method}: ${peak(map)}`;
 }
 
-export const peak = (seen) => (seen.peak > 0
-  ? say("scale_peak", { peak: rough(seen.peak) }) : say("scale_empty"));
+const peak = (map) => (map.peak > 0
+  ? say("scale_peak", { peak: rough(map.peak) }) : say("scale_empty"));
 
 function save(blob, name) {
   const url = URL.createObjectURL(blob);

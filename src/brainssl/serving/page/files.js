@@ -1,7 +1,7 @@
 // The list of files: what was read, and what was refused with its reason.
 
 import { byId, make } from "./elements.js";
-import { READ, REFUSED, SENDING, WAITING } from "./store.js";
+import { FAILED, READ, REFUSED, SENDING, WAITING } from "./store.js";
 import { say, share } from "./words.js";
 
 export function bindFiles(store) {
@@ -21,7 +21,7 @@ function show(store, list) {
   byId("tally").textContent = say("tally", {
     read: store.count(READ),
     refused: store.count(REFUSED),
-    waiting: store.count(WAITING) + store.count(SENDING),
+    waiting: store.count(WAITING) + store.count(SENDING) + store.count(FAILED),
   });
   list.replaceChildren(...store.entries.map((entry) => item(store, entry)));
   mark(store, list);
@@ -46,6 +46,7 @@ const name = (entry) => make("span", { class: "name", text: entry.name, title: e
 function says(entry) {
   if (entry.state === WAITING) return say("entry_waiting");
   if (entry.state === SENDING) return say("entry_sending");
+  if (entry.state === FAILED) return say("entry_failed", { error: entry.error });
   if (entry.state === REFUSED) return say("entry_refused", { error: entry.error });
   if (entry.slices.length === 0) return say("entry_part");
   if (entry.slices.length > 1) return say("entry_read", { count: entry.slices.length });

@@ -42,10 +42,10 @@ function keyOf(event, viewer, act) {
     "+": () => viewer.zoomBy(STEP),
     "=": () => viewer.zoomBy(STEP),
     "-": () => viewer.zoomBy(1 / STEP),
-    "[": () => viewer.windowBy(0, -8),
-    "]": () => viewer.windowBy(0, 8),
-    "{": () => viewer.windowBy(-16, 0),
-    "}": () => viewer.windowBy(16, 0),
+    "[": () => viewer.windowBy(0, -1 / 32),
+    "]": () => viewer.windowBy(0, 1 / 32),
+    "{": () => viewer.windowBy(-1 / 16, 0),
+    "}": () => viewer.windowBy(1 / 16, 0),
     w: act.tool,
     o: act.overlay,
     m: act.method,
@@ -74,7 +74,7 @@ function bindPointers(viewer, state) {
       viewer.zoomBy(distance(now, other) / Math.max(1e-3, distance(before, other)), other);
       viewer.moveBy(x / 2, y / 2);
     } else if (tool === "window") {
-      viewer.windowBy(255 * x, -255 * y);
+      viewer.windowBy(x, -y);
     } else {
       viewer.moveBy(x, y);
     }

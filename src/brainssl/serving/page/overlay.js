@@ -5,23 +5,21 @@ import { byId, make } from "./elements.js";
 import { scale } from "./exports.js";
 import { number, say } from "./words.js";
 
-// `again` is called when another map is wanted.
+// `again` is called when another map is wanted, or none.
 export function bindOverlay(viewer, again) {
   const [tick, method, label, opacity] = ["overlay", "method", "label", "opacity"].map(byId);
   const told = () => {
     byId("opacity-told").textContent = say("share", { value: number(opacity.value) });
-    byId("scale").hidden = !viewer.overlay || !viewer.seen;
+    byId("scale").hidden = !viewer.overlay || !viewer.map;
     byId("scale-peak").textContent = scale(viewer);
     if (viewer.overlay) drawScale(byId("scale-bar"), viewer.opacity);
   };
   const toggle = (on) => {
     tick.checked = on;
     viewer.set({ overlay: on });
-  };
-  const chosen = () => {
-    toggle(true);
     again();
   };
+  const chosen = () => toggle(true);
   tick.addEventListener("change", () => toggle(tick.checked));
   method.addEventListener("change", chosen);
   label.addEventListener("change", chosen);

@@ -8,6 +8,7 @@ import { bindFiles } from "./files.js";
 import { bindHelp } from "./help.js";
 import { bindOverlay } from "./overlay.js";
 import { bindProblem } from "./problem.js";
+import { OwnSlices } from "./own.js";
 import { Queue } from "./queue.js";
 import { reading } from "./reading.js";
 import { showResults } from "./results.js";
@@ -26,8 +27,10 @@ const problem = bindProblem();
 const status = (text) => { byId("status").textContent = text; };
 const queue = new Queue(store, problem, status);
 const viewer = new Viewer(byId("canvas"));
+const ownSlices = new OwnSlices(store, problem.waits);
 const explanations = new Explanations(problem.waits);
 let shown = null; // slice that is told of
+let looks = 0;
 
 bindHelp();
 bindFiles(store);
@@ -42,7 +45,7 @@ store.addEventListener("entries", () => {
   const some = store.slices.length > 0;
   for (const id of ["save-json", "print"]) byId(id).disabled = !some;
   for (const part of document.querySelectorAll(".view, .results")) part.hidden = !some;
-  if (!store.entries.length) explanations.forget();
+  if (!store.entries.length) for (const kept of [ownSlices, explanations]) kept.forget();
   if (store.slice !== shown) lookAt();
 });
 store.addEventListener("at", lookAt);
@@ -77,10 +80,12 @@ async function meet() {
   return true;
 }
 
-// Show what is known of the slice at once, then the slice itself.
+// Show what is known of the slice at once, then the slice itself, then the map that is wanted.
 async function lookAt() {
   const { slice } = store;
   const other = slice !== shown;
+  looks += 1;
+  const look = looks;
   shown = slice;
   byId("save-png").disabled = true;
   byId("save-dicom").disabled = !slice || !isDicom(slice);
@@ -96,16 +101,20 @@ async function lookAt() {
   }
   const { method, label } = overlay.asked();
   try {
-    const seen = await explanations.of(slice, method, label);
-    const now = overlay.asked();
-    if (store.slice !== slice || method !== now.method || label !== now.label) return;
-    viewer.show(seen);
+    const own = await ownSlices.of(slice);
+    if (look !== looks) return;
+    if (viewer.own !== own) viewer.show(own);
+    if (viewer.overlay) {
+      const map = await explanations.of(slice, method, label);
+      if (look !== looks) return;
+      if (viewer.map !== map) viewer.lay(map);
+    }
     byId("save-png").disabled = false;
     for (const near of [store.at + 1, store.at - 1]) { // so that scrolling does not wait
-      if (store.slices[near]) explanations.of(store.slices[near], method, label).catch(() => {});
+      if (store.slices[near]) ownSlices.of(store.slices[near]).catch(() => {});
     }
   } catch (fault) {
-    if (store.slice !== slice) return;
+    if (look !== looks) return;
     problem.show(fault instanceof Fault ? fault.message : say("fault_picture"), lookAt);
   }
 }

@@ -1,12 +1,11 @@
 // Files go to the service in parts that it takes, one after the other, and their slices come back.
 
+import { lookInto } from "./headers.js";
+import { isPicture, nextPart, parcelOf, tooLarge } from "./parts.js";
 import { seriesOf } from "./reading.js";
 import { ask } from "./service.js";
-import { READ, REFUSED, SENDING, WAITING } from "./store.js";
+import { FAILED, READ, REFUSED, SENDING, WAITING } from "./store.js";
 import { number, say } from "./words.js";
-
-const BESIDE = 512; // bytes of a form beside each file
-const PICTURES = /\.(png|jpe?g|tiff?|bmp|webp|gif|avif)$/i;
 
 // The name under which a file is sent. Its own may name a patient: that stays in the browser.
 export const sentName = (entry) => {
@@ -37,68 +36,84 @@ export class Queue {
   }
 
   async #send() {
-    for (let part = this.#part(); part.length; part = this.#part()) {
+    const { store } = this;
+    for (;;) {
+      await this.#look();
+      const part = nextPart(store.entries, store.model.bounds);
+      if (!part.length) break;
       for (const entry of part) entry.state = SENDING;
-      this.store.changed();
+      store.changed();
       this.status(say("status_sending", { count: part.length }));
       try {
-        const answer = await ask("/predict", formOf(part), this.problem.waits);
-        this.#take(part, answer);
+        await this.#ask(part);
       } catch (fault) {
-        if (!this.#refuse(part, fault)) {
+        if (!this.#settled(part.filter(({ state }) => state === SENDING), fault)) {
           this.status("");
           this.problem.show(fault.message, () => this.send());
           return;
         }
       }
-      this.store.changed();
+      store.changed();
     }
-    const [read, refused] = [this.store.count(READ), this.store.count(REFUSED)];
-    this.status(say("status_done", { read, refused }));
+    this.status(say("status_done", { read: store.count(READ), refused: store.count(REFUSED) }));
+    this.#tellFailed();
   }
 
-  // The next files that go together: pictures as many as fit; of volumes those of one folder, as
-  // the slices of a series belong together.
-  #part() {
-    const bounds = this.store.model?.bounds ?? { max_files: 16, max_bytes: 2 ** 24 };
-    const part = [];
-    let bytes = BESIDE;
-    for (const entry of this.store.entries) {
-      if (entry.state !== WAITING) continue;
-      const size = entry.file.size + BESIDE;
-      if (size + BESIDE > bounds.max_bytes) {
+  // See of files that came what they hold, and refuse those that no request may hold.
+  async #look() {
+    const { entries, model: { bounds } } = this.store;
+    for (const entry of entries.filter(({ state }) => state === WAITING)) {
+      if (tooLarge(entry, bounds)) {
         const most = number(bounds.max_bytes / 2 ** 20);
         Object.assign(entry, { state: REFUSED, error: say("entry_too_large", { most }) });
         continue;
       }
-      const alike = part.every((one) => isPicture(one) === isPicture(entry)
-        && (isPicture(entry) || one.folder === entry.folder));
-      if (part.length >= bounds.max_files || bytes + size > bounds.max_bytes || !alike) break;
-      part.push(entry);
-      bytes += size;
+      try {
+        entry.looked ??= await lookInto(entry.file);
+      } catch {
+        Object.assign(entry, { state: REFUSED, error: say("fault_read") });
+      }
     }
-    return part;
+  }
+
+  // Ask about a part. One of pictures that is more than the service can do goes in halves.
+  async #ask(part) {
+    const parted = part.length > 1 && part.every(isPicture);
+    let answer = null;
+    try {
+      answer = await ask("/predict", formOf(part), this.problem.waits, { less: parted });
+    } catch (fault) {
+      if (!parted || ![413, 503].includes(fault.status) || fault.files.length) throw fault;
+      const half = Math.ceil(part.length / 2);
+      await this.#ask(part.slice(0, half));
+      await this.#ask(part.slice(half));
+      return;
+    }
+    this.#take(part, answer);
+    this.store.changed();
   }
 
   #take(part, answer) {
+    const first = !this.store.slices.length;
     const byName = new Map(part.map((entry) => [sentName(entry), entry]));
-    for (const said of answer.predictions) {
+    const bad = answer.predictions.filter((said) => "error" in said);
+    for (const { file, error } of bad) {
+      Object.assign(byName.get(file) ?? part[0], { state: REFUSED, error });
+    }
+    const kept = part.filter(({ state }) => state !== REFUSED);
+    for (const said of answer.predictions.filter((one) => !("error" in one))) {
       const entry = byName.get(said.file) ?? part[0];
-      if ("error" in said) {
-        Object.assign(entry, { state: REFUSED, error: said.error });
-        continue;
-      }
       entry.slices.push({
-        entry,
-        parcel: isPicture(entry) ? [entry] : part,
-        key: keyOf(said),
-        number: said.slice,
-        said,
+        entry, parcel: parcelOf(entry, kept), key: keyOf(said), number: said.slice, said,
       });
     }
     this.#order(part, answer.predictions.map(({ file }) => byName.get(file)));
     for (const entry of part) if (entry.state === SENDING) entry.state = READ;
-    this.store.series.push(...seriesOf(answer, part.flatMap((entry) => entry.slices)));
+    const series = seriesOf(answer, part.flatMap((entry) => entry.slices));
+    for (const one of series) one.cut = one.slices.some(({ entry }) => entry.cut);
+    this.store.series.push(...series);
+    const decided = series[0]?.decided;
+    if (first && decided) this.store.at = this.store.slices.indexOf(decided);
   }
 
   // Let files stand as their slices were told: those of a series by position, whatever their names.
@@ -110,19 +125,31 @@ export class Queue {
     inOrder.forEach((entry, at) => { entries[places[at]] = entry; });
   }
 
-  // A refusal that is about the files is told beside each of them: true. Else they wait on.
-  #refuse(part, fault) {
+  // Tell of each file why it has no answer: refused for what it is, or failed, which the next part
+  // need not. False where the service cannot be asked at all: then all wait on.
+  #settled(part, fault) {
     const about = [413, 415, 422].includes(fault.status);
+    const ended = [0, 401, 429, 503].includes(fault.status);
     const reasons = new Map(fault.files?.map(({ file, error }) => [file, error]));
     for (const entry of part) {
       const error = reasons.get(sentName(entry)) ?? fault.message;
-      Object.assign(entry, about ? { state: REFUSED, error } : { state: WAITING });
+      const state = about ? REFUSED : ended ? WAITING : FAILED;
+      Object.assign(entry, { state, error: state === WAITING ? "" : error });
     }
     this.store.changed();
-    return about;
+    return !ended;
+  }
+
+  #tellFailed() {
+    const failed = this.store.entries.filter(({ state }) => state === FAILED);
+    if (!failed.length) return;
+    const told = say("failed", { count: failed.length, error: failed[0].error });
+    this.problem.show(told, () => {
+      for (const entry of failed) if (entry.state === FAILED) entry.state = WAITING;
+      this.store.changed();
+      return this.send();
+    });
   }
 }
 
 export const keyOf = ({ file, slice }) => `${file}#${slice ?? ""}`;
-
-const isPicture = (entry) => PICTURES.test(entry.name);

@@ -101,6 +101,7 @@ function seriesOf(store, slice, jump) {
     }) }),
     make("p", { class: "hint", text: say("series_of", { count: series.slices.length }) }),
     make("p", { text: told }),
+    series.cut ? make("p", { class: "unfamiliar", text: say("series_cut") }) : null,
     series.note ? make("p", { class: "unfamiliar", text: series.note }) : null,
     make("button", {
       type: "button", text: say("jump", { number: place }), on: { click: () => jump(decided) },

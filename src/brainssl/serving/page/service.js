@@ -15,15 +15,16 @@ export class Fault extends Error {
 }
 
 // Ask, with a form or without. `waits` hears for how many seconds the service is busy, and 0 when it
-// is asked again. `read` takes what is in the answer.
-export async function ask(path, form, waits = () => {}, read = told) {
+// is asked again. Who can ask for `less` at once is not asked to wait for an answer that took too
+// long. `read` takes what is in the answer.
+export async function ask(path, form, waits = () => {}, { read = told, less = false } = {}) {
   for (let tried = 1; ; ) {
     const token = tokenInUse();
     const answer = await sent(path, form);
     if (answer.ok) return read(answer);
     if (answer.status === 401) {
       if (!(await askToken(token))) throw new Fault(say("fault_token"), { status: 401 });
-    } else if (answer.headers.has("Retry-After")) {
+    } else if (answer.headers.has("Retry-After") && !(less && answer.status === 503)) {
       if (tried++ >= TRIES) throw new Fault(say("fault_busy"), { status: answer.status });
       await pause(Number(answer.headers.get("Retry-After")) || 2, waits);
     } else {

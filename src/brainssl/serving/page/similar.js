@@ -4,16 +4,16 @@
 import { formOf, keyOf } from "./queue.js";
 import { ask } from "./service.js";
 
-const held = new WeakMap(); // by slice
+const held = new WeakMap(); // by files that were read together
 
 export async function similarTo(slice, tell) {
   try {
-    if (!held.has(slice)) {
-      const { similar } = await ask("/similar", formOf(slice.parcel));
-      held.set(slice, similar.find((one) => keyOf(one) === slice.key)?.cases ?? []);
-    }
-    if (held.get(slice).length) tell(held.get(slice));
+    const at = slice.parcel[0];
+    if (!held.has(at)) held.set(at, ask("/similar", formOf(slice.parcel)));
+    const { similar } = await held.get(at);
+    const own = similar.find((one) => keyOf(one) === slice.key)?.cases ?? [];
+    if (own.length) tell(own);
   } catch {
-    held.set(slice, []);
+    // told by nothing
   }
 }

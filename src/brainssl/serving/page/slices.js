@@ -2,7 +2,7 @@
 
 import { byId } from "./elements.js";
 import { bindGestures } from "./gestures.js";
-import { number, say, share } from "./words.js";
+import { number, say, share, valueOf } from "./words.js";
 
 export function bindSlices(store, viewer, overlay) {
   const slider = byId("slice");
@@ -17,8 +17,10 @@ export function bindSlices(store, viewer, overlay) {
     slider.setAttribute("aria-valuetext", byId("slice-told").textContent);
     if (!slice) return;
     const { name } = slice.entry;
-    byId("place").textContent = slice.number === null
+    const size = viewer.own ? say("pixels", viewer.own) : "";
+    const place = slice.number === null
       ? say("place", { name }) : say("place_slice", { name, number: slice.number });
+    byId("place").textContent = [place, size].filter(Boolean).join(" · ");
     const { label, probability } = slice.said;
     const told = say("view_told", { at: at + 1, count, name, label, share: share(probability) });
     byId("canvas").setAttribute("aria-description", told);
@@ -30,11 +32,13 @@ export function bindSlices(store, viewer, overlay) {
   });
   slider.addEventListener("input", () => store.goTo(slider.value - 1));
   viewer.addEventListener("view", () => {
-    byId("windowing").textContent = say("windowing", {
-      window: number(viewer.window.width),
-      level: number(viewer.window.level),
+    const { own, values } = viewer;
+    byId("windowing").textContent = own ? say("windowing", {
+      window: valueOf(values.width, own),
+      level: valueOf(values.level, own),
       zoom: number(viewer.zoom, 1),
-    });
+    }) : "";
+    tell();
     viewer.canvas.dataset.zoomed = viewer.zoom > 1;
   });
   byId("zoom-in").addEventListener("click", () => viewer.zoomBy(1.2));

@@ -3,12 +3,13 @@
 export const WAITING = "waiting";
 export const SENDING = "sending";
 export const READ = "read";
-export const REFUSED = "refused";
+export const REFUSED = "refused"; // for what it is
+export const FAILED = "failed"; // for a fault of the service: it can be sent again
 
 // Events: `entries` (files or what was said of them changed), `at` (another slice is looked at).
 export class Store extends EventTarget {
   model = null;
-  entries = []; // {id, file, name, folder, state, error, slices: [slice]}
+  entries = []; // {id, file, name, folder, looked, state, error, slices: [slice]}
   series = []; // what was said of whole series, each with its slices
   at = 0; // of `slices`
   #next = 0;

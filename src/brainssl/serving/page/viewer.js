@@ -1,16 +1,18 @@
 // The slice on its canvas: window and level, zoom and place, the map over it.
 
-import { OPACITY, WHOLE } from "./compose.js";
-import { pictureOf } from "./explain.js";
+import { OPACITY, pictureOf, spread } from "./compose.js";
 
-const MOST_ZOOM = 16;
+const MOST_ZOOM = 32;
+const OWN_WINDOW = { width: 1, level: 0.5 }; // in widths of the reader's window, from its black on
 
 // Event `view`: something of how it is shown changed.
 export class Viewer extends EventTarget {
-  seen = null; // of `Explanations.of`
+  own = null; // of `OwnSlices.of`
+  map = null; // of `Explanations.of`
   overlay = false;
   opacity = OPACITY;
   #picture = null;
+  #spread = null;
   #asked = 0;
 
   constructor(canvas) {
@@ -20,13 +22,20 @@ export class Viewer extends EventTarget {
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
-  show(seen) {
-    this.seen = seen;
+  show(own) {
+    Object.assign(this, { own, map: null });
+    this.#spread = null;
+    this.#again();
+  }
+
+  lay(map) {
+    this.map = map;
+    this.#spread = null;
     this.#again();
   }
 
   reset() {
-    this.window = { ...WHOLE };
+    this.window = { ...OWN_WINDOW };
     this.zoom = 1;
     this.place = { x: 0, y: 0 }; // of the slice's middle beside the canvas's, in widths of the canvas
     this.#again();
@@ -35,10 +44,18 @@ export class Viewer extends EventTarget {
   windowBy(wider, higher) {
     const { width, level } = this.window;
     this.window = {
-      width: Math.max(2, Math.min(510, width + wider)),
-      level: Math.max(0, Math.min(255, level + higher)),
+      width: Math.max(0.01, Math.min(8, width + wider)),
+      level: Math.max(-2, Math.min(4, level + higher)),
     };
     this.#again();
+  }
+
+  // The window in the units of the slice's values; null where none is shown.
+  get values() {
+    if (!this.own) return null;
+    const { black, white } = this.own;
+    const whole = white - black || 1;
+    return { width: this.window.width * whole, level: black + this.window.level * whole };
   }
 
   // Zoom about a point, given as `place` is: what lies under it stays there.
@@ -93,11 +110,22 @@ export class Viewer extends EventTarget {
   paint(context, side) {
     context.fillStyle = "black";
     context.fillRect(0, 0, side, side);
-    if (!this.seen) return;
-    this.#picture ??= pictureOf(this.seen, this);
-    const whole = side * this.zoom;
-    const [left, top] = [this.place.x, this.place.y].map((at) => (side - whole) / 2 + at * side);
+    if (!this.own) return;
+    this.#picture ??= this.#drawn();
+    const { width, height, spacing } = this.own;
+    const [down, across] = spacing ?? [1, 1];
+    const scale = (side * this.zoom) / Math.max(width * across, height * down);
+    const [wide, tall] = [width * across * scale, height * down * scale];
+    const [left, top] = [side / 2 - wide / 2 + this.place.x * side, side / 2 - tall / 2 + this.place.y * side];
     context.imageSmoothingQuality = "high";
-    context.drawImage(this.#picture, left, top, whole, whole);
+    context.drawImage(this.#picture, left, top, wide, tall);
+  }
+
+  #drawn() {
+    const { own, map, values } = this;
+    const { slope, intercept } = own;
+    const window = { width: values.width / slope, level: (values.level - intercept) / slope };
+    if (this.overlay && map) this.#spread ??= spread(map, own);
+    return pictureOf(own, this.overlay ? this.#spread : null, window, this.opacity);
   }
 }

@@ -37,6 +37,12 @@ export function share(value) {
   return say("share", { value: sign + number(100 * shown, 1) });
 }
 
+// A value of a slice: in its own units, as fine as its window asks for, or in per cent.
+export function valueOf(value, { units, black, white }) {
+  if (units === "share") return say("share", { value: number(100 * value) });
+  return number(value, Math.max(0, 2 - Math.floor(Math.log10(white - black || 1))));
+}
+
 export function fillTexts(root) {
   for (const one of root.querySelectorAll("[data-text]")) one.textContent = say(one.dataset.text);
   for (const one of root.querySelectorAll("[data-label]")) {

@@ -34,6 +34,7 @@ def cluster(patch: pytest.MonkeyPatch, machines: int) -> Iterator[Any]:
 
     patch.setattr(services, "start_raylet", without_waiting)
     patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    patch.setenv("RAY_worker_niceness", "0")  # the test waits for them
     made = Cluster()
     try:
         for _ in range(machines):

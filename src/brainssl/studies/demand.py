@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from brainssl.data.dataset import Data
-from brainssl.models.encoder import Pool, build_encoder
+from brainssl.models.encoder import build_encoder
+from brainssl.models.tokens import Pool
 from brainssl.settings import Settings
 from brainssl.settings.starts import RANDOM
 from brainssl.studies.grid import CLASSICAL, Step

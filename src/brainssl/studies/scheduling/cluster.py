@@ -75,8 +75,6 @@ class Cluster:
         Raises:
             BrainsslError: a machine does not see the folder, or has another version of brainssl.
         """
-        import ray
-
         if not agenda.left:
             self._leave()
             return

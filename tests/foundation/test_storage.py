@@ -419,12 +419,16 @@ def test_a_disk_without_locks_is_named(tmp_path, monkeypatch):
         pass
 
 
-def test_sharers_exclude_only_those_who_want_it_alone(tmp_path):
+def test_who_would_rather_not_wait_says_so_when_it_would_have_to(tmp_path):
     file = tmp_path / "folder" / "x.lock"
-    one, other = locked(file, shared=True), locked(file, shared=True)
-    with one, other, pytest.raises(BusyError), locked(file):
-        pass
-    with locked(file), pytest.raises(BusyError), locked(file, shared=True):
+
+    def rather_not() -> None:
+        raise BusyError("not for that one")
+
+    with locked(file), pytest.raises(BusyError, match="not for that"):  # noqa: SIM117
+        with locked(file, waiting=rather_not):
+            pass
+    with locked(file):
         pass
 
 

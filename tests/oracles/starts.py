@@ -8,7 +8,7 @@ import pytest
 
 from brainssl.models.encoder import Encoder, build_encoder
 
-_PLACES = ("studies.run", "training.pretrain", "training.untrained")
+_PLACES = ("studies.steps", "training.pretrain", "training.untrained")
 
 
 def built(name: str, *, weights: str = "random", seed: int, **what: Any) -> Encoder:

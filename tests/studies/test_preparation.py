@@ -1,5 +1,7 @@
 """What steps share: made once, by one process at a time, and nothing is left of a failure."""
 
+import os
+import socket
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +25,7 @@ def plan(image_folder: Path) -> Plan:
     return small_plan(image_folder, overrides, protocols=("grouped", "paper"))
 
 
-def test_who_comes_second_waits_and_makes_nothing_again(
+def test_who_comes_second_waits_until_the_first_has_ended_and_makes_nothing_again(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, scan = tmp_path / "out", preparation.scan
@@ -38,7 +40,7 @@ def test_who_comes_second_waits_and_makes_nothing_again(
 
     class Told(Terminal):
         def say(self, text: str) -> None:
-            if "another process is preparing" in text:
+            if f"another process ({os.getpid()} on {socket.gethostname()}) runs this" in text:
                 waiting.set()
 
     def other() -> None:
@@ -87,18 +89,16 @@ def test_a_study_under_way_is_not_taken_away(plan: Plan, tmp_path: Path) -> None
     out, other = tmp_path / "out", replace(plan, seed=1)
     with prepared(plan, out, QUIET) as ground:
         seen = ground.data["grouped", None].store.path / "images.npy"
-        with pytest.raises(BusyError, match="another process"), prepared(other, out, QUIET):
+        with pytest.raises(BusyError, match="another study"), prepared(other, out, QUIET):
             pass
         assert seen.is_file()
-        with prepared(plan, out, QUIET):
-            pass
     with prepared(other, out, QUIET) as ground:
         assert ground.data["grouped", None].split.seed == 1
 
 
 def test_a_killed_preparation_is_no_obstacle(plan: Plan, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with locked(out / ".set-up.lock"), locked(out / ".running.lock", shared=True):
+    with locked(out / ".running.lock"):
         pass  # what a process that was killed at once leaves
     with prepared(plan, out, QUIET) as ground:
         assert (out / "study.json").stat().st_mtime == ground.journal.began

@@ -14,6 +14,7 @@ import pytest
 import torch
 from oracles.fork_server import command, fork_server
 from oracles.small_plan import small_plan
+from oracles.steps_alone import work
 from safetensors.torch import load_file
 
 from brainssl.data.dataset import Data
@@ -24,12 +25,12 @@ from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.progress import Terminal
-from brainssl.foundation.storage import BusyError, locked, whole_folder, working_folder
+from brainssl.foundation.storage import locked, whole_folder, working_folder
 from brainssl.hardware.device import precision_of
 from brainssl.settings import load_settings
 from brainssl.settings.sections import RunSettings
 from brainssl.studies import preparation
-from brainssl.studies import run as module
+from brainssl.studies import steps as module
 from brainssl.studies.grid import grid
 from brainssl.studies.identity import finished_steps
 from brainssl.studies.journal import Journal, read_log
@@ -374,7 +375,7 @@ def test_a_damaged_step_is_done_again(
 
 @pytest.fixture(scope="module")
 def shared(unbalanced: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A study that two processes ran at once, and what each of them said."""
+    """A study that was started twice at once, and what each process said."""
     out = tmp_path_factory.mktemp("shared study") / "out"
     words = ["study", str(unbalanced), str(out), "--methods", "simclr"]
     words += ["--label-fractions", "0.5,1", "--seeds", "1", "--no-classical"]
@@ -392,8 +393,11 @@ def shared(unbalanced: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return out, said
 
 
-def test_two_processes_do_each_step_once(shared: tuple[Path, list[str]], unbalanced: Path) -> None:
+def test_who_is_started_second_waits_and_does_nothing_again(
+    shared: tuple[Path, list[str]], unbalanced: Path
+) -> None:
     out, said = shared
+    assert sum("runs this study: waiting until it ends" in text for text in said) == 1
     steps = [step.name for step in grid(plan_for(unbalanced, protocols=("grouped",)))]
     lines = [line for text in said for line in text.splitlines()]
     for number, name in enumerate(steps, start=1):
@@ -439,7 +443,6 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
     for stage in ("pretrain", "probe_stage", "finetune_stage"):
         monkeypatch.setattr(module, stage, lambda _data, _what, folder, **_: fakes.make(folder))
     monkeypatch.setattr(module, "load_encoder", lambda _path: None)
-    monkeypatch.setattr(module, "_POLL_SECONDS", 0.01)
     return fakes
 
 
@@ -461,73 +464,44 @@ TUNED = "finetune-simclr-grouped-f1-s0"
 LAST = "supervised-grouped-f1-s0"
 
 
-def taken(study: Study, step: str) -> ExitStack:
-    """Stand for another process that makes a step until the stack is closed."""
-    other = ExitStack()
-    other.enter_context(locked(working_folder(study.out / "steps" / step) / ".lock"))
-    return other
-
-
-def test_one_process_alone_takes_the_steps_in_their_order(begun: Study, fakes: Fakes) -> None:
-    begun.work()
+def test_the_process_takes_the_steps_in_their_order(begun: Study, fakes: Fakes) -> None:
+    work(begun.plan, begun.out)
     assert fakes.made == [UNTRAINED, RANDOM, PRETRAINING, LINEAR, TUNED, LAST]
-
-
-def test_a_step_of_a_process_that_dies_is_taken_up(
-    begun: Study, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other, said = taken(begun, PRETRAINING), []
-
-    def say(line: str) -> None:
-        said.append(line)
-        if line.startswith("waiting"):
-            other.close()
-
-    monkeypatch.setattr(begun.terminal, "say", say)
-    begun.work()
-    assert fakes.made == [UNTRAINED, RANDOM, LAST, PRETRAINING, LINEAR, TUNED]
-    assert f"waiting for another process: {PRETRAINING}" in said
-
-
-def test_what_another_process_makes_is_used(begun: Study, fakes: Fakes) -> None:
-    other = ExitStack()
-    other.enter_context(whole_folder(begun.out / "steps" / PRETRAINING))
-    fakes.then = lambda name: name == LAST and other.close()
-    begun.work()
-    assert fakes.made == [UNTRAINED, RANDOM, LAST, LINEAR, TUNED]
-
-
-def test_what_fails_in_another_process_is_not_tried_here(begun: Study, fakes: Fakes) -> None:
-    other = taken(begun, PRETRAINING)
-
-    def fail(name: str) -> None:
-        if name == LAST:
-            Journal(begun.out, "", 0.0).fail(PRETRAINING, RuntimeError("out of memory"))
-            other.close()
-
-    fakes.then = fail
-    begun.work()
-    assert fakes.made == [UNTRAINED, RANDOM, LAST]
 
 
 def test_what_failed_in_an_earlier_run_is_tried_again(begun: Study, fakes: Fakes) -> None:
     Journal(begun.out, "", 0.0).fail(PRETRAINING, RuntimeError("out of memory"))
-    begun.work()
+    work(begun.plan, begun.out)
     assert fakes.made == [UNTRAINED, RANDOM, PRETRAINING, LINEAR, TUNED, LAST]
 
 
-def test_who_comes_a_moment_late_to_a_step_puts_it_off(
+def test_a_process_that_was_cut_off_and_is_still_at_a_step_is_waited_for(
     begun: Study, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both may find a step free; one of them then gets its lock."""
-    late = [PRETRAINING]
-
-    def pretrain(_store: object, _split: object, folder: Path, **_: object) -> None:
-        if late:
-            raise BusyError(f"another process is at work in {late.pop()}")
-        fakes.make(folder)
-
-    monkeypatch.setattr(module, "pretrain", pretrain)
-    begun.work()
-    assert fakes.made == [UNTRAINED, RANDOM, LAST, PRETRAINING, LINEAR, TUNED]
+    """The one that runs the study is no more, and the one that does a step ends a moment later."""
+    other = ExitStack()
+    other.enter_context(locked(working_folder(begun.out / "steps" / PRETRAINING) / ".lock"))
+    monkeypatch.setattr(module.time, "sleep", lambda _seconds: other.close())
+    work(begun.plan, begun.out)
+    assert fakes.made == [UNTRAINED, RANDOM, PRETRAINING, LINEAR, TUNED, LAST]
     assert not (begun.out / "failed").exists()
+
+
+def test_what_it_has_just_made_is_used(
+    begun: Study, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = ExitStack()
+    other.enter_context(whole_folder(begun.out / "steps" / PRETRAINING))
+    monkeypatch.setattr(module.time, "sleep", lambda _seconds: other.close())
+    work(begun.plan, begun.out)
+    assert fakes.made == [UNTRAINED, RANDOM, LINEAR, TUNED, LAST]
+
+
+def test_a_lock_that_nobody_gives_free_fails_the_step_alone(
+    begun: Study, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LOCK_SECONDS", 0.0)
+    with locked(working_folder(begun.out / "steps" / RANDOM) / ".lock"):
+        work(begun.plan, begun.out)
+    assert fakes.made == [UNTRAINED, PRETRAINING, LINEAR, TUNED, LAST]
+    assert "another process is at work" in (begun.out / "failed" / f"{RANDOM}.txt").read_text()

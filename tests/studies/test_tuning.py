@@ -10,22 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from oracles.small_plan import FAST, small_plan
+from oracles.steps_alone import work
 from scipy.special import log_softmax
 
 from brainssl.data.store import ImageStore
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.unlabelled import UNLABELLED
 from brainssl.foundation.progress import Terminal
-from brainssl.foundation.storage import BusyError, locked, working_folder
 from brainssl.models.classifier import Classifier
-from brainssl.studies import run as module
-from brainssl.studies.grid import Step
+from brainssl.studies import steps as module
 from brainssl.studies.identity import identity
-from brainssl.studies.journal import Journal
 from brainssl.studies.plan import Plan
 from brainssl.studies.run import Study
-from brainssl.studies.trials import KEPT, Change
-from brainssl.studies.tuning import choose, is_settled
+from brainssl.studies.trials import KEPT
 from brainssl.training.tuned import TUNING
 
 TEMPERATURES = np.exp(np.linspace(np.log(0.05), np.log(20), 2001))
@@ -41,7 +38,7 @@ def plan(shared_store: ImageStore) -> Plan:
 def grown(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Path, int]]:
     """A study that was finished without a search and then given one, and what there was before."""
     out = tmp_path_factory.mktemp("tuned") / "out"
-    Study(replace(plan, explained=0), out, Terminal(quiet=True)).work()
+    work(replace(plan, explained=0), out)
     before = {file: file.stat().st_mtime_ns for file in (out / "steps").rglob("*")}
     Study(replace(plan, trials=3), out, Terminal(quiet=True)).run()
     return out, before
@@ -188,56 +185,13 @@ def test_a_failed_trial_costs_itself_alone_and_is_not_tried_again(
     (search,) = held["tuning"]["searches"]
     assert (search["chosen"], search["failed"]) == (1, 1)
     assert search["tried"][1]["error"] == "the validation loss was never finite"
-    Study(own, tmp_path / "out", Terminal(quiet=True)).work()
+    work(own, tmp_path / "out")
     assert len(called) == 2
     # Without what the search chose it is tried again, as the documentation says.
     folder = tmp_path / "out" / "steps" / "tuned2-supervised-grouped-f1-s0"
     shutil.rmtree(folder)
     monkeypatch.setattr(module, "finetune_stage", finetune)
-    Study(own, tmp_path / "out", Terminal(quiet=True)).work()
-    assert all(one["val_nll"] for one in json.loads((folder / TUNING).read_text())["tried"])
-
-
-@pytest.mark.parametrize("broken", ["step", "pretraining"])
-def test_what_another_process_tries_again_has_not_failed(
-    plan: Plan, tmp_path: Path, broken: str
-) -> None:
-    step = Step("finetune", "simclr", "grouped", 0, 1.0, trial=2)
-    steps, journal = tmp_path / "steps", Journal(tmp_path, "a study", 0.0)
-    assert step.pretraining
-    assert not is_settled(step, steps, journal)
-    journal.fail(step.name if broken == "step" else step.pretraining, RuntimeError("no memory"))
-    assert is_settled(step, steps, journal)
-    tuned = replace(step, trial=1, trials=2)
-    (steps / replace(step, trial=1).name).mkdir(parents=True)
-    for name in (step.name, step.pretraining):
-        with locked(working_folder(steps / name) / ".lock"):
-            assert not is_settled(step, steps, journal)
-            with pytest.raises(BusyError, match=r"s0-t2 is not settled"):
-                choose(plan, tuned, None, steps / tuned.name, journal, (Change(), Change()))  # type: ignore[arg-type]
-    assert is_settled(step, steps, journal)
-
-
-def test_a_trial_that_another_process_gave_up_half_way_is_made_here(
-    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It failed here, was begun again elsewhere, and that process died: no note is left."""
-    finetune, broken = module.finetune_stage, [True]
-
-    def once(*args: Any, **options: Any) -> Any:
-        if "test" not in options["parts"] and broken:
-            raise RuntimeError("no memory")
-        return finetune(*args, **options)
-
-    def unnoted(self: Journal, step: str, error: Exception) -> dict[str, str]:
-        broken.pop()
-        return {"step": step, "error": str(error), "trace": ""}
-
-    monkeypatch.setattr(module, "finetune_stage", once)
-    monkeypatch.setattr(Journal, "fail", unnoted)
-    own = replace(plan, trials=2, methods=(), explained=0)
-    Study(own, tmp_path / "out", Terminal(quiet=True)).work()
-    folder = tmp_path / "out" / "steps" / "tuned2-supervised-grouped-f1-s0"
+    work(own, tmp_path / "out")
     assert all(one["val_nll"] for one in json.loads((folder / TUNING).read_text())["tried"])
 
 

@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from brainssl.api.answers import Answer
 from brainssl.api.options import (
@@ -30,6 +30,9 @@ from brainssl.api.options import (
 )
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.progress import Terminal
+
+if TYPE_CHECKING:
+    from brainssl.studies.scheduling.scheduler import Scheduler
 
 DEFAULT_FOLDS = 5
 MOST_FOLDS = 50  # more would take days; `--leave-out patient` leaves one patient out
@@ -64,6 +67,7 @@ def study(
     overrides: Names | None = None,
     budget: str | None = None,
     jobs: int = 1,
+    cluster: str | None = None,
     dry_run: bool = False,
     explained: int | None = None,
     lesions: Where | None = None,
@@ -110,6 +114,8 @@ def study(
         budget: a time such as `10m` or `2h`: it chooses encoder, image size, epochs and what else
             is not given, see `brainssl.studies.budget`.
         jobs: how many processes share the steps and the processor.
+        cluster: address of a Ray cluster that does the steps: `auto`, host:port, ray://host:port;
+            all its machines must see `out`, and `source` if that is a store.
         dry_run: do nothing but say what would be done and how long it may take.
         explained: test slices that show where each classifier looks, 0: none; 40 without a budget.
         lesions: folder of masks, COCO JSON, or folder of YOLO text.
@@ -137,7 +143,6 @@ def study(
     from brainssl.studies.budget import Asked, choose, kept
     from brainssl.studies.division import Division, begun_division
     from brainssl.studies.estimate import estimate
-    from brainssl.studies.jobs import workers
     from brainssl.studies.ladder import SMALLEST
     from brainssl.studies.plan import Plan, count_values, gives_test_set
     from brainssl.studies.refusals import refuse_unknown_patients
@@ -157,6 +162,7 @@ def study(
         tune=tune,
         budget=budget,
         preset=preset,
+        shared=(jobs, cluster),
     )
     seed_of(seed)
     depth_asked(bits)
@@ -242,7 +248,7 @@ def study(
         foreseen = estimate(plan, out, jobs=jobs)
         return Answer(foreseen.facts(), foreseen.text())
     made = Study(plan, out, terminal)
-    page = made.run(workers(plan, out, jobs) if jobs > 1 else None)
+    page = made.run(_scheduler(jobs, cluster, plan.settings.run.devices, out))
     said = [f"{len(made.failed)} steps failed; see the report."] if made.failed else []
     said += [f"Results: {out / 'results.json'}", f"Report:  {page}"]
     answer = _published(out, page, "\n".join(said), {"failed": made.failed})
@@ -325,8 +331,9 @@ def _check(
     tune: int | None,
     budget: str | None,
     preset: Where,
+    shared: tuple[int, str | None],
 ) -> None:
-    """Refuse numbers that cannot be, a search without its package, a budget beside a preset."""
+    """Refuse numbers that cannot be, what needs a package without it, what excludes each other."""
     from brainssl.foundation.extras import require
     from brainssl.studies.budget import seconds_of
     from brainssl.studies.trials import STARTUP
@@ -337,12 +344,32 @@ def _check(
     if tune is not None:
         within("--tune", tune, 2, STARTUP)
         require("tune")
+    jobs, cluster = shared
+    if cluster is not None:
+        if jobs > 1:
+            raise BadUseError("--jobs and --cluster both share the steps: leave out one of them")
+        require("cluster")
     if budget is not None:
         seconds_of(budget)
         if str(preset) != "quick":
             raise BadUseError(
                 f"--budget chooses what --preset {preset} sets: leave out one of them"
             )
+
+
+def _scheduler(jobs: int, cluster: str | None, devices: int, out: Path) -> "Scheduler":
+    """Return who does the steps."""
+    if cluster is not None:
+        from brainssl.studies.scheduling.cluster import Cluster
+
+        return Cluster(cluster, out)
+    if jobs > 1:
+        from brainssl.studies.scheduling.processes import Processes
+
+        return Processes(jobs, devices=devices)
+    from brainssl.studies.scheduling.here import Here
+
+    return Here()
 
 
 def _folds(folds: int | None, leave_out: str | None) -> int | None:

@@ -99,6 +99,13 @@ def study(
     jobs: Annotated[
         int, typer.Option(min=1, help="How many processes share the steps and the processor.")
     ] = 1,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            help="Let a Ray cluster do the steps: auto, HOST:PORT or ray://HOST:PORT; its machines "
+            "share the folder of the study."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done and how long it may take.")
     ] = False,
@@ -159,6 +166,7 @@ def study(
         overrides=overrides,
         budget=budget,
         jobs=jobs,
+        cluster=cluster,
         dry_run=dry_run,
         explained=explained,
         lesions=lesions,

@@ -10,6 +10,7 @@ EXTRAS = {
     "mlflow": ("mlflow",),
     "wandb": ("wandb",),
     "tune": ("optuna",),
+    "cluster": ("ray",),
     "scans": (
         "h5py",
         "highdicom",

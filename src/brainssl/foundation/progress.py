@@ -46,15 +46,21 @@ class Terminal:
         if self._cell:
             with self._cell.bar(title) as report:
                 yield report
-        elif self.console.is_terminal and not self.console.quiet:
-            with self._bar() as bar:
+        elif self.has_bars:
+            with self.bars() as bar:
                 number = bar.add_task(title, total=None)
                 yield lambda done, total: bar.update(number, completed=done, total=total)
         else:
             yield self._lines(title)
         self.say(f"{title}: done in {time.monotonic() - started:.0f} s")
 
-    def _bar(self) -> Progress:
+    @property
+    def has_bars(self) -> bool:
+        """Whether tasks are bars that are drawn again and again."""
+        return self.console.is_terminal and not self.console.quiet and self._cell is None
+
+    def bars(self) -> Progress:
+        """Return what draws bars, to be entered."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -74,17 +80,6 @@ class Terminal:
                 self.say(f"{title}: {done} of {total}")
 
         return report
-
-
-class Lines(Terminal):
-    """A line when a task is done and none before: for processes that share a terminal."""
-
-    @contextmanager
-    def task(self, title: str) -> Iterator[Report]:
-        """Yield a function of (done, total) that shows nothing."""
-        started = time.monotonic()
-        yield lambda done, total: None
-        self.say(f"{title}: done in {time.monotonic() - started:.0f} s")
 
 
 class Cell:

@@ -218,29 +218,26 @@ def refuse_existing(folder: Path) -> None:
 
 
 @contextmanager
-def locked(
-    file: Path, *, shared: bool = False, waiting: Callable[[], object] | None = None
-) -> Iterator[None]:
+def locked(file: Path, *, waiting: Callable[[], object] | None = None) -> Iterator[None]:
     """Hold a lock that ends with the process, however it ends.
 
     Args:
         file: that stands for the lock, made where there is none; its name ends in `.lock`. No
             folder, because network file systems know locks of files alone.
-        shared: whether others may hold it at the same time if they share it, too.
         waiting: called if another process holds it, before waiting for that process; without it,
-            nobody waits.
+            or if it raises, nobody waits.
 
     Raises:
         BusyError: another process holds it, and `waiting` is not given.
     """
-    handle = _lock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, waiting)
+    handle = _lock(file, waiting)
     try:
         yield
     finally:
         os.close(handle)
 
 
-def _lock(file: Path, mode: int, waiting: Callable[[], object] | None) -> int:
+def _lock(file: Path, waiting: Callable[[], object] | None) -> int:
     while True:
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -248,15 +245,18 @@ def _lock(file: Path, mode: int, waiting: Callable[[], object] | None) -> int:
         except FileNotFoundError:  # the folder was renamed this very moment
             continue
         try:
-            fcntl.flock(handle, mode | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if waiting is None:
+            try:
+                if waiting is None:
+                    raise BusyError(
+                        f"another process is at work in {file.parent}: wait for it"
+                    ) from None
+                waiting()
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            except BaseException:
                 os.close(handle)
-                raise BusyError(
-                    f"another process is at work in {file.parent}: wait for it"
-                ) from None
-            waiting()
-            fcntl.flock(handle, mode)
+                raise
         except OSError as error:
             os.close(handle)
             raise BrainsslError(

@@ -180,3 +180,8 @@ class RunSettings(Section):
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["auto"] | PrecisionName = "auto"  # what the machine has units for
     devices: Positive = 1  # GPUs, or processes on CPU, that share each batch of a pretraining
+    step_cpus: Positive = 1  # of a cluster, for each step of a study: threads; more where steps
+    #                          are few and images large
+    step_gpus: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = "auto"  # share of a GPU;
+    #                          auto: by what the encoder and its batches need, a quarter at least
+    step_memory: Literal["auto"] | Rate = "auto"  # GB; auto: by the same, and the images

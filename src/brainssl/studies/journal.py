@@ -46,9 +46,10 @@ class Journal:
         self._trace(step).unlink(missing_ok=True)
 
     def fail(self, step: str, error: Exception) -> dict[str, str]:
-        """Note an error that is being handled, and return what `failure` then returns."""
+        """Note an error, and return what `failure` then returns."""
         message = " ".join(str(error).split()) or type(error).__name__
-        text, file = f"{message}\n\n{traceback.format_exc()}", self._trace(step)
+        told = "".join(traceback.format_exception(error))
+        text, file = f"{message}\n\n{told}", self._trace(step)
         write_text(file, text)
         return self._told(step, message)
 

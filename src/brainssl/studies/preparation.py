@@ -1,7 +1,9 @@
-"""What all steps of a study share, made once by the first process that comes."""
+"""What all steps of a study share, made by the one process that runs it."""
 
+import os
+import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,14 @@ from brainssl.data.split import Protocol, Split, make_split
 from brainssl.data.store import ImageStore, is_store, prepare
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.progress import Terminal
-from brainssl.foundation.storage import damage, locked, read_json, remove, write_json
+from brainssl.foundation.storage import (
+    BusyError,
+    damage,
+    locked,
+    read_json,
+    remove,
+    write_json,
+)
 from brainssl.studies.grid import grid
 from brainssl.studies.identity import IDENTITY, digest_of, finished_steps, identity, is_begun
 from brainssl.studies.journal import Journal, noting
@@ -26,7 +35,7 @@ from brainssl.studies.starts import HELD, digests_of, keep_digests, refuse_chang
 from brainssl.studies.trials import KEPT, Change, kept_changes
 from brainssl.views.recipes import augment_table2
 
-_SET_UP, _RUNNING = ".set-up.lock", ".running.lock"
+_RUNNING = ".running.lock"
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ class Prepared:
 
 @contextmanager
 def prepared(plan: Plan, out: Path, terminal: Terminal) -> Iterator[Prepared]:
-    """Yield what the steps need; who comes second waits until the first has made it.
+    """Yield what the steps need. One process at a time runs a study: the next waits for it.
 
     As long as the block runs no other study can take the folder.
 
@@ -72,22 +81,55 @@ def prepared(plan: Plan, out: Path, terminal: Terminal) -> Iterator[Prepared]:
         refuse_changed(plan, out)
 
     def waiting() -> None:
-        terminal.say(f"another process is preparing {out}: waiting for it")
+        who = _told_of(out)
+        if (out / IDENTITY).is_file() and not is_begun(out, own):
+            raise BusyError(f"another process{who} runs another study in {out}: wait for it")
+        terminal.say(f"another process{who} runs this study: waiting until it ends")
 
-    with ExitStack() as running:
-        with locked(out / _SET_UP, waiting=waiting), _leaving_nothing(out):
+    with locked(out / _RUNNING, waiting=waiting):
+        with _leaving_nothing(out):
+            (out / _RUNNING).write_text(f"{os.getpid()} {socket.gethostname()}", "utf-8")
             journal = _claim(out, own)
             keep_digests(plan, out)
-            running.enter_context(locked(out / _RUNNING, shared=True))
             store, audit = _store(plan, out, terminal)
-            data = {
-                (name, fold): one
-                for name in plan.protocols
-                for fold, one in _data(plan, out, store, name, terminal).items()
-            }
+            data = _every(plan, out, store, terminal)
             changes = kept_changes(out, plan.seed, plan.trials)
             _set_damaged_aside(plan, out, terminal)
         yield Prepared(data, audit, journal, changes)
+
+
+def opened(plan: Plan, out: Path, journal: Journal) -> Prepared:
+    """Return what `prepared` made, in a process that does steps for the one that runs the study.
+
+    Args:
+        plan: of the study.
+        out: its folder.
+        journal: of the process that runs it.
+
+    Raises:
+        BrainsslError: the folder does not hold it.
+    """
+    store = ImageStore.open(out / "store")
+    data = _every(plan, out, store, Terminal(quiet=True))
+    return Prepared(data, None, journal, kept_changes(out, plan.seed, plan.trials))
+
+
+def _every(
+    plan: Plan, out: Path, store: ImageStore, terminal: Terminal
+) -> dict[tuple[Protocol, Fold | None], Data]:
+    return {
+        (name, fold): one
+        for name in plan.protocols
+        for fold, one in _data(plan, out, store, name, terminal).items()
+    }
+
+
+def _told_of(out: Path) -> str:
+    """Tell by its lock which process runs a study, as far as is known."""
+    with suppress(OSError, ValueError):
+        number, host = (out / _RUNNING).read_text("utf-8").split()
+        return f" ({number} on {host})"
+    return ""
 
 
 @contextmanager
@@ -96,7 +138,7 @@ def _leaving_nothing(out: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        claims = {IDENTITY, HELD, _SET_UP, _RUNNING}
+        claims = {IDENTITY, HELD, _RUNNING}
         if {entry.name for entry in out.iterdir()} <= claims:
             for name in claims:
                 (out / name).unlink(missing_ok=True)
@@ -108,10 +150,8 @@ def _leaving_nothing(out: Path) -> Iterator[None]:
 def _claim(out: Path, own: dict[str, Any]) -> Journal:
     """Make the folder this study's; what another left that finished no step is taken away."""
     if not is_begun(out, own):
-        # Not while a process is still at work on that.
-        with locked(out / _RUNNING):
-            for name in ("store", "store-paper", "audit", "splits", "steps", KEPT, HELD):
-                remove(out / name)
+        for name in ("store", "store-paper", "audit", "splits", "steps", KEPT, HELD):
+            remove(out / name)
     write_json(out / IDENTITY, own)
     return Journal(out, digest_of(own), (out / IDENTITY).stat().st_mtime)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from brainssl.data.dataset import Data
 from brainssl.foundation.errors import BrainsslError
-from brainssl.foundation.storage import BusyError, is_busy, read_json
+from brainssl.foundation.storage import read_json
 from brainssl.studies.grid import Step, final, grid, start_of
 from brainssl.studies.journal import Journal
 from brainssl.studies.plan import Plan
@@ -25,14 +25,13 @@ def choose(
     """Make a tuned step from its candidates, each of which is finished or has failed.
 
     Raises:
-        BrainsslError: all of them failed.
-        BusyError: another process is trying one of them again.
+        BrainsslError: all of them failed, or one is neither.
     """
     tried = []
     for one, change in zip(step.candidates, changes, strict=True):
         failure = failed(one, folder.parent, journal)
         if failure is None and not (folder.parent / one.name).is_dir():
-            raise BusyError(f"{one.name} is not settled: wait for it")
+            raise BrainsslError(f"{one.name} is not settled: run the study again")
         tried.append(
             Tried(
                 one.trial,
@@ -45,10 +44,7 @@ def choose(
 
 
 def failed(step: Step, steps: Path, journal: Journal) -> dict[str, str] | None:
-    """Return the failure of a step, or of its pretraining; None as long as another may mend it.
-
-    A process that began later tries again what had failed for this one. While it does, nothing is
-    settled.
+    """Return the failure of a step, or of its pretraining; None if it has not failed in this run.
 
     Args:
         step: that trains.
@@ -59,14 +55,7 @@ def failed(step: Step, steps: Path, journal: Journal) -> dict[str, str] | None:
         return None
     needed = [name for name in (step.name, step.pretraining) if name]
     own = [name for name in needed if not (steps / name).is_dir()]
-    if any(is_busy(steps / name) for name in own):
-        return None
     return next((told for name in own if (told := journal.failure(name))), None)
-
-
-def is_settled(step: Step, steps: Path, journal: Journal) -> bool:
-    """Tell whether a candidate is finished, or has failed: arguments as for `failed`."""
-    return (steps / step.name).is_dir() or failed(step, steps, journal) is not None
 
 
 def is_given_up(plan: Plan, step: Step, steps: Path) -> bool:

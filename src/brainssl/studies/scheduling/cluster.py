@@ -1,0 +1,290 @@
+"""The steps on a Ray cluster: each is a task of it, put where there is room."""
+
+import logging
+import os
+import secrets
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from brainssl import __version__
+from brainssl.foundation.board import Board, board
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.extras import require
+from brainssl.studies.scheduling import on_node
+from brainssl.studies.scheduling.graph import Agenda, Outcome
+from brainssl.studies.scheduling.scheduler import MOST_DEATHS, Demand, Work
+
+AUTO = "auto"
+_LISTEN_SECONDS = 0.5
+_CONNECT_SECONDS = 10.0
+_CHECK_SECONDS = 120.0
+_MOST_LOST = 20
+"""So often a step begins again because a machine went: on machines that are taken back, often."""
+
+
+class Cluster:
+    """Hands the steps to the machines of a Ray cluster, all of which see the study's folder.
+
+    A machine that is lost costs its steps a new beginning elsewhere, from their checkpoints. A
+    process that dies of a step costs one more try; a step of which two die has failed.
+
+    Args:
+        address: host:port of its head, `ray://host:port`, or `auto`: of the one that runs here, or
+            that RAY_ADDRESS names.
+        folder: of the study.
+
+    Raises:
+        BrainsslError: Ray is not installed.
+    """
+
+    def __init__(self, address: str, folder: Path) -> None:
+        require("cluster")
+        self._address, self._folder = address, folder.resolve()
+        self._own = False
+
+    def check(self) -> None:
+        """Connect, unless this process is connected already.
+
+        Raises:
+            BrainsslError: no cluster answers.
+        """
+        import ray
+
+        if ray.is_initialized():
+            return
+        if address := self._silent():
+            raise BrainsslError(f"no Ray cluster answers at {address}: see --cluster")
+        try:
+            ray.init(address=self._address, log_to_driver=False, logging_level=logging.CRITICAL)
+        except Exception as error:  # noqa: BLE001 - it has no class of its own for each of them
+            told = " ".join(str(error).split())[:200]
+            raise BrainsslError(
+                f"no Ray cluster answers at {self._address} ({told}): start one with `ray start "
+                "--head`, or name its address"
+            ) from None
+        self._own = True
+
+    def run(self, agenda: Agenda, work: Work) -> None:
+        """Settle every step of the agenda.
+
+        Raises:
+            BrainsslError: a machine does not see the folder, or has another version of brainssl.
+        """
+        if not agenda.left:
+            self._leave()
+            return
+        with (
+            board(work.terminal) as shown,
+            # Ray prints to it what it thinks of machines that went; the answer goes there, too.
+            Path(os.devnull).open("w") as nowhere,
+            redirect_stdout(nowhere),
+            self._marked() as place,
+        ):
+            nodes = _machines()
+            _refuse_blind(place, nodes)
+            shift = _Shift(agenda, work, shown, place, any(_gpus_of(node) for node in nodes))
+            shift.warn(nodes)
+            try:
+                while agenda.left:
+                    shift.submit()
+                    shift.listen()
+            finally:
+                shift.cancel()
+                self._leave()
+
+    def _silent(self) -> str | None:
+        """Return the address if nothing listens there: Ray would try for a minute or more."""
+        address = self._address
+        if address == AUTO:
+            address = os.environ.get("RAY_ADDRESS", "")
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        if not host or not port.isdigit():
+            return None
+        try:
+            socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
+        except OSError:
+            return address
+        return None
+
+    def _leave(self) -> None:
+        if self._own:
+            import ray
+
+            ray.shutdown()
+            self._own = False
+
+    @contextmanager
+    def _marked(self) -> Iterator[on_node.Place]:
+        """Lay a mark into the folder as long as the block runs, by which machines know it."""
+        mark = self._folder / f".cluster.{secrets.token_hex(4)}"
+        mark.write_text(mark.name, "utf-8")
+        try:
+            yield on_node.Place(self._folder, mark.name, str(Path.cwd()), __version__)
+        finally:
+            mark.unlink(missing_ok=True)
+
+
+@dataclass
+class _Shift:
+    """One agenda on a cluster."""
+
+    agenda: Agenda
+    work: Work
+    shown: Board
+    place: on_node.Place
+    gpus: bool
+    running: dict[Any, str] = field(default_factory=dict)
+    deaths: Counter[str] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        import ray
+
+        here = ray.get_runtime_context().get_node_id()
+        self._ears: Any = (
+            ray.remote(on_node.Ears)
+            .options(num_cpus=0, scheduling_strategy=_only(here, soft=True))
+            .remote()
+        )
+        self._begin = ray.put(self.work.elsewhere())
+        self._do = ray.remote(on_node.do)
+
+    def warn(self, nodes: list[dict[str, Any]]) -> None:
+        """Tell of what no machine has room for: it waits until one comes that has."""
+        for name in self.agenda.ready:
+            demand = self.work.demand(name, gpus=self.gpus)
+            if not any(_has_room(node["Resources"], demand) for node in nodes):
+                self.work.terminal.say(
+                    f"waiting for a machine with {demand.cpus} CPUs, {demand.gpus:g} GPUs and "
+                    f"{demand.memory / 1e9:.1f} GB for {name}: see run.step_cpus, run.step_gpus "
+                    "and run.step_memory"
+                )
+                return
+
+    def submit(self) -> None:
+        """Hand what is ready to Ray, which begins it where and when there is room."""
+        for name in self.agenda.ready:
+            demand = self.work.demand(name, gpus=self.gpus)
+            self.agenda.take(name)
+            task = self._do.options(
+                num_cpus=demand.cpus,
+                num_gpus=demand.gpus,
+                memory=demand.memory,
+                max_retries=0,  # they are counted here
+                name=name,
+            )
+            self.running[task.remote([self._begin], name, self.place, demand.cpus, self._ears)] = (
+                name
+            )
+
+    def listen(self) -> None:
+        """Wait a moment for steps to end, and show what was said meanwhile."""
+        import ray
+
+        ended, _ = ray.wait(
+            list(self.running), num_returns=len(self.running), timeout=_LISTEN_SECONDS
+        )
+        with suppress(ray.exceptions.RayError):  # without ears, steps are done all the same
+            for message in ray.get(self._ears.take.remote(), timeout=_CONNECT_SECONDS):
+                self.shown.hear(message)
+        for task in ended:
+            self._end(self.running.pop(task), task)
+
+    def cancel(self) -> None:
+        """End the steps that run."""
+        import ray
+
+        for task in self.running:
+            with suppress(Exception):
+                ray.cancel(task, force=True)
+        with suppress(Exception):
+            ray.kill(self._ears)
+
+    def _end(self, name: str, task: Any) -> None:
+        import ray
+
+        try:
+            told = ray.get(task)
+        except (ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError):
+            self.lost[name] += 1
+            self._again(name, "its machine was lost", self.lost[name] < _MOST_LOST)
+        except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
+            self.deaths[name] += 1
+            short = isinstance(error, ray.exceptions.OutOfMemoryError)
+            cause = "its process was ended for memory" if short else "its process died"
+            self._again(name, cause, self.deaths[name] < MOST_DEATHS)
+        except ray.exceptions.RayTaskError as error:  # not of the step, whose failures are told
+            raise BrainsslError(_line_of(error)) from None
+        else:
+            self.shown.drop(name)
+            self.agenda.settle(name, Outcome(told))
+
+    def _again(self, name: str, cause: str, once_more: bool) -> None:
+        self.shown.drop(name)
+        if once_more:
+            self.work.terminal.say(f"{name}: {cause}: it goes on elsewhere")
+            self.agenda.give_back(name)
+            return
+        self.work.give_up(
+            name,
+            f"{cause}, as before: tried no more. Where memory is short, raise run.step_memory or "
+            "take a smaller batch",
+        )
+        self.agenda.settle(name, Outcome.FAILED)
+
+
+def _machines() -> list[dict[str, Any]]:
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _refuse_blind(place: on_node.Place, nodes: list[dict[str, Any]]) -> None:
+    """Refuse a cluster one of whose machines does not see the folder, or has other code."""
+    import ray
+
+    look = ray.remote(on_node.look)
+    asked = {
+        look.options(
+            num_cpus=0, max_retries=0, scheduling_strategy=_only(node["NodeID"], soft=False)
+        ).remote(place): node["NodeManagerAddress"]
+        for node in nodes
+    }
+    for task, host in asked.items():
+        try:
+            fault = ray.get(task, timeout=_CHECK_SECONDS)
+        except ray.exceptions.RayTaskError as error:
+            fault = f"it cannot run brainssl {place.version} ({_line_of(error)})"
+        except ray.exceptions.RayError as error:
+            fault = f"it does not answer ({type(error).__name__})"
+        if fault:
+            raise BrainsslError(f"machine {host} of the cluster is of no use: {fault}")
+
+
+def _only(node: str, *, soft: bool) -> Any:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(node, soft=soft)
+
+
+def _gpus_of(node: dict[str, Any]) -> float:
+    return float(node["Resources"].get("GPU", 0))
+
+
+def _has_room(resources: dict[str, float], demand: Demand) -> bool:
+    return (
+        resources.get("CPU", 0) >= demand.cpus
+        and resources.get("GPU", 0) >= demand.gpus
+        and resources.get("memory", 0) >= demand.memory
+    )
+
+
+def _line_of(error: Exception) -> str:
+    """Return the last line of an error of Ray, which is the error of the task itself."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__

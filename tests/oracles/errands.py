@@ -1,0 +1,53 @@
+"""Work without a study: steps that note who did them, and do what their names say."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from brainssl.foundation.progress import Terminal
+from brainssl.studies.scheduling.graph import Outcome
+from brainssl.studies.scheduling.scheduler import Demand
+
+
+@dataclass
+class Errands:
+    """Notes each step in a file `done`, as `name pid`, one a line.
+
+    `deadly` kills its process, `endless` never ends, `broken` fails; `probe-KIND-…` has a kind.
+    """
+
+    folder: Path
+    terminal: Terminal = field(default_factory=lambda: Terminal(quiet=True))
+    given_up: dict[str, str] = field(default_factory=dict)
+
+    def do(self, name: str) -> Outcome:
+        with self.terminal.task(name), (self.folder / "done").open("a") as file:
+            file.write(f"{name} {os.getpid()}\n")
+        if name.startswith("deadly"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if name.startswith("endless"):
+            time.sleep(600)
+        return Outcome.FAILED if name.startswith("broken") else Outcome.DONE
+
+    def give_up(self, name: str, cause: str) -> None:
+        self.given_up[name] = cause
+
+    def kind(self, name: str) -> str | None:
+        return name.split("-")[1] if name.startswith("probe") else None
+
+    def demand(self, _name: str, *, gpus: bool) -> Demand:
+        return Demand(1, 0.25 if gpus else 0.0, 10**8)
+
+    def elsewhere(self) -> Callable[[Terminal], "Errands"]:
+        return partial(Errands, self.folder)
+
+    @property
+    def done(self) -> list[tuple[str, int]]:
+        """The steps that were begun, in their order, and the processes that did."""
+        file = self.folder / "done"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [(name, int(number)) for name, number in map(str.split, lines)]

@@ -122,7 +122,7 @@ def of_picture(pixels: Float32[np.ndarray, "h w"], size: int, look: Look | None)
     if look is None or not look.take(_reduced_area(*pixels.shape)):
         return None
     levels = np.rint(_reduced(pixels).clip(0, 1) * _LEVELS).astype(np.uint16)
-    place = _place(*pixels.shape, size)
+    place = _place(pixels, size)
     return OwnSlice(levels, 1 / _LEVELS, 0.0, 0.0, 1.0, "share", None, place)
 
 
@@ -147,7 +147,7 @@ def _of_volume(opened: Opened, number: int, slope: float, intercept: float, size
         opened.window.high,
         "rescaled",
         spacing,
-        _place(*samples.shape, size),
+        _place(samples, size),
     )
 
 
@@ -183,7 +183,8 @@ def _reduced_area(height: int, width: int) -> int:
     return math.prod(_reduced_shape(height, width))
 
 
-def _place(height: int, width: int, size: int) -> tuple[int, int, int, int]:
+def _place(pixels: np.ndarray, size: int) -> tuple[int, int, int, int]:
+    height, width = pixels.shape
     rows, columns = letterbox_window(height, width, size)
     return columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
 

@@ -114,7 +114,7 @@ def test_other_volumes_are_told(tmp_path: Path) -> None:
     assert archive is not None
     assert len(archive.series) == 4
     assert any(
-        note.startswith("1 volumes are not named as those of a case") for note in archive.notes
+        note.startswith("1 volume is not named as those of a case") for note in archive.notes
     )
 
 

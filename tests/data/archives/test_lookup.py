@@ -47,7 +47,7 @@ def test_the_name_of_a_slice_leads_to_the_file_with_its_pixels(
         write(made(values[at], **facts), tmp_path / f"{(at * 3) % 8}.dcm")
     archive = dicom_archive(tmp_path, KEY, workers=1)
     [series] = archive.series
-    opened = open_volume(series.volume)
+    opened = open_volume(series.volume, reader=2)  # as stored: pixels that are not square stay so
     for number in (1, 3, 8):
         [found] = traced(archive, f"{series.name}/{number:04}")
         [file] = found.files

@@ -12,6 +12,7 @@ All images are made of noise with a bright square whose place tells the class, s
 learn them.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,11 +29,15 @@ from brainssl.data.store import ImageStore, write_store
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests can import `oracles`
 
-# On a busy machine an example may take long: no test is of its time.
+# On a busy machine an example may take long: no test is of its time. HYPOTHESIS_PROFILE=thorough
+# draws as many examples as Hypothesis does by itself.
 hypothesis.settings.register_profile(
-    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "thorough", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
-hypothesis.settings.load_profile("busy")
+hypothesis.settings.register_profile(
+    "busy", hypothesis.settings.get_profile("thorough"), max_examples=40
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "busy"))
 
 # Where files share what is slow to make, one process gets them all; the longest begin first.
 _TOGETHER = {

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 from oracles.ray_nodes import cluster
 from oracles.small_plan import FAST, small_plan
 from oracles.steps_alone import made, work
@@ -29,8 +30,11 @@ needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not inst
 
 @pytest.fixture
 def two_machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as a machine of one CPU computes
     with cluster(monkeypatch, 2) as machines:
         yield machines
+    torch.set_num_threads(threads)
 
 
 @needs_ray

@@ -147,9 +147,7 @@ class _Shift:
 
         here = ray.get_runtime_context().get_node_id()
         self._ears: Any = (
-            ray.remote(on_node.Ears)
-            .options(num_cpus=0, scheduling_strategy=_only(here, soft=True))
-            .remote()
+            ray.remote(on_node.Ears).options(num_cpus=0, scheduling_strategy=_only(here)).remote()
         )
         self._begin = ray.put(self.work.elsewhere())
         self._do = ray.remote(on_node.do)
@@ -250,9 +248,9 @@ def _refuse_blind(place: on_node.Place, nodes: list[dict[str, Any]]) -> None:
 
     look = ray.remote(on_node.look)
     asked = {
-        look.options(
-            num_cpus=0, max_retries=0, scheduling_strategy=_only(node["NodeID"], soft=False)
-        ).remote(place): node["NodeManagerAddress"]
+        look.options(num_cpus=0, max_retries=0, scheduling_strategy=_only(node["NodeID"])).remote(
+            place
+        ): node["NodeManagerAddress"]
         for node in nodes
     }
     for task, host in asked.items():
@@ -266,10 +264,10 @@ def _refuse_blind(place: on_node.Place, nodes: list[dict[str, Any]]) -> None:
             raise BrainsslError(f"machine {host} of the cluster is of no use: {fault}")
 
 
-def _only(node: str, *, soft: bool) -> Any:
+def _only(node: str) -> Any:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    return NodeAffinitySchedulingStrategy(node, soft=soft)
+    return NodeAffinitySchedulingStrategy(node, soft=False)
 
 
 def _gpus_of(node: dict[str, Any]) -> float:

@@ -1103,6 +1103,32 @@ def test_what_self_supervision_adds_to_a_start_is_told_as_measured() -> None:
     assert command in " ".join(page.split()).replace(" \\ ", " ")
 
 
+def test_what_limits_accuracy_is_told_as_measured() -> None:
+    found = json.loads((ROOT / "results" / "ceiling-mri44.json").read_text("utf-8"))
+    page = " ".join((DOCS / "why" / "what-helps.md").read_text("utf-8").split())
+    labels, [curve] = found["copies"]["label"], found["curves"].values()
+
+    def told(
+        value: float, interval: list[float], digits: int, times: float = 100
+    ) -> tuple[str, str]:
+        low, high = (f"{times * one:.{digits}f}" for one in interval)
+        return f"{times * value:.{digits}f}", f"({low}–{high})"
+
+    share, limits = told(labels["differ"], labels["interval"], 0)
+    assert f"{labels['pairs']} pairs" in page
+    assert f"{share} % {limits} of them stand under two labels" in page
+    assert found["copies"]["family"]["differ"] == 0
+    share, limits = told(labels["allowed"], labels["allowed_interval"], 0)
+    assert f"would score {share} % {limits}." in page
+    gain, limits = told(curve["a_doubling"], curve["a_doubling_interval"], 1)
+    assert f"gains {gain} points {limits} for each doubling" in page
+    few, every = (f"{100 * curve['accuracy'][at]:.1f}" for at in (0, -1))
+    assert f"from {few} % with a tenth to {every} with all" in page
+    more, limits = told(curve["doublings_to_the_goal"], curve["doublings_interval"], 1, 1)
+    assert f"it would take {more} further doublings {limits}" in page
+    assert " ".join(found["command"].split()) in page.replace(" \\ ", " ")
+
+
 def test_sequences_are_told_as_measured() -> None:
     page = (DOCS / "why" / "sequences.md").read_text("utf-8")
     files = {name: f"results/sequence-check-{name}.json" for name in ("phantom", "mri44")}

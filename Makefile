@@ -7,7 +7,7 @@ PARALLEL ?= 2
 BUDGET ?= 5m
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: demo test lint types docs clean
+.PHONY: demo test checks browser lint types docs clean
 
 # A quarter of so few patients is tested: with less nothing can be told apart from chance.
 demo: $(VENV)/.installed
@@ -15,11 +15,16 @@ demo: $(VENV)/.installed
 	$(BIN)/brainssl study demo/phantom demo/study --methods simclr --budget $(BUDGET) \
 	  --jobs $(PARALLEL) --set split.test_fraction=0.25
 
-test: $(VENV)/.developing lint types
-	scripts/browser
-	scripts/axe
+test: checks
 	# One thread a process: two test processes with two threads each would fight for two cores.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PARALLEL)
+
+checks: $(VENV)/.developing
+	$(MAKE) --no-print-directory --jobs 3 lint types browser
+
+browser:
+	scripts/browser
+	scripts/axe
 
 lint: $(VENV)/.developing
 	$(BIN)/ruff check .

@@ -21,8 +21,9 @@ from brainssl.inference.saliency import saliency_map
 from brainssl.inference.tables import predictions_table
 from brainssl.models.classifier import Classifier
 from brainssl.models.encoder import build_encoder
-from brainssl.serving.decoding import _MOST_SLICES, _SUFFIX, Wanted, _packed, _unpacked
+from brainssl.serving.decoder import Wanted, answered
 from brainssl.serving.limits import Limits
+from brainssl.serving.messages import Asked, packed_question, unpacked_answer
 
 
 def made(folder: Path, **facts: int) -> Path:
@@ -58,10 +59,8 @@ def test_a_file_is_seen_as_the_store_saw_it(
     np.testing.assert_array_equal(shown.image, store.images[3], strict=True)
     assert shown.overlay().dtype == np.uint8
     wanted = Wanted(facts.get("reader", 1), 32, Limits(), bits=facts.get("bits", 8))
-    packed = _packed(
-        b"".ljust(_SUFFIX) + (1).to_bytes(_MOST_SLICES, "big") + files[3].read_bytes(), wanted
-    )
-    (served,) = _unpacked(packed, wanted, 1).slices
+    said = answered(packed_question(Asked("", 1, files[3].read_bytes())), wanted)
+    (served,) = unpacked_answer(said, wanted.size, wanted.bits, 1).slices
     np.testing.assert_array_equal(served.image, store.images[3], strict=True)
 
 

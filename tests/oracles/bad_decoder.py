@@ -38,7 +38,7 @@ SAID = {
 }
 """What is said of files that begin so: heads that no decoder writes."""
 
-_answered, _decode = decoder._answered, decoder.decode_for_ever
+answered, _decode = decoder.answered, decoder.decode_for_ever
 
 
 def answered_badly(sent: bytes, wanted: decoder.Wanted) -> bytes:
@@ -51,7 +51,7 @@ def answered_badly(sent: bytes, wanted: decoder.Wanted) -> bytes:
     for begin, head in SAID.items():
         if data.startswith(begin):
             return len(head).to_bytes(4, "big") + head
-    return _answered(sent, wanted)
+    return answered(sent, wanted)
 
 
 class Halting:
@@ -73,5 +73,5 @@ class Halting:
 def decode_badly(link: Connection, wanted: decoder.Wanted) -> None:
     """Be a process that decodes so."""
     decoder.read_upload = badly
-    decoder._answered = answered_badly
+    decoder.answered = answered_badly
     _decode(Halting(link), wanted)  # type: ignore[arg-type]

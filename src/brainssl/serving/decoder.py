@@ -64,8 +64,8 @@ def decode_for_ever(link: Connection, wanted: Wanted) -> None:
         while True:
             asked = link.recv_bytes()
             signal.setitimer(signal.ITIMER_REAL, alarm)
-            answered = _mapped if asked.startswith(DERIVE) else _answered
-            link.send_bytes(answered(asked, wanted))
+            answer = _mapped if asked.startswith(DERIVE) else answered
+            link.send_bytes(answer(asked, wanted))
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
@@ -93,7 +93,7 @@ def _confine() -> None:
             resource.setrlimit(what, (allowed, allowed))
 
 
-def _answered(sent: bytes, wanted: Wanted) -> bytes:
+def answered(sent: bytes, wanted: Wanted) -> bytes:
     """Return the slices of a file, or why there are none."""
     try:
         asked = unpacked_question(sent)

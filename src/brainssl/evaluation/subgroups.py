@@ -15,6 +15,7 @@ from brainssl.evaluation.draws import group_weights, strata_of
 from brainssl.evaluation.intervals import Interval, percentile_intervals
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json
+from brainssl.foundation.nouns import counted
 
 SUBGROUPS = "subgroups.json"
 
@@ -190,7 +191,7 @@ def _turned(known: dict[str, Any]) -> dict[str, Any]:
 
 
 def _few(groups: int) -> str:
-    return f"{groups} group{'' if groups == 1 else 's'}, fewer than {LEAST_GROUPS}"
+    return f"{counted(groups, 'group')}, fewer than {LEAST_GROUPS}"
 
 
 def _scored(tested: _Tested, rows: Mask, draws: int, seed: int) -> dict[str, Any]:

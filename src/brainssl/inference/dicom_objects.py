@@ -45,7 +45,7 @@ class Frames:
     Attributes:
         slices: where they lie.
         values: raw, in units of the logit's evidence.
-        label: the class whose evidence they are; "" of several.
+        label: the class whose evidence they are.
         method: such as `gradcam`.
     """
 

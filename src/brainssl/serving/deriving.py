@@ -4,7 +4,7 @@ import io
 import json
 import secrets
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from brainssl.data.read import UnreadableImage
 from brainssl.data.volumes.slices import Opened, Plane
 from brainssl.data.volumes.volume import InMemory, VolumeRef
 from brainssl.serving.faults import Fault
+from brainssl.serving.messages import apart, joined
 from brainssl.serving.volumes import Seen
 
 DERIVE = b".derive/"
@@ -22,8 +23,6 @@ LONGEST = 2**28
 """Bytes of an answer."""
 FIELDS = frozenset({"method", "label", "file", "slice"})
 """Of a form, beside the files."""
-
-_LENGTH = 8  # bytes before a part that say how long it is
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def packed_map(asked: MapAsked, files: Sequence[bytes]) -> bytes:
     head = asdict(asked)
     saliency = head.pop("saliency")
     parts = (json.dumps(head).encode(), saliency, *files)
-    return DERIVE + b"".join(len(one).to_bytes(_LENGTH, "big") + one for one in parts)
+    return DERIVE + joined(parts)
 
 
 def derived(data: bytes, *, reader: int, plane: Plane, max_voxels: int) -> bytes:
@@ -94,7 +93,7 @@ def derived(data: bytes, *, reader: int, plane: Plane, max_voxels: int) -> bytes
     """
     from brainssl.inference.dicom_out import SliceMap, dicom_maps
 
-    head, saliency, *files = _apart(data)
+    head, saliency, *files = apart(data[len(DERIVE) :])
     told = json.loads(head)
     values: Float32[np.ndarray, " n"] = np.frombuffer(saliency, np.float32)
     side = round(len(values) ** 0.5)
@@ -118,14 +117,6 @@ def derived(data: bytes, *, reader: int, plane: Plane, max_voxels: int) -> bytes
         ):
             written.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return held.getvalue()
-
-
-def _apart(data: bytes) -> Iterator[bytes]:
-    at = len(DERIVE)
-    while at < len(data):
-        end = at + _LENGTH + int.from_bytes(data[at : at + _LENGTH], "big")
-        yield data[at + _LENGTH : end]
-        at = end
 
 
 def _volume(files: Sequence[bytes], first: int) -> VolumeRef:

@@ -14,13 +14,15 @@ from brainssl.serving.sidecars import Named, named_of
 from brainssl.serving.uploads import Upload
 from brainssl.serving.volumes import Seen, is_dicom
 
-_Found: TypeAlias = list[tuple[str, Seen | Unread]]
+Found: TypeAlias = list[tuple[str, Seen | Unread]]
+"""Slices, or why there is none, each with the name of its file."""
+
 _Placed: TypeAlias = tuple[int, Upload]
 
 
 async def read_files(
     files: Sequence[Upload], decoders: Decoders, max_slices: int, look: Look | None = None
-) -> _Found:
+) -> Found:
     """Return the slices of files, in order and those of DICOM last, or why a file has none.
 
     `file` of a slice, and `files` of its volume, are places in the request.
@@ -64,7 +66,7 @@ class _Reading:
         self.named = named
         self.statuses: list[int] = []
 
-    async def file(self, place: int, upload: Upload) -> _Found:
+    async def file(self, place: int, upload: Upload) -> Found:
         """Read a picture or a NIfTI file."""
         try:
             slices = await self._decoders.decode(upload.data, upload.name, self._room)
@@ -75,7 +77,7 @@ class _Reading:
             return [(upload.name, Unread(file=upload.name, upload=place, error=error.told))]
         return [(upload.name, self._placed(one, [place])) for one in slices]
 
-    async def series(self, uploads: Sequence[_Placed]) -> _Found:
+    async def series(self, uploads: Sequence[_Placed]) -> Found:
         """Read DICOM files, and put them together to series."""
         if not uploads:
             return []
@@ -90,7 +92,7 @@ class _Reading:
         self.statuses.extend(status for status, _ in why.values())
         names = [one.name for _, one in uploads]
         places = [place for place, _ in uploads]
-        refused: _Found = [
+        refused: Found = [
             (names[at], Unread(file=names[at], upload=places[at], error=told))
             for at, (_, told) in sorted(why.items())
         ]
@@ -110,7 +112,7 @@ class _Reading:
         return replace(one, file=places[one.file], stack=stack)
 
 
-async def _together(reading: Sequence[Coroutine[Any, Any, _Found]]) -> list[_Found]:
+async def _together(reading: Sequence[Coroutine[Any, Any, Found]]) -> list[Found]:
     """Return what is read of the files of a request, unless that is too much."""
     asked = [asyncio.create_task(one) for one in reading]
     try:
@@ -126,11 +128,11 @@ async def _together(reading: Sequence[Coroutine[Any, Any, _Found]]) -> list[_Fou
             one.cancel()
 
 
-def _named_apart(read: Sequence[_Found]) -> _Found:
+def _named_apart(read: Sequence[Found]) -> Found:
     """Join what was read together, and number the series and the patients of all."""
     names: dict[tuple[int, str], str] = {}
     patients: dict[str, str] = {}
-    found: _Found = []
+    found: Found = []
     for place, together in enumerate(read):
         for file, one in together:
             told = one

@@ -34,7 +34,7 @@ from brainssl.serving.faults import Fault, come_again
 from brainssl.serving.limits import Limits
 from brainssl.serving.messages import Undecodable
 from brainssl.serving.own_slices import Look
-from brainssl.serving.reading import read_files
+from brainssl.serving.reading import Found, read_files
 from brainssl.serving.telling import (
     explanation,
     images_of,
@@ -45,7 +45,7 @@ from brainssl.serving.telling import (
 )
 from brainssl.serving.told_slices import numbers_asked, those_of, told_slices
 from brainssl.serving.uploads import Form, Held, read_form
-from brainssl.serving.volumes import VOLUMES, Seen, is_dicom
+from brainssl.serving.volumes import VOLUMES, is_dicom
 
 EVERY = "all"
 """In place of a map's name: each one that the classifier allows."""
@@ -222,7 +222,7 @@ class Service:
         finally:
             self._asked -= 1
 
-    async def _read(self, form: Form, look: Look | None = None) -> list[tuple[str, Seen | Unread]]:
+    async def _read(self, form: Form, look: Look | None = None) -> Found:
         """Return what `read_files` does, of volumes those slices that the form asks for."""
         numbers = numbers_asked(form.fields.get("slices"))
         limits = self.limits

@@ -24,13 +24,11 @@ from brainssl.serving.answers import (
 )
 from brainssl.serving.engine import Engine
 from brainssl.serving.faults import Fault
+from brainssl.serving.reading import Found
 from brainssl.serving.volumes import Seen
 
 if TYPE_CHECKING:
     from brainssl.inference.saliency import SaliencyMap
-
-Found = Sequence[tuple[str, Seen | Unread]]
-"""Slices, or why there is none, each with the name of its file."""
 
 _OF_SLICE = (
     "label",

@@ -2,16 +2,14 @@
 
 import base64
 import re
-from typing import TypeAlias
 
 import numpy as np
 
 from brainssl.serving.answers import Place, Slice, Slices, Unread
 from brainssl.serving.faults import Fault
 from brainssl.serving.own_slices import OwnSlice
+from brainssl.serving.reading import Found
 from brainssl.serving.volumes import Seen
-
-Found: TypeAlias = list[tuple[str, Seen | Unread]]
 
 NUMBERS = r"^[0-9]{1,6}(-[0-9]{1,6})?$"
 """How numbers of slices are asked for: one, or the first and the last."""

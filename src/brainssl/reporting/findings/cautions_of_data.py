@@ -18,9 +18,9 @@ from brainssl.reporting.wording import (
 SMALL_CLASS = 10
 ENOUGH_SEEDS = 3
 ENOUGH_GROUPS = 30
-ENOUGH_TO_CHOOSE = 10  # groups of validation
-VERY_FEW = 5
 """Groups below which the percentile cluster bootstrap covers noticeably less than it says."""
+ENOUGH_TO_CHOOSE, VERY_FEW = 10, 5
+"""Groups of validation below which what they choose is cautioned of, and seriously so."""
 
 ENOUGH_DRAWS = 2000
 """Draws of a bootstrap below which the ends of a 95 % interval are themselves left to chance."""
@@ -118,7 +118,7 @@ def from_groups(study: Study) -> Iterator[Caution]:
 
 
 def from_validation(study: Study) -> Iterator[Caution]:
-    """What few patients choose, others might not have chosen."""
+    """What few groups choose, others might not have chosen."""
     for protocol in study.protocols:
         split = study.split(protocol)
         folds = split.get("folds") or [split]
@@ -132,7 +132,7 @@ def from_validation(study: Study) -> Iterator[Caution]:
             "serious" if serious else "note",
             f"The validation set {where}of protocol “{protocol}” has only "
             f"{counted(groups, 'group')}. What is chosen there (epochs, settings, temperature, "
-            "which model is best) rests on so few patients: others might have chosen otherwise.",
+            "which model is best) rests on so few: others might have chosen otherwise.",
             f"only {counted(groups, 'group')} chose on validation"
             * (serious and protocol in study.protocols[:1]),
         )

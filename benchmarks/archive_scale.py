@@ -31,7 +31,7 @@ from scipy.ndimage import zoom
 
 import brainssl.data.scan as scanning
 from brainssl.data.pool import cores
-from brainssl.data.store import prepare
+from brainssl.data.prepare import prepare
 
 FIELDS = 40
 

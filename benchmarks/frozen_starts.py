@@ -29,9 +29,10 @@ from typing import Any
 
 from brainssl.data.dataset import Data
 from brainssl.data.folds import make_folds
+from brainssl.data.prepare import prepare
 from brainssl.data.scan import scan
 from brainssl.data.shots import label_fraction
-from brainssl.data.store import ImageStore, prepare
+from brainssl.data.store import ImageStore
 from brainssl.evaluation.comparison import compare_all
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows

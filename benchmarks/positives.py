@@ -34,8 +34,9 @@ from jaxtyping import Float64
 
 from brainssl.data.dataset import Data
 from brainssl.data.folds import make_folds
+from brainssl.data.prepare import prepare
 from brainssl.data.scan import scan
-from brainssl.data.store import ImageStore, is_store, prepare
+from brainssl.data.store import ImageStore, is_store
 from brainssl.evaluation.intervals import percentile_intervals, resample
 from brainssl.evaluation.metrics import METRICS, evaluate
 from brainssl.evaluation.predictions import Predictions

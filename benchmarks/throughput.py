@@ -32,8 +32,9 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
+from brainssl.data.prepare import write_store
 from brainssl.data.split import Split
-from brainssl.data.store import ImageStore, write_store
+from brainssl.data.store import ImageStore
 from brainssl.methods import METHODS, build_method
 from brainssl.methods.method import Crop
 from brainssl.models.encoder import build_encoder

@@ -39,9 +39,10 @@ import torch
 
 from brainssl.data.dataset import Data
 from brainssl.data.folds import make_folds
+from brainssl.data.prepare import prepare
 from brainssl.data.scan import scan
 from brainssl.data.shots import LabelFraction, label_fraction
-from brainssl.data.store import ImageStore, is_store, prepare
+from brainssl.data.store import ImageStore, is_store
 from brainssl.evaluation.calibration import best_nll
 from brainssl.evaluation.intervals import percentile_intervals, resample
 from brainssl.evaluation.metrics import METRICS, evaluate

@@ -25,7 +25,8 @@ import pytest
 import torch
 from PIL import Image
 
-from brainssl.data.store import ImageStore, write_store
+from brainssl.data.prepare import write_store
+from brainssl.data.store import ImageStore
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests can import `oracles`
 

@@ -21,8 +21,9 @@ from brainssl.api.answers import Answer, Rows
 from brainssl.api.options import settings_of
 from brainssl.cli import app
 from brainssl.data.folds import Fold, split_name
+from brainssl.data.prepare import write_store
 from brainssl.data.scan import scan
-from brainssl.data.store import ImageStore, write_store
+from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.storage import write_json
 from brainssl.studies.grid import Step

@@ -9,8 +9,9 @@ import pytest
 from brainssl.data.balance import balance, copies_to_balance
 from brainssl.data.duplicates import Pairs
 from brainssl.data.leakage import Leakage
+from brainssl.data.prepare import write_store
 from brainssl.data.split import make_split
-from brainssl.data.store import ImageStore, write_store
+from brainssl.data.store import ImageStore
 from brainssl.views.recipes import augment_table2
 
 

@@ -11,9 +11,10 @@ from PIL import Image
 
 from brainssl.data.extra import EXTRA, is_extra, read_extra, resembled_groups
 from brainssl.data.folds import make_folds
+from brainssl.data.prepare import prepare
 from brainssl.data.scan import Scan, scan
 from brainssl.data.split import Split, check_groups, make_split
-from brainssl.data.store import ImageStore, prepare
+from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BrainsslError
 from brainssl.simulation import simulate
 

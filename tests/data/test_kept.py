@@ -23,12 +23,12 @@ KILLED = """
 import json, os, signal, sys
 from pathlib import Path
 import brainssl
-from brainssl.data import store as stores
+from brainssl.data import prepare as preparing
 from brainssl.data.kept import Kept
 from brainssl.data.store import is_store
 
 source, whole, out = map(Path, sys.argv[1:])
-stores._NOTED = 0.0
+preparing._NOTED = 0.0
 
 def run(out, target=None, name=None, at=0):
     child = os.fork()
@@ -47,7 +47,7 @@ def run(out, target=None, name=None, at=0):
     return os.waitpid(child, 0)[1]
 
 told = {"whole": run(whole), "killed": [], "left": []}
-for target, name, at in [(Kept, "_put", 10), (Kept, "_put", 14), (stores, "_flush", 9)]:
+for target, name, at in [(Kept, "_put", 10), (Kept, "_put", 14), (preparing, "_flush", 9)]:
     told["killed"].append(run(out, target, name, at))
     told["left"].append(out.exists() or is_store(out.with_name(f".{out.name}.partial")))
 log = out.with_name(f".{out.name}.reading.partial") / "log"

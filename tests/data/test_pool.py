@@ -19,9 +19,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from brainssl.data import pool
 from brainssl.data.pool import MANY, cores, in_order
+from brainssl.data.prepare import prepare
 from brainssl.data.read import UnreadableImage, read_slice
 from brainssl.data.scan import scan
-from brainssl.data.store import prepare
 from brainssl.foundation.errors import BrainsslError
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from brainssl.data.dataset import Data
+from brainssl.data.prepare import write_store
 from brainssl.data.random_labels import with_random_labels
 from brainssl.data.split import Protocol, make_split
-from brainssl.data.store import ImageStore, write_store
+from brainssl.data.store import ImageStore
 
 GROUPS, IMAGES = 120, 5
 

@@ -16,9 +16,10 @@ from PIL import Image
 
 from brainssl.data.duplicates import Pairs
 from brainssl.data.marks import known
+from brainssl.data.prepare import prepare, write_store
 from brainssl.data.read import Slice, read_slice
 from brainssl.data.scan import Scan, scan
-from brainssl.data.store import ImageStore, is_store, letterbox, prepare, write_store
+from brainssl.data.store import ImageStore, is_store, letterbox
 from brainssl.evaluation.appearance import appearance
 from brainssl.foundation.errors import BrainsslError
 
@@ -177,7 +178,8 @@ KILLED = """
 import json, os, random, signal, sys, time
 from pathlib import Path
 from brainssl.data.scan import scan
-from brainssl.data.store import ImageStore, is_store, prepare
+from brainssl.data.prepare import prepare
+from brainssl.data.store import ImageStore, is_store
 from brainssl.foundation.errors import BrainsslError
 
 out, found = Path(sys.argv[2]), scan(Path(sys.argv[1]))

@@ -16,8 +16,9 @@ import brainssl
 from brainssl.api.summaries import external_text
 from brainssl.data.archives.reading import Reading
 from brainssl.data.marks import marks
+from brainssl.data.prepare import write_store
 from brainssl.data.read import read_slice
-from brainssl.data.store import ImageStore, letterbox, write_store
+from brainssl.data.store import ImageStore, letterbox
 from brainssl.data.volumes.choice import Choice
 from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import brainssl
 from brainssl.cli import app
-from brainssl.data.store import write_store
+from brainssl.data.prepare import write_store
 from brainssl.foundation.errors import BadUseError
 from brainssl.inference.judgement import Judgement
 from brainssl.models.classifier import Classifier

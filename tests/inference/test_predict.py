@@ -11,8 +11,8 @@ from PIL import Image
 from torch import nn
 
 import brainssl
+from brainssl.data.prepare import prepare
 from brainssl.data.scan import scan
-from brainssl.data.store import prepare
 from brainssl.explanation.cam import MAPS
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.foundation.spreadsheet import csv_of

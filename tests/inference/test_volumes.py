@@ -21,8 +21,8 @@ from brainssl.cli import app
 from brainssl.data.archives.pseudonyms import make_key
 from brainssl.data.archives.reading import Reading
 from brainssl.data.normalisation import READER
+from brainssl.data.prepare import prepare
 from brainssl.data.scan import scan as scanned
-from brainssl.data.store import prepare
 from brainssl.data.volumes.choice import Choice
 from brainssl.evaluation.limits import Limits
 from brainssl.evaluation.sequences import Fusion

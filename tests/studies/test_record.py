@@ -9,8 +9,9 @@ import pytest
 from brainssl.data.dataset import Data
 from brainssl.data.duplicates import Pairs
 from brainssl.data.folds import make_folds
+from brainssl.data.prepare import write_store
 from brainssl.data.split import make_split
-from brainssl.data.store import ImageStore, write_store
+from brainssl.data.store import ImageStore
 from brainssl.settings import load_settings
 from brainssl.studies.identity import differing, identity
 from brainssl.studies.plan import Plan

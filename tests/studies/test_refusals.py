@@ -9,7 +9,8 @@ import pytest
 from oracles.small_plan import FAST, small_plan
 
 import brainssl
-from brainssl.data.store import ImageStore, write_store
+from brainssl.data.prepare import write_store
+from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BrainsslError
 from brainssl.models.encoder import build_encoder
 from brainssl.studies.refusals import refuse_unfit_views, refuse_unknown_patients

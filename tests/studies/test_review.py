@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from brainssl.data.duplicates import Pairs
-from brainssl.data.store import ImageStore, write_store
+from brainssl.data.prepare import write_store
+from brainssl.data.store import ImageStore
 from brainssl.evaluation.calibration import fit_temperature
 from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError

@@ -14,8 +14,9 @@ import torch
 from oracles.small_plan import FAST
 
 from brainssl.data.dataset import Data
+from brainssl.data.prepare import write_store
 from brainssl.data.split import make_split
-from brainssl.data.store import ImageStore, write_store
+from brainssl.data.store import ImageStore
 from brainssl.evaluation.predictions import Predictions
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.progress import Report

@@ -223,8 +223,8 @@ def prepare(
     """
     from brainssl.data.archives.opening import telling_of_key
     from brainssl.data.normalisation import READER
+    from brainssl.data.prepare import prepare as run
     from brainssl.data.scan import Scan, kept_beside, scan
-    from brainssl.data.store import prepare as run
     from brainssl.foundation.storage import refuse_existing
 
     store, terminal = Path(store), Terminal(quiet=quiet)

@@ -12,9 +12,10 @@ import pandas as pd
 from brainssl.data.archives.reading import BY_DEFAULT, Reading
 from brainssl.data.families import Families
 from brainssl.data.marks import known
+from brainssl.data.prepare import prepare
 from brainssl.data.scan import scan
 from brainssl.data.split import Indices
-from brainssl.data.store import ImageStore, is_store, prepare
+from brainssl.data.store import ImageStore, is_store
 from brainssl.evaluation.factors import by_factor, factors
 from brainssl.evaluation.optimism import optimism
 from brainssl.evaluation.patients import fuse

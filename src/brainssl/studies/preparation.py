@@ -14,9 +14,10 @@ from brainssl.data.balance import balance
 from brainssl.data.dataset import Data
 from brainssl.data.folds import Fold, leave_out, make_folds, split_name
 from brainssl.data.kept import Kept
+from brainssl.data.prepare import prepare
 from brainssl.data.scan import kept_beside, scan
 from brainssl.data.split import Protocol, Split, make_split
-from brainssl.data.store import ImageStore, is_store, prepare
+from brainssl.data.store import ImageStore, is_store
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.progress import Terminal
 from brainssl.foundation.storage import (

@@ -24,10 +24,11 @@ from brainssl.data.letterbox import letterbox
 from brainssl.data.lettering import TEXT
 from brainssl.data.manifest import MANIFEST_COLUMNS
 from brainssl.data.normalisation import READER
+from brainssl.data.prepare import prepare
 from brainssl.data.scan import scan
 from brainssl.data.scanned import Scan
 from brainssl.data.split import make_split
-from brainssl.data.store import ImageStore, is_store, prepare
+from brainssl.data.store import ImageStore, is_store
 from brainssl.data.volumes.choice import Choice, read_choice
 from brainssl.data.volumes.slices import volume_slices
 from brainssl.data.volumes.square import NOT_SQUARE, SQUARED
@@ -330,7 +331,7 @@ import os, signal, sys
 from pathlib import Path
 from brainssl.data.archives.reading import Reading
 from brainssl.data.scan import scan
-from brainssl.data.store import prepare
+from brainssl.data.prepare import prepare
 from brainssl.data.volumes.choice import Choice, read_choice
 
 def count(done, total):

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float32, Float64, Int64
 
 from brainssl.evaluation.ensemble import logits_of
 from brainssl.evaluation.metrics import evaluate
-from brainssl.evaluation.predictions import SPLITS, Predictions
+from brainssl.evaluation.predictions import SPLITS, Predictions, probabilities_of
 from brainssl.foundation.errors import BrainsslError
 
 _EQUAL = 1e-6  # nats; float32 logits tell no finer differences apart
@@ -121,35 +121,70 @@ def fuse(predictions: Predictions, units: Mapping[str, str], rule: Rule) -> Pred
     Raises:
         BrainsslError: slices of a unit differ in group or, within a split, in label.
     """
-    ids = predictions.frame["image_id"].to_numpy(object)
-    known = np.array([image in units for image in ids], bool)
-    ids, labels, groups = ids[known], predictions.labels[known], predictions.groups[known]
-    names, unit = _numbered([units[image] for image in ids])
-    _refuse_several(names, unit, unit, groups, "group")
-    split = np.array([SPLITS.index(name) for name in predictions.frame["split"][known]], np.int64)
-    _, heads, number = np.unique(split * len(names) + unit, return_index=True, return_inverse=True)
-    _refuse_several(names, unit, number, labels, "label")
-
-    probabilities = predictions.probabilities()[known]
-    by_logits = rule.scores == "logits"
-    scores = predictions.logits[known].astype(np.float64) if by_logits else probabilities
-    # The order of slices must not matter, not even to the last digit of a sum.
-    order = np.lexsort((_numbered(ids)[1], -probabilities.max(axis=1), number))
-    sizes = np.bincount(number, minlength=len(heads))
-    rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    if rule.surest is not None:
-        order, sizes = order[rank < rule.surest], np.minimum(sizes, rule.surest)
-    totals = np.zeros((len(heads), len(predictions.classes)))
-    np.add.at(totals, number[order], scores[order])
-    means = totals / sizes[:, None]
+    held = _Held.of(predictions, units)
     return Predictions.build(
-        [names[at] for at in unit[heads]],
-        groups[heads],
-        [SPLITS[at] for at in split[heads]],
-        labels[heads],
-        means if by_logits else logits_of(means),
-        predictions.classes,
+        held.keys, held.groups, held.splits, held.labels, held.said(rule), predictions.classes
     )
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The slices of units: m units of n slices, and what a model said of them.
+
+    Attributes:
+        keys, groups, splits, labels: of each unit in a split.
+        logits, probabilities: of the slices, those of a unit together, the surest first.
+        unit: of each of these slices.
+    """
+
+    keys: list[str]
+    groups: Int64[np.ndarray, " m"]
+    splits: list[str]
+    labels: Int64[np.ndarray, " m"]
+    logits: Float64[np.ndarray, "n classes"]
+    probabilities: Float64[np.ndarray, "n classes"]
+    unit: Int64[np.ndarray, " n"]
+
+    @classmethod
+    def of(cls, predictions: Predictions, units: Mapping[str, str]) -> "_Held":
+        """Put the slices of each unit together; units and errors are those of `fuse`."""
+        ids = predictions.frame["image_id"].to_numpy(object)
+        known = np.array([image in units for image in ids], bool)
+        ids, labels, groups = ids[known], predictions.labels[known], predictions.groups[known]
+        names, unit = _numbered([units[image] for image in ids])
+        _refuse_several(names, unit, unit, groups, "group")
+        told = predictions.frame["split"].to_numpy(object)[known]
+        split = np.array([SPLITS.index(name) for name in told], np.int64)
+        _, heads, number = np.unique(
+            split * len(names) + unit, return_index=True, return_inverse=True
+        )
+        _refuse_several(names, unit, number, labels, "label")
+        probabilities = predictions.probabilities()[known]
+        # The order of slices must not matter, not even to the last digit of a sum.
+        order = np.lexsort((_numbered(ids)[1], -probabilities.max(axis=1), number))
+        return cls(
+            keys=[names[at] for at in unit[heads]],
+            groups=groups[heads],
+            splits=[SPLITS[at] for at in split[heads]],
+            labels=labels[heads],
+            logits=predictions.logits[known].astype(np.float64)[order],
+            probabilities=probabilities[order],
+            unit=number[order],
+        )
+
+    def said(self, rule: Rule) -> Float32[np.ndarray, "m classes"]:
+        """Return the logits of each unit by a rule."""
+        by_logits = rule.scores == "logits"
+        scores, unit = self.logits if by_logits else self.probabilities, self.unit
+        sizes = np.bincount(unit, minlength=len(self.keys))
+        if rule.surest is not None:
+            rank = np.arange(len(unit)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+            kept = rank < rule.surest
+            scores, unit, sizes = scores[kept], unit[kept], np.minimum(sizes, rule.surest)
+        totals = np.zeros((len(sizes), scores.shape[1]))
+        np.add.at(totals, unit, scores)
+        means = totals / sizes[:, None]
+        return np.asarray(means if by_logits else logits_of(means), np.float32)
 
 
 def choose_rule(val: Predictions, units: Mapping[str, str]) -> Rule:
@@ -168,8 +203,8 @@ def choose_rule(val: Predictions, units: Mapping[str, str]) -> Rule:
             "no validation slice belongs to a patient who is known, so nothing can choose how "
             "slices become patients: name the patients of more images in patients.csv"
         )
-    fused = {rule: fuse(slices, units, rule) for rule in RULES}
-    found = {rule: evaluate(own.labels, own.probabilities()) for rule, own in fused.items()}
+    held = _Held.of(slices, units)
+    found = {rule: evaluate(held.labels, probabilities_of(held.said(rule))) for rule in RULES}
     least = min(measured["nll"] for measured in found.values())
     tied = [rule for rule in RULES if found[rule]["nll"] <= least + _EQUAL]
     return max(tied, key=lambda rule: found[rule]["accuracy"])

@@ -100,8 +100,15 @@ class Predictions:
         """
         if split not in SPLITS:
             raise BrainsslError(f"there is no split {split!r}: choose one of {', '.join(SPLITS)}")
-        rows = self.frame[self.frame["split"] == split].reset_index(drop=True)
-        return Predictions(rows, self.classes)
+        held = self.frame["split"].to_numpy(object) == split
+        return self._part(self.frame[held].reset_index(drop=True))
+
+    def _part(self, rows: pd.DataFrame) -> "Predictions":
+        """Return some rows of the table, which need not be checked again."""
+        part = object.__new__(Predictions)
+        object.__setattr__(part, "frame", rows)
+        object.__setattr__(part, "classes", self.classes)
+        return part
 
     @property
     def labels(self) -> Int64[np.ndarray, " n"]:
@@ -130,15 +137,7 @@ class Predictions:
         Raises:
             BrainsslError: The temperature is not a positive number.
         """
-        if not 0 < temperature < np.inf:
-            raise BrainsslError(f"temperature {temperature} is of no use: it must be above 0")
-        logits = self.logits.astype(np.float64)
-        # The shift comes first, so that a tiny temperature cannot overflow into inf − inf.
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        with np.errstate(over="ignore"):
-            scaled = shifted / temperature
-        probabilities: Float64[np.ndarray, "n classes"] = softmax(scaled, axis=1)
-        return probabilities
+        return probabilities_of(self.logits, temperature)
 
     @classmethod
     def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
@@ -193,6 +192,25 @@ class Predictions:
             raise BrainsslError(f"{path}: {error}") from None
 
 
+def probabilities_of(
+    logits: Float32[np.ndarray, "n classes"], temperature: float = 1.0
+) -> Float64[np.ndarray, "n classes"]:
+    """Return softmax(logits / temperature), as `Predictions.probabilities` does.
+
+    Raises:
+        BrainsslError: The temperature is not a positive number.
+    """
+    if not 0 < temperature < np.inf:
+        raise BrainsslError(f"temperature {temperature} is of no use: it must be above 0")
+    scores = logits.astype(np.float64)
+    # The shift comes first, so that a tiny temperature cannot overflow into inf − inf.
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    with np.errstate(over="ignore"):
+        scaled = shifted / temperature
+    probabilities: Float64[np.ndarray, "n classes"] = softmax(scaled, axis=1)
+    return probabilities
+
+
 def _described_classes(content: Any, path: Path) -> tuple[str, ...]:
     """Return the classes that a file's metadata name, or refuse the file."""
     if not isinstance(content, dict) or not {"version", "classes"} <= content.keys():
@@ -207,7 +225,8 @@ def _described_classes(content: Any, path: Path) -> tuple[str, ...]:
 
 def _codes(names: pd.Series, classes: tuple[str, ...]) -> Int64[np.ndarray, " n"]:
     """Return each name's place in `classes`, −1 for one that is not there."""
-    return np.asarray(pd.Index(classes).get_indexer(pd.Index(names)), np.int64)
+    place = {name: at for at, name in enumerate(classes)}
+    return np.fromiter((place.get(name, -1) for name in names.to_numpy(object)), np.int64)
 
 
 def _check(frame: pd.DataFrame, classes: tuple[str, ...]) -> None:

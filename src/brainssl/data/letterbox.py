@@ -41,7 +41,7 @@ def letterbox(
     """
     # Pillow widens the filter when it shrinks, so fine detail does not alias.
     if field is not None:
-        padded, box = _padded(pixels, field)
+        padded, box = _padded(pixels, field, size)
         seen = Image.fromarray(padded).resize((size, size), Image.Resampling.BILINEAR, box)
         return rounded(np.asarray(seen), bits)
     height, width = pixels.shape
@@ -54,18 +54,23 @@ def letterbox(
 
 
 def _padded(
-    pixels: Float32[np.ndarray, "h w"], field: Field
+    pixels: Float32[np.ndarray, "h w"], field: Field, size: int
 ) -> tuple[Float32[np.ndarray, "rows columns"], tuple[float, float, float, float]]:
-    """Return the whole pixels that a field touches, 0 beyond the image, and the field in them."""
+    """Return all pixels that count in a field, 0 beyond the image, and the field's box in them.
+
+    A pixel of the square counts those within a triangle; so do those at its borders, and where
+    the field lies between two pixels makes no jump.
+    """
     held, kept, box = [], [], []
     for begin, length, count in zip(
         (field.top, field.left), (field.height, field.width), pixels.shape, strict=True
     ):
-        first, end = math.floor(begin), math.ceil(begin + length)
+        beside = math.ceil(max(1.0, length / size)) + 1
+        first, end = math.floor(begin) - beside, math.ceil(begin + length) + beside
         held.append(end - first)
         start = min(max(first, 0), count)
         kept.append((first, start, max(start, min(end, count))))
-        box.append((begin - first, min(begin - first + length, end - first)))
+        box.append((begin - first, begin - first + length))
     padded = np.zeros(held, np.float32)
     (y, top, bottom), (x, left, right) = kept
     padded[top - y : bottom - y, left - x : right - x] = pixels[top:bottom, left:right]

@@ -64,10 +64,9 @@ def box_of(head: Bool[np.ndarray, "slices rows columns"], step: int) -> HeadBox:
     Returns:
         That of the slices themselves where there is no head.
     """
-    seen = head[shares_of(head) >= LEAST].any(0) if head.any() else np.ones(head.shape[1:], bool)
-    (top, bottom), (left, right) = (
-        np.flatnonzero(seen.any(axis))[[0, -1]] * step for axis in (1, 0)
-    )
+    shown = head[shares_of(head) >= LEAST] if head.any() else np.ones_like(head)
+    top, bottom = np.flatnonzero(shown.any((0, 2)))[[0, -1]] * step
+    left, right = np.flatnonzero(shown.any((0, 1)))[[0, -1]] * step
     return HeadBox(float(top), float(left), float(bottom + 1), float(right + 1))
 
 

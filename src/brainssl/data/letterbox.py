@@ -135,8 +135,8 @@ def letterbox_mask(
         True where at least half of a pixel is lesion; a lesion that fills no half pixel keeps the
         one that it fills most. What lies outside of the field is lost.
     """
-    left, top, wide, tall = place_in_square(*lesion.shape, size, field)
     height, width = lesion.shape
+    left, top, wide, tall = place_in_square(height, width, size, field)
     down = _shares(height, top, tall, size)
     across = _shares(width, left, wide, size)
     cover = np.zeros((size, size))

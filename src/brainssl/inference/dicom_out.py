@@ -119,8 +119,8 @@ def _place(opened: Opened, sources: Sources, size: int) -> Place:
 
     Where their pixels are not square the volume was resampled about its middle.
     """
-    read = opened.volume.samples.shape[1:]
-    seen = place_in_square(*read, size, opened.field)
+    _, *read = opened.volume.samples.shape
+    seen = place_in_square(read[0], read[1], size, opened.field)
     mm, spacing = sources.slices[0].lies.spacing, opened.volume.spacing
     assert mm is not None
     assert spacing is not None

@@ -121,7 +121,8 @@ def of_picture(pixels: Float32[np.ndarray, "h w"], size: int, look: Look | None)
     if look is None or not look.take(_reduced_area(*pixels.shape)):
         return None
     levels = np.rint(_reduced(pixels).clip(0, 1) * _LEVELS).astype(np.uint16)
-    place = place_in_square(*pixels.shape, size)
+    height, width = pixels.shape
+    place = place_in_square(height, width, size)
     return OwnSlice(levels, 1 / _LEVELS, 0.0, 0.0, 1.0, "share", None, place)
 
 
@@ -146,7 +147,7 @@ def _of_volume(opened: Opened, number: int, slope: float, intercept: float, size
         opened.window.high,
         "rescaled",
         spacing,
-        place_in_square(*volume.samples.shape[1:], size, opened.field),
+        place_in_square(samples.shape[0], samples.shape[1], size, opened.field),
     )
 
 

@@ -101,7 +101,7 @@ class ImageStore:
     @property
     def told_pixels(self) -> dict[str, float]:
         """What a model's facts say of them: nothing of 8 bits and of whole slices."""
-        depth = {} if self.bits == DEPTHS[0] else {"bits": self.bits}
+        depth: dict[str, float] = {} if self.bits == DEPTHS[0] else {"bits": self.bits}
         return depth if self.field_of_view is None else {**depth, FIELD: self.field_of_view}
 
     @property

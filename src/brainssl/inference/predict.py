@@ -270,8 +270,8 @@ def _batches(inputs: Inputs, loaded: Classifier, rows: list[dict[str, Any]]) -> 
     """Read what can be read, and write into the rows of the others why not."""
     if loaded.field_of_view is not None:
         why = refusal_of_picture(loaded.field_of_view)
-        for row, image in zip(rows, inputs.images, strict=True):
-            row["error"] = image.refusal or f"{image.file} {why}"
+        for row, one in zip(rows, inputs.images, strict=True):
+            row["error"] = one.refusal or f"{one.file} {why}"
         return
     wanted = [at for at, image in enumerate(inputs.images) if not image.refusal]
     read = partial(_read, reader=loaded.reader, size=loaded.image_size, bits=loaded.bits)

@@ -72,6 +72,25 @@ def test_series_whose_pixels_are_not_square_are_counted(archive: Archive) -> Non
     assert "The pixels of 1 of 5 series are not square: they are made so." in notes
 
 
+def test_pixels_and_slices_are_told_in_millimetres(archive: Archive) -> None:
+    """Of the five series that are read: by hand, and of one nothing is known."""
+    sizes = [(9.0, 9.0), (0.5, 0.5), (1.0, 1.04), (2.0, 2.0), None, (1.5, 1.5)]  # 0 is not read
+    for at, mm in enumerate(sizes):
+        spacing = None if mm is None else (6.0, *mm)
+        archive.series[at] = replace(archive.series[at], spacing=spacing, shape=(24, 100, 90))
+    held = inventory_of(archive)
+    told = held["millimetres"]
+    assert told["unknown"] == 1
+    assert told["pixel"] == {"least": 0.5, "p5": 0.575, "median": 1.25, "p95": 1.925, "most": 2.0}
+    assert told["longer_side"]["least"] == 50
+    assert told["longer_side"]["median"] == 125
+    assert told["longer_side"]["most"] == 200
+    text = text_of(held)
+    assert "Unknown millimetres: 1 series." in text
+    [line] = [one for one in text.splitlines() if "longer side" in one]
+    assert line.split()[-5:] == ["50", "57.5", "125", "192.5", "200"]
+
+
 def test_masks_are_counted(tmp_path: Path) -> None:
     found = find_archive(brats(tmp_path / "brats", 2))
     assert found is not None

@@ -292,7 +292,7 @@ def test_an_incomplete_store_is_refused(store, name, change):
 @pytest.mark.parametrize(
     ("facts", "says"),
     [
-        ({"version": 3}, "upgrade brainssl"),
+        ({"version": 4}, "upgrade brainssl"),
         ({"format": "brainssl-split"}, "not an ImageStore"),
         ({"checksum": "0" * 64}, "altered"),
         ({"checksum": None}, "altered"),

@@ -63,12 +63,28 @@ def volume(paths: Sequence[Path]) -> VolumeRef:
 
 def seen(opened: Opened) -> list[SliceMap]:
     """What a network would see, as if each pixel spoke by its brightness."""
-    squares = [letterbox(one / np.float32(3000), SIZE) for one in opened.volume.samples]
+    squares = [
+        letterbox(one / np.float32(3000), SIZE, field=opened.field) for one in opened.volume.samples
+    ]
     return [SliceMap(n, one / np.float32(255), PEAK) for n, one in enumerate(squares, start=1)]
 
 
-def derived(paths: Sequence[Path], plane: Plane = "native", label: str = "Glioma T1") -> Any:
-    told = dicom_maps(volume(paths), seen, label=label, method="Grad-CAM", reader=2, plane=plane)
+def derived(
+    paths: Sequence[Path],
+    plane: Plane = "native",
+    label: str = "Glioma T1",
+    reader: int = 2,
+    field_of_view: float | None = None,
+) -> Any:
+    told = dicom_maps(
+        volume(paths),
+        seen,
+        label=label,
+        method="Grad-CAM",
+        reader=reader,
+        field_of_view=field_of_view,
+        plane=plane,
+    )
     return {name: pydicom.dcmread(io.BytesIO(data)) for name, data in told}
 
 
@@ -154,6 +170,30 @@ def test_frames_of_an_enhanced_file_are_named_each(tmp_path: Path) -> None:
     expected = place_of(places[MARK[0]], CORONAL, (0.9, 0.7), *MARK[1:])
     np.testing.assert_allclose(place_in_map(found[PARAMETRIC_MAP]), expected, atol=1e-4)
     assert len(found[PARAMETRIC_MAP].SourceImageSequence) == 1
+
+
+@pytest.mark.parametrize("orientation", [TURNED, EXCHANGED, CORONAL])
+@pytest.mark.parametrize("reader", [2, 3])
+@pytest.mark.parametrize("mm", [None, 9.0, 30.0])
+def test_crop_and_square_pixels_are_undone(
+    mm: float | None, reader: int, orientation: Sequence[float], tmp_path: Path
+) -> None:
+    """Rows are 0.9 mm apart, columns 0.7: of the square that is seen back to the files' own."""
+    paths = files(tmp_path, orientation)
+    found = derived(paths, reader=reader, field_of_view=mm)
+    raw = found[PARAMETRIC_MAP]
+    frame, *at = frame_with_mark(raw)
+    assert at == list(MARK[1:])
+    own = pydicom.dcmread(paths[MARK[0]])
+    [source] = frame.DerivationImageSequence[0].SourceImageSequence
+    assert source.ReferencedSOPInstanceUID == own.SOPInstanceUID
+    assert raw.pixel_array.shape == (COUNT, ROWS, COLUMNS)
+    # Beyond the field nothing was seen, and nothing is said: 10.8 × 12.6 mm are larger than 9.
+    edges = raw.pixel_array[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+    assert bool(edges.any()) == (mm != 9.0)
+    for name, picture in found.items():
+        if name != PARAMETRIC_MAP:
+            assert picture.pixel_array.shape[1] == COLUMNS * -(-512 // COLUMNS)
 
 
 def test_tiles_of_a_mosaic_lie_where_its_slices_do(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,29 +71,40 @@ def cheng(root: Path) -> Path:
 
 
 @pytest.mark.parametrize("make", [dicom, few_bids, few_brats, cheng])
-@pytest.mark.parametrize("reading", [Reading(), Reading(Choice(3), "sagittal")])
+@pytest.mark.parametrize(
+    "reading", [Reading(), Reading(Choice(3), "sagittal"), Reading(Choice(2), field_of_view=130)]
+)
 def test_pixels_and_logits_are_those_of_the_store(
     make: Callable[[Path], Path], reading: Reading, saved: Path, tmp_path: Path
 ) -> None:
     """The store goes by scan and origins, prediction by its own way: bit for bit the same."""
-    if make is cheng and reading.plane != "native":
-        pytest.skip("nothing says how these slices lie")
+    if make is cheng and (reading.plane != "native" or reading.field_of_view):
+        pytest.skip("nothing says how these slices lie, and how large their pixels are")
     source, key = make(tmp_path / "in"), tmp_path / "key"
     make_key(key)
-    reading = Reading(reading.slices, reading.plane, key=key)
+    reading = replace(reading, key=key)
     bits = 8 if reading.plane == "native" else 16
     if bits == 16:
         deep = Classifier.load(saved)
         deep.facts["bits"] = bits
         saved = tmp_path / "deep.safetensors"
         deep.save(saved)
+    field = reading.field_of_view
+    if field:
+        seeing = Classifier.load(saved)
+        seeing.facts["field_of_view"] = field
+        saved = tmp_path / "seeing.safetensors"
+        seeing.save(saved)
     store = prepare(scanned(source, reading=reading), tmp_path / "store", size=32, bits=bits)
+    assert store.field_of_view == field
     paths = store.manifest["path"].tolist()
 
     pictures, volumes = parted([source], key)
     assert not pictures
     cutting = Cutting(reading.slices, reading.plane, key)
-    found = list(cuts(volumes.series, cutting, reader=READER, size=32, bits=bits))
+    found = list(
+        cuts(volumes.series, cutting, reader=READER, size=32, bits=bits, field_of_view=field)
+    )
     names = []
     for one, cut in zip(volumes.series, found, strict=True):
         assert isinstance(cut, Cut)

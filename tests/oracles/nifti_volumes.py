@@ -39,6 +39,11 @@ def write_nifti(
     return VolumeRef("nifti", (path,), path.name)
 
 
+def without_place(path: Path) -> None:
+    """Let the header of a volume say nothing of where it lies: neither sform nor qform."""
+    patched(path, 252, bytes(4))
+
+
 def patched(path: Path, offset: int, data: bytes) -> None:
     """Overwrite bytes of a file."""
     content = bytearray(path.read_bytes())

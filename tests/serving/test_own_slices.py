@@ -14,7 +14,7 @@ from oracles.pictures import encoded, noise, picture
 from oracles.services import Inside
 from PIL import Image
 
-from brainssl.data.letterbox import letterbox
+from brainssl.data.letterbox import Place, letterbox
 from brainssl.serving.limits import Limits
 from brainssl.serving.own_slices import LONGEST, OwnSlice, listed, unlisted
 
@@ -41,7 +41,7 @@ def agree(inside: Inside, *files: tuple[str, bytes]) -> list[dict[str, Any]]:
         square = np.asarray(Image.open(io.BytesIO(base64.b64decode(other["image"]))))
         mine = letterbox(shown.clip(0, 1).astype(np.float32), one["size"])
         assert np.abs(mine.astype(int) - square).max() <= 1
-        place = one["place"]
+        place = {name: int(value) for name, value in one["place"].items()}
         outside = square.copy()
         rows = slice(place["top"], place["top"] + place["height"])
         outside[rows, place["left"] : place["left"] + place["width"]] = 0
@@ -112,11 +112,18 @@ def test_what_has_no_room_is_left_out_and_can_be_asked_for(
 
 def test_a_decoder_is_not_believed() -> None:
     pixels = np.arange(6, dtype=np.uint16).reshape(2, 3)
-    own = OwnSlice(pixels, 1.0, 0.0, 0.0, 1.0, "share", None, (0, 0, 3, 2))
+    own = OwnSlice(pixels, 1.0, 0.0, 0.0, 1.0, "share", None, Place(0, 0, 3, 2))
     data = memoryview(pixels.tobytes())
     told = listed(own)
     assert told is not None
     np.testing.assert_array_equal(unlisted(told, data).pixels, pixels)
-    for at, wrong in ((0, [9999, 3]), (0, [4, 4]), (1, float("nan")), (5, "<b>"), (7, [0])):
+    for at, wrong in (
+        (0, [9999, 3]),
+        (0, [4, 4]),
+        (1, float("nan")),
+        (5, "<b>"),
+        (7, [0]),
+        (7, [0, 0, float("inf"), 2]),
+    ):
         with pytest.raises((ValueError, TypeError)):
             unlisted([*told[:at], wrong, *told[at + 1 :]], data)

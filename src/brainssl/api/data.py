@@ -182,6 +182,7 @@ def prepare(
     label_by: str | None = None,
     lesion_slices: bool = False,
     key: Where | None = None,
+    field_of_view: float | None = None,
     size: int = 224,
     bits: int = 8,
     reader: int = 3,
@@ -205,6 +206,9 @@ def prepare(
         label_by: as for `audit`; a scan has its own.
         lesion_slices: as for `audit`; a scan has its own.
         key: as for `audit`; by default beside `store`.
+        field_of_view: of slices of volumes, the side in mm, 10 to 1000, of the square about the
+            head that is seen, cropped or padded with black; so a centimetre is as many pixels in
+            all. Volumes whose pixels are of unknown size are left out. By default slices are whole.
         size: side of the square images in pixels, 16 to 1024; slices are letterboxed into it.
         bits: of a pixel, 8 or 16; 16 take twice the disk and memory.
         reader: version of the reader, 1 or 2 for models of an earlier brainssl; a scan has its
@@ -214,8 +218,8 @@ def prepare(
 
     Returns:
         `store` (its folder), `images`, `classes`, `groups` and `unreadable` (how many), the
-        `bits` of a pixel, the `bytes` of all, and the `checksum` of the store.
-        `brainssl.ImageStore.open` opens it.
+        `bits` of a pixel, the `field_of_view` (None: whole slices), the `bytes` of all, and the
+        `checksum` of the store. `brainssl.ImageStore.open` opens it.
 
     Raises:
         BadUseError: `size`, `bits` or `reader` is out of its range, or a scan comes with labels.
@@ -240,6 +244,7 @@ def prepare(
         )
     if isinstance(source, Scan):
         volumes = slices or plane != "native" or label_by or lesion_slices or key
+        volumes = volumes or field_of_view is not None
         if labels or classes_at or families or unlabelled or volumes:
             raise BadUseError(
                 "a scan has its labels and images: give them to brainssl.data.scan.scan"
@@ -261,6 +266,7 @@ def prepare(
             label_by=label_by,
             lesion_slices=lesion_slices,
             key=key,
+            field_of_view=field_of_view,
         )
     with ExitStack() as stack:
         if not isinstance(source, Scan):
@@ -294,6 +300,7 @@ def prepare(
         "groups": int(made.manifest["group"].nunique()),
         "unreadable": len(found.unreadable),
         "bits": made.bits,
+        "field_of_view": made.field_of_view,
         "bytes": made.images.nbytes,
         "checksum": made.checksum,
     }

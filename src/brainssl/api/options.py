@@ -75,6 +75,7 @@ def reading_of(
     label_by: str | None = None,
     lesion_slices: bool = False,
     key: Where | None = None,
+    field_of_view: float | None = None,
 ) -> "Reading":
     """Check how volumes are to be read.
 
@@ -86,6 +87,7 @@ def reading_of(
         label_by: sequence or plane.
         lesion_slices: whether slices without lesion lose their label.
         key: file of the key.
+        field_of_view: mm of the square that is seen of each slice; None: all is.
 
     Raises:
         BadUseError: a value that cannot be, or a key among the images or the results.
@@ -105,7 +107,29 @@ def reading_of(
                     f"--key {file} lies in {folder}: who gets that could tell who the patients "
                     "are; choose another place"
                 )
-    return Reading(read_choice(slices), known_plane, by, lesion_slices, file)  # type: ignore[arg-type]
+    return Reading(
+        read_choice(slices),
+        known_plane,  # type: ignore[arg-type]
+        by,  # type: ignore[arg-type]
+        lesion_slices,
+        file,
+        millimetres(field_of_view),
+    )
+
+
+def millimetres(asked: float | None) -> float | None:
+    """Check a field of view."""
+    from brainssl.data.field_of_view import LEAST_MM, MOST_MM
+
+    if asked is None:
+        return None
+    if isinstance(asked, bool) or not isinstance(asked, int | float):
+        raise BadUseError(f"--field-of-view: {asked!r} is no number of millimetres")
+    if not LEAST_MM <= asked <= MOST_MM:
+        raise BadUseError(
+            f"--field-of-view: {asked:g} is not in the range {LEAST_MM:g}<=x<={MOST_MM:g}"
+        )
+    return float(asked)
 
 
 def listed(names: Names | None) -> list[str]:

@@ -54,6 +54,7 @@ def study(
     label_by: str | None = None,
     lesion_slices: bool = False,
     key: Where | None = None,
+    field_of_view: float | None = None,
     bits: int = 8,
     preset: Where = "quick",
     methods: Names = "simclr,byol,dino,mocov3",
@@ -92,6 +93,7 @@ def study(
         label_by: as for `audit`.
         lesion_slices: as for `audit`.
         key: as for `audit`; by default beside `out`.
+        field_of_view: of slices of volumes, in mm, as for `prepare`.
         bits: of a stored pixel, 8 or 16, as for `prepare`.
         preset: quick, paper, reference, or the path of a TOML file.
         methods: names of `brainssl.methods.METHODS`, and `fixmatch`; the supervised baseline is
@@ -174,6 +176,7 @@ def study(
         label_by=label_by,
         lesion_slices=lesion_slices,
         key=key,
+        field_of_view=field_of_view,
     )
     if out.exists() and not out.is_dir():
         raise BrainsslError(f"{out} is a file: choose another folder")

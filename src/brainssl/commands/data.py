@@ -12,6 +12,7 @@ from brainssl.commands.shared import (
     ClassesAt,
     ExtraFolders,
     FamiliesTable,
+    FieldOfView,
     Key,
     KnownKey,
     LabelBy,
@@ -132,6 +133,7 @@ def prepare(
     label_by: LabelBy = None,
     lesion_slices: LesionSlices = False,
     key: Key = None,
+    field_of_view: FieldOfView = None,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side in pixels.")] = 224,
     bits: Bits = 8,
     reader: Annotated[
@@ -157,6 +159,7 @@ def prepare(
         label_by=label_by,
         lesion_slices=lesion_slices,
         key=key,
+        field_of_view=field_of_view,
         size=size,
         bits=bits,
         reader=reader,

@@ -78,6 +78,14 @@ Key = Annotated[
         "--key", help="Of the pseudonyms of a DICOM archive; made once; by default OUT.key."
     ),
 ]
+FieldOfView = Annotated[
+    float | None,
+    typer.Option(
+        "--field-of-view",
+        metavar="MM",
+        help="Of volumes: square about the head that is seen of each slice; by default all of it.",
+    ),
+]
 Bits = Annotated[
     int, typer.Option("--bits", help="Of a stored pixel: 8, or 16 at twice the disk and memory.")
 ]

@@ -13,6 +13,7 @@ from brainssl.commands.shared import (
     ClassesAt,
     ExtraFolders,
     FamiliesTable,
+    FieldOfView,
     Key,
     LabelBy,
     Labels,
@@ -44,6 +45,7 @@ def study(
     label_by: LabelBy = None,
     lesion_slices: LesionSlices = False,
     key: Key = None,
+    field_of_view: FieldOfView = None,
     bits: Bits = 8,
     preset: Preset = "quick",
     methods: Annotated[
@@ -153,6 +155,7 @@ def study(
         label_by=label_by,
         lesion_slices=lesion_slices,
         key=key,
+        field_of_view=field_of_view,
         bits=bits,
         preset=preset,
         methods=methods,

@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Int64, UInt
 
 from brainssl.data.prepare import write_store
-from brainssl.data.store import ImageStore
+from brainssl.data.store import FIELD, ImageStore
 
 COPY = "augmented copy"  # the flag of what is no image of the source
 _BATCH = 256
@@ -56,6 +56,7 @@ def balance(
 
     facts = {"balanced_from": store.checksum, "seed": seed, "originals": len(originals)}
     facts |= {"simulated": store.facts.get("simulated", False), "reader": store.reader}
+    facts |= {name: store.facts[name] for name in ("plane", FIELD) if name in store.facts}
     if store.families is not None:
         facts["families"] = store.families
     # The originals come first, so that their pairs and lesions are those of the same rows.

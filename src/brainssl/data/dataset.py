@@ -65,7 +65,7 @@ class Data:
             "store": self.store.checksum,
             "reader": self.store.reader,
         }
-        facts |= self.store.told_depth
+        facts |= self.store.told_pixels
         return facts | ({} if self.store.plane == "native" else {"plane": self.store.plane})
 
     def refuse_seen(self, facts: dict[str, Any]) -> None:

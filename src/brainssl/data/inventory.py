@@ -2,9 +2,11 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from brainssl.data.archives.archive import UNKNOWN, Archive, Series
 from brainssl.data.archives.labels import labels_of
@@ -14,6 +16,7 @@ from brainssl.data.layout import Layout
 from brainssl.data.volumes.square import is_square
 from brainssl.foundation.nouns import counted
 
+QUANTILES = {"least": 0.0, "p5": 0.05, "median": 0.5, "p95": 0.95, "most": 1.0}
 PLANES = ("axial", "coronal", "sagittal", UNKNOWN)
 _EXAMPLES = 5  # of what is unreadable or contradicts itself
 
@@ -33,7 +36,9 @@ def inventory_of(
         be read at most), `labels` (images or series, and patients, of each), `unlabelled`,
         `patients` (None where none is known), `unreadable` (how many, and `examples` with their
         reasons), `notes` and `questions`. Of an archive also `series`, `series_read`, `studies`,
-        `slices`, `unknown_patient` (series), `masks` (series), `table` (`sequence plane series
+        `slices`, `unknown_patient` (series), `masks` (series), `millimetres` (`pixel` and
+        `longer_side` of slices, as `least p5 median p95 most` over series, or None, and `unknown`,
+        series of which nothing says so), `table` (`sequence plane series
         patients slices` each), `excluded` (series by reason), `unknown` and `against` (series whose
         sequence or plane is not known, or contradicts itself), and `contradictions`: `name what
         value evidence against` each.
@@ -97,6 +102,7 @@ def _of_archive(archive: Archive, labels: Path | None, reading: Reading) -> dict
         "series_read": len(read),
         "slices": sum(one.shape[0] for one in read),
         "masks": sum(one.mask is not None for one in read),
+        "millimetres": _millimetres(read),
         "table": _table(read),
         "excluded": _sorted(one.exclusion for one in archive.series if one.exclusion),
         "unknown": {
@@ -108,6 +114,23 @@ def _of_archive(archive: Archive, labels: Path | None, reading: Reading) -> dict
         "notes": [*archive.notes, *told.notes, *_notes_on_pixels(read)],
         "questions": [],
     }
+
+
+def _millimetres(read: Sequence[Series]) -> dict[str, Any]:
+    """Return how large pixels and slices are: by what a field of view is chosen."""
+    known = [(one.spacing[1:], one.shape[1:]) for one in read if one.spacing is not None]
+    return {
+        "pixel": _quantiles([min(spacing) for spacing, _ in known]),
+        "longer_side": _quantiles([max(s * n for s, n in zip(*one, strict=True)) for one in known]),
+        "unknown": sum(one.spacing is None for one in read),
+    }
+
+
+def _quantiles(values: list[float]) -> dict[str, float] | None:
+    if not values:
+        return None
+    found = np.quantile(values, [*QUANTILES.values()])
+    return dict(zip(QUANTILES, np.round(found, 3).tolist(), strict=True))
 
 
 def _notes_on_pixels(read: Iterable[Series]) -> list[str]:
@@ -205,6 +228,7 @@ def _first_lines(held: Mapping[str, Any]) -> list[str]:
         ),
         f"To be read: {held['series_read']:,} series, at most {held['images']:,} slices.",
     ]
+    lines += _lines_of_millimetres(held["millimetres"])
     if held["excluded"]:
         told = ", ".join(f"{count:,} {reason}" for reason, count in held["excluded"].items())
         lines.append(f"Not to be read: {told}.")
@@ -223,6 +247,19 @@ def _first_lines(held: Mapping[str, Any]) -> list[str]:
         lines.append(f"Unknown patient: {held['unknown_patient']:,} series.")
     if held["masks"]:
         lines.append(f"Masks of lesions: of {held['masks']:,} series.")
+    return lines
+
+
+def _lines_of_millimetres(told: Mapping[str, Any]) -> list[str]:
+    names = {"pixel": "side of a pixel", "longer_side": "longer side of a slice"}
+    rows = [
+        (name, *(f"{value:.4g}" for value in told[key].values()))
+        for key, name in names.items()
+        if told[key]
+    ]
+    lines = _drawn(("millimetres", "least", "5 %", "median", "95 %", "most"), rows) if rows else []
+    if told["unknown"]:
+        lines.append(f"Unknown millimetres: {told['unknown']:,} series.")
     return lines
 
 

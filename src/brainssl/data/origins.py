@@ -8,14 +8,15 @@ from typing import Protocol
 from jaxtyping import Bool, Float32, UInt
 from numpy import ndarray
 
+from brainssl.data.field_of_view import Field
 from brainssl.data.letterbox import letterbox, letterbox_mask
 from brainssl.data.read import read_slice
 
-Shown = tuple[Float32[ndarray, "h w"], Bool[ndarray, "h w"] | None]
-"""An image in [0, 1], and where its lesion is; None where that is not known."""
+Shown = tuple[Float32[ndarray, "h w"], Bool[ndarray, "h w"] | None, Field | None]
+"""An image in [0, 1]; where its lesion is, None where that is not known; what of it is seen."""
 
 Boxed = tuple[UInt[ndarray, "size size"], Bool[ndarray, "size size"] | None]
-"""The same in a square, as a store has it."""
+"""The image and the lesion in a square, as a store has them."""
 
 
 class Origin(Protocol):
@@ -53,12 +54,15 @@ class PictureFile:
 
     def images(self) -> Iterator[Shown]:
         """Yield the image; see `Origin`."""
-        yield read_slice(self.path, reader=self.reader).pixels, None
+        yield read_slice(self.path, reader=self.reader).pixels, None, None
 
 
 def boxed(origin: Origin, size: int, bits: int = 8) -> list[Boxed]:
     """Read an origin and letterbox its images into squares of this side in pixels, and depth."""
     return [
-        (letterbox(image, size, bits), None if lesion is None else letterbox_mask(lesion, size))
-        for image, lesion in origin.images()
+        (
+            letterbox(image, size, bits, field),
+            None if lesion is None else letterbox_mask(lesion, size, field),
+        )
+        for image, lesion, field in origin.images()
     ]

@@ -19,7 +19,17 @@ from brainssl.data.kept import digest_of_sources
 from brainssl.data.origins import Boxed, Origin, boxed
 from brainssl.data.pool import in_order
 from brainssl.data.scanned import Scan
-from brainssl.data.store import IMAGES, LESIONS, NEAR, VERSION, ImageStore, Lesion, checksum_of
+from brainssl.data.store import (
+    FIELD,
+    IMAGES,
+    LESIONS,
+    NEAR,
+    VERSION,
+    VERSION_OF_DEPTH,
+    ImageStore,
+    Lesion,
+    checksum_of,
+)
 from brainssl.foundation.depth import DEPTHS, kind_of
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import read_json, whole_folder, write_json
@@ -73,6 +83,8 @@ def prepare(
     planes = {getattr(origin, "plane", "native") for origin in scan.origins} - {"native"}
     if planes:  # all volumes of a scan are read alike
         facts["plane"] = min(planes)
+    if (field := _field_of_view(scan.origins)) is not None:
+        facts[FIELD] = field
     masked = "lesion" in scan.manifest and scan.manifest["lesion"].notna().any()
     request = {
         "images": len(scan.manifest),
@@ -93,6 +105,21 @@ def prepare(
         request=request if resume else None,
         progress=progress,
     )
+
+
+def _field_of_view(origins: Sequence[Origin]) -> float | None:
+    """Return the field of view of all images; None where they are whole.
+
+    Raises:
+        BrainsslError: some have one, and others another or none.
+    """
+    fields = {getattr(origin, "field_of_view", None) for origin in origins}
+    if len(fields) > 1:
+        raise BrainsslError(
+            "some images have a field of view in millimetres and others have not: read pictures "
+            "and volumes into stores of their own"
+        )
+    return next(iter(fields), None)
 
 
 def _boxed_from(
@@ -200,7 +227,9 @@ def _write(
             pd.DataFrame(pairs).to_parquet(folder / NEAR)
         described: dict[str, Any] = {"format": "brainssl-store", "version": 1, "size": size}
         if bits > DEPTHS[0]:
-            described |= {"version": VERSION, "bits": bits}
+            described |= {"version": VERSION_OF_DEPTH, "bits": bits}
+        if FIELD in facts:
+            described["version"] = VERSION
         described |= {"images": count, **facts, "checksum": checksum_of(folder)}
         write_json(folder / "store.json", described)
     return ImageStore.open(out)

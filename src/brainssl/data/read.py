@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from brainssl.data.field_of_view import Field
 from brainssl.data.grey import SAMPLE_FORMAT, Notes, deep_colours, deep_samples, shallow_grey
 from brainssl.data.normalisation import READER, normalised
 from brainssl.foundation.errors import BrainsslError
@@ -90,12 +91,14 @@ class Slice:
         source_bits: bits a sample in the file.
         flags: what a reader of the data should know, e.g. "coloured annotation", "alpha",
             "palette", "exif rotated".
+        field: what of it is seen, see `brainssl.data.letterbox`; None: all of it.
     """
 
     pixels: Float32[np.ndarray, "h w"]
     provenance: tuple[str, ...]
     source_bits: int
     flags: tuple[str, ...]
+    field: Field | None = None
 
 
 def read_slice(

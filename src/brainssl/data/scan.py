@@ -85,7 +85,8 @@ def scan(
     )
     if isinstance(own, Layout):
         take_families(own, families, relabelled=labels is not None)
-    every = [own, *(_opened(one, reading, workers) for one in extra)]
+    every: list[Layout | Archive] = [own, *(_opened(one, reading, workers) for one in extra)]
+    _refuse_pictures(extra, every[1:], reading)
     read = _Reading(every, progress, reader, workers, kept)
     first = (
         read.pictures(own, source, labelled=True)
@@ -102,6 +103,18 @@ def scan(
     ]
     found = _grouped(first, reader)
     return _with_extra(found, first, extra, parts) if extra else found
+
+
+def _refuse_pictures(
+    extra: Sequence[ExtraFolder], opened: Sequence[Layout | Archive], reading: Reading
+) -> None:
+    """Refuse extra pictures, of which nobody knows the millimetres, beside fields of view."""
+    for folder, one in zip(extra, opened, strict=True):
+        if reading.field_of_view is not None and isinstance(one, Layout):
+            raise BrainsslError(
+                f"--unlabelled {folder.path} holds pictures, which say nothing of millimetres: "
+                "leave it out, or leave out --field-of-view"
+            )
 
 
 def kept_beside(folder: Path) -> Kept:

@@ -145,7 +145,7 @@ class Scan:
                 continue
             try:
                 shown = zip(own, origin.images(), strict=True)
-                found |= {path: image for path, (image, _) in shown if path in wanted}
+                found |= {path: image for path, (image, _, _) in shown if path in wanted}
             except UnreadableImage:
                 continue
         return found

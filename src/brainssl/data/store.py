@@ -20,8 +20,12 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import read_frame
 from brainssl.foundation.storage import read_json
 
-VERSION = 2
-"""Version 2 has 16 bits a pixel, which a reader of version 1 would take for levels of 255."""
+VERSION, VERSION_OF_DEPTH = 3, 2
+"""Version 3 has a field of view, of which models that learn from the store must say; version 2 has
+16 bits a pixel, which a reader of version 1 would take for levels of 255."""
+
+FIELD = "field_of_view"
+"""Fact of a store and of the models that learn from it: see `brainssl.data.field_of_view`."""
 
 NEAR = "near-duplicates.parquet"
 LESIONS = "lesions.npy"
@@ -89,9 +93,16 @@ class ImageStore:
         return depth_of(self.images)
 
     @property
-    def told_depth(self) -> dict[str, int]:
-        """What a model's facts say of it: nothing of 8 bits, as they were before there were 16."""
-        return {} if self.bits == DEPTHS[0] else {"bits": self.bits}
+    def field_of_view(self) -> float | None:
+        """Side in mm of the square that is seen of each slice; None: slices are whole."""
+        told = self.facts.get(FIELD)
+        return None if told is None else float(told)
+
+    @property
+    def told_pixels(self) -> dict[str, float]:
+        """What a model's facts say of them: nothing of 8 bits and of whole slices."""
+        depth: dict[str, float] = {} if self.bits == DEPTHS[0] else {"bits": self.bits}
+        return depth if self.field_of_view is None else {**depth, FIELD: self.field_of_view}
 
     @property
     def reader(self) -> int:
@@ -157,6 +168,16 @@ class ImageStore:
                 f"a store with --bits {bits}"
             )
 
+    def require_field_of_view(self, mm: float | None) -> None:
+        """Raise BrainsslError unless as much is seen of slices as of those of a model."""
+        if self.field_of_view == mm:
+            return
+        mend = "without --field-of-view" if mm is None else f"with --field-of-view {mm:g}"
+        raise BrainsslError(
+            f"{self.path} has {_told(self.field_of_view)}, the model's images were {_told(mm)}: "
+            f"prepare a store {mend}"
+        )
+
     @classmethod
     def open(cls, path: Path) -> "ImageStore":
         """Open a store and verify its checksum.
@@ -184,6 +205,10 @@ class ImageStore:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BrainsslError(f"{path} is damaged ({error}): prepare it again") from None
         return cls(path, images, manifest, checksum, facts)
+
+
+def _told(mm: float | None) -> str:
+    return "whole slices" if mm is None else f"slices of {mm:g} mm"
 
 
 def is_store(path: Path) -> bool:

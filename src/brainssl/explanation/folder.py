@@ -168,6 +168,12 @@ def choose_slices(data: Data, request: Request) -> tuple[Indices, Cases]:
     manifest = data.store.manifest
     lesions: tuple[Any, ...] = tuple(data.store.lesions(rows) or (None,) * len(rows))
     if request.lesions:
+        if data.store.field_of_view is not None:
+            raise BrainsslError(
+                f"{request.lesions} is of whole slices, and {data.store.path} has slices of "
+                f"{data.store.field_of_view:g} mm: leave it out, or prepare a store without "
+                "--field-of-view; masks that the source itself brings are in the store"
+            )
         # An augmented copy has its original's path, but not its lesion in the same place.
         copies = manifest["flags"].iloc[rows].str.contains(COPY, regex=False)
         found = read_lesions(request.lesions, manifest.iloc[rows], data.store.size)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from brainssl.data.letterbox import out_of_letterbox
+from brainssl.data.letterbox import Place, out_of_letterbox, place_in_square
 from brainssl.data.volumes.dicom_sources import Sources, sources_of
 from brainssl.data.volumes.slices import Opened, Plane, open_volume
 from brainssl.data.volumes.volume import VolumeRef
@@ -58,6 +58,7 @@ def dicom_maps(
     label: str,
     method: str,
     reader: int,
+    field_of_view: float | None = None,
     plane: Plane = "native",
     max_voxels: int | None = None,
 ) -> Iterator[tuple[str, bytes]]:
@@ -65,7 +66,8 @@ def dicom_maps(
 
     First `PARAMETRIC_MAP`, the raw values of all slices; then of each slice its picture,
     `overlay_name`. Each value is that of the map where the pixel of the file lies in what the
-    classifier saw: turning and letterboxing are undone, and nothing is cropped.
+    classifier saw: turning, letterboxing and the crop to a field of view are undone. Beyond that
+    field, where the classifier saw nothing, it is 0.
 
     Args:
         ref: of DICOM files.
@@ -73,6 +75,7 @@ def dicom_maps(
         label: the class whose evidence they are.
         method: by which they were made.
         reader: version of the normalisation.
+        field_of_view: side in mm of what the classifier sees of each slice; None: all of it.
         plane: of the slices; one in which they were not acquired is refused.
         max_voxels: a volume with more is refused.
 
@@ -85,11 +88,12 @@ def dicom_maps(
     sources = sources_of(ref, plane)
     refuse_nameless(sources.headers, ref.name)
     bounds: dict[str, Any] = {} if max_voxels is None else {"max_voxels": max_voxels}
-    opened = open_volume(ref, plane=plane, reader=reader, **bounds)
+    opened = open_volume(ref, plane=plane, reader=reader, field_of_view=field_of_view, **bounds)
     told = maps(opened)
     shape = sources.as_hung()
+    place = _place(opened, sources, len(told[0].saliency))
     raw = [
-        sources.as_stored(out_of_letterbox(one.saliency * np.float32(one.peak), *shape))
+        sources.as_stored(out_of_letterbox(one.saliency * np.float32(one.peak), *shape, place))
         for one in told
     ]
     frames = Frames([sources.slices[one.number - 1] for one in told], np.stack(raw), label, method)
@@ -100,7 +104,7 @@ def dicom_maps(
     series = new_series(sources, of_map=False)
     for one in told:
         words = f"{frames.told}, {scale_text(one.peak)}"
-        shown = out_of_letterbox(one.saliency, *shape)
+        shown = out_of_letterbox(one.saliency, *shape, place)
         lines = (words, NOTICE.capitalize())
         picture, enlarged = _picture(sources, opened, one.number, shown, lines)
         source = sources.slices[one.number - 1]
@@ -108,6 +112,32 @@ def dicom_maps(
             sources, source, picture, series, one.number, words, enlarged=enlarged
         )
         yield overlay_name(one.number), _written(made)
+
+
+def _place(opened: Opened, sources: Sources, size: int) -> Place:
+    """Return where slices of the files, as they hang, lie in the square that the classifier sees.
+
+    Where their pixels are not square the volume was resampled about its middle.
+    """
+    _, *read = opened.volume.samples.shape
+    seen = place_in_square(read[0], read[1], size, opened.field)
+    mm, spacing = sources.slices[0].lies.spacing, opened.volume.spacing
+    assert mm is not None
+    assert spacing is not None
+    down, across = (
+        file_mm / read_mm
+        for file_mm, read_mm in zip(
+            (mm[1], mm[0]) if sources.exchanged else (mm[0], mm[1]), spacing[1:], strict=True
+        )
+    )
+    rows, columns = sources.as_hung()
+    height, width = (seen.height / read[0], seen.width / read[1])  # of a pixel that was read
+    return Place(
+        seen.left + (read[1] - columns * across) / 2 * width,
+        seen.top + (read[0] - rows * down) / 2 * height,
+        columns * across * width,
+        rows * down * height,
+    )
 
 
 def _picture(
@@ -118,11 +148,22 @@ def _picture(
     lines: Sequence[str],
 ) -> tuple[UInt8[np.ndarray, "rows columns 3"], int]:
     """Return the map laid over its slice as the file stores it, above text; how often enlarged."""
-    grey = np.rint(opened.slice(number).pixels * 255).astype(np.uint8)
+    read = np.rint(opened.slice(number).pixels * 255).astype(np.uint8)
+    grey = read if read.shape == saliency.shape else _resized(read, saliency.shape)
     drawn = overlay(sources.as_stored(grey), sources.as_stored(saliency))
     factor = max(1, -(-_SIDE // max(drawn.shape[:2])))
     large = drawn.repeat(factor, 0).repeat(factor, 1)
     return np.concatenate([large, _text(lines, large.shape[1], large.shape[0])]), factor
+
+
+def _resized(
+    grey: UInt8[np.ndarray, "read_rows read_columns"], shape: tuple[int, ...]
+) -> UInt8[np.ndarray, "rows columns"]:
+    """Return a slice whose pixels were made square with as many as its file has."""
+    from PIL import Image
+
+    resized = Image.fromarray(grey).resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
+    return np.asarray(resized, np.uint8)
 
 
 def _text(lines: Sequence[str], width: int, height: int) -> UInt8[np.ndarray, "rows width 3"]:

@@ -102,6 +102,7 @@ class DicomSeries:
             label=label,
             method=_METHOD,
             reader=self.classifier.reader,
+            field_of_view=self.classifier.field_of_view,
             plane=self.cutting.plane or "native",
         )
         names = {overlay_name(number): row for number, row in rows.items()}
@@ -115,6 +116,7 @@ class DicomSeries:
     def _mapped(self, opened: Opened, number: int, label: str) -> SliceMap:
         from brainssl.inference.saliency import saliency_of
 
-        image = letterbox(opened.slice(number).pixels, self.classifier.image_size)
+        one, model = opened.slice(number), self.classifier
+        image = letterbox(one.pixels, model.image_size, model.bits, one.field)
         found = saliency_of(self.classifier, image, label=label)
         return SliceMap(number, found.saliency, found.peak)

@@ -53,6 +53,7 @@ def embed(
     if model.facts:  # a fresh one has seen no images yet
         store.require_reader(model.reader)
         store.require_bits(model.bits)
+        store.require_field_of_view(model.field_of_view)
     features = run_in_batches(encoder, store.images, progress=progress)
     if not np.isfinite(features).all():
         raise BrainsslError(

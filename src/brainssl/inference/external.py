@@ -176,9 +176,11 @@ def _open(
         store.require_size(classifier.image_size)
         store.require_reader(classifier.reader)
         store.require_bits(classifier.bits)
+        store.require_field_of_view(classifier.field_of_view)
         return store, []
     if as_learnt:
         reading = replace(reading, plane=classifier.plane)
+    reading = replace(reading, field_of_view=classifier.field_of_view)
     found = scan(
         source, labels=labels, classes_at=classes_at, reader=classifier.reader, reading=reading
     )

@@ -36,12 +36,13 @@ def export_monai(
         The content of `configs/metadata.json`.
 
     Raises:
-        BrainsslError: `out` exists, the model is no classifier, or timm cannot build encoder and
-            head as one network.
+        BrainsslError: `out` exists, the model is no classifier, it has learnt fields of view of
+            volumes, or timm cannot build encoder and head as one network.
     """
     refuse_existing(out)
     if not isinstance(model, Classifier):
         raise BrainsslError("a MONAI bundle answers with classes: give a classifier, no encoder")
+    model.refuse_pictures()  # which are what a bundle reads
     network = timm_network(model)
     metadata = _metadata(model, about)
     with whole_folder(out) as folder:

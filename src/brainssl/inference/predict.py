@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32, UInt
 
 from brainssl.data.families import pairs_of
+from brainssl.data.field_of_view import refusal_of_picture, told_field
 from brainssl.data.letterbox import letterbox
 from brainssl.data.marks import known, marks
 from brainssl.data.pool import in_order
@@ -104,6 +105,9 @@ def predict_files(
         refuse_others(pictures, volumes)
     inputs = _collected(files, pictures, patients, volumes)
     cutting, told = wanted.cutting.for_plane(loaded.plane)
+    if loaded.field_of_view is not None:
+        words = told_field(loaded.field_of_view)
+        told = [*told, f"Slices of volumes are {words}, as in the classifier's training."]
     volumes.notes += told if volumes.series else []
     rows: list[dict[str, Any]] = [
         {"file": str(image.file), "error": image.refusal} for image in inputs.images
@@ -233,7 +237,10 @@ def _of_volumes(
         inputs.images.append(Image(Path(file), Path(), Path()))
         rows.append({"file": file, "source": source, "error": why})
     size, bits = loaded.image_size, loaded.bits
-    read = cuts(volumes.series, cutting, reader=loaded.reader, size=size, bits=bits)
+    field = loaded.field_of_view
+    read = cuts(
+        volumes.series, cutting, reader=loaded.reader, size=size, bits=bits, field_of_view=field
+    )
     for one, found in zip(volumes.series, read, strict=True):
         begun = len(rows)
         if isinstance(found, str):
@@ -261,6 +268,11 @@ def _of_volumes(
 
 def _batches(inputs: Inputs, loaded: Classifier, rows: list[dict[str, Any]]) -> Iterator[_Batch]:
     """Read what can be read, and write into the rows of the others why not."""
+    if loaded.field_of_view is not None:
+        why = refusal_of_picture(loaded.field_of_view)
+        for row, one in zip(rows, inputs.images, strict=True):
+            row["error"] = one.refusal or f"{one.file} {why}"
+        return
     wanted = [at for at, image in enumerate(inputs.images) if not image.refusal]
     read = partial(_read, reader=loaded.reader, size=loaded.image_size, bits=loaded.bits)
     found = in_order(read, [inputs.images[at].file for at in wanted])

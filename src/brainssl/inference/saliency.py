@@ -87,6 +87,7 @@ def saliency_map(
         classifier = Classifier.load(Path(classifier))
     if label is not None and label not in classifier.classes:
         raise BadUseError(f"{label!r} is none of {', '.join(classifier.classes)}")
+    classifier.refuse_pictures()
     pixels = read_slice(Path(file), reader=classifier.reader).pixels
     image = letterbox(pixels, classifier.image_size, classifier.bits)
     return saliency_of(classifier, image, kind=kind, label=label)

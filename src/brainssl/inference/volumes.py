@@ -81,7 +81,13 @@ class Cut:
 
 
 def cuts(
-    series: Sequence[Given], cutting: Cutting, *, reader: int, size: int, bits: int = 8
+    series: Sequence[Given],
+    cutting: Cutting,
+    *,
+    reader: int,
+    size: int,
+    bits: int = 8,
+    field_of_view: float | None = None,
 ) -> Iterator[Cut | str]:
     """Read volumes, in order, on all cores; yield the slices of each, or why there are none.
 
@@ -91,9 +97,17 @@ def cuts(
         reader: version of the normalisation.
         size: side of the slices.
         bits: of a pixel.
+        field_of_view: side in mm of what is seen of each slice; None: all is.
     """
-    plane = cutting.plane or "native"
-    read = partial(cut, slices=cutting.slices, plane=plane, reader=reader, size=size, bits=bits)
+    read = partial(
+        cut,
+        slices=cutting.slices,
+        plane=cutting.plane or "native",
+        reader=reader,
+        size=size,
+        bits=bits,
+        field_of_view=field_of_view,
+    )
     return in_order(read, [one.volume for one in series], large=True)
 
 
@@ -105,6 +119,7 @@ def cut(
     reader: int,
     size: int,
     bits: int = 8,
+    field_of_view: float | None = None,
     max_voxels: int = MAX_VOXELS,
 ) -> Cut | str:
     """Read a volume and cut it into the slices that are judged; or return why there are none.
@@ -116,10 +131,13 @@ def cut(
         reader: version of the normalisation.
         size: side of the slices.
         bits: of a pixel.
+        field_of_view: side in mm of what is seen of each slice; None: all is.
         max_voxels: a volume that has more once it is resampled is refused.
     """
     try:
-        opened = open_volume(ref, plane=plane, reader=reader, max_voxels=max_voxels)
+        opened = open_volume(
+            ref, plane=plane, reader=reader, field_of_view=field_of_view, max_voxels=max_voxels
+        )
     except UnreadableImage as error:
         return error.reason
     return cut_opened(opened, slices=slices, size=size, bits=bits)
@@ -133,7 +151,7 @@ def cut_opened(opened: Opened, *, slices: Choice, size: int, bits: int = 8) -> C
         return "shows no brain, or no slice of it is a finite picture"
     taken = [opened.slice(number) for number in numbers]
     return Cut(
-        np.stack([letterbox(one.pixels, size, bits) for one in taken]),
+        np.stack([letterbox(one.pixels, size, bits, one.field) for one in taken]),
         numbers,
         tuple(tuple(one.flags) for one in taken),
         len(shown),

@@ -11,7 +11,9 @@ from jaxtyping import Float, Float32, UInt, UInt8
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from brainssl.data.field_of_view import told_field
 from brainssl.data.split import Indices
+from brainssl.data.store import FIELD
 from brainssl.data.volumes.slices import PLANES, Plane
 from brainssl.foundation.depth import DEPTHS
 from brainssl.foundation.errors import BrainsslError
@@ -26,10 +28,10 @@ from brainssl.views.recipes import as_tensor, to_unit
 
 FORM = "brainssl-classifier"
 VERSION = VERSIONS[FORM]
-"""Version 6 reads files at 16 bits; version 5 knows its limits, or has a reference; version 4 has
-another normalisation than the constants of before, or another pooling than its architecture;
-version 3 predicts over several views of an image; version 2 holds marks of the training images; a
-file without any of these is of version 1."""
+"""Version 7 sees a field of view of volumes; version 6 reads files at 16 bits; version 5 knows its
+limits, or has a reference; version 4 has another normalisation than the constants of before, or
+another pooling than its architecture; version 3 predicts over several views of an image; version 2
+holds marks of the training images; a file without any of these is of version 1."""
 _BATCH = 128
 _EITHER = "encoder or classifier"
 
@@ -74,6 +76,20 @@ class Classifier(nn.Module):
     def bits(self) -> int:
         """Depth of the pixels of its training images: files are read at the same."""
         return int(self.facts.get("bits", 8))
+
+    @property
+    def field_of_view(self) -> float | None:
+        """Side in mm of the square that it sees of each slice of a volume; None: whole slices."""
+        told = self.facts.get(FIELD)
+        return None if told is None else float(told)
+
+    def refuse_pictures(self) -> None:
+        """Raise BrainsslError if pictures, which say nothing of millimetres, cannot be read."""
+        if self.field_of_view is not None:
+            raise BrainsslError(
+                f"the classifier has learnt slices {told_field(self.field_of_view)}, and a picture "
+                "says nothing of millimetres: give DICOM or NIfTI to brainssl predict"
+            )
 
     @property
     def plane(self) -> Plane:
@@ -162,6 +178,8 @@ class Classifier(nn.Module):
             tensors = {**tensors, **self.reference.tensors()}
             described["reference"] = list(self.reference.image_ids)
         if self.bits != DEPTHS[0]:  # an older version would read files at 8 bits
+            version = 6
+        if self.field_of_view is not None:  # an older version would see whole slices
             version = VERSION
         write_tensors(path, tensors, FORM, version, described)
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from brainssl.data.store import FIELD
 from brainssl.foundation.errors import BrainsslError
 from brainssl.models.lineage import FACTS, training_of, trainings
 from brainssl.models.starts import Start, begin, digest_of
@@ -126,6 +127,12 @@ class Encoder(nn.Module):
     def bits(self) -> int:
         """Depth of the pixels of the images that it was pretrained on."""
         return int(self.facts.get("bits", 8))
+
+    @property
+    def field_of_view(self) -> float | None:
+        """Side in mm of what was seen of the slices that it was pretrained on; None: all."""
+        told = self.facts.get(FIELD)
+        return None if told is None else float(told)
 
     @property
     def digest(self) -> str:

@@ -17,7 +17,7 @@ from brainssl.foundation.plain_names import plainly
 from brainssl.foundation.storage import write_atomically
 from brainssl.models.misplaced import CLASSIFIER, ENCODER, told_apart
 
-VERSIONS = {ENCODER: 3, CLASSIFIER: 6}
+VERSIONS = {ENCODER: 3, CLASSIFIER: 7}
 """Formats, and up to which version each is read."""
 
 LEARNT = "learnt"

@@ -97,6 +97,10 @@ class Model(Said):
     image_size: int = Field(description="Side of the slices that the network sees, in pixels.")
     reader: int = Field(description="Version of the normalisation that files are read by.")
     bits: int = Field(description="Depth of the pixels that the network sees.")
+    field_of_view: float | None = Field(
+        description="Side in mm of the square about the head that it sees of slices of volumes; "
+        "pictures are refused. Null: it sees whole slices."
+    )
     test_views: int = Field(description="Over how many views of an image it predicts.")
     facts: dict[str, Any] = Field(description="How it came to be.")
     methods: list[str] = Field(description="Maps that /explain makes.")
@@ -236,12 +240,16 @@ class Similar(Said):
 
 
 class Place(Part):
-    """Where a slice lies in the square that the classifier sees, in pixels of that."""
+    """Where a slice lies in the square that the classifier sees, in pixels of that.
 
-    left: int
-    top: int
-    width: int
-    height: int
+    It reaches beyond the square where the classifier sees a field of view: what lies there it does
+    not see.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
 
 
 class Slice(Part):

@@ -41,6 +41,7 @@ class Wanted:
         limits: of the service.
         plane: of the slices of volumes.
         bits: of a pixel.
+        field_of_view: side in mm of what is seen of each slice of a volume; None: all is.
     """
 
     reader: int
@@ -48,6 +49,7 @@ class Wanted:
     limits: Limits
     plane: Plane = "native"
     bits: int = 8
+    field_of_view: float | None = None
 
 
 def decode_for_ever(link: Connection, wanted: Wanted) -> None:
@@ -113,9 +115,14 @@ def _mapped(sent: bytes, wanted: Wanted) -> bytes:
     """Return a map as DICOM, or why there is none."""
     most = wanted.limits.max_voxels
     try:
-        return packed_bytes(
-            derived(sent, reader=wanted.reader, plane=wanted.plane, max_voxels=most)
+        made = derived(
+            sent,
+            reader=wanted.reader,
+            field_of_view=wanted.field_of_view,
+            plane=wanted.plane,
+            max_voxels=most,
         )
+        return packed_bytes(made)
     except UnreadableImage as error:
         return packed_refusal(status_of(error.reason), told_of(error.reason))
     except MemoryError:
@@ -130,6 +137,7 @@ def _file(asked: Asked, wanted: Wanted) -> Decoded:
         reader=wanted.reader,
         size=wanted.size,
         bits=wanted.bits,
+        field_of_view=wanted.field_of_view,
         max_bytes=limits.max_bytes,
         max_pixels=limits.max_pixels,
         max_voxels=limits.max_voxels,
@@ -149,6 +157,7 @@ def _series(asked: Asked, wanted: Wanted) -> Decoded:
         reader=wanted.reader,
         size=wanted.size,
         bits=wanted.bits,
+        field_of_view=wanted.field_of_view,
         max_voxels=wanted.limits.max_voxels,
         max_slices=asked.most,
         plane=wanted.plane,

@@ -79,12 +79,15 @@ def packed_map(asked: MapAsked, files: Sequence[bytes]) -> bytes:
     return DERIVE + joined(parts)
 
 
-def derived(data: bytes, *, reader: int, plane: Plane, max_voxels: int) -> bytes:
+def derived(
+    data: bytes, *, reader: int, field_of_view: float | None, plane: Plane, max_voxels: int
+) -> bytes:
     """Return a zip of the parametric map and the picture of a slice.
 
     Args:
         data: of `packed_map`.
         reader: version of the normalisation.
+        field_of_view: side in mm of what the classifier sees of each slice; None: all of it.
         plane: of the slices.
         max_voxels: a volume with more is refused.
 
@@ -112,6 +115,7 @@ def derived(data: bytes, *, reader: int, plane: Plane, max_voxels: int) -> bytes
             label=told["label"],
             method=told["method"],
             reader=reader,
+            field_of_view=field_of_view,
             plane=plane,
             max_voxels=max_voxels,
         ):

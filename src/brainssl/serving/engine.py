@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float32, UInt
 
+from brainssl.data.field_of_view import refusal_of_picture, told_field
 from brainssl.data.letterbox import letterbox
 from brainssl.data.read import UnreadableImage, read_bytes
 from brainssl.data.volumes.slices import Plane
@@ -41,6 +42,7 @@ def read_upload(
     reader: int,
     size: int,
     bits: int = 8,
+    field_of_view: float | None = None,
     max_bytes: int,
     max_pixels: int,
     max_voxels: int = MAX_VOXELS,
@@ -56,6 +58,8 @@ def read_upload(
         reader: version of the normalisation.
         size: side of the slices.
         bits: of a pixel.
+        field_of_view: side in mm of what is seen of each slice of a volume; pictures are refused.
+            None: all is.
         max_bytes: more is refused.
         max_pixels: a picture with more is refused before it is decoded.
         max_voxels: likewise of a volume.
@@ -74,6 +78,7 @@ def read_upload(
             reader=reader,
             size=size,
             bits=bits,
+            field_of_view=field_of_view,
             max_voxels=max_voxels,
             max_slices=max_slices,
             plane=plane,
@@ -82,6 +87,8 @@ def read_upload(
     slice_ = read_bytes(
         data, f"file{suffix}", reader=reader, max_bytes=max_bytes, max_pixels=max_pixels
     )
+    if field_of_view is not None:
+        raise UnreadableImage("file", refusal_of_picture(field_of_view))
     own = of_picture(slice_.pixels, size, look)
     return [Seen(letterbox(slice_.pixels, size, bits), None, slice_.flags, own=own)]
 
@@ -135,6 +142,11 @@ class Engine:
         told = [promise] if promise else []
         if (plane := self.classifier.plane) != "native":
             told.append(f"Volumes are resampled to {plane} slices, as in its training.")
+        if (field := self.classifier.field_of_view) is not None:
+            told.append(
+                f"Slices of volumes are {told_field(field)}, as in its training; pictures are "
+                "refused."
+            )
         return [*_CAVEATS, *told, *self.lacks]
 
     @property

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32, UInt16
 from PIL import Image
 
-from brainssl.data.letterbox import letterbox_window
+from brainssl.data.letterbox import Place, place_in_square
 from brainssl.data.volumes.slices import Opened
 
 LONGEST = 1024
@@ -38,8 +38,7 @@ class OwnSlice:
         units: of values: those of the file after its rescaling, or the share of the way from black
             to white where the reader knows no more.
         spacing: mm between rows and between columns; None where that is not known.
-        place: columns from the left, rows from the top, width and height that the slice fills in
-            the square that the classifier sees, in its pixels.
+        place: where the slice lies in the square that the classifier sees, in its pixels.
     """
 
     pixels: UInt16[np.ndarray, "h w"]
@@ -49,7 +48,7 @@ class OwnSlice:
     white: float
     units: Literal["rescaled", "share"]
     spacing: tuple[float, float] | None
-    place: tuple[int, int, int, int]
+    place: Place
 
 
 class Look:
@@ -122,7 +121,8 @@ def of_picture(pixels: Float32[np.ndarray, "h w"], size: int, look: Look | None)
     if look is None or not look.take(_reduced_area(*pixels.shape)):
         return None
     levels = np.rint(_reduced(pixels).clip(0, 1) * _LEVELS).astype(np.uint16)
-    place = _place(pixels, size)
+    height, width = pixels.shape
+    place = place_in_square(height, width, size)
     return OwnSlice(levels, 1 / _LEVELS, 0.0, 0.0, 1.0, "share", None, place)
 
 
@@ -147,7 +147,7 @@ def _of_volume(opened: Opened, number: int, slope: float, intercept: float, size
         opened.window.high,
         "rescaled",
         spacing,
-        _place(samples, size),
+        place_in_square(samples.shape[0], samples.shape[1], size, opened.field),
     )
 
 
@@ -183,12 +183,6 @@ def _reduced_area(height: int, width: int) -> int:
     return math.prod(_reduced_shape(height, width))
 
 
-def _place(pixels: np.ndarray, size: int) -> tuple[int, int, int, int]:
-    height, width = pixels.shape
-    rows, columns = letterbox_window(height, width, size)
-    return columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
-
-
 def listed(own: OwnSlice | None) -> list[Any] | None:
     """Return what is told of a slice beside its pixels, for JSON."""
     if own is None:
@@ -207,11 +201,11 @@ def unlisted(told: Sequence[Any], data: memoryview) -> OwnSlice:
     if not (1 <= height <= LONGEST and 1 <= width <= LONGEST) or units not in ("rescaled", "share"):
         raise ValueError("no slice")
     slope, intercept, black, white = map(float, numbers)
+    left, top, wide, tall = map(float, place)
     millimetres = None if spacing is None else (float(spacing[0]), float(spacing[1]))
-    if not all(map(math.isfinite, (slope, intercept, black, white, *(millimetres or ())))):
+    every = (slope, intercept, black, white, *(millimetres or ()), left, top, wide, tall)
+    if not all(map(math.isfinite, every)):
         raise ValueError("no numbers")
-    left, top, wide, tall = map(int, place)
     pixels = np.frombuffer(data, np.uint16, height * width).reshape(height, width).copy()
-    return OwnSlice(
-        pixels, slope, intercept, black, white, units, millimetres, (left, top, wide, tall)
-    )
+    place = Place(left, top, wide, tall)
+    return OwnSlice(pixels, slope, intercept, black, white, units, millimetres, place)

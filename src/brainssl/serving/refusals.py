@@ -27,6 +27,7 @@ _TOLD = (
     "is larger than the limit",
     "is not an image in",
     "nothing says how a volume lies",
+    "nothing says how large its pixels are",
     "nothing says where its slices lie",
 )
 _STATUS = {

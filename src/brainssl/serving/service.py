@@ -70,7 +70,9 @@ class Service:
         self._asked = 0
         self._held = Held(self.limits.held_bytes)
         own = engine.classifier
-        wanted = Wanted(own.reader, own.image_size, self.limits, own.plane, own.bits)
+        wanted = Wanted(
+            own.reader, own.image_size, self.limits, own.plane, own.bits, own.field_of_view
+        )
         self.decoders = Decoders(wanted)
         self._batches = Batches(engine.seen)
 
@@ -107,6 +109,7 @@ class Service:
             image_size=engine.classifier.image_size,
             reader=engine.classifier.reader,
             bits=engine.classifier.bits,
+            field_of_view=engine.classifier.field_of_view,
             test_views=engine.classifier.test_views,
             facts=engine.facts,
             methods=engine.methods,

@@ -96,6 +96,7 @@ def read_nifti_upload(
     reader: int,
     size: int,
     bits: int = 8,
+    field_of_view: float | None = None,
     max_voxels: int,
     max_slices: int,
     plane: Plane = "native",
@@ -112,7 +113,7 @@ def read_nifti_upload(
     shape = nifti_header(ref.files[0], "file").shape
     _refuse_large(shape, max_voxels)
     _refuse_many(shape[0], max_slices)
-    how = _Cut(plane, reader, size, bits, max_voxels, look)
+    how = _Cut(plane, reader, size, bits, field_of_view, max_voxels, look)
     return _seen(ref, Stack("series 1", 0, ()), how)
 
 
@@ -122,6 +123,7 @@ def read_dicom_uploads(
     reader: int,
     size: int,
     bits: int = 8,
+    field_of_view: float | None = None,
     max_voxels: int,
     max_slices: int,
     plane: Plane = "native",
@@ -134,6 +136,7 @@ def read_dicom_uploads(
         reader: version of the normalisation.
         size: side of the slices.
         bits: of a pixel.
+        field_of_view: side in mm of what is seen of each slice; None: all is.
         max_voxels: a volume with more is refused before it is decoded, or resampled.
         max_slices: of all series together, before any is decoded.
         plane: of the slices: that of the classifier's training.
@@ -145,7 +148,7 @@ def read_dicom_uploads(
     from brainssl.data.archives.archive import UNKNOWN
     from brainssl.data.archives.dicom import dicom_archive_of_files
 
-    how = _Cut(plane, reader, size, bits, max_voxels, look)
+    how = _Cut(plane, reader, size, bits, field_of_view, max_voxels, look)
     held = [InMemory(data, f"file {place}") for place, data in enumerate(files)]
     places = {one.name: place for place, one in enumerate(held)}
     archive = dicom_archive_of_files(held, secrets.token_bytes(32))
@@ -184,6 +187,7 @@ class _Cut:
     reader: int
     size: int
     bits: int
+    field_of_view: float | None
     max_voxels: int
     look: Look | None
 
@@ -191,7 +195,13 @@ class _Cut:
 def _seen(ref: VolumeRef, stack: Stack, how: _Cut) -> list[Seen]:
     from brainssl.inference.volumes import cut_opened
 
-    opened = open_volume(ref, plane=how.plane, reader=how.reader, max_voxels=how.max_voxels)
+    opened = open_volume(
+        ref,
+        plane=how.plane,
+        reader=how.reader,
+        field_of_view=how.field_of_view,
+        max_voxels=how.max_voxels,
+    )
     found = cut_opened(opened, slices=ALL, size=how.size, bits=how.bits)
     if isinstance(found, str):
         raise UnreadableImage("file", found)

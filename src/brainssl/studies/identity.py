@@ -37,6 +37,7 @@ _OF_A_STORE = {
     "--unlabelled": "extra images",
     "--slices": "slices",
     "--plane": "plane",
+    "--field-of-view": "field of view",
     "--bits": "depth",
 }
 

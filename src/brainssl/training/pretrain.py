@@ -183,7 +183,7 @@ def pretrain(
         "split_digest": split.digest,
         "store": store.checksum,
         "reader": store.reader,
-        **store.told_depth,
+        **store.told_pixels,
     }
     encoder = build_encoder(**settings.encoder.model_dump(), seed=seed)
     precision = precision_of(settings.run, encoder)

@@ -17,7 +17,7 @@ from brainssl.data.extra import is_extra
 from brainssl.data.families import pairs_of
 from brainssl.data.marks import joined
 from brainssl.data.split import Indices
-from brainssl.data.store import ImageStore
+from brainssl.data.store import FIELD, ImageStore
 from brainssl.data.subgroups import cuts_of
 from brainssl.evaluation.predictions import SPLITS, Predictions
 from brainssl.evaluation.rows import result_rows
@@ -339,7 +339,7 @@ def measure(
         if len(said.image_ids):
             said.save(folder / UNLABELLED)
     hidden = {"store", "split_digest", "reader", "bits", "plane", "families", "rules", "cuts"}
-    hidden |= {FACTS, PRETRAINED}
+    hidden |= {FIELD, FACTS, PRETRAINED}
     facts = {name: value for name, value in classifier.facts.items() if name not in hidden}
     facts["seconds"] = round(time.perf_counter() - started, 2)
     results = result_rows(predictions, facts, settings.evaluation)

@@ -42,7 +42,7 @@ def test_scan_and_store_see_the_pixels_of_a_prediction(ref: VolumeRef) -> None:
     seen = look_at_volume((ref, None), choice=Choice(count=5), plane="native", reader=2)
     assert not isinstance(seen, UnreadableImage)
     assert seen.origin.numbers == tuple(number for number, _ in predicted)
-    stored = [pixels for pixels, _ in seen.origin.images()]
+    stored = [pixels for pixels, _, _ in seen.origin.images()]
     again = volume_slices(ref, seen.origin.numbers)
     for (_, one), two, (_, three) in zip(predicted, stored, again, strict=True):
         assert one.pixels.tobytes() == two.tobytes() == three.pixels.tobytes()
@@ -55,7 +55,7 @@ def test_the_lesion_lies_where_it_was_drawn(ref: VolumeRef, mask: VolumeRef) -> 
     assert list(seen.lesions) == [one.mean() for one in drawn]
     assert max(one or 0 for one in seen.lesions) > 0
     assert min(one or 0 for one in seen.lesions) == 0
-    for (pixels, lesion), expected in zip(seen.origin.images(), drawn, strict=True):
+    for (pixels, lesion, _), expected in zip(seen.origin.images(), drawn, strict=True):
         assert (lesion == expected).all()
         if expected.any():
             assert pixels[expected].mean() > pixels[~expected].mean() + 0.2
@@ -72,7 +72,7 @@ def test_in_another_plane_the_lesion_goes_along(
     assert not isinstance(native, UnreadableImage)
     assert not isinstance(other, UnreadableImage)
     assert other.spacing == (5.0, 5.0)
-    shown = [(p, m) for p, m in other.origin.images() if m is not None and m.any()]
+    shown = [(p, m) for p, m, _ in other.origin.images() if m is not None and m.any()]
     assert shown
     for pixels, lesion in shown:
         assert pixels[lesion].mean() > pixels[~lesion].mean() + 0.2

@@ -23,6 +23,8 @@ class Reading:
         lesion_slices: whether slices without lesion lose their label, in volumes with one.
         key: file of the key by which patients of a DICOM archive get their pseudonyms; None: one
             that is forgotten.
+        field_of_view: side in mm of the square about the head that is seen of each slice; None:
+            all of it is.
     """
 
     slices: Choice = ALL
@@ -30,6 +32,7 @@ class Reading:
     label_by: LabelBy | None = None
     lesion_slices: bool = False
     key: Path | None = None
+    field_of_view: float | None = None
 
     def written(self) -> dict[str, Any]:
         """Return what differs from the default, the key aside, by option."""
@@ -38,6 +41,7 @@ class Reading:
             "plane": None if self.plane == "native" else self.plane,
             "label-by": self.label_by,
             "lesion-slices": self.lesion_slices or None,
+            "field-of-view": self.field_of_view,
         }
         return {name: value for name, value in given.items() if value is not None}
 

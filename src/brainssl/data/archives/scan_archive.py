@@ -19,6 +19,7 @@ import pandas as pd
 from brainssl.data.archives.archive import BURNED_IN, UNKNOWN, Archive, Series, Told
 from brainssl.data.archives.labels import SeriesLabels, labels_of
 from brainssl.data.archives.reading import BY_DEFAULT, Reading
+from brainssl.data.field_of_view import HEAD_CUT, told_field
 from brainssl.data.layout import Layout, take_families
 from brainssl.data.look import Fingerprints, Seen
 from brainssl.data.manifest import MANIFEST_COLUMNS, manifest_of, optional
@@ -126,12 +127,19 @@ def read_archive(
     if reader < FIRST:
         raise BadUseError(f"--reader {reader}: {OLD_READER}")
     read = series_to_read(archive)
+    _refuse_without_spacing(archive, read, reading)
     told, layout = (
         read_labels(archive, labels=labels, families=families, reading=reading)
         if labelled
         else (SeriesLabels({}), Layout(archive.root, archive.root, [], [], []))
     )
-    look = partial(look_at_volume, choice=reading.slices, plane=reading.plane, reader=reader)
+    look = partial(
+        look_at_volume,
+        choice=reading.slices,
+        plane=reading.plane,
+        reader=reader,
+        field_of_view=reading.field_of_view,
+    )
     seen: list[tuple[Series, SeenVolume]] = []
     unreadable, fingerprints = list(archive.unreadable), Fingerprints()
     asked = [(one.volume, one.mask) for one in read]
@@ -161,6 +169,15 @@ def read_archive(
         families=layout.families,
         lost=sorted({label for label in told.labels.values() if label} - kept),
     )
+
+
+def _refuse_without_spacing(archive: Archive, read: Sequence[Series], reading: Reading) -> None:
+    """Refuse a field of view where it would leave out everything, before anything is read."""
+    if reading.field_of_view is not None and read and not any(one.spacing for one in read):
+        raise BrainsslError(
+            f"{archive.root}: of none of its volumes is known how large its pixels are: leave out "
+            "--field-of-view"
+        )
 
 
 def _shown(series: Series, volume: SeenVolume, reading: Reading) -> ShownSeries:
@@ -249,7 +266,8 @@ def _notes(
         notes.append(f"{reasons.total()} series were not read: {told}.")
     held = sum(volume.held for _, volume in seen)
     notes.append(f"{len(manifest):,} of {held:,} slices of {len(seen)} volumes were taken.")
-    notes += _notes_on_pixels([volume for _, volume in seen])
+    volumes = [volume for _, volume in seen]
+    notes += [*_notes_on_pixels(volumes), *_notes_on_field(volumes)]
     for what in ("sequence", "plane"):
         facts = [getattr(one, what) for one in read]
         unknown = sum(fact.value == UNKNOWN for fact in facts)
@@ -277,6 +295,21 @@ def _notes_on_pixels(seen: Sequence[SeenVolume]) -> list[str]:
         for flag, end in ends.items()
         if counts[flag]
     ]
+
+
+def _notes_on_field(seen: Sequence[SeenVolume]) -> list[str]:
+    """Say what is seen of slices where that is not all, and of how many it is not all the head."""
+    mm = seen[0].origin.field_of_view
+    if mm is None:
+        return []
+    cut = sum(HEAD_CUT in volume.slices[0].flags for volume in seen)
+    notes = [f"Slices are {told_field(mm)}."]
+    if cut:
+        notes.append(
+            f"The head of {cut} of {len(seen)} volumes is larger than that: what lies beyond is "
+            f"cut off, and their slices have the flag {HEAD_CUT}."
+        )
+    return notes
 
 
 def _nothing_found(archive: Archive, unreadable: Sequence[tuple[str, str]]) -> str:

@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 from scipy import ndimage
 
+from brainssl.data.field_of_view import HeadBox
+
 LEAST = 0.1
 """Share below which a slice shows no brain, or next to none, and is dropped."""
 
@@ -30,16 +32,42 @@ def brain_shares(
     Returns:
         The shares; all 0 of a volume that shows nothing.
     """
+    return shares_of(head_in(levels, padding))
+
+
+def head_in(
+    levels: Float32[np.ndarray, "slices rows columns"],
+    padding: Bool[np.ndarray, "slices rows columns"] | None = None,
+) -> Bool[np.ndarray, "slices rows columns"]:
+    """Return where the head is, nowhere in a volume that shows nothing; see `brain_shares`."""
     measured = levels if padding is None else levels[~padding]
     counts, edges = np.histogram(measured, _BINS, (0, 1))
-    head = levels >= edges[lower_threshold(counts)]
-    parts, count = ndimage.label(head)
-    if not count:
-        return np.zeros(len(levels))
+    parts, _ = ndimage.label(levels >= edges[lower_threshold(counts)])
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
-    areas = (parts == sizes.argmax()).sum((1, 2))
-    return np.asarray(areas / areas.max(), np.float64)
+    return np.asarray((parts > 0) & (parts == sizes.argmax()))
+
+
+def shares_of(head: Bool[np.ndarray, "slices rows columns"]) -> Float64[np.ndarray, " slices"]:
+    """Return the shares of slices, of the head that was found."""
+    areas = head.sum((1, 2))
+    return np.asarray(areas / max(1, areas.max()), np.float64)
+
+
+def box_of(head: Bool[np.ndarray, "slices rows columns"], step: int) -> HeadBox:
+    """Return the box that holds the head in the slices that show it, in pixels.
+
+    Args:
+        head: of every `step`th row and column.
+        step: of `thinning`.
+
+    Returns:
+        That of the slices themselves where there is no head.
+    """
+    shown = head[shares_of(head) >= LEAST] if head.any() else np.ones_like(head)
+    top, bottom = np.flatnonzero(shown.any((0, 2)))[[0, -1]] * step
+    left, right = np.flatnonzero(shown.any((0, 1)))[[0, -1]] * step
+    return HeadBox(float(top), float(left), float(bottom + 1), float(right + 1))
 
 
 def thinning(rows: int, columns: int) -> int:

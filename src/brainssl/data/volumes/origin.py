@@ -28,6 +28,7 @@ class VolumeOrigin:
         plane: in which they lie.
         mask: of the lesion, on the same grid.
         reader: version of the normalisation.
+        field_of_view: side in mm of the square that is seen of each slice; None: all is.
     """
 
     volume: VolumeRef
@@ -36,6 +37,7 @@ class VolumeOrigin:
     mask: VolumeRef | None = None
     reader: int = READER
     large: bool = True
+    field_of_view: float | None = None
 
     @property
     def count(self) -> int:
@@ -44,9 +46,16 @@ class VolumeOrigin:
 
     def images(self) -> Iterator[Shown]:
         """Read the volume once and yield its slices; see `Origin`."""
-        opened = open_volume(self.volume, plane=self.plane, mask=self.mask, reader=self.reader)
+        opened = open_volume(
+            self.volume,
+            plane=self.plane,
+            mask=self.mask,
+            reader=self.reader,
+            field_of_view=self.field_of_view,
+        )
         for number in self.numbers:
-            yield opened.slice(number).pixels, opened.marked(number)
+            image = opened.slice(number)
+            yield image.pixels, opened.marked(number), image.field
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,12 @@ class SeenVolume:
 
 
 def look_at_volume(
-    asked: tuple[VolumeRef, VolumeRef | None], *, choice: Choice, plane: Plane, reader: int
+    asked: tuple[VolumeRef, VolumeRef | None],
+    *,
+    choice: Choice,
+    plane: Plane,
+    reader: int,
+    field_of_view: float | None = None,
 ) -> SeenVolume | UnreadableImage:
     """Read a volume, choose slices and describe them, or return why that cannot be.
 
@@ -82,10 +96,13 @@ def look_at_volume(
         choice: of slices.
         plane: of slices.
         reader: version of the normalisation.
+        field_of_view: side in mm of the square that is seen of each slice; None: all is.
     """
     ref, mask = asked
     try:
-        opened = open_volume(ref, plane=plane, mask=mask, reader=reader)
+        opened = open_volume(
+            ref, plane=plane, mask=mask, reader=reader, field_of_view=field_of_view
+        )
     except UnreadableImage as error:
         return error
     numbers = opened.chosen(choice)
@@ -94,7 +111,7 @@ def look_at_volume(
     spacing = opened.volume.spacing
     text = shared([lines(opened.slice(number).pixels) for number in numbers])
     return SeenVolume(
-        VolumeOrigin(ref, numbers, plane, mask, reader),
+        VolumeOrigin(ref, numbers, plane, mask, reader, field_of_view=field_of_view),
         tuple(
             seen(opened.slice(number), opened.digest(number), text=one)
             for number, one in zip(numbers, text, strict=True)

@@ -1,23 +1,33 @@
 """From a volume to the slices that are learnt from: one way for scan, store and prediction.
 
 It is read, resampled if that is asked for, hung as radiologists see it, given square pixels, and
-windowed as a whole; then slices are chosen. All that needs the pixels of a volume passes through
-here, so that they are the same, bit for bit.
+windowed as a whole; then slices are chosen, and where a field of view is asked for it is placed
+about the head: the window is that of all that was measured. All that needs the pixels of a volume
+passes through here, so that they are the same, bit for bit.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from brainssl.data.field_of_view import (
+    HEAD_CUT,
+    MOST_PIXELS,
+    NO_MILLIMETRES,
+    Field,
+    HeadBox,
+    field_about,
+    told_field,
+)
 from brainssl.data.normalisation import READER, SQUARES
 from brainssl.data.read import Slice, UnreadableImage
-from brainssl.data.volumes.brain import LEAST, brain_shares, thinning
+from brainssl.data.volumes.brain import LEAST, box_of, head_in, shares_of, thinning
 from brainssl.data.volumes.choice import ALL, Choice
 from brainssl.data.volumes.hanging import hung, plane_of
 from brainssl.data.volumes.planes import MAX_VOXELS, resampled
@@ -46,18 +56,39 @@ class Opened:
         volume: hung; `padding` also marks what is not finite.
         window: of the whole volume.
         lesion: where the lesion is, in the same frame; None where that is not known.
+        field_of_view: side in mm of the square that is seen of each slice; None: all is.
     """
 
     volume: Volume
     window: Window
     lesion: Bool[np.ndarray, "slices rows columns"] | None = None
+    field_of_view: float | None = None
 
-    def shares(self) -> Float64[np.ndarray, " slices"]:
-        """Return the share of brain of each slice, see `brainssl.data.volumes.brain`."""
+    @cached_property
+    def _head(self) -> Bool[np.ndarray, "slices thin_rows thin_columns"]:
         samples, padding = self.volume.samples, self.volume.padding
         step = thinning(*samples.shape[1:])
         thin = None if padding is None else padding[:, ::step, ::step]
-        return brain_shares(self.window.applied(samples[:, ::step, ::step], thin), thin)
+        return head_in(self.window.applied(samples[:, ::step, ::step], thin), thin)
+
+    @cached_property
+    def head_box(self) -> HeadBox:
+        """The rectangle that holds the head in all slices that show it."""
+        return box_of(self._head, thinning(*self.volume.samples.shape[1:]))
+
+    @cached_property
+    def field(self) -> Field | None:
+        """The square about the head that is seen of each slice; None: the whole slice."""
+        if self.field_of_view is None:
+            return None
+        assert self.volume.spacing is not None
+        _, rows, columns = self.volume.spacing
+        from_top = plane_of(self.volume) in ("coronal", "sagittal")
+        return field_about(self.head_box, (rows, columns), self.field_of_view, from_top=from_top)
+
+    def shares(self) -> Float64[np.ndarray, " slices"]:
+        """Return the share of brain of each slice, see `brainssl.data.volumes.brain`."""
+        return shares_of(self._head)
 
     def shown(self) -> Bool[np.ndarray, " slices"]:
         """Return which slices show the brain."""
@@ -73,7 +104,7 @@ class Opened:
         return tuple(choice)
 
     def slice(self, number: int) -> Slice:
-        """Return one slice in [0, 1], with the provenance and flags of the volume."""
+        """Return one whole slice in [0, 1], with its field, provenance and flags."""
         at = number - 1
         padding = self.volume.padding
         pixels = self.window.applied(
@@ -83,7 +114,10 @@ class Opened:
         if pixels.min() == pixels.max():
             flags = (*flags, "blank")
         told = (*self.volume.provenance, self.window.told, f"slice {number}")
-        return Slice(pixels, told, self.volume.source_bits, flags)
+        if self.field is not None and self.field_of_view is not None:
+            told = (*told, told_field(self.field_of_view))
+            flags = (*flags, HEAD_CUT) if self.head_box.is_cut(self.field) else flags
+        return Slice(pixels, told, self.volume.source_bits, flags, self.field)
 
     def digest(self, number: int) -> str:
         """Return the SHA-256 of the samples of a slice, before they are windowed."""
@@ -104,6 +138,7 @@ def open_volume(
     spacing: float | None = None,
     mask: VolumeRef | None = None,
     reader: int = READER,
+    field_of_view: float | None = None,
     max_voxels: int = MAX_VOXELS,
 ) -> Opened:
     """Read a volume and make it ready to be cut into slices.
@@ -114,11 +149,13 @@ def open_volume(
         spacing: mm between pixels and slices of a resampled volume; None: its smallest own.
         mask: of the lesion, on the same grid.
         reader: version of the reader; before 3 pixels that are not square stay so.
+        field_of_view: side in mm of the square that is seen of each slice; None: all is.
         max_voxels: a volume that has more once it is resampled is refused.
 
     Raises:
         UnreadableImage: volume or mask cannot be read, the mask lies on another grid, or nothing
-            says how a volume lies that is to be resampled.
+            says how a volume lies that is to be resampled, or how large the pixels are of one that
+            is to have a field of view.
         BrainsslError: the package that reads it is not installed.
     """
     if reader < FIRST:
@@ -133,7 +170,9 @@ def open_volume(
 
             marks = make(mask_volume(read_mask(mask, read), read))
             lesion = marks.samples >= np.float32(0.5)
-    return Opened(opened, window_of(opened), lesion)
+        if field_of_view is not None:
+            _refuse_without_field(opened, field_of_view)
+    return Opened(opened, window_of(opened), lesion, field_of_view)
 
 
 def volume_slices(
@@ -186,6 +225,17 @@ def _hung(
     if reader >= SQUARES:
         return squared(volume, max_voxels=max_voxels)
     return replace(volume, flags=(*volume.flags, NOT_SQUARE))
+
+
+def _refuse_without_field(volume: Volume, mm: float) -> None:
+    """Refuse a volume that can have no field of view."""
+    if volume.spacing is None:
+        raise BrainsslError(f"{NO_MILLIMETRES} (slices are to be {told_field(mm)})")
+    if mm > MOST_PIXELS * min(volume.spacing[1:]):
+        raise BrainsslError(
+            f"has too many pixels in {mm:g} mm (of {min(volume.spacing[1:]):.3g} mm each): its "
+            "header may be wrong"
+        )
 
 
 @contextmanager

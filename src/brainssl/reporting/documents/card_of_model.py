@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from brainssl.data.field_of_view import told_field
 from brainssl.inference.timm_network import one_view
 from brainssl.models.classifier import Classifier
 from brainssl.models.encoder import Encoder
@@ -82,6 +83,8 @@ def _short(model: Encoder | Classifier) -> str:
         "Image size": f"{model.image_size} × {model.image_size} pixels",
         "Normalisation": f"mean {encoder.mean:g}, deviation {encoder.std:g}, of values in [0, 1]",
     }
+    if model.field_of_view is not None:
+        lines["Slices"] = f"of volumes, {told_field(model.field_of_view)}"
     if isinstance(model, Classifier):
         lines["Classes"] = ", ".join(model.classes)
     facts = {**model.facts}

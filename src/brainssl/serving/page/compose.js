@@ -32,7 +32,7 @@ export function pictureOf({ width, height, levels }, map, window, opacity) {
 }
 
 // A map of the square that the classifier sees, at the pixels of a slice: bilinear, where the slice
-// lies in that square.
+// lies in that square, and 0 where it reaches beyond it.
 export function spread({ map, size }, { width, height, place }) {
   const across = along(width, place.left, place.width, size);
   const down = along(height, place.top, place.height, size);
@@ -40,6 +40,7 @@ export function spread({ map, size }, { width, height, place }) {
   for (let y = 0; y < height; y += 1) {
     const [top, below, much] = [size * down.one[y], size * down.other[y], down.much[y]];
     for (let x = 0; x < width; x += 1) {
+      if (!down.seen[y] || !across.seen[x]) continue;
       const [left, right, share] = [across.one[x], across.other[x], across.much[x]];
       const upper = map[top + left] + share * (map[top + right] - map[top + left]);
       const lower = map[below + left] + share * (map[below + right] - map[below + left]);
@@ -52,15 +53,16 @@ export function spread({ map, size }, { width, height, place }) {
 // Between which two pixels of the square each of a line lies, and how near to the other one.
 function along(count, begin, filled, size) {
   const [one, other] = [new Uint32Array(count), new Uint32Array(count)];
-  const much = new Float32Array(count);
+  const [much, seen] = [new Float32Array(count), new Uint8Array(count)];
   for (let at = 0; at < count; at += 1) {
     const middle = begin + ((at + 0.5) * filled) / count - 0.5;
     const place = Math.max(0, Math.min(size - 1, middle));
+    seen[at] = middle >= -0.5 && middle <= size - 0.5;
     one[at] = Math.floor(place);
     other[at] = Math.min(size - 1, one[at] + 1);
     much[at] = place - one[at];
   }
-  return { one, other, much };
+  return { one, other, much, seen };
 }
 
 // Draw the colours of 0 to 1 from left to right, as they look on middle grey.

@@ -4,7 +4,9 @@ Volumes of small slices are written as NIfTI, each a mixture of three of forty s
 in an ellipsoid, with noise: no two are alike. For each size a process of its own scans them and
 prepares a store, as `brainssl prepare` does. Of each part seconds by the clock and of the processor
 (its own and of its workers) are told; memory is the peak of the process, less that after imports,
-and of its largest worker. The exponent is that of the slope between the smallest and largest size.
+and of its largest worker. Private memory is that which no file backs, looked at twenty times a
+second: pages of a store and of fingerprints, which the system may take back, are not in it. The
+exponent is that of the slope between the smallest and largest size.
 
     nice -n 10 python benchmarks/archive_scale.py results/archive-scale-2cores.json
 """
@@ -18,6 +20,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,6 +60,26 @@ def write(root: Path, first: int, last: int, slices: int, side: int) -> None:
         nibabel.save(made(stored, np.diag([1, 1, 2, 1.0])), root / f"p{number:05}" / "T1.nii")
 
 
+def _private() -> float:
+    """Return the private memory of this process in MB, of Linux alone."""
+    told = Path("/proc/self/status").read_text("ascii").partition("RssAnon:")[2]
+    return int(told.split()[0]) / 1024
+
+
+class Watch(threading.Thread):
+    """Looks at the private memory of this process."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.least = self.most = _private()
+
+    def run(self) -> None:
+        """Look, twenty times a second."""
+        while True:
+            self.most = max(self.most, _private())
+            time.sleep(0.05)
+
+
 def _peak(who: int = resource.RUSAGE_SELF) -> float:
     return resource.getrusage(who).ru_maxrss / 1024
 
@@ -89,7 +112,8 @@ class Clock:
 
 def one(root: Path, store: Path, size: int) -> dict[str, Any]:
     """Scan and prepare in this process; called in one of its own."""
-    clock, least = Clock(), _peak()
+    clock, least, watch = Clock(), _peak(), Watch()
+    watch.start()
     scanning.open_source = clock.around("headers", scanning.open_source)  # type: ignore[attr-defined]
     scanning.near_pairs = clock.around("near-duplicates", scanning.near_pairs)  # type: ignore[attr-defined]
     with scanning.kept_beside(store) as kept:
@@ -102,6 +126,7 @@ def one(root: Path, store: Path, size: int) -> dict[str, Any]:
         "parts": clock.parts,
         "imports_mb": round(least, 1),
         "peak_mb": round(_peak() - least, 1),
+        "private_mb": round(watch.most - watch.least, 1),
         "largest_worker_mb": round(_peak(resource.RUSAGE_CHILDREN), 1),
     }
 
@@ -153,8 +178,8 @@ def growth(rows: list[dict[str, Any]]) -> dict[str, Any]:
         exponents[name] = round(
             math.log(took["processor"] / max(before, 0.01)) / math.log(larger), 2
         )
-    more = (many["peak_mb"] - few["peak_mb"]) * 2**20 / (many["slices"] - few["slices"])
-    return {"exponents_of_processor_seconds": exponents, "bytes_a_slice": round(more)}
+    more = (many["private_mb"] - few["private_mb"]) * 2**20 / (many["slices"] - few["slices"])
+    return {"exponents_of_processor_seconds": exponents, "private_bytes_a_slice": round(more)}
 
 
 if __name__ == "__main__":

@@ -1172,3 +1172,20 @@ def test_the_cost_of_archives_is_told_as_measured() -> None:
     assert told == [tuple(round(ratio, 1) for ratio in pair) for pair in ratios]
     peaks = [f"{round(mb)}" for mb in found["memory"]["peak_mb"].values()]
     assert f"{peaks[0]}, {peaks[1]} and {peaks[2]} MB" in block
+
+
+def test_what_many_slices_take_is_told_as_measured() -> None:
+    found = json.loads((ROOT / "results" / "archive-scale-2cores.json").read_text("utf-8"))
+    page = (DOCS / "why" / "speed.md").read_text("utf-8")
+    block = page.partition("<!-- scale:")[2].partition("<!-- scale: end -->")[0]
+    parts = ("scan, all of it", "near-duplicates", "prepare")
+    measured = [
+        [f"{one['slices']:,}", f"{one['private_mb']:.0f}"]
+        + [f"{1000 * one['parts'][part]['processor'] / one['slices']:.1f}" for part in parts]
+        for one in found["sizes"]
+    ]
+    assert [list(row) for row in tables(block)[1:]] == measured
+    growth = found["growth"]
+    assert f"{growth['private_bytes_a_slice'] / 1000:.1f} KB for each further slice" in block
+    search = growth["exponents_of_processor_seconds"]["near-duplicates"]
+    assert f"grew as n^{search}" in block

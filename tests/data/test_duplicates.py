@@ -121,7 +121,7 @@ def test_the_approximate_search_finds_nearly_all_and_the_same_each_time(
 ) -> None:
     prints = random_prints(3000, 750)
     nothing = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-    monkeypatch.setattr(duplicates, "aligned_pairs", lambda *_: nothing)
+    monkeypatch.setattr(duplicates, "aligned_pairs", lambda *_, **__: nothing)
     exact = near_pairs(prints)
     monkeypatch.setattr(index, "EXACT", 100)
     first, again = near_pairs(prints), near_pairs(prints)

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from oracles.heads import bids
+from oracles.scans import scan as dicom_series
 from PIL import Image
 
+from brainssl.data.archives.pseudonyms import make_key
 from brainssl.data.kept import Kept, digest_of_sources
 from brainssl.data.look import Seen, look
 from brainssl.data.read import UnreadableImage
@@ -25,9 +28,11 @@ from pathlib import Path
 import brainssl
 from brainssl.data import prepare as preparing
 from brainssl.data.kept import Kept
-from brainssl.data.store import is_store
+from brainssl.data.store import ImageStore, is_store
+from brainssl.foundation.errors import BrainsslError
 
-source, whole, out = map(Path, sys.argv[1:])
+source, whole, out = map(Path, sys.argv[1:4])
+asked, moments = map(json.loads, sys.argv[4:])
 preparing._NOTED = 0.0
 
 def run(out, target=None, name=None, at=0):
@@ -42,14 +47,20 @@ def run(out, target=None, name=None, at=0):
             return answer
         if target:
             setattr(target, name, counted)
-        brainssl.prepare(source, out, size=32, quiet=True)
+        brainssl.prepare(source, out, size=32, quiet=True, **asked)
         os._exit(0)
     return os.waitpid(child, 0)[1]
 
+def opens(folder):
+    try:
+        return is_store(folder) or bool(ImageStore.open(folder))
+    except BrainsslError:
+        return False
+
 told = {"whole": run(whole), "killed": [], "left": []}
-for target, name, at in [(Kept, "_put", 10), (Kept, "_put", 14), (preparing, "_flush", 9)]:
+for target, name, at in zip([Kept, Kept, preparing], ["_put", "_put", "_flush"], moments):
     told["killed"].append(run(out, target, name, at))
-    told["left"].append(out.exists() or is_store(out.with_name(f".{out.name}.partial")))
+    told["left"].append(out.exists() or opens(out.with_name(f".{out.name}.partial")))
 log = out.with_name(f".{out.name}.reading.partial") / "log"
 told["log"] = log.stat().st_size
 rows = out.with_name(f".{out.name}.partial") / ".rows.json"
@@ -59,9 +70,33 @@ print(json.dumps(told))
 """
 
 
-def test_a_prepare_that_was_killed_goes_on_and_makes_the_same_bytes(image_folder, tmp_path):
+def hospital(folder: Path) -> Path:
+    """Six DICOM series of three patients."""
+    for number in range(6):
+        told = {"PatientID": f"H-{number // 2}", "SeriesInstanceUID": f"1.2.{number}"}
+        name = f"t{number % 2 + 1}_se_tra"
+        dicom_series(folder / str(number), seed=number, SeriesDescription=name, **told)
+    return folder
+
+
+@pytest.mark.parametrize(("kind", "moments"), [("png", (10, 14)), ("nii", (3, 3)), ("dcm", (3, 3))])
+def test_a_prepare_that_was_killed_goes_on_and_makes_the_same_bytes(
+    kind, moments, image_folder, tmp_path
+):
+    """Killed after some images or volumes, after the last of them, and as the store is written."""
+    made = [tmp_path / "whole", tmp_path / "out"]
+    source, asked = image_folder, {"slices": 4, "label_by": "sequence"}
+    if kind == "png":
+        asked.clear()
+    elif kind == "nii":
+        source = bids(tmp_path / "source", patients=3)
+    else:
+        source = hospital(tmp_path / "source")
+        asked["key"] = str(tmp_path / "key")
+        make_key(tmp_path / "key")
+    before = sorted(file.name for file in tmp_path.iterdir())
     answer = subprocess.run(
-        [sys.executable, "-c", KILLED, image_folder, tmp_path / "whole", tmp_path / "out"],
+        [sys.executable, "-c", KILLED, source, *made, json.dumps(asked), json.dumps([*moments, 9])],
         capture_output=True,
         check=True,
         text=True,
@@ -72,12 +107,11 @@ def test_a_prepare_that_was_killed_goes_on_and_makes_the_same_bytes(image_folder
     assert (told["whole"], told["last"]) == (0, 0), answer.stderr
     assert told["killed"] == [9, 9, 9]
     assert told["left"] == [False, False, False], "no half-made store is one"
-    assert told["log"] > 24 * 4096, "10 and 14 of 24 images before each kill, then all"
+    assert told["log"] > 24 * 4096, "24 images, all of them seen"
     assert told["rows"] == 8, "the ninth was written, but not yet said to be"
-    stores = [tmp_path / "whole", tmp_path / "out"]
-    made = [{file.name: file.read_bytes() for file in store.iterdir()} for store in stores]
-    assert made[0] == made[1]
-    assert sorted(file.name for file in tmp_path.iterdir()) == [image_folder.name, "out", "whole"]
+    whole, out = ({file.name: file.read_bytes() for file in store.iterdir()} for store in made)
+    assert whole == out
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*before, "out", "whole"])
 
 
 @pytest.fixture

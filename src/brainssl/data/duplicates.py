@@ -5,7 +5,9 @@ shifted or zoomed, that of the heads when they are aligned.
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float16, Float32, Int64
@@ -13,7 +15,7 @@ from scipy.fft import dctn
 
 from brainssl.data.fingerprint import SIDE as SIDE
 from brainssl.data.fingerprint import fingerprint as fingerprint
-from brainssl.data.index import EXACT, index_of
+from brainssl.data.index import EXACT, blocks, index_of
 from brainssl.data.turned import aligned_pairs
 
 NEAR = 0.85
@@ -89,7 +91,7 @@ def near_pairs(fingerprints: Float16[np.ndarray, "n 2 side side"]) -> Pairs:
     """Find the pairs that resemble each other enough to link two images.
 
     Up to 8,192 images all pairs are searched; beyond, an inverted file with 4·√n cells of which 24
-    are visited: O(n^1.5), about 11 KB of memory an image.
+    are visited: O(n^1.5). Fingerprints are read in blocks, so that they may lie on disk.
 
     Args:
         fingerprints: of distinct images or copies, as `fingerprint` returns them.
@@ -99,19 +101,17 @@ def near_pairs(fingerprints: Float16[np.ndarray, "n 2 side side"]) -> Pairs:
         one looks like the other mirrored, turned, shifted or zoomed, if near-duplicates.
     """
     count = len(fingerprints)
-    flat = fingerprints.reshape(count, 2, SIDE * SIDE)
-    kept, owner = _distinct(flat)
     if not count:
         return Pairs.none()
-    codes = np.unique(np.concatenate([_neighbours(flat[kept, frame]) for frame in range(2)]))
-    similarity = _similarity(flat, kept[codes // len(kept)], kept[codes % len(kept)])
-    strong = similarity >= needed_similarity(count)
-    codes, similarity = codes[strong], similarity[strong]
-    turned, likeness = _turned(fingerprints[kept, 0], codes[similarity >= NEAR])
+    flat = np.asarray(fingerprints).reshape(count, 2, SIDE * SIDE)
+    kept, owner = _distinct(flat)
+    codes, similarity = _alike(flat, kept)
+    turned, likeness = _turned(flat, kept, codes[similarity >= NEAR])
     codes, similarity = _larger(
         np.concatenate([codes, turned]), np.concatenate([similarity, likeness])
     )
-    copies = np.flatnonzero((owner != np.arange(count)) & flat.any(axis=(1, 2)))
+    copies = np.flatnonzero(owner != np.arange(count))
+    copies = copies[[bool(flat[row].any()) for row in copies.tolist()]]
     pairs = Pairs(
         np.concatenate([kept[codes // len(kept)], owner[copies]]),
         np.concatenate([kept[codes % len(kept)], copies]),
@@ -121,8 +121,29 @@ def near_pairs(fingerprints: Float16[np.ndarray, "n 2 side side"]) -> Pairs:
     return Pairs(pairs.left[order], pairs.right[order], pairs.similarity[order])
 
 
+def _alike(
+    flat: Float16[np.ndarray, "n 2 d"], kept: Int64[np.ndarray, " m"]
+) -> tuple[Int64[np.ndarray, " c"], Float32[np.ndarray, " c"]]:
+    """Return pairs of kept rows that are alike as they lie, as left · m + right, and how much."""
+    needed = needed_similarity(len(flat))
+    # An image is in many pairs: converted once while that takes no more than 64 MiB.
+    rows = flat.astype(np.float32) if len(flat) <= EXACT else flat
+    codes, similarity = np.empty(0, np.int64), np.empty(0, np.float32)
+    for frame in range(2):
+        found, likeness = [codes], [similarity]
+        for some in _neighbours(flat, kept, frame):
+            alike = _similarity(rows, kept[some // len(kept)], kept[some % len(kept)])
+            found.append(some[alike >= needed])
+            likeness.append(alike[alike >= needed])
+        codes, first = np.unique(np.concatenate(found), return_index=True)
+        similarity = np.concatenate(likeness)[first]
+    return codes, similarity
+
+
 def _turned(
-    heads: Float16[np.ndarray, "m side side"], known: Int64[np.ndarray, " k"]
+    flat: Float16[np.ndarray, "n 2 d"],
+    kept: Int64[np.ndarray, " m"],
+    known: Int64[np.ndarray, " k"],
 ) -> tuple[Int64[np.ndarray, " c"], Float32[np.ndarray, " c"]]:
     """Return near-duplicates that must be aligned to be seen, as left · m + right.
 
@@ -130,10 +151,11 @@ def _turned(
     were 0.75 alike as they lay and as many 0.82 when aligned; at the highest likenesses of
     strangers the two were 0.05 apart, and none reached 0.86. With less subtracted more is found.
     """
-    left, right, similarity = aligned_pairs(heads, known)
+    heads = flat[:, 0].reshape(-1, SIDE, SIDE)
+    left, right, similarity = aligned_pairs(heads, known, rows=kept)
     similarity = similarity - np.float32(GAINED)
-    near = similarity >= max(NEAR, needed_similarity(len(heads)))
-    return left[near] * len(heads) + right[near], similarity[near]
+    near = similarity >= max(NEAR, needed_similarity(len(kept)))
+    return left[near] * len(kept) + right[near], similarity[near]
 
 
 def _larger(
@@ -152,49 +174,57 @@ def _distinct(
 
     A hundred copies would otherwise fill each other's lists of neighbours.
     """
-    first: dict[bytes, int] = {}  # by a digest: the fingerprints themselves take 4 KB each
-    digests = (hashlib.sha256(np.ascontiguousarray(row).data).digest() for row in flat)
-    owner = np.fromiter((first.setdefault(one, at) for at, one in enumerate(digests)), np.int64)
-    return np.fromiter(first.values(), np.int64, len(first)), owner
+    digests = np.empty((len(flat), 2), np.int64)  # the fingerprints themselves take 4 KB each
+    for at, row in enumerate(flat):
+        digest = hashlib.sha256(np.ascontiguousarray(row).data).digest()
+        digests[at] = np.frombuffer(digest[:16], np.int64)
+    order = np.lexsort((digests[:, 1], digests[:, 0]))  # equal ones stay in the order of rows
+    begins = np.r_[True, (digests[order[1:]] != digests[order[:-1]]).any(axis=1)]
+    owner = np.empty(len(flat), np.int64)
+    owner[order] = order[begins][np.cumsum(begins) - 1]
+    return np.flatnonzero(owner == np.arange(len(flat))), owner
 
 
-def _neighbours(frames: Float16[np.ndarray, "m d"]) -> Int64[np.ndarray, " c"]:
-    """Return candidates as left · m + right with left < right, from one frame's low frequencies."""
-    count = len(frames)
-    vectors = _low_frequencies(frames)
-    _, found = index_of(vectors).search(vectors, min(count, NEIGHBOURS + 1))
-    rows = np.repeat(np.arange(count), found.shape[1])
-    others = found.ravel()
-    valid = (others >= 0) & (others != rows)
-    low, high = np.minimum(rows, others)[valid], np.maximum(rows, others)[valid]
-    return np.unique(low * count + high)
+def _neighbours(
+    flat: Float16[np.ndarray, "n 2 d"], kept: Int64[np.ndarray, " m"], frame: int
+) -> Iterator[Int64[np.ndarray, " c"]]:
+    """Yield candidates as left · m + right with left < right, from one frame's low frequencies."""
+    count = len(kept)
+    vectors = partial(_low_frequencies, flat, kept, frame)
+    index = index_of(count, vectors)
+    for part in blocks(count):
+        _, found = index.search(vectors(part), min(count, NEIGHBOURS + 1))
+        rows = np.repeat(np.arange(part.start, part.stop), found.shape[1])
+        others = found.ravel()
+        valid = (others >= 0) & (others != rows)
+        low, high = np.minimum(rows, others)[valid], np.maximum(rows, others)[valid]
+        yield np.unique(low * count + high)
 
 
-def _low_frequencies(frames: Float16[np.ndarray, "m d"]) -> Float32[np.ndarray, "m k"]:
+def _low_frequencies(
+    flat: Float16[np.ndarray, "n 2 d"], kept: Int64[np.ndarray, " m"], frame: int, part: slice
+) -> Float32[np.ndarray, "b k"]:
     """Return unit vectors of the discrete cosine transform's coefficients within a radius."""
     u, v = np.mgrid[:SIDE, :SIDE]
     inside = np.flatnonzero((u**2 + v**2 < _BANDWIDTH**2).ravel())
+    frames = flat[kept[part], frame].astype(np.float32).reshape(-1, SIDE, SIDE)
+    spectrum = dctn(frames, axes=(1, 2), norm="ortho").reshape(len(frames), -1)
     vectors = np.empty((len(frames), len(inside)), np.float32)
-    for start in range(0, len(frames), 4096):
-        part = frames[start : start + 4096].astype(np.float32).reshape(-1, SIDE, SIDE)
-        spectrum = dctn(part, axes=(1, 2), norm="ortho").reshape(len(part), -1)
-        vectors[start : start + 4096] = spectrum[:, inside]
+    vectors[:] = spectrum[:, inside]
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     np.divide(vectors, norms, out=vectors, where=norms > 0)
     return vectors
 
 
 def _similarity(
-    flat: Float16[np.ndarray, "n 2 d"],
+    rows: Float16[np.ndarray, "n 2 d"] | Float32[np.ndarray, "n 2 d"],
     left: Int64[np.ndarray, " p"],
     right: Int64[np.ndarray, " p"],
 ) -> Float32[np.ndarray, " p"]:
     """Return the larger correlation of the two frames, in float32."""
     similarity = np.empty(len(left), np.float32)
-    # An image is in many pairs: converted once while that takes no more than 64 MiB.
-    rows = flat.astype(np.float32) if len(flat) <= EXACT else flat
-    for start in range(0, len(left), 4096):
-        part = slice(start, start + 4096)
+    for start in range(0, len(left), 1024):
+        part = slice(start, start + 1024)
         one, other = (rows[end[part]].astype(np.float32, copy=False) for end in (left, right))
         similarity[part] = np.einsum("pfd,pfd->pf", one, other).max(axis=1)
     return similarity

@@ -9,6 +9,7 @@ where images of one of those validate or test.
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -177,7 +178,7 @@ def _near(
     numbers: dict[bytes, int] = {}
     # Of equal fingerprints a pair names one: what holds for it holds for all.
     picture = [
-        -1 if nothing else numbers.setdefault(row.tobytes(), len(numbers))
+        -1 if nothing else numbers.setdefault(sha256(row.tobytes()).digest(), len(numbers))
         for row, nothing in zip(fingerprints, blank, strict=True)
     ]
     groups: dict[int, set[int]] = defaultdict(set)

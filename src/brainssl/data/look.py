@@ -10,6 +10,7 @@ from jaxtyping import Float16
 from brainssl.data.fingerprint import SIDE, fingerprint
 from brainssl.data.lettering import TEXT, lines
 from brainssl.data.normalisation import READER
+from brainssl.data.on_disk import OnDisk
 from brainssl.data.read import Slice, UnreadableImage, file_bytes, read_bytes
 
 
@@ -37,29 +38,20 @@ class Seen:
     fingerprint: Float16[np.ndarray, "2 side side"]
 
 
-class Fingerprints:
-    """Gathers the fingerprints of images, in order, without holding any of them twice."""
+class Fingerprints(OnDisk):
+    """Gathers the fingerprints of images, in order, on disk.
 
-    def __init__(self) -> None:
-        self._held = np.empty((0, 2, SIDE, SIDE), np.float16)
-        self._count = 0
+    Args:
+        folder: as of `OnDisk`.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        super().__init__((2, SIDE, SIDE), np.float16, folder)
 
     def taken_from(self, image: Seen) -> Seen:
         """Take the fingerprint of an image, and return the image without it."""
-        if self._count == len(self._held):
-            self._resize(self._count + self._count // 4 + 64)
-        self._held[self._count] = image.fingerprint
-        self._count += 1
+        self.append(image.fingerprint)
         return replace(image, fingerprint=_TAKEN)
-
-    def together(self) -> Float16[np.ndarray, "n 2 side side"]:
-        """Return all of them."""
-        self._resize(self._count)
-        return self._held
-
-    def _resize(self, count: int) -> None:
-        # In place: the system moves pages of a large array, and nothing is copied.
-        self._held.resize((count, *self._held.shape[1:]), refcheck=False)
 
 
 _TAKEN = np.zeros((2, 0, 0), np.float16)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float16
 
 from brainssl.data.archives.archive import Archive
 from brainssl.data.archives.reading import BY_DEFAULT, Reading
@@ -102,7 +103,9 @@ def scan(
         for folder, one in zip(extra, every[1:], strict=True)
     ]
     found = _grouped(first, reader)
-    return _with_extra(found, first, extra, parts) if extra else found
+    if not extra:
+        return found
+    return _with_extra(found, first, extra, parts, read.fingerprints.together())
 
 
 def _refuse_pictures(
@@ -144,6 +147,8 @@ class _Reading:
         ]
         self.count, self.total = 0, sum(counts)
         self.progress, self.reader, self.workers, self.kept = progress, reader, workers, kept
+        # Beside what is kept: there is room, and no memory that plays a disk.
+        self.fingerprints = Fingerprints(kept.folder.parent if kept else None)
 
     def done(self) -> None:
         """Tell that one more file or volume was read."""
@@ -171,6 +176,7 @@ class _Reading:
             workers=self.workers,
             in_order=self.kept.in_order if self.kept else in_order,
             done=self.done,
+            fingerprints=self.fingerprints,
         )
 
     def pictures(self, layout: Layout, source: Path, *, labelled: bool) -> Part:
@@ -179,23 +185,24 @@ class _Reading:
         each = self.kept.in_order if self.kept else in_order
         results = each(partial(look, reader=self.reader), files, workers=self.workers)
         seen: dict[str, Seen] = {}
-        fingerprints = Fingerprints()
+        first = len(self.fingerprints)
         for path, result in zip(layout.paths, results, strict=True):
             if isinstance(result, Seen):
-                seen[path] = fingerprints.taken_from(result)
+                seen[path] = self.fingerprints.taken_from(result)
             else:
                 layout.unreadable.append((path, result.reason))
             self.done()
         layout.unreadable.sort()
         if not seen:
             raise BrainsslError(_nothing_found(source, layout))
-        return _described(layout, seen, fingerprints, self.reader, labelled=labelled)
+        prints = self.fingerprints.together(first)
+        return _described(layout, seen, prints, self.reader, labelled=labelled)
 
 
 def _described(
     layout: Layout,
     seen: dict[str, Seen],
-    fingerprints: Fingerprints,
+    fingerprints: Float16[np.ndarray, "n 2 side side"],
     reader: int,
     *,
     labelled: bool,
@@ -209,7 +216,7 @@ def _described(
     return Part(
         layout.root,
         manifest,
-        fingerprints.together(),
+        fingerprints,
         [image.file_digest for image in images],
         [PictureFile(layout.root / path, reader) for path in paths],
         [None] * len(paths),
@@ -251,7 +258,11 @@ def _grouped(part: Part, reader: int) -> Scan:
 
 
 def _with_extra(
-    found: Scan, own: Part, extra: Sequence[ExtraFolder], parts: Sequence[Part]
+    found: Scan,
+    own: Part,
+    extra: Sequence[ExtraFolder],
+    parts: Sequence[Part],
+    fingerprints: Float16[np.ndarray, "n 2 side side"],
 ) -> Scan:
     """Add the images of extra folders to a scan of `own`."""
     manifests, taken = [], set(found.manifest["path"])
@@ -266,7 +277,7 @@ def _with_extra(
     manifest = joined(
         found.manifest,
         pd.concat(manifests, ignore_index=True),
-        np.concatenate([part.fingerprints for part in every]),
+        fingerprints,
         # Of the folders one by one: the same name in two of them need not be the same study.
         [
             None if name is None else f"{number} {name}"

@@ -5,13 +5,14 @@ with it by the best turn, zoom and shift; what they have in common then is their
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
-from jaxtyping import Complex64, Float16, Float32, Int64
+from jaxtyping import Bool, Complex64, Float16, Float32, Int32, Int64, UInt8
 from scipy.fft import idctn
 
 from brainssl.data.fingerprint import SIDE
-from brainssl.data.index import index_of
+from brainssl.data.index import blocks, index_of
 
 ORIENTATIONS = tuple(
     (angle, mirrored) for angle in (0, 90, 180, 270, -20, -10, 10, 20) for mirrored in (False, True)
@@ -37,57 +38,85 @@ _GRID = (_PLACES[None, :] + 1j * _PLACES[:, None]).astype(np.complex64).ravel()
 
 
 def aligned_pairs(
-    heads: Float16[np.ndarray, "n side side"], known: Int64[np.ndarray, " k"]
+    heads: Float16[np.ndarray, "n side side"],
+    known: Int64[np.ndarray, " k"],
+    *,
+    rows: _Rows | None = None,
 ) -> tuple[_Rows, _Rows, Float32[np.ndarray, " c"]]:
     """Return pairs of heads that may be copies of each other, and their similarity when aligned.
 
     Args:
         heads: pictures around the head, of mean 0 and norm 1; one of zeros is like no other.
-        known: pairs that need no aligning, as left · n + right with left < right.
+        known: pairs that need no aligning, as left · m + right with left < right, sorted.
+        rows: of the m heads that are compared; by default all. They are read in blocks.
 
     Returns:
-        Rows left < right, each pair once, and the correlation in [-1, 1].
+        Places left < right among these, each pair once, and the correlation in [-1, 1].
     """
-    found = list(_candidates(heads, known)) or [np.empty((3, 0), np.int64)]
-    row, other, way = np.concatenate(found, axis=1)
-    left, right = np.minimum(row, other), np.maximum(row, other)
+    rows = np.arange(len(heads)) if rows is None else rows
+    found = list(_candidates(heads, rows, known))
+    if not found:
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
+    row, other, way = (np.concatenate(part) for part in zip(*found, strict=True))
     # Often each of two has found the other: they are aligned once.
-    once = np.unique(left * len(heads) + right, return_index=True)[1]
+    codes = np.minimum(row, other) * np.int64(len(rows)) + np.maximum(row, other)
+    once = np.unique(codes, return_index=True)[1]
     angles, mirrors = (np.array(part) for part in zip(*ORIENTATIONS, strict=True))
     similarity = np.empty(len(once), np.float32)
     for start in range(0, len(once), 256):
         part = once[start : start + 256]
-        moved, still = (heads[rows[part]].astype(np.float32) for rows in (row, other))
+        moved, still = (heads[rows[one[part]]].astype(np.float32) for one in (row, other))
         moved = np.where(mirrors[way[part], None, None], moved[..., ::-1], moved)
         begin = angles[way[part]].astype(np.float32)
         similarity[start : start + 256] = aligned(still, moved, begin)
-    return left[once], right[once], similarity
+    return codes[once] // len(rows), codes[once] % len(rows), similarity
 
 
 def _candidates(
-    heads: Float16[np.ndarray, "n side side"], known: Int64[np.ndarray, " k"]
-) -> Iterator[Int64[np.ndarray, "3 c"]]:
-    """Yield rows, others that they resemble, and the orientation in which they do."""
-    count = len(heads)
-    parts = [slice(start, start + _BATCH) for start in range(0, count, _BATCH)]
+    heads: Float16[np.ndarray, "n side side"],
+    rows: _Rows,
+    known: Int64[np.ndarray, " k"],
+) -> Iterator[tuple[Int32[np.ndarray, " c"], Int32[np.ndarray, " c"], UInt8[np.ndarray, " c"]]]:
+    """Yield places among rows, others that they resemble, and the orientation in which they do."""
+    count = len(rows)
     probes = _probes()
     if not count:
         return
-    index = index_of(np.concatenate([_searched(heads[part], probes[0]) for part in parts]))
-    for part in parts:
-        found = [index.search(_searched(heads[part], probe), CANDIDATES + 1) for probe in probes]
+    index = index_of(count, partial(_upright, heads, rows, probes[0]))
+    for part in blocks(count, _BATCH):
+        some = heads[rows[part]]
+        found = [index.search(_searched(some, probe), CANDIDATES + 1) for probe in probes]
         score, other = (np.stack(both) for both in zip(*found, strict=True))
         way, row, _ = np.indices(score.shape).reshape(3, -1)
         row, other, score = row + part.start, other.astype(np.int64).ravel(), score.ravel()
         code = np.minimum(row, other) * count + np.maximum(row, other)
-        kept = np.flatnonzero((score >= _SEARCHED) & (other != row) & ~np.isin(code, known))
+        kept = np.flatnonzero((score >= _SEARCHED) & (other != row) & ~_among(code, known))
         kept = kept[np.argsort(-score[kept], kind="stable")]
         # The best orientation of each other, then the best others of each row.
         kept = kept[np.sort(np.unique(row[kept] * count + other[kept], return_index=True)[1])]
         kept = kept[np.argsort(row[kept], kind="stable")]
         rank = np.arange(len(kept)) - np.searchsorted(row[kept], row[kept])
         kept = kept[rank < CANDIDATES]
-        yield np.stack([row[kept], other[kept], way[kept]])
+        yield row[kept].astype(np.int32), other[kept].astype(np.int32), way[kept].astype(np.uint8)
+
+
+def _upright(
+    heads: Float16[np.ndarray, "n side side"],
+    rows: _Rows,
+    probe: Float32[np.ndarray, "d k"],
+    part: slice,
+) -> Float32[np.ndarray, "b k"]:
+    return _searched(heads[rows[part]], probe)
+
+
+def _among(
+    codes: Int64[np.ndarray, " c"], known: Int64[np.ndarray, " k"]
+) -> Bool[np.ndarray, " c"]:
+    """Tell which codes are among those that are known, which are sorted."""
+    if not len(known):
+        return np.zeros(len(codes), bool)
+    at = np.minimum(np.searchsorted(known, codes), len(known) - 1)
+    return np.asarray(known[at] == codes)
 
 
 def _probes() -> Float32[np.ndarray, "ways side*side k"]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import UInt8
 
 from brainssl.data.archives.archive import BURNED_IN, UNKNOWN, Archive, Series, Told
 from brainssl.data.archives.labels import SeriesLabels, labels_of
@@ -24,14 +25,17 @@ from brainssl.data.layout import Layout, take_families
 from brainssl.data.look import Fingerprints, Seen
 from brainssl.data.manifest import MANIFEST_COLUMNS, manifest_of, optional
 from brainssl.data.normalisation import READER
+from brainssl.data.on_disk import OnDisk
 from brainssl.data.pool import in_order
 from brainssl.data.read import UnreadableImage
 from brainssl.data.scanned import Part
-from brainssl.data.shown import ShownSeries
+from brainssl.data.shown import SIDE, ShownSeries
 from brainssl.data.volumes.origin import SeenVolume, look_at_volume
 from brainssl.data.volumes.slices import FIRST, OLD_READER
 from brainssl.data.volumes.square import NOT_SQUARE, SQUARED
 from brainssl.foundation.errors import BadUseError, BrainsslError
+
+_TAKEN = np.empty((0, SIDE, SIDE), np.uint8)
 
 InOrder = Callable[..., Iterator[SeenVolume | UnreadableImage]]
 
@@ -106,6 +110,7 @@ def read_archive(
     workers: int | None = None,
     in_order: InOrder = in_order,
     done: Callable[[], object] = lambda: None,
+    fingerprints: Fingerprints | None = None,
 ) -> Part:
     """Read every volume of an archive once, on all cores, and describe its chosen slices.
 
@@ -119,6 +124,7 @@ def read_archive(
         workers: how many volumes are read at once; by default one a core.
         in_order: what reads them, in order.
         done: called after each volume.
+        fingerprints: where those of the slices go; by default to a file of their own.
 
     Raises:
         BadUseError: a version of the reader is asked for that reads no volumes.
@@ -141,14 +147,19 @@ def read_archive(
         field_of_view=reading.field_of_view,
     )
     seen: list[tuple[Series, SeenVolume]] = []
-    unreadable, fingerprints = list(archive.unreadable), Fingerprints()
+    ends: list[int] = []
+    unreadable, prints = list(archive.unreadable), fingerprints or Fingerprints()
+    first, middles = len(prints), OnDisk((SIDE, SIDE), np.uint8, prints.folder)
     asked = [(one.volume, one.mask) for one in read]
     for one, result in zip(read, in_order(look, asked, workers=workers, large=True), strict=True):
         if isinstance(result, UnreadableImage):
             unreadable.append((one.name, result.reason))
         else:
-            slices = tuple(map(fingerprints.taken_from, result.slices))
-            seen.append((one, replace(result, slices=slices)))
+            slices = tuple(map(prints.taken_from, result.slices))
+            for image in result.middle:
+                middles.append(image)
+            seen.append((one, replace(result, slices=slices, middle=_TAKEN)))
+            ends.append(len(middles))
         done()
     if not seen:
         raise BrainsslError(_nothing_found(archive, unreadable))
@@ -158,14 +169,17 @@ def read_archive(
     return Part(
         archive.root,
         manifest,
-        fingerprints.together(),
+        prints.together(first),
         [image.file_digest for image in images],
         [volume.origin for _, volume in seen],
         [_together(one) for one, volume in seen for _ in volume.slices],
         sorted(unreadable),
         [*archive.notes, *told.notes, *layout.notes, *_notes(archive, read, seen, manifest)],
         excluded=[(one.name, one.exclusion) for one in archive.series if one.exclusion],
-        series=[_shown(one, volume, reading) for one, volume in seen],
+        series=[
+            _shown(one, images, reading)
+            for (one, _), images in zip(seen, np.split(middles.together(), ends[:-1]), strict=True)
+        ],
         families=layout.families,
         lost=sorted({label for label in told.labels.values() if label} - kept),
     )
@@ -180,11 +194,13 @@ def _refuse_without_spacing(archive: Archive, read: Sequence[Series], reading: R
         )
 
 
-def _shown(series: Series, volume: SeenVolume, reading: Reading) -> ShownSeries:
+def _shown(
+    series: Series, images: UInt8[np.ndarray, "k side side"], reading: Reading
+) -> ShownSeries:
     plane = series.plane
     if reading.plane not in ("native", plane.value):
         plane = Told(reading.plane, 1.0, ("resampled",))
-    return ShownSeries(series.name, series.sequence, plane, volume.middle)
+    return ShownSeries(series.name, series.sequence, plane, images)
 
 
 def _together(series: Series) -> str | None:

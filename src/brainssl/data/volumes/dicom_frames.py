@@ -1,6 +1,8 @@
 """Where each frame of a DICOM file lies, how its values are rescaled, and what tells it apart."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from brainssl.data.volumes.dicom_values import (
@@ -75,35 +77,136 @@ def frames_of(dataset: Any) -> tuple[Frame, ...]:
     shared = first(dataset, "SharedFunctionalGroupsSequence")
     if not own and shared is None:
         # Several frames without groups share a header, and it can be the place of one at most.
-        frame = _frame(dataset, lambda _: dataset)
+        frame = _frame(lambda _, read: read(dataset), _of_file(dataset))
         return (frame if count == 1 else frame._replace(position=None),) * count
+    groups, file = _Groups(shared), _of_groups(dataset)
     return tuple(
-        _frame(dataset, _groups(own[at] if at < len(own) else None, shared)) for at in range(count)
+        _frame(partial(groups.read, own[at] if at < len(own) else None), file)
+        for at in range(count)
     )
 
 
-def _groups(own: Any, shared: Any) -> Callable[[str], Any]:
-    def group(name: str) -> Any:
-        found = first(own, name)
-        return first(shared, name) if found is None else found
-
-    return group
+Read = Callable[[str, Callable[[Any], Any]], Any]
+"""Gives what a function reads of the functional group of a name."""
 
 
-def _frame(dataset: Any, group: Callable[[str], Any]) -> Frame:
-    measures, values = group("PixelMeasuresSequence"), group("PixelValueTransformationSequence")
-    slope, intercept = number(values, "RescaleSlope"), number(values, "RescaleIntercept")
+class _Groups:
+    """Functional groups of frames, each of its own or shared; the shared ones are read once."""
+
+    def __init__(self, shared: Any) -> None:
+        self._shared = shared
+        self._known: dict[tuple[str, Callable[[Any], Any]], Any] = {}
+
+    def read(self, own: Any, name: str, read: Callable[[Any], Any]) -> Any:
+        """Return what is read of a frame's group of this name, else of the shared one."""
+        found = first(own, name) if _holds(own, name) else None
+        if found is not None:
+            return read(found)
+        if (name, read) not in self._known:
+            self._known[name, read] = read(first(self._shared, name))
+        return self._known[name, read]
+
+
+def _holds(dataset: Any, name: str) -> bool:
+    """Tell whether a dataset has an element: pydicom takes long to say that it has not."""
+    return dataset is not None and _tag(name) in dataset.keys()  # noqa: SIM118
+
+
+@cache
+def _tag(name: str) -> int | None:
+    from pydicom.datadict import tag_for_keyword
+
+    return tag_for_keyword(name)
+
+
+@dataclass(frozen=True)
+class _File:
+    """What a file says of all of its frames, and how it says what it says of each."""
+
+    typed: Callable[[Any], tuple[str, str]]
+    vendors_type: str
+    echo: Callable[[Any], float | None]
+    echo_number: int | None
+    vendors_b_value: Callable[[], float | None]
+    temporal: Callable[[Any], tuple[int | None, int | None]]
+    inversion: Callable[[Any], float | None]
+    trigger: Callable[[Any], float | None]
+    direction: Callable[[Any], Triple | None]
+    moment: str
+
+
+def _of_file(dataset: Any) -> _File:
+    return _File(
+        lambda file: (text(file, "ImageType"), text(file, "ComplexImageComponent")),
+        str(private(dataset, 0x0043, "GEMS_PARM_01", 0x2F)),
+        lambda file: number(file, "EchoTime"),
+        whole(dataset, "EchoNumbers"),
+        lambda: _vendors_b_value(dataset),
+        lambda file: (whole(file, "TemporalPositionIdentifier"), whole(file, "AcquisitionNumber")),
+        lambda file: number(file, "InversionTime"),
+        lambda file: number(file, "TriggerTime"),
+        lambda file: numbers(file, "DiffusionGradientOrientation", 3),
+        text(dataset, "AcquisitionTime"),
+    )
+
+
+def _of_groups(dataset: Any) -> _File:
+    return _File(
+        lambda typed: (text(typed, "FrameType"), text(typed, "ComplexImageComponent")),
+        "",
+        lambda echoes: number(echoes, "EffectiveEchoTime"),
+        None,
+        cache(lambda: _vendors_b_value(dataset)),
+        lambda content: (
+            whole(content, "TemporalPositionIndex"),
+            whole(content, "FrameAcquisitionNumber"),
+        ),
+        lambda modifier: number(modifier, "InversionTimes"),
+        lambda heart: number(heart, "NominalCardiacTriggerDelayTime"),
+        lambda diffusion: numbers(
+            first(diffusion, "DiffusionGradientDirectionSequence"),
+            "DiffusionGradientOrientation",
+            3,
+        ),
+        text(dataset, "AcquisitionTime"),
+    )
+
+
+def _frame(group: Read, file: _File) -> Frame:
+    spacing, thickness, between = group("PixelMeasuresSequence", _measures)
+    slope, intercept = group("PixelValueTransformationSequence", _rescaling)
     return Frame(
-        _near(numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3)),
-        numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
+        group("PlanePositionSequence", _position),
+        group("PlaneOrientationSequence", _orientation),
+        spacing,
+        thickness,
+        between,
+        slope,
+        intercept,
+        _kind(group, file),
+        _times(group, file),
+    )
+
+
+def _position(plane: Any) -> Triple | None:
+    return _near(numbers(plane, "ImagePositionPatient", 3))
+
+
+def _orientation(plane: Any) -> Triple | None:
+    return numbers(plane, "ImageOrientationPatient", 6)
+
+
+def _measures(measures: Any) -> tuple[Triple | None, float | None, float | None]:
+    return (
         _positive(_near(numbers(measures, "PixelSpacing", 2))),
         number(measures, "SliceThickness"),
         number(measures, "SpacingBetweenSlices"),
-        1.0 if slope is None else slope,
-        0.0 if intercept is None else intercept,
-        _kind(dataset, group),
-        _times(dataset, group),
     )
+
+
+def _rescaling(values: Any) -> tuple[float, float]:
+    slope, intercept = number(values, "RescaleSlope"), number(values, "RescaleIntercept")
+    return 1.0 if slope is None else slope, 0.0 if intercept is None else intercept
 
 
 def _near(lengths: Triple | None) -> Triple | None:
@@ -115,54 +218,62 @@ def _positive(spacing: Triple | None) -> Triple | None:
     return spacing if spacing and min(spacing) > 0 else None
 
 
-def _kind(dataset: Any, group: Callable[[str], Any]) -> tuple[object, ...]:
-    typed, echoes = group("MRImageFrameTypeSequence"), group("MREchoSequence")
-    enhanced = typed is not dataset
-    echo = number(echoes, "EffectiveEchoTime") if enhanced else number(dataset, "EchoTime")
+def _kind(group: Read, file: _File) -> tuple[object, ...]:
+    echo = group("MREchoSequence", file.echo)
+    b_value = group("MRDiffusionSequence", _b_value)
+    typed, component = group("MRImageFrameTypeSequence", file.typed)
     return (
-        text(typed, "FrameType") if enhanced else text(dataset, "ImageType"),
-        text(typed, "ComplexImageComponent"),
-        "" if enhanced else str(private(dataset, 0x0043, "GEMS_PARM_01", 0x2F)),
+        typed,
+        component,
+        file.vendors_type,
         None if echo is None else round(echo, 2),
-        None if enhanced else whole(dataset, "EchoNumbers"),
-        b_value(dataset, group("MRDiffusionSequence")),
-        text(group("FrameContentSequence"), "StackID"),
+        file.echo_number,
+        file.vendors_b_value() if b_value is None else b_value,
+        group("FrameContentSequence", _stack),
     )
+
+
+def _stack(content: Any) -> str:
+    return text(content, "StackID")
 
 
 def b_value(dataset: Any, diffusion: Any) -> float | None:
     """Return the diffusion weighting, s/mm², from the public element or those of vendors."""
-    value = number(diffusion, "DiffusionBValue")
+    value = _b_value(diffusion)
+    return _vendors_b_value(dataset) if value is None else value
+
+
+def _b_value(diffusion: Any) -> float | None:
+    return number(diffusion, "DiffusionBValue")
+
+
+def _vendors_b_value(dataset: Any) -> float | None:
     for group, creator, element in (
         (0x0019, "SIEMENS MR HEADER", 0x0C),
         (0x2001, "Philips Imaging DD 001", 0x03),
         (0x0043, "GEMS_PARM_01", 0x39),
     ):
-        if value is None:
-            found = private(dataset, group, creator, element)
-            found = found[0] if isinstance(found, list) else found
-            try:
-                value = float(str(found)) % _GE_MOST
-            except ValueError:
-                value = None
-    return value
+        found = private(dataset, group, creator, element)
+        found = found[0] if isinstance(found, list) else found
+        try:
+            return float(str(found)) % _GE_MOST
+        except ValueError:
+            continue
+    return None
 
 
-def _times(dataset: Any, group: Callable[[str], Any]) -> tuple[object, ...]:
-    content, diffusion = group("FrameContentSequence"), group("MRDiffusionSequence")
-    gradient = first(diffusion, "DiffusionGradientDirectionSequence")
-    if content is dataset:
-        temporal = whole(dataset, "TemporalPositionIdentifier")
-        acquisition = whole(dataset, "AcquisitionNumber")
-        inversion, flip = number(dataset, "InversionTime"), number(dataset, "FlipAngle")
-        trigger = number(dataset, "TriggerTime")
-        direction = numbers(dataset, "DiffusionGradientOrientation", 3)
-    else:
-        temporal = whole(content, "TemporalPositionIndex")
-        acquisition = whole(content, "FrameAcquisitionNumber")
-        inversion = number(group("MRModifierSequence"), "InversionTimes")
-        flip = number(group("MRTimingAndRelatedParametersSequence"), "FlipAngle")
-        trigger = number(group("CardiacSynchronizationSequence"), "NominalCardiacTriggerDelayTime")
-        direction = numbers(gradient, "DiffusionGradientOrientation", 3)
-    moment = text(dataset, "AcquisitionTime")
-    return (temporal, acquisition, inversion, flip, direction, trigger, moment)
+def _flip(timing: Any) -> float | None:
+    return number(timing, "FlipAngle")
+
+
+def _times(group: Read, file: _File) -> tuple[object, ...]:
+    temporal, acquisition = group("FrameContentSequence", file.temporal)
+    return (
+        temporal,
+        acquisition,
+        group("MRModifierSequence", file.inversion),
+        group("MRTimingAndRelatedParametersSequence", _flip),
+        group("MRDiffusionSequence", file.direction),
+        group("CardiacSynchronizationSequence", file.trigger),
+        file.moment,
+    )

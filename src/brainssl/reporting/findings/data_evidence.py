@@ -85,9 +85,16 @@ def _preparation(study: Study) -> str:
         return ""
     return (
         f"Every slice is read as grey values and set into a square of {size} × {size} pixels "
-        "without being distorted, by the same code in training and in use. “Settings” lists the "
-        "augmentation of training."
+        "without being distorted, by the same code in training and in use."
+        + "".join(f" {told}" for told in (depth(study),) if told)
+        + " “Settings” lists the augmentation of training."
     )
+
+
+def depth(study: Study) -> str:
+    """Say how many bits the store keeps of a pixel, where it is not 8."""
+    bits = study.facts.get("bits")
+    return f"A pixel is kept with {bits} bits, {2**bits:,} levels of grey." if bits else ""
 
 
 def _partitions(study: Study) -> str:

@@ -3,7 +3,6 @@
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt
 from PIL import Image
-from scipy import ndimage
 
 from brainssl.foundation.depth import kind_of, rounded
 
@@ -55,6 +54,8 @@ def out_of_letterbox(
         (np.arange(count) + 0.5) * (part.stop - part.start) / count - 0.5 + part.start
         for part, count in zip(window, (height, width), strict=True)
     ]
+    from scipy import ndimage  # who letterboxes pictures alone need not wait for it
+
     found = ndimage.map_coordinates(
         square, np.meshgrid(*places, indexing="ij"), np.float32, order=1, mode="nearest"
     )
@@ -76,6 +77,8 @@ def letterbox_mask(lesion: Bool[np.ndarray, "h w"], size: int) -> Bool[np.ndarra
     tall, wide = _shares(height, h), _shares(width, w)
     cover = np.zeros((h, w))
     parts = []
+    from scipy import ndimage
+
     labels, _ = ndimage.label(lesion, np.ones((3, 3)))
     for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
         y = slice(rows.start * h // height, -(-rows.stop * h // height))

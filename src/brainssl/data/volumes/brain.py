@@ -8,7 +8,6 @@ most.
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
-from scipy import ndimage
 
 LEAST = 0.1
 """Share below which a slice shows no brain, or next to none, and is dropped."""
@@ -30,6 +29,8 @@ def brain_shares(
     Returns:
         The shares; all 0 of a volume that shows nothing.
     """
+    from scipy import ndimage  # who classifies pictures alone need not wait for it
+
     measured = levels if padding is None else levels[~padding]
     counts, edges = np.histogram(measured, _BINS, (0, 1))
     head = levels >= edges[lower_threshold(counts)]

@@ -84,7 +84,7 @@ class Outside:
         self, tuned: Path, folder: Path, *words: str, before: str = "", **environment: str
     ) -> None:
         self.folder, self._log = folder, folder.with_name(f"{folder.name}.log")
-        code = f"{before}\nfrom brainssl.cli import app; app()"
+        code = f"{before}\nfrom brainssl.__main__ import main; main()"
         source = str(Path(__file__).parents[2] / "src")
         own = {"PYTHONPATH": source, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
         with self._log.open("w") as log:

@@ -7,7 +7,6 @@ import typer
 
 from brainssl import api
 from brainssl.commands.shared import AllowHost, AsJson, Host, NoSeed, Port, Token, teaching, tell
-from brainssl.foundation.leaving import leave
 
 
 @teaching
@@ -28,4 +27,3 @@ def serve(
         api.serve(classifier, host=host, port=port, token=token, allow_host=allow_host, seed=seed),
         as_json,
     )
-    leave()

@@ -30,7 +30,8 @@ from typing import Any
 from torch import nn
 
 from brainssl.data.dataset import Data
-from brainssl.data.split import Indices, make_split
+from brainssl.data.indices import Indices
+from brainssl.data.split import make_split
 from brainssl.data.store import ImageStore
 from brainssl.evaluation.comparison import compare_all
 from brainssl.evaluation.predictions import Predictions

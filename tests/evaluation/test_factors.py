@@ -3,11 +3,8 @@
 import numpy as np
 import pytest
 
-from brainssl.evaluation.factors import (
-    by_factor,
-    by_plane,
-    factors,
-)
+from brainssl.data.families import factors
+from brainssl.evaluation.factors import by_factor, by_plane
 from brainssl.evaluation.intervals import bootstrap
 from brainssl.evaluation.predictions import Predictions
 

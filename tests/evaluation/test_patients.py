@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from brainssl.data.families import factors
 from brainssl.evaluation import patients
-from brainssl.evaluation.factors import by_factor, factors
+from brainssl.evaluation.factors import by_factor
 from brainssl.evaluation.intervals import bootstrap
 from brainssl.evaluation.patients import (
     RULES,

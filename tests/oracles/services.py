@@ -77,12 +77,14 @@ class Outside:
     Attributes:
         url: where it is.
         folder: its working directory; temporary files would go there, too.
-        process: as it is.
+        process: as it is; `before` is code that it runs first.
     """
 
-    def __init__(self, tuned: Path, folder: Path, *words: str, **environment: str) -> None:
+    def __init__(
+        self, tuned: Path, folder: Path, *words: str, before: str = "", **environment: str
+    ) -> None:
         self.folder, self._log = folder, folder.with_name(f"{folder.name}.log")
-        code = "from brainssl.cli import app; app()"
+        code = f"{before}\nfrom brainssl.__main__ import main; main()"
         source = str(Path(__file__).parents[2] / "src")
         own = {"PYTHONPATH": source, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
         with self._log.open("w") as log:

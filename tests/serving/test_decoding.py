@@ -1,7 +1,9 @@
 """Decoders: the reader's pixels, and files that hang or kill one cost only themselves."""
 
 import asyncio
+import multiprocessing
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +112,31 @@ def test_a_decoder_that_broke_down_is_replaced(hurt: Decoders) -> None:
         decoded(hurt, b"keys")
     decoded(hurt, b"fine")
     assert hurt.processes != before
+
+
+def test_a_decoder_that_begins_as_all_end_does_not_outlive_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It ignores SIGTERM, and Python would wait at its end for a child of its own, for ever."""
+    made = Decoders(WANTED, 1)
+    made.start()
+    before = set(multiprocessing.active_children())
+    begin = BaseProcess.start
+
+    def late(process: BaseProcess) -> None:
+        made.end()
+        begin(process)
+
+    monkeypatch.setattr(BaseProcess, "start", late)
+    [one] = made._all
+    one.replace()
+    with pytest.raises(OSError, match="the service has ended"):
+        one.start()
+    with pytest.raises(Undecodable):
+        one.decode(picture(0), ".png", 1, 1, None)
+    for child in set(multiprocessing.active_children()) - before:
+        child.join(10)
+        assert not child.is_alive()
 
 
 @pytest.fixture(scope="module")

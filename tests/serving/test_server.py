@@ -2,11 +2,13 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -168,6 +170,55 @@ def test_who_is_in_is_answered_when_it_ends(
         assert told["answered"] == done
         assert told["url"] == service.url
         assert TOKEN not in service.log
+
+
+HURRIED = """
+import time
+from functools import partial
+from brainssl.serving import engine, limits, service
+service.Limits = partial(limits.Limits, grace_seconds=1.5)
+def explain(*_):
+    print("it explains", flush=True)
+    time.sleep(600)
+engine.Engine.explain = explain
+"""
+
+
+def test_it_ends_in_time_whatever_it_is_at(
+    tuned: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A body that never ends, an answer that nobody reads, decoders that hang, a map that computes.
+
+    Each would be waited for longer than `grace_seconds`, and the map longer than anybody waits.
+    """
+    many = form(*((f"{one}.png", picture(0, 512, 512)) for one in range(8)))
+    body = form(("a.png", picture(0)))
+    length = f"Content-Length: {len(body)}"
+    folder = tmp_path_factory.mktemp("busy")
+    with Outside(tuned, folder, "--json", before=HURRIED) as service, ExitStack() as stack:
+        unsent, unread, mapped, decoding = (
+            stack.enter_context(service.connect()) for _ in range(4)
+        )
+        unsent.sendall(head("/predict", length) + body[:100])
+        unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        unread.sendall(head("/slices", f"Content-Length: {len(many)}") + many)
+        assert select.select([unread], [], [], 60)[0]  # the answer is ready, of 2 MB
+        mapped.sendall(head("/explain", length) + body)
+        assert service.process.stdout
+        assert service.process.stdout.readline() == "it explains\n"
+        own = psutil.Process(service.process.pid)
+        for one in set(own.children(recursive=True)) - set(own.children()):
+            one.suspend()
+        decoding.sendall(head("/predict", length) + body)
+        time.sleep(0.3)
+        begun = time.monotonic()
+        os.killpg(service.process.pid, signal.SIGTERM)  # all of its processes, as systemd does
+        answers = [said(link) for link in (unsent, mapped, decoding)]
+        assert service.ended(40) == 0, service.log
+        assert time.monotonic() - begun < 20
+        assert [one[:12] for one in answers] == [b"HTTP/1.1 503"] * 3
+        assert all(b"the service is ending" in one for one in answers)
+        assert json.loads(service.process.stdout.read())["refused"] >= 3
 
 
 def test_a_second_signal_ends_at_once(outside: Outside) -> None:

@@ -222,8 +222,12 @@ def test_each_answer_says_how_often_the_classifier_was_right_and_what_it_lacks(
     engine: Engine, inside: Inside
 ) -> None:
     figures = {"n": 40, "accuracy": 0.8, "interval": [0.6, 0.9]}
+    pooled = {"n": 200, "accuracy": 0.7, "interval": None}
+    more = {"step": "a", "f1_macro": 0.5}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(engine.classifier.facts, "measured", figures | {"step": "a", "f1_macro": 0.5})
-        for told in (inside.predict(("a.png", picture(0))), inside.ask("GET", "/model")):
-            assert told.json()["measured"] == figures
-            assert told.json()["lacks"] == engine.lacks
+        for folds in (None, pooled):
+            facts = figures | more | ({"folds": pooled | more} if folds else {})
+            patch.setitem(engine.classifier.facts, "measured", facts)
+            for told in (inside.predict(("a.png", picture(0))), inside.ask("GET", "/model")):
+                assert told.json()["measured"] == figures | {"folds": folds}
+                assert told.json()["lacks"] == engine.lacks

@@ -8,7 +8,7 @@ from typing import Any
 
 from brainssl.api.summaries import by_rule
 from brainssl.foundation.nouns import counted
-from brainssl.inference.answers import MANY
+from brainssl.inference.inputs import MANY
 
 MOST = 40
 """Lines of a list that are shown."""

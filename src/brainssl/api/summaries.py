@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from brainssl.inference.answers import MANY
+from brainssl.inference.inputs import MANY
 
 
 def external_text(told: dict[str, Any], out: Path) -> str:

@@ -158,7 +158,7 @@ def predict(
     from brainssl.inference.names import STDIN, expanded
     from brainssl.inference.quick_start import import_networks
 
-    import_networks()
+    import_networks(classifier)
     names = expanded(files, sys.stdin if Path(STDIN) in files else None)
     answer = api.predict(
         classifier,

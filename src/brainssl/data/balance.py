@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64, UInt
 
+from brainssl.data.field_of_view import FIELD
 from brainssl.data.prepare import write_store
-from brainssl.data.store import FIELD, ImageStore
+from brainssl.data.store import ImageStore
 
 COPY = "augmented copy"  # the flag of what is no image of the source
 _BATCH = 256

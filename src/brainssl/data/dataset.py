@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64
 
+from brainssl.data.indices import Indices
 from brainssl.data.label_fractions import LabelShare, label_subset
 from brainssl.data.shots import label_fraction
-from brainssl.data.split import PARTS, Indices, Split, check_groups
+from brainssl.data.split import PARTS, Split, check_groups
 from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BrainsslError
 

@@ -68,3 +68,22 @@ def pairs_of(classes: Sequence[str], told: Families | None = None) -> list[tuple
         family, sequence = (told or {}).get(name) or family_and_sequence(name)
         pairs.append((str(family), str(sequence)))
     return pairs
+
+
+def factors(classes: Sequence[str], told: Families | None = None) -> dict[str, list[str]]:
+    """Return `family` and `sequence` of each class.
+
+    A factor that is the same for all classes is left out, families that are the classes, and
+    sequences where a class has none.
+
+    Args:
+        classes: their names.
+        told: what a table said of them, see `pairs_of`.
+    """
+    pairs = pairs_of(classes, told)
+    named = {name: [pair[at] for pair in pairs] for at, name in enumerate(("family", "sequence"))}
+    return {
+        name: values
+        for name, values in named.items()
+        if all(values) and len(set(values)) > 1 and values != list(classes)
+    }

@@ -6,6 +6,9 @@ volume, so that neighbours stay in register.
 
 from dataclasses import dataclass
 
+FIELD = "field_of_view"
+"""Fact of a store and of the models that learn from it: millimetres, absent for whole slices."""
+
 LEAST_MM, MOST_MM = 10.0, 1000.0
 """Between these a field of view may be asked for."""
 

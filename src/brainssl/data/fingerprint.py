@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float16, Float32, Float64
 from PIL import Image
-from scipy.ndimage import correlate1d
 
 SIDE = 32
 """Pixels a side of each of a fingerprint's two frames."""
@@ -108,5 +107,7 @@ def local_contrast(
 
 def _blurred(frames: Float32[np.ndarray, "n side side"]) -> Float32[np.ndarray, "n side side"]:
     """Return what `scipy.ndimage.gaussian_filter` does to each frame, in half its time."""
+    from scipy.ndimage import correlate1d  # who only predicts may not need it
+
     columns = correlate1d(frames, _BELL, axis=1, mode="nearest")
     return np.asarray(correlate1d(columns, _BELL, axis=2, mode="nearest"), np.float32)

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64, Int64
 
+from brainssl.data.indices import Indices
 from brainssl.data.shots import LabelFraction, Shots, label_fraction
-from brainssl.data.split import Indices, Split
+from brainssl.data.split import Split
 from brainssl.foundation.errors import BrainsslError
 
 _CANDIDATES = 64

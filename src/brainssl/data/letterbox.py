@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt
 from PIL import Image
-from scipy import ndimage
 
 from brainssl.data.field_of_view import Field
 from brainssl.foundation.depth import kind_of, rounded
@@ -119,6 +118,8 @@ def out_of_letterbox(
         (np.arange(count) + 0.5) * filled / count - 0.5 + begin
         for begin, filled, count in ((top, tall, height), (left, wide, width))
     ]
+    from scipy import ndimage  # who letterboxes pictures alone need not wait for it
+
     found = ndimage.map_coordinates(
         square, np.meshgrid(*places, indexing="ij"), np.float32, order=1, mode="nearest"
     )
@@ -141,6 +142,8 @@ def letterbox_mask(
     across = _shares(width, left, wide, size)
     cover = np.zeros((size, size))
     parts = []
+    from scipy import ndimage
+
     labels, _ = ndimage.label(lesion, np.ones((3, 3)))
     for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
         y, x = _covered(rows, height, top, tall, size), _covered(columns, width, left, wide, size)

@@ -6,7 +6,6 @@ hospital.
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt, UInt8
-from scipy.fft import dctn
 
 from brainssl.data.fingerprint import SIDE, local_contrast
 from brainssl.foundation.depth import brightness
@@ -34,6 +33,8 @@ def marks(images: UInt[np.ndarray, "n size size"]) -> UInt8[np.ndarray, "n 32"]:
     Args:
         images: as they are stored.
     """
+    from scipy.fft import dctn  # a classifier that knows no images need not wait for it
+
     down, right = np.mgrid[:SIDE, :SIDE]
     lowest = np.argsort((down**2 + right**2).ravel(), kind="stable")[1 : BITS + 1]
     mean = _means(images.shape[1])

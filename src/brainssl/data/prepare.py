@@ -15,12 +15,12 @@ from jaxtyping import UInt
 from numpy.lib.format import open_memmap
 
 from brainssl.data.duplicates import Pairs
+from brainssl.data.field_of_view import FIELD
 from brainssl.data.kept import digest_of_sources
 from brainssl.data.origins import Boxed, Origin, boxed
 from brainssl.data.pool import in_order
 from brainssl.data.scanned import Scan
 from brainssl.data.store import (
-    FIELD,
     IMAGES,
     LESIONS,
     NEAR,

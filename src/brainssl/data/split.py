@@ -9,17 +9,17 @@ from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 
 from brainssl.data.allotment import allot
 from brainssl.data.extra import is_extra, resembled_groups
+from brainssl.data.indices import Indices
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import read_json, write_json
 
 Protocol = Literal["grouped", "image", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 PARTS = ("train", "val", "test")
-Indices = Int64[np.ndarray, " n"]
 
 _VERSION = 1
 _MISS, _MISS_OF_SHARE = 0.02, 0.2  # a share is told that is further from what was asked for

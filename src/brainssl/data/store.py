@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int64, UInt, UInt8
 
 from brainssl.data.duplicates import Pairs
 from brainssl.data.families import Families
+from brainssl.data.field_of_view import FIELD
 from brainssl.data.letterbox import letterbox as letterbox
 from brainssl.data.marks import marks
 from brainssl.data.volumes.square import NOT_SQUARE, SQUARED
@@ -23,9 +24,6 @@ from brainssl.foundation.storage import read_json
 VERSION, VERSION_OF_DEPTH = 3, 2
 """Version 3 has a field of view, of which models that learn from the store must say; version 2 has
 16 bits a pixel, which a reader of version 1 would take for levels of 255."""
-
-FIELD = "field_of_view"
-"""Fact of a store and of the models that learn from it: see `brainssl.data.field_of_view`."""
 
 NEAR = "near-duplicates.parquet"
 LESIONS = "lesions.npy"

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from brainssl.data.families import Families, pairs_of
 from brainssl.evaluation.draws import drawn_means
 from brainssl.evaluation.ensemble import from_probabilities
 from brainssl.evaluation.intervals import percentile_intervals
@@ -13,31 +12,12 @@ from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import for_json
 
 
-def factors(classes: Sequence[str], told: Families | None = None) -> dict[str, list[str]]:
-    """Return `family` and `sequence` of each class.
-
-    A factor that is the same for all classes is left out, families that are the classes, and
-    sequences where a class has none.
-
-    Args:
-        classes: their names.
-        told: what a table said of them, see `brainssl.data.families.pairs_of`.
-    """
-    pairs = pairs_of(classes, told)
-    named = {name: [pair[at] for pair in pairs] for at, name in enumerate(("family", "sequence"))}
-    return {
-        name: values
-        for name, values in named.items()
-        if all(values) and len(set(values)) > 1 and values != list(classes)
-    }
-
-
 def by_factor(model: Predictions, values: Sequence[str]) -> Predictions:
     """Return predictions of a factor: the probabilities of all classes that share a value, summed.
 
     Args:
         model: predictions of the classes.
-        values: the factor's value for each class, see `factors`.
+        values: the factor's value for each class, see `brainssl.data.families.factors`.
     """
     names = sorted(set(values))
     place = np.array([names.index(value) for value in values])

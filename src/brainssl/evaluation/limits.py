@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from brainssl.evaluation.calibration import LOWEST, fit_temperature
 from brainssl.evaluation.familiarity import NEEDED, Apart, Familiarity
 from brainssl.evaluation.group_quantiles import groups_needed
-from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.promised_sets import LEVELS, PromisedSets
 from brainssl.evaluation.sequences import LEAST_PATIENTS, Fusion, Witnesses, choose_fusion
+
+if TYPE_CHECKING:
+    from brainssl.evaluation.predictions import Predictions
 
 LEAST_GROUPS = 5
 """Groups of validation below which no temperature is fitted."""
@@ -48,7 +49,7 @@ class Limits:
     @classmethod
     def fit(
         cls,
-        val: Predictions,
+        val: "Predictions",
         apart: Apart | None,
         *,
         shared: bool = False,
@@ -142,13 +143,15 @@ class Limits:
         )
 
 
-def _temperature(val: Predictions, groups: int, lacks: list[str]) -> float | None:
+def _temperature(val: "Predictions", groups: int, lacks: list[str]) -> float | None:
     if groups < LEAST_GROUPS:
         lacks.append(
             f"The probabilities are a plain softmax: a temperature takes {LEAST_GROUPS} groups of "
             f"validation images, and there are {groups}."
         )
         return None
+    from brainssl.evaluation.calibration import LOWEST, fit_temperature  # for who trains alone
+
     temperature = fit_temperature(val)
     if temperature <= LOWEST:
         lacks.append(

@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float32, Float64, Int64, Real
-from scipy.special import softmax
 
+from brainssl.evaluation.softmax import softmax
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.plain_names import plainly
 from brainssl.foundation.storage import write_atomically
@@ -207,7 +207,7 @@ def probabilities_of(
     shifted = scores - scores.max(axis=1, keepdims=True)
     with np.errstate(over="ignore"):
         scaled = shifted / temperature
-    probabilities: Float64[np.ndarray, "n classes"] = softmax(scaled, axis=1)
+    probabilities: Float64[np.ndarray, "n classes"] = softmax(scaled)
     return probabilities
 
 

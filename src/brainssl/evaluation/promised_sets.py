@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
 from brainssl.evaluation.group_quantiles import group_quantile
-from brainssl.evaluation.predictions import Predictions
+
+if TYPE_CHECKING:
+    from brainssl.evaluation.predictions import Predictions
 
 LEVELS = (0.8, 0.9, 0.95)
 """How often a set is to hold the true class."""
@@ -33,7 +35,7 @@ class PromisedSets:
     promises: tuple[str, ...]
 
     @classmethod
-    def fit(cls, val: Predictions, temperature: float, level: float) -> "PromisedSets | None":
+    def fit(cls, val: "Predictions", temperature: float, level: float) -> "PromisedSets | None":
         """Calibrate on validation, by groups; None where it has too few of them.
 
         The score is 1 − the probability of the true class (LAC), as in

@@ -14,7 +14,7 @@ from scipy.special import softmax
 
 from brainssl.data.balance import COPY
 from brainssl.data.dataset import Data, evenly
-from brainssl.data.split import Indices
+from brainssl.data.indices import Indices
 from brainssl.evaluation.rows import for_json
 from brainssl.explanation.lesions import read_lesions
 from brainssl.explanation.measure import Cases, Explained, How, explain

@@ -4,17 +4,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 Report = Callable[[int, int], None]
 
@@ -29,6 +22,8 @@ class Terminal:
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
+        from rich.console import Console
+
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self._cell = Cell() if self.console.is_jupyter and not quiet else None
 
@@ -59,8 +54,17 @@ class Terminal:
         """Whether tasks are bars that are drawn again and again."""
         return self.console.is_terminal and not self.console.quiet and self._cell is None
 
-    def bars(self) -> Progress:
+    def bars(self) -> "Progress":
         """Return what draws bars, to be entered."""
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),

@@ -13,13 +13,10 @@ from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.sequences import SLICES, Fusion
 from brainssl.evaluation.units import asked_of, rule_of
 from brainssl.foundation.nouns import agreed, counted
-from brainssl.inference.inputs import Inputs
+from brainssl.inference.inputs import MANY, Inputs
 from brainssl.models.classifier import Classifier
 
 _Keys: TypeAlias = dict[int, tuple[str, ...]]
-
-MANY = {"patient": "patients", "series": "series"}
-"""Kinds of units, and several of each: so the lists of an answer are called."""
 
 
 def unit_answers(

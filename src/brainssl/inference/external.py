@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from brainssl.data.archives.reading import BY_DEFAULT, Reading
-from brainssl.data.families import Families
+from brainssl.data.families import Families, factors
+from brainssl.data.indices import Indices
 from brainssl.data.marks import known
 from brainssl.data.prepare import prepare
 from brainssl.data.scan import scan
-from brainssl.data.split import Indices
 from brainssl.data.store import ImageStore, is_store
-from brainssl.evaluation.factors import by_factor, factors
+from brainssl.evaluation.factors import by_factor
 from brainssl.evaluation.optimism import optimism
 from brainssl.evaluation.patients import fuse
 from brainssl.evaluation.predictions import Predictions

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from brainssl.data.archives.archive import UNKNOWN, Archive, Series
 from brainssl.data.archives.bids_names import FOLDERS
-from brainssl.data.archives.find import Sort, archive_of_files, find_archive, sort_of
 from brainssl.data.archives.pseudonyms import KEY_BYTES, read_key, write_key
+from brainssl.data.archives.sorts import Sort, sort_of
 from brainssl.data.levels import PLANES, is_patient
 from brainssl.data.sequence import is_sequence
 from brainssl.data.volumes.volume import VolumeRef
@@ -78,6 +78,8 @@ def parted(named: Sequence[Path], key: Path | None = None) -> tuple[list[Path], 
     archives: list[tuple[Archive, dict[Path, Path]]] = []
     for path in named:
         if path.is_dir():
+            from brainssl.data.archives.find import find_archive  # files alone need not wait for it
+
             archive = find_archive(path, key=secret)
             if archive is None:
                 pictures.append(path)
@@ -89,6 +91,8 @@ def parted(named: Sequence[Path], key: Path | None = None) -> tuple[list[Path], 
             assert sort is not None
             files.setdefault(sort, {}).setdefault(path.absolute(), path)
     for own in files.values():
+        from brainssl.data.archives.find import archive_of_files
+
         archive = archive_of_files(list(own), secret)
         assert archive is not None
         archives.append((archive, own))

@@ -16,6 +16,9 @@ from brainssl.foundation.nouns import agreed, counted
 FOLDERS = "folders"
 """Given for a table of patients: the first folder below one that is named is a patient."""
 
+MANY = {"patient": "patients", "series": "series"}
+"""Kinds of units, and several of each: so the lists of an answer are called."""
+
 
 @dataclass(frozen=True)
 class Image:

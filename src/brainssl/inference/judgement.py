@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt
-from scipy.special import softmax
 
+from brainssl.data.families import factors
 from brainssl.evaluation.appearance import appearance, oddness
-from brainssl.evaluation.factors import factors
 from brainssl.evaluation.familiarity import Apart, beyond, nearest, similarities, standardised
 from brainssl.evaluation.limits import Limits
 from brainssl.evaluation.promised_sets import ALL, LEVELS, OTHERS, OWN
+from brainssl.evaluation.softmax import softmax
 from brainssl.foundation.errors import BadUseError
 from brainssl.models.classifier import Classifier
 from brainssl.models.reference import Reference
@@ -56,8 +56,8 @@ class Judgement:
             features: what `Classifier.seen` gives.
         """
         wide = logits.astype(np.float64)
-        plain = softmax(wide, axis=1)
-        shares = plain if self.temperature == 1 else softmax(wide / self.temperature, axis=1)
+        plain = softmax(wide)
+        shares = plain if self.temperature == 1 else softmax(wide / self.temperature)
         held = self._sets.of(shares) if self._sets else None
         near = self._near(pixels, features)
         return [

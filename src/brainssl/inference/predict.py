@@ -17,8 +17,6 @@ from brainssl.data.pool import in_order
 from brainssl.data.read import UnreadableImage, read_slice
 from brainssl.foundation.errors import BadUseError, BrainsslError
 from brainssl.hardware.device import device_of
-from brainssl.inference.answers import unit_answers
-from brainssl.inference.dicom_series import DicomSeries, refuse_others
 from brainssl.inference.given import Volumes, leave_apart, parted
 from brainssl.inference.inputs import Image, Inputs, collect
 from brainssl.inference.judgement import LEVEL, Judgement
@@ -102,6 +100,8 @@ def predict_files(
     pictures, volumes = parted(files, wanted.cutting.key)
     as_dicom = wanted.maps is not None and wanted.maps_as == "dicom"
     if as_dicom:
+        from brainssl.inference.dicom_series import refuse_others
+
         refuse_others(pictures, volumes)
     inputs = _collected(files, pictures, patients, volumes)
     cutting, told = wanted.cutting.for_plane(loaded.plane)
@@ -131,15 +131,16 @@ def predict_files(
     for at, row in enumerate(rows):
         known_of = {"patient": inputs.patients.get(at), "series": inputs.volumes.get(at)}
         row |= {name: value for name, value in known_of.items() if value}
-    units = unit_answers(
-        loaded,
-        inputs,
-        np.array(places, np.int64),
-        np.concatenate(said),
-        judgement.limits,
-    )
+    units: dict[str, Any] = {"rules": {}, "patients": [], "series": [], "notes": []}
+    if inputs.patients or inputs.volumes:
+        from brainssl.inference.answers import unit_answers  # pictures alone need not wait for it
+
+        found = np.array(places, np.int64)
+        units = unit_answers(loaded, inputs, found, np.concatenate(said), judgement.limits)
     series = _told(units["series"], volumes, held, loaded)
     if wanted.maps is not None and as_dicom:
+        from brainssl.inference.dicom_series import DicomSeries
+
         units["notes"] += DicomSeries(loaded, cutting, wanted.maps).write(volumes, series, rows)
     return {
         "classifier": loaded.facts,

@@ -2,15 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from brainssl.foundation.errors import BadUseError
 from brainssl.foundation.nouns import counted
 from brainssl.foundation.spreadsheet import csv_of
 from brainssl.foundation.storage import write_text
-from brainssl.inference.answers import MANY
+from brainssl.inference.inputs import MANY
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMS = (".json", ".jsonl", ".csv")
 """What the name of a file of answers ends in."""
@@ -25,7 +26,7 @@ _BEGINS = {
 _OF_WHAT = ("source", "slice", "patient", "series")
 
 
-def predictions_table(answer: dict[str, Any]) -> pd.DataFrame:
+def predictions_table(answer: dict[str, Any]) -> "pd.DataFrame":
     """Return what `predict_files` does as a table, one row a file.
 
     Its columns are `file`, `label`, `probability`, `probability:<class>` for each class, `set` (its
@@ -45,6 +46,8 @@ def predictions_table(answer: dict[str, Any]) -> pd.DataFrame:
         row |= {"neighbours": ";".join(cases), "learnt": said.get("learnt"), "map": said.get("map")}
         row |= {"flags": ";".join(said.get("flags", ())), "error": said.get("error")}
         rows.append(row | {name: said.get(name) for name in _OF_WHAT})
+    import pandas as pd
+
     return pd.DataFrame(rows)
 
 
@@ -88,7 +91,7 @@ def maps_beside(out: Path) -> Path:
     return out.with_name(f"{out.stem}-maps")
 
 
-def units_table(answer: dict[str, Any], kind: str) -> pd.DataFrame | None:
+def units_table(answer: dict[str, Any], kind: str) -> "pd.DataFrame | None":
     """Return what `predict_files` says of a kind of unit as a table, one row each; None for none.
 
     Its columns are `patient`, for series `sequence`, `label`, `probability`, `probability:<name>`
@@ -119,6 +122,8 @@ def units_table(answer: dict[str, Any], kind: str) -> pd.DataFrame | None:
             row |= {name: said.get(name) for name in ("series", "source", "held", "note")}
             row["without_brain"] = len(said["without_brain"]) if "without_brain" in said else None
         rows.append(row)
+    import pandas as pd
+
     return pd.DataFrame(rows)
 
 

@@ -11,9 +11,8 @@ from jaxtyping import Float, Float32, UInt, UInt8
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from brainssl.data.field_of_view import told_field
-from brainssl.data.split import Indices
-from brainssl.data.store import FIELD
+from brainssl.data.field_of_view import FIELD, told_field
+from brainssl.data.indices import Indices
 from brainssl.data.volumes.slices import PLANES, Plane
 from brainssl.foundation.depth import DEPTHS
 from brainssl.foundation.errors import BrainsslError

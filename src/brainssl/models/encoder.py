@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from brainssl.data.store import FIELD
+from brainssl.data.field_of_view import FIELD
 from brainssl.foundation.errors import BrainsslError
 from brainssl.models.lineage import FACTS, training_of, trainings
 from brainssl.models.starts import Start, begin, digest_of

@@ -78,13 +78,21 @@ class Bounds(Part):
     formats: list[str] = Field(description="That are read, told by content.")
 
 
-class Measured(Part):
-    """How often a classifier was right on images that it had not learnt."""
+class Figures(Part):
+    """How often images that were not learnt were told right."""
 
     n: int = Field(description="Test images.")
     accuracy: Share
     interval: tuple[Share, Share] | None = Field(
         description="95 %, by resampling groups; null: there were too few."
+    )
+
+
+class Measured(Figures):
+    """How often a classifier was right on images that it had not learnt."""
+
+    folds: Figures | None = Field(
+        description="Of all folds, each by its own model; null: there is one split."
     )
 
 

@@ -198,14 +198,20 @@ class _Decoder:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
+        if self._ended:
+            raise OSError("the service has ended")
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([decoder.__name__])
         self._link, theirs = context.Pipe()
         self._process = context.Process(
             target=decoder.decode_for_ever, args=(theirs, self._wanted), daemon=True
         )
-        self._process.start()
+        process = self._process
+        process.start()
         theirs.close()
+        if self._ended:  # meanwhile: it ignores SIGTERM, and nobody else would kill it
+            process.kill()
+            raise OSError("the service has ended")
 
     def await_ready(self) -> None:
         assert self._link is not None
@@ -259,8 +265,10 @@ class _Decoder:
             link.close()
 
     def end(self) -> None:
-        if self._process is not None and self._process.pid is not None:  # else it never began
-            self._process.kill()
+        self._ended = True  # before the look at the process: `start` looks in the other order
+        process = self._process
+        if process is not None and process.pid is not None:  # else `start` sees to it
+            process.kill()
 
 
 def _with_room(seen: Seen, look: Look | None) -> Seen:

@@ -195,8 +195,8 @@ class Engine:
                 do their patients.
             logits: of the slices.
         """
-        from brainssl.inference.answers import MANY, unit_answers
-        from brainssl.inference.inputs import Image, Inputs
+        from brainssl.inference.answers import unit_answers
+        from brainssl.inference.inputs import MANY, Image, Inputs
 
         inputs = Inputs([Image(Path(str(at)), Path(), Path()) for at in range(len(stacks))])
         for at, stack in enumerate(stacks):

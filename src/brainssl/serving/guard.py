@@ -5,6 +5,7 @@ things keep it out: a name in `Host` that is none of ours (a stranger's name may
 machine), an `Origin` that is another's, and the token where there is one.
 """
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
@@ -13,6 +14,7 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,6 +39,7 @@ HEADERS = {
 
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 _READING = ("GET", "HEAD", "OPTIONS")
+_ENDING, _AGAIN = "the service is ending", 10
 _GONE = 499  # in the log alone: who asked did not wait
 
 
@@ -144,7 +147,6 @@ class Guard:
     """What stands before the routes.
 
     Attributes:
-        at_work: requests that were let in and are not answered yet.
         answered: requests that got what they asked for.
         refused: those that did not.
         ending: none is let in any more.
@@ -152,8 +154,20 @@ class Guard:
 
     def __init__(self, app: ASGIApp, door: Door, say: Callable[[str], None]) -> None:
         self._app, self._door, self._say = app, door, say
-        self.at_work = self.answered = self.refused = 0
-        self.ending = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.answered = self.refused = 0
+        self.ending = self._over = False
+
+    @property
+    def at_work(self) -> int:
+        """How many requests were let in and are not answered yet."""
+        return len(self._tasks)
+
+    def give_up(self) -> None:
+        """Tell those who still wait for an answer that there will be none."""
+        self._over = True
+        for task in self._tasks:
+            task.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -163,6 +177,17 @@ class Guard:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._answer(scope, receive, send, task)
+        finally:
+            self._tasks.discard(task)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, task: asyncio.Task[Any]
+    ) -> None:
         begun, status = time.perf_counter(), 0
 
         async def dressed(message: Message) -> None:
@@ -172,7 +197,6 @@ class Guard:
                 message = {**message, "headers": self._dressed(message["headers"])}
             await send(message)
 
-        self.at_work += 1
         try:
             self._let_in(scope)
             await self._app(scope, receive, dressed)
@@ -180,18 +204,22 @@ class Guard:
             await _refuse(fault, dressed)
         except ClientDisconnect:
             status = _GONE
+        except asyncio.CancelledError:
+            if not self._over or status:
+                raise
+            task.uncancel()
+            await _refuse(come_again(503, _ENDING, _AGAIN), dressed)
         except Exception as error:  # noqa: BLE001 - a stranger must not see it, nor must it end us
             self._say(f"fault of the service: {type(error).__name__}{_place(error)}")
             if not status:
                 await _refuse(Fault(500, "the service failed: it is not your fault"), dressed)
         finally:
-            self.at_work -= 1
             self._note(scope, status or _GONE, time.perf_counter() - begun)
 
     def _let_in(self, scope: Scope) -> None:
         self._door.check(scope)
         if self.ending and scope["path"] != "/health":
-            raise come_again(503, "the service is ending", 10)
+            raise come_again(503, _ENDING, _AGAIN)
 
     def _dressed(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         whole = [*headers, *((k.lower().encode(), v.encode()) for k, v in HEADERS.items())]

@@ -204,4 +204,5 @@ async def _end(server: _Server, guard: Guard, seconds: float) -> None:
     begun = loop.time()
     while loop.time() - begun < _LINGER or (guard.at_work and loop.time() - begun < seconds):
         await asyncio.sleep(0.02)
+    guard.give_up()
     server.should_exit = True

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from brainssl.serving.answers import (
     Case,
     Deciding,
     Explanation,
+    Figures,
     Measured,
     Neighbours,
     PatientPrediction,
@@ -79,7 +80,12 @@ def measured(engine: Engine) -> Measured | None:
     told = engine.classifier.facts.get("measured")
     if not told:
         return None
-    return Measured(n=told["n"], accuracy=told["accuracy"], interval=told.get("interval"))
+    folds = told.get("folds")
+    return Measured(folds=folds and Figures(**_figures(folds)), **_figures(told))
+
+
+def _figures(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {"n": told["n"], "accuracy": told["accuracy"], "interval": told.get("interval")}
 
 
 def _predicted(name: str, seen: Seen, answer: dict[str, Any], logits: np.ndarray) -> Prediction:

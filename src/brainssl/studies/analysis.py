@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from brainssl.data.families import Families
+from brainssl.data.families import Families, factors
 from brainssl.data.shots import LabelFraction
 from brainssl.data.subgroups import Cuts
 from brainssl.evaluation.calibration import calibration_of_folds
 from brainssl.evaluation.comparison import compare_all
 from brainssl.evaluation.conformal import conformal_of_folds
-from brainssl.evaluation.factors import by_factor, by_plane, factors
+from brainssl.evaluation.factors import by_factor, by_plane
 from brainssl.evaluation.novelty import novelty
 from brainssl.evaluation.optimism import beyond_chance, optimism
 from brainssl.evaluation.predictions import Predictions

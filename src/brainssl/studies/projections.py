@@ -9,7 +9,8 @@ import pandas as pd
 from jaxtyping import Float32
 
 from brainssl.data.dataset import Data
-from brainssl.data.split import Indices, Protocol
+from brainssl.data.indices import Indices
+from brainssl.data.split import Protocol
 from brainssl.evaluation.projection import PROJECTIONS, Projections, project, trust
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.progress import Report

@@ -8,7 +8,7 @@ from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from brainssl.data.split import Indices
+from brainssl.data.indices import Indices
 from brainssl.foundation.errors import BrainsslError
 from brainssl.methods.gathering import share
 

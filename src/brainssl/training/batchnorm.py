@@ -9,7 +9,7 @@ from timm.layers.norm_act import BatchNormAct2d, convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from brainssl.data.split import Indices
+from brainssl.data.indices import Indices
 from brainssl.methods.gathering import gather, ranks
 from brainssl.views.recipes import as_tensor, to_unit
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from brainssl.data.split import Indices
+from brainssl.data.indices import Indices
 from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BrainsslError
 from brainssl.models.encoder import Encoder

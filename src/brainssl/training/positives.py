@@ -15,8 +15,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from brainssl.data.families import Families
+from brainssl.data.indices import Indices
 from brainssl.data.manifest import labels_tell_sequences
-from brainssl.data.split import Indices
 from brainssl.foundation.errors import BrainsslError
 from brainssl.methods.gathering import ranks, share
 from brainssl.training.batches import seeded

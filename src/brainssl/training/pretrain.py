@@ -11,11 +11,12 @@ from jaxtyping import Float, Int64
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from brainssl.data.indices import Indices
 from brainssl.data.label_fractions import label_subset
 from brainssl.data.manifest import labels_tell_sequences
 from brainssl.data.marks import joined
 from brainssl.data.shots import LabelFraction
-from brainssl.data.split import Indices, Split
+from brainssl.data.split import Split
 from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import begun_for, whole_folder, working_folder, write_json

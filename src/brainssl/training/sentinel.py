@@ -11,7 +11,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from brainssl.data.split import Indices, Split
+from brainssl.data.indices import Indices
+from brainssl.data.split import Split
 from brainssl.data.store import ImageStore
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import write_json

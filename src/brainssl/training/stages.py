@@ -15,9 +15,10 @@ from jaxtyping import Float32
 from brainssl.data.dataset import Data, evenly
 from brainssl.data.extra import is_extra
 from brainssl.data.families import pairs_of
+from brainssl.data.field_of_view import FIELD
+from brainssl.data.indices import Indices
 from brainssl.data.marks import joined
-from brainssl.data.split import Indices
-from brainssl.data.store import FIELD, ImageStore
+from brainssl.data.store import ImageStore
 from brainssl.data.subgroups import cuts_of
 from brainssl.evaluation.predictions import SPLITS, Predictions
 from brainssl.evaluation.rows import result_rows

@@ -6,11 +6,9 @@ Names and the first bytes of a few files in a few folders decide.
 import os
 import re
 import secrets
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from brainssl.data.archives.archive import Archive
 from brainssl.data.archives.bids import bids_archive, is_bids
@@ -19,18 +17,13 @@ from brainssl.data.archives.figshare import figshare_archive, is_figshare, serie
 from brainssl.data.archives.nifti_files import archive_of_nifti_files, nifti_archive
 from brainssl.data.archives.nifti_series import Progress
 from brainssl.data.archives.nnunet import is_nnunet, nnunet_archive
-from brainssl.data.archives.walk import inner, volume_suffix
+from brainssl.data.archives.sorts import Sort, by_content, by_name, sort_of
+from brainssl.data.archives.walk import inner
 from brainssl.data.listing import visible
-from brainssl.data.read import ALLOWED_SUFFIXES, UnreadableImage
-from brainssl.data.volumes.dicom_files import begins_like_dicom
-from brainssl.data.volumes.matlab import is_matlab, matlab_header
-from brainssl.data.volumes.nifti_bytes import beginning
+from brainssl.data.read import UnreadableImage
+from brainssl.data.volumes.matlab import matlab_header
 from brainssl.foundation.errors import BadUseError
 
-Sort = Literal["picture", "dicom", "nifti", "matlab"]
-
-_DICOM = (".dcm", ".dicom", ".ima")
-_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM", b"GIF8", b"RIFF")
 _KNOWN = re.compile(
     r"\.(?:json|[tc]sv|txt|md|b?val|b?vec|xml|html?|pdf|log|py|parquet|npy|css|js|exe|dll|in[fi]|zip|gz"
     r"|safetensors)"
@@ -163,40 +156,10 @@ def _in_folder(files: Sequence[Path]) -> Counter[Sort]:
     found: Counter[Sort] = Counter()
     unsaid = []
     for file in files:
-        sort = _by_name(file)
+        sort = by_name(file)
         if sort:
             found[sort] += 1
         elif not _KNOWN.fullmatch(file.suffix.lower()):
             unsaid.append(file)
-    found.update(sort for file in unsaid[:_SNIFFED] if (sort := _by_content(file)))
+    found.update(sort for file in unsaid[:_SNIFFED] if (sort := by_content(file)))
     return found
-
-
-def _by_name(file: Path) -> Sort | None:
-    suffix = file.suffix.lower()
-    if suffix in ALLOWED_SUFFIXES:
-        return "picture"
-    if suffix in _DICOM or file.name.upper() == "DICOMDIR":
-        return "dicom"
-    if suffix == ".mat":
-        return "matlab"
-    return "nifti" if volume_suffix(file.name) else None
-
-
-def _by_content(file: Path) -> Sort | None:
-    try:
-        begun = beginning(file, file.name, 352)
-    except (UnreadableImage, OSError, EOFError, zlib.error):
-        return None
-    if begins_like_dicom(begun):
-        return "dicom"
-    if begun.startswith(_PICTURES):
-        return "picture"
-    if is_matlab(begun):
-        return "matlab"
-    return "nifti" if begun[344:347] in (b"n+1", b"ni1") or begun[4:7] == b"n+2" else None
-
-
-def sort_of(file: Path) -> Sort | None:
-    """Return what a file is by its content, and by its name where that says nothing."""
-    return _by_content(file) or _by_name(file)

@@ -8,7 +8,6 @@ most.
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
-from scipy import ndimage
 
 from brainssl.data.field_of_view import HeadBox
 
@@ -40,6 +39,8 @@ def head_in(
     padding: Bool[np.ndarray, "slices rows columns"] | None = None,
 ) -> Bool[np.ndarray, "slices rows columns"]:
     """Return where the head is, nowhere in a volume that shows nothing; see `brain_shares`."""
+    from scipy import ndimage  # who classifies pictures alone need not wait for it
+
     measured = levels if padding is None else levels[~padding]
     counts, edges = np.histogram(measured, _BINS, (0, 1))
     parts, _ = ndimage.label(levels >= edges[lower_threshold(counts)])

@@ -10,8 +10,8 @@ import pandas as pd
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+from brainssl.data.families import factors
 from brainssl.data.sequence import in_order
-from brainssl.evaluation.factors import factors
 from brainssl.evaluation.projection import NEIGHBOURS, PROJECTIONS, Projections
 from brainssl.foundation.depth import shallow
 from brainssl.foundation.errors import BrainsslError

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from brainssl.data.dataset import Data
+from brainssl.data.indices import Indices
 from brainssl.data.shots import LabelFraction, Shots
-from brainssl.data.split import Indices
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
 from brainssl.foundation.storage import whole_folder, write_json

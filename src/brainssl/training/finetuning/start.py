@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from brainssl.data.split import Indices
+from brainssl.data.indices import Indices
 from brainssl.data.store import ImageStore
 from brainssl.hardware.device import device_of
 from brainssl.models.classifier import run_in_batches

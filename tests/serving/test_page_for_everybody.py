@@ -149,7 +149,7 @@ def test_what_a_classifier_knows_of_its_limits_is_shown(
     assert page.text(".set") == "Set: 2 classes"
     assert page.text(".unfamiliar").split("\n") == [
         "Unfamiliar: do not rely on what it says of this slice.",
-        "its features lie farther from all known training images",
+        "Its features lie farther from all known training images.",
     ]
     assert "p012_3" in page.text(".similar li")
     titles = [one.text for one in page.all(".results h3")]
@@ -256,7 +256,7 @@ def test_every_text_is_in_one_file(
     assert "61,2 %" in page.text("#card")
     data = {"brainssl", "Glioma", "Normal", "T1", "T2", *engine.classes, *engine.caveats}
     data |= {file.name for file in files}
-    whys = "its features lie farther from all known training images"
+    whys = "Its features lie farther from all known training images."
     found = page.js(TEXTS)
     assert len(found) > 80
     assert [one for one in found if "«" not in one and one not in data and one != whys] == []

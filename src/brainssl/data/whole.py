@@ -22,6 +22,7 @@ _SCAN, _END = 0xDA, 0xD9
 _HUFFMAN = frozenset({0xC0, 0xC1, 0xC2})  # others may leave out what is zero at the end
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a segment
 _MARKER = re.compile(rb"\xff+([^\0\xd0-\xd7\xff])")  # that ends the data of a scan
+_RESTART = re.compile(rb"\xff([\xd0-\xd7])")
 _TAIL = bytes(1 + 7 * at % 251 for at in range(256))  # no marker, and what no picture ends with
 
 
@@ -71,7 +72,11 @@ def _jpeg_ends_early(data: bytes) -> bool:
     progressive picture that lacks whole scans at its end is coarser, and not told.
     """
     end = _end_of_scans(data)
-    return end is not None and _seen(data) != _seen(data[:end] + _TAIL + data[end:])
+    if end is None:
+        return False
+    restarts = [0xD7, *(found[1][0] for found in _RESTART.finditer(data, 2, end))]
+    after = bytes([0xFF, 0xD0 + (restarts[-1] + 1) % 8])  # what may be missing begins at one
+    return _seen(data) != _seen(data[:end] + _TAIL + after + _TAIL + data[end:])
 
 
 def _seen(data: bytes) -> bytes:

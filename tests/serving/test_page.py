@@ -539,7 +539,8 @@ def test_what_cannot_be_opened_in_a_folder_is_told(page: Page, url: str) -> None
     page.open(url)
     page.js(
         """
-        const good = new File([Uint8Array.from(atob(arguments[0]), one => one.charCodeAt(0))], "a.png");
+        const bytes = Uint8Array.from(atob(arguments[0]), one => one.charCodeAt(0));
+        const good = new File([bytes], "a.png");
         const entry = (name, file) => ({ isFile: true, name, file });
         let inside = [entry("a.png", (give) => give(good)), entry("b.png", (_, fail) => fail())];
         const readEntries = (give) => { give(inside); inside = []; };

@@ -197,9 +197,7 @@ def test_names_of_classes_stay_on_one_line_beside_their_mark(
     rows = page.js(lines, "Other lesion T1C+")
     assert sum(tagged for _, tagged, _ in rows) == 2
     assert {(count, whole) for count, _, whole in rows} == {(1, True)}
-    rows = page.js(
-        lines, "A class whose name is far longer than its row is wide, as it may be T1C+"
-    )
+    rows = page.js(lines, "A class whose name is far longer than its row is wide, as may be T1C+")
     assert {whole for *_, whole in rows} == {True}
     assert max(count for count, *_ in rows) > 1
     assert page.js(OVER_THE_EDGE) == []

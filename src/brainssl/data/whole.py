@@ -15,8 +15,10 @@ from PIL import Image
 
 _AT_ONCE = 2**20  # bytes that are unpacked
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a PNG, by its colour type
-_ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2))
-_ADAM7 = (*_ADAM7, (1, 0, 2, 1))  # first row and column of each pass, and the steps of both
+_ADAM7 = (  # first row and column of each pass, and the steps of both
+    *((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4)),
+    *((2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)),
+)
 
 _SCAN, _END = 0xDA, 0xD9
 _HUFFMAN = frozenset({0xC0, 0xC1, 0xC2})  # others may leave out what is zero at the end

@@ -197,6 +197,14 @@ def test_names_of_classes_stay_on_one_line_beside_their_mark(
     rows = page.js(lines, "Other lesion T1C+")
     assert sum(tagged for _, tagged, _ in rows) == 2
     assert {(count, whole) for count, _, whole in rows} == {(1, True)}
+    beside = """
+    return [...document.querySelectorAll(".bars .tag")].map(tag =>
+      tag.getBoundingClientRect().left > tag.previousSibling.getBoundingClientRect().right);
+    """
+    assert page.js(beside) == [True, True]
+    corners = [page.one(one).rect for one in ("#place", "#windowing")]
+    apart = corners[0]["x"] + corners[0]["width"] <= corners[1]["x"]
+    assert apart or corners[0]["y"] >= corners[1]["y"] + corners[1]["height"]
     rows = page.js(lines, "A class whose name is far longer than its row is wide, as may be T1C+")
     assert {whole for *_, whole in rows} == {True}
     assert max(count for count, *_ in rows) > 1

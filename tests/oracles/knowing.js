@@ -31,7 +31,7 @@ window.fetch = async (path, ...rest) => {
       Object.assign(one, {
         set: [first[0], second[0]],
         familiar: one.slice !== 1,
-        why: "unfamiliar: its features lie farther from all known training images",
+        why: "Its features lie farther from all known training images.",
         neighbours: [{ image_id: "p012_3", label: first[0], similarity: 0.934 }],
         family: { label: "Glioma", probability: 0.7, probabilities: { Normal: 0.3, Glioma: 0.7 } },
         sequence: { label: "T1", probability: 0.6, probabilities: { T1: 0.6, T2: 0.4 } },

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from matplotlib import colormaps
 from oracles.dicom_files import AXIAL, made, positions, write
 from oracles.heads import head
-from oracles.pages import CHROMIUM, DRIVER, Page
+from oracles.pages import CHROMIUM, DRIVER, PATIENCE, Page
 from oracles.pictures import encoded, noise, picture, png
 from oracles.scans import scan
 from oracles.services import Ported
@@ -361,6 +362,7 @@ def test_files_of_a_series_go_together_within_what_the_service_takes(page: Page,
         "e.png": picture(0),
         "f.nii.gz": b"x",
         "g.png": picture(0),
+        "h": encoded(noise(0), "JPEG"),
     }
     page.open(url)
     given = [[name, base64.b64encode(data).decode()] for name, data in files.items()]
@@ -371,7 +373,7 @@ def test_files_of_a_series_go_together_within_what_the_service_takes(page: Page,
         ("dicom", "1.2", 1),
         ("dicom", "1.3", 3),
     ]
-    assert parts == [["a", "c"], ["b cut"], ["d cut"], ["e.png"], ["f.nii.gz"], ["g.png"]]
+    assert parts == [["a", "c"], ["b cut"], ["d cut"], ["e.png"], ["f.nii.gz"], ["g.png", "h"]]
 
 
 def test_a_part_that_failed_is_told_and_sent_again(
@@ -486,4 +488,92 @@ def test_a_slice_of_dicom_files_is_saved_as_dicom_and_no_picture_is(
         page.one("#save-dicom").click()
         with zipfile.ZipFile(page.saved("brainssl-dicom.zip")) as held:
             assert held.namelist()[0] == "parametric-map.dcm"
+    assert page.complaints() == []
+
+
+def test_pictures_are_judged_alone_and_it_says_so(page: Page, url: str, slices: list[Path]) -> None:
+    page.open(url)
+    page.choose(slices[:1])
+    page.drawn(1)
+    assert "judged alone" not in page.text("#said")
+    page.choose(slices[1:2])
+    page.drawn(2)
+    page.one("#canvas").send_keys(Keys.END)
+    assert "Each picture is judged alone." in page.text("#said")
+
+
+def test_the_wheel_scrolls_the_page_where_there_is_one_slice(
+    page: Page, url: str, slices: list[Path]
+) -> None:
+    kept = """
+    const event = new WheelEvent("wheel", { deltaY: 120, cancelable: true });
+    document.querySelector("#canvas").dispatchEvent(event);
+    return event.defaultPrevented;
+    """
+    page.open(url)
+    page.choose(slices[:1])
+    page.drawn(1)
+    assert not page.js(kept)
+    page.choose(slices[1:2])
+    page.drawn(2)
+    assert page.js(kept)
+
+
+def test_what_is_busy_hides_no_other_line(page: Page, url: str) -> None:
+    page.open(url)
+    page.driver.execute_async_script(
+        "const done = arguments[0]; import('/page/problem.js').then(({bindProblem}) => {"
+        "  window.problem = bindProblem(); done(); })"
+    )
+    page.js("problem.waits(2); problem.waits(3)")
+    assert "asking again in 3 s" in page.text("#problem")
+    page.js("problem.waits(0)")
+    assert "asking again in 3 s" in page.text("#problem")
+    page.js("problem.show('a file is lost'); problem.waits(0); problem.waits(5)")
+    assert page.text("#problem-text") == "a file is lost"
+    page.js("problem.hide(); problem.waits(0)")
+    assert not page.one("#problem").is_displayed()
+
+
+def test_what_cannot_be_opened_in_a_folder_is_told(page: Page, url: str) -> None:
+    page.open(url)
+    page.js(
+        """
+        const bytes = Uint8Array.from(atob(arguments[0]), one => one.charCodeAt(0));
+        const good = new File([bytes], "a.png");
+        const entry = (name, file) => ({ isFile: true, name, file });
+        let inside = [entry("a.png", (give) => give(good)), entry("b.png", (_, fail) => fail())];
+        const readEntries = (give) => { give(inside); inside = []; };
+        const folder = { isDirectory: true, name: "P1", createReader: () => ({ readEntries }) };
+        const event = new Event("drop", { cancelable: true });
+        event.dataTransfer = { items: [{ webkitGetAsEntry: () => folder }], files: [] };
+        dispatchEvent(event);
+        """,
+        base64.b64encode(picture(0)).decode(),
+    )
+    page.drawn(1)
+    assert page.text("#problem-text") == "1 file or folder could not be opened: b.png"
+
+
+def test_what_is_removed_while_it_is_sent_does_not_come_back(
+    page: Page, url: str, service: Ported, slices: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.open(url)
+    page.until("document.querySelectorAll('#card h3').length > 2")
+    fine, gone = service.service.engine.answers, threading.Event()
+
+    def waits(images: Any, seen: Any) -> Any:
+        gone.wait(PATIENCE)
+        return fine(images, seen)
+
+    monkeypatch.setattr(service.service.engine, "answers", waits)
+    page.choose(slices[:2])
+    page.until("document.querySelectorAll('#list .sending').length === 2")
+    page.one("#clear").click()
+    gone.set()
+    page.until("document.querySelector('#status').textContent === '0 read, 0 refused.'")
+    assert not page.one(".view").is_displayed()
+    assert not page.one("#problem").is_displayed()
+    page.choose(slices[2:3])
+    page.drawn(1)
     assert page.complaints() == []

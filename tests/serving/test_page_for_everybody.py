@@ -77,11 +77,18 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def full(page: Page, url: str, files: list[Path], width: int = 1280, scheme: str = "dark") -> None:
-    """Show the page with all that it has."""
+def full(
+    page: Page,
+    url: str,
+    files: list[Path],
+    width: int = 1280,
+    scheme: str = "dark",
+    read: int = 2,
+) -> None:
+    """Show the page with all that it has, once so many files are read."""
     page.open(url, width, scheme)
     page.choose(files)
-    page.drawn(2)
+    page.drawn(read)
     page.one("#overlay").click()
     page.js("document.querySelectorAll('details').forEach(one => { one.open = true; })")
 
@@ -149,7 +156,7 @@ def test_what_a_classifier_knows_of_its_limits_is_shown(
     assert page.text(".set") == "Set: 2 classes"
     assert page.text(".unfamiliar").split("\n") == [
         "Unfamiliar: do not rely on what it says of this slice.",
-        "its features lie farther from all known training images",
+        "Its features lie farther from all known training images.",
     ]
     assert "p012_3" in page.text(".similar li")
     titles = [one.text for one in page.all(".results h3")]
@@ -168,6 +175,60 @@ def test_what_a_classifier_knows_of_its_limits_is_shown(
     assert page.text("#slice-told") == "3 of 3"
     assert not page.all(".unfamiliar")
     assert page.complaints() == []
+
+
+@pytest.mark.usefixtures("knowing")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_names_of_classes_stay_on_one_line_beside_their_mark(
+    page: Page, url: str, files: list[Path], width: int
+) -> None:
+    full(page, url, files[:1], width, read=1)
+    lines = """
+    const [name] = arguments, range = document.createRange();
+    return [...document.querySelectorAll(".bars li")].map(row => {
+      const label = row.querySelector(".label"), tag = row.querySelector(".tag");
+      label.textContent = name;
+      range.selectNodeContents(label);
+      const tops = [...range.getClientRects()].map(one => Math.round(one.top));
+      const whole = !tag || tag.getClientRects().length === 1 && tag.offsetHeight < 30;
+      return [new Set(tops).size, Boolean(tag), whole];
+    });
+    """
+    rows = page.js(lines, "Other lesion T1C+")
+    assert sum(tagged for _, tagged, _ in rows) == 2
+    assert {(count, whole) for count, _, whole in rows} == {(1, True)}
+    beside = """
+    return [...document.querySelectorAll(".bars .tag")].map(tag =>
+      tag.getBoundingClientRect().left > tag.previousSibling.getBoundingClientRect().right);
+    """
+    assert page.js(beside) == [True, True]
+    corners = [page.one(one).rect for one in ("#place", "#windowing")]
+    apart = corners[0]["x"] + corners[0]["width"] <= corners[1]["x"]
+    assert apart or corners[0]["y"] >= corners[1]["y"] + corners[1]["height"]
+    rows = page.js(lines, "A class whose name is far longer than its row is wide, as may be T1C+")
+    assert {whole for *_, whole in rows} == {True}
+    assert max(count for count, *_ in rows) > 1
+    assert page.js(OVER_THE_EDGE) == []
+
+
+@pytest.mark.usefixtures("knowing")
+def test_the_focus_stays_when_a_part_is_drawn_anew(page: Page, url: str, files: list[Path]) -> None:
+    page.open(url)
+    page.choose(files[:1])
+    page.drawn(1)
+    focus = "return document.activeElement.dataset.keep ?? document.activeElement.id"
+    page.one("#canvas").send_keys(Keys.HOME)
+    page.one(".series button").send_keys(Keys.ENTER)
+    assert page.text("#slice-told") == "3 of 3"
+    assert page.js(focus) == "jump"
+    page.js("document.querySelector('#list button').focus()")
+    page.choose(files[1:2])
+    page.drawn(2)
+    assert page.js(focus) == "0"
+    page.js("import('/page/problem.js').then(({bindProblem}) => bindProblem().show('odd'))")
+    page.until("!document.querySelector('#problem').hidden")
+    page.one("#dismiss").send_keys(Keys.ENTER)
+    assert page.js(focus) == "canvas"
 
 
 def test_without_them_it_says_that_it_does_not_know(
@@ -256,7 +317,7 @@ def test_every_text_is_in_one_file(
     assert "61,2 %" in page.text("#card")
     data = {"brainssl", "Glioma", "Normal", "T1", "T2", *engine.classes, *engine.caveats}
     data |= {file.name for file in files}
-    whys = "its features lie farther from all known training images"
+    whys = "Its features lie farther from all known training images."
     found = page.js(TEXTS)
     assert len(found) > 80
     assert [one for one in found if "«" not in one and one not in data and one != whys] == []

@@ -104,7 +104,7 @@ def _files_lines(rows: list[dict[str, Any]], width: int | None) -> list[str]:
         line = "  ".join([short.ljust(longest), *(cell for cell in padded if cell)])
         lines.append(line.rstrip())
         if row["familiar"] is False:
-            lines.append(f"  {row['why']}")
+            lines.append(f"  Unfamiliar. {row['why']}")
     lines += _more(len(good), "file", "files")
     if bad:
         lines.append(f"Not read: {counted(len(bad), 'file')}")

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from brainssl.data.field_of_view import Field
 from brainssl.data.grey import SAMPLE_FORMAT, Notes, deep_colours, deep_samples, shallow_grey
 from brainssl.data.normalisation import READER, normalised
+from brainssl.data.whole import ends_early
 from brainssl.foundation.errors import BrainsslError
 
 Image.init()
@@ -201,6 +202,8 @@ def read_bytes(
             )
         if image.format == "PNG":
             _verify_png(data)
+        if ends_early(data, str(image.format)):
+            raise UnreadableImage(name, "is truncated: its pixels end early; fetch it anew")
         return _decode(image, data, Path(name).suffix.lower(), reader)
 
 

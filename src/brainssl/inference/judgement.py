@@ -111,7 +111,6 @@ class Judgement:
             for at, score in enumerate((limit.score(apart) / limit.threshold).tolist()):
                 told[at]["familiar"], told[at]["oddness"] = score <= 1, score
                 told[at]["why"] = _why(
-                    score <= 1,
                     beyond(limit.features, apart.features[at]),
                     beyond(limit.looks, apart.looks[at]),
                     len(known),
@@ -154,12 +153,11 @@ class Judgement:
         return "; ".join(told) + "."
 
 
-def _why(familiar: bool, features: int, looks: int, known: int) -> str:
-    """Say by what an image is familiar or not, in shares of validation images."""
-    verdict = "familiar" if familiar else "unfamiliar"
+def _why(features: int, looks: int, known: int) -> str:
+    """Say in a sentence by what an image is familiar or not, in shares of validation images."""
     return (
-        f"{verdict}: its features lie farther from all {known:,} known training images than those "
-        f"of {features} % of validation images, and it looks less like them than {looks} % do"
+        f"Its features lie farther from all {known:,} known training images than those "
+        f"of {features} % of validation images, and it looks less like them than {looks} % do."
     )
 
 

@@ -137,7 +137,7 @@ class Prediction(Part):
         description="Classes that it may be of, as a caveat of /model promises; null: no promise."
     )
     familiar: bool | None = Field(description="Like the training images; null: not known.")
-    why: str | None = Field(description="By what it is familiar or not.")
+    why: str | None = Field(description="By what it is familiar or not, in a sentence.")
     oddness: float | None = Field(description="1 is the limit of what is familiar.")
     series: str | None = Field(description="Of a volume: its name within the answer.")
     patient: str | None = Field(description="Likewise of whom it is; null: not known.")

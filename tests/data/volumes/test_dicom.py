@@ -23,13 +23,18 @@ from oracles.dicom_files import (
     series,
     write,
 )
+from oracles.pictures import encoded
 from pydicom.data import get_testdata_files
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
 from brainssl.data.read import UnreadableImage
 from brainssl.data.volumes.dicom import read_dicom
 from brainssl.data.volumes.dicom_files import MAX_ELEMENTS, header_alone
 from brainssl.data.volumes.volume import Volume, VolumeRef
+
+PACKED = {"rle": RLELossless, "j2k": JPEG2000Lossless, "jls": JPEGLSLossless}
 
 
 def read(*paths: Path, **options: object) -> Volume:
@@ -334,6 +339,27 @@ def test_a_compressed_frame_of_another_size_is_refused_before_it_is_decoded(tmp_
     data[at + 8 : at + 16] = (60000).to_bytes(4, "big") * 2
     dataset.PixelData = bytes(data)
     assert "another size" in refusal(write(dataset, tmp_path / "a"))
+
+
+@pytest.mark.parametrize("kind", ["jpeg", *PACKED])
+def test_a_compressed_frame_that_ends_early_is_refused(tmp_path: Path, kind: str) -> None:
+    down, right = np.mgrid[:40, :48]
+    levels = (120 + 60 * np.sin(down / 9) + 50 * np.cos(right / 7)).astype(np.uint8)
+    dataset = made(levels)
+    if kind == "jpeg":
+        dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+        dataset.PixelData = encapsulate([encoded(levels, "JPEG", quality=95)])
+        dataset["PixelData"].is_undefined_length = True
+    else:
+        pytest.importorskip({"j2k": "openjpeg", "jls": "jpeg_ls"}.get(kind, "pydicom"))
+        dataset.compress(PACKED[kind])
+    read(write(dataset, tmp_path / "whole"))
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=1).rstrip(b"\0")
+    for share in (0.5, 0.9):
+        cut = frame[: int(len(frame) * share)] + b"\xff\xd9"
+        dataset.PixelData = encapsulate([cut + b"\0" * (len(cut) % 2)])
+        dataset["PixelData"].is_undefined_length = True
+        assert refusal(write(dataset, tmp_path / f"{share}"))
 
 
 def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:

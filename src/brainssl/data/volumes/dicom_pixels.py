@@ -1,6 +1,7 @@
 """From the bytes of a DICOM file to values after modality rescaling, frame by frame."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from brainssl.data.volumes.dicom_colours import grey_of
 from brainssl.data.volumes.dicom_format import PALETTE, PIXELS, Format
 from brainssl.data.volumes.dicom_frames import Frame
 from brainssl.data.volumes.dicom_values import first, number
+from brainssl.data.whole import ends_early
+
+_BASELINE = "1.2.840.10008.1.2.4.50"
 
 
 def values_of(
@@ -73,7 +77,7 @@ def _decoded(
     syntax = _syntax(dataset)
     compressed = syntax.is_compressed and not syntax.is_deflated
     if compressed:
-        _refuse_other_sizes(dataset, form, places, name)
+        _refuse_other_sizes(dataset, form, places, name, baseline=syntax == _BASELINE)
     elif sum(len(dataset[word].value) for word in PIXELS if word in dataset) < (
         form.bytes_uncompressed
     ):
@@ -109,7 +113,13 @@ def _syntax(dataset: Any) -> Any:
     return dataset.file_meta.TransferSyntaxUID
 
 
-def _refuse_other_sizes(dataset: Any, form: Format, places: Sequence[int], name: str) -> None:
+def _refuse_other_sizes(
+    dataset: Any, form: Format, places: Sequence[int], name: str, *, baseline: bool
+) -> None:
+    """Refuse frames of another size than the header's, and those whose pixels end early.
+
+    Of the codings that are read, JPEG's baseline alone is decoded when something is missing.
+    """
     from pydicom.encaps import get_frame
 
     offsets = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
@@ -121,6 +131,9 @@ def _refuse_other_sizes(dataset: Any, form: Format, places: Sequence[int], name:
         size = stated_size(frame)
         if size is not None and size != (form.rows, form.columns):
             raise UnreadableImage(name, "has a frame of another size than its header says")
+        with suppress(OSError):  # what Pillow does not know, its own decoder may
+            if baseline and ends_early(frame, "JPEG"):
+                raise UnreadableImage(name, "is truncated: a frame ends early; fetch it anew")
 
 
 def _signed(array: Shaped[np.ndarray, "..."], form: Format) -> Shaped[np.ndarray, "..."]:

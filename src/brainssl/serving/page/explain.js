@@ -1,7 +1,7 @@
 // Maps of slices: those of one slice at a time, all kinds at once, as they are looked at; and kept.
 
 import { floats } from "./numbers.js";
-import { formOf, keyOf } from "./queue.js";
+import { formOf, keyOf } from "./form.js";
 import { ask } from "./service.js";
 
 const KEPT = 64; // slices

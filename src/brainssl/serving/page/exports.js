@@ -2,10 +2,11 @@
 
 import { drawScale } from "./compose.js";
 import { make } from "./elements.js";
-import { formOf } from "./queue.js";
+import { formOf } from "./form.js";
+import { scale } from "./overlay.js";
 import { ask } from "./service.js";
 import { READ, REFUSED } from "./store.js";
-import { rough, say, share } from "./words.js";
+import { say, share } from "./words.js";
 
 const SIDE = 1024;
 const ROW = 34; // pixels of a line below the slice
@@ -60,15 +61,6 @@ export async function saveDicom({ parcel, said, number }, { method, label }, wai
 }
 
 const place = ({ said }) => say("entry_says", { label: said.label, share: share(said.probability) });
-
-export function scale({ overlay, map }) {
-  if (!overlay || !map) return "";
-  const method = say("scale_method", { method: say(`methods.${map.method}`), label: map.label });
-  return `${method}: ${peak(map)}`;
-}
-
-const peak = (map) => (map.peak > 0
-  ? say("scale_peak", { peak: rough(map.peak) }) : say("scale_empty"));
 
 function save(blob, name) {
   const url = URL.createObjectURL(blob);

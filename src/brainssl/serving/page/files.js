@@ -1,6 +1,6 @@
 // The list of files: what was read, and what was refused with its reason.
 
-import { byId, make } from "./elements.js";
+import { byId, make, redrawn } from "./elements.js";
 import { FAILED, READ, REFUSED, SENDING, WAITING } from "./store.js";
 import { say, share } from "./words.js";
 
@@ -23,7 +23,7 @@ function show(store, list) {
     refused: store.count(REFUSED),
     waiting: store.count(WAITING) + store.count(SENDING) + store.count(FAILED),
   });
-  list.replaceChildren(...store.entries.map((entry) => item(store, entry)));
+  redrawn(list, () => list.replaceChildren(...store.entries.map((entry) => item(store, entry))));
   mark(store, list);
 }
 
@@ -34,7 +34,7 @@ function item(store, entry) {
   }
   const go = make("button", {
     type: "button",
-    "data-id": String(entry.id),
+    "data-keep": String(entry.id),
     on: { click: () => store.goToSlice(entry.slices[0]) },
   }, name(entry), told);
   return make("li", { class: entry.state }, go);
@@ -55,12 +55,14 @@ function says(entry) {
 }
 
 function mark(store, list) {
+  const id = String(store.slice?.entry.id);
   for (const go of list.querySelectorAll("button")) {
-    const now = go.dataset.id === String(store.slice?.entry.id);
+    const now = go.dataset.keep === id;
     if (now) go.setAttribute("aria-current", "true");
     else go.removeAttribute("aria-current");
-    if (now) nearest(list, go);
+    if (now && list.dataset.at !== id) nearest(list, go); // else it is left where it is scrolled to
   }
+  list.dataset.at = id;
 }
 
 // Scroll the list alone, never the page.

@@ -3,15 +3,18 @@
 const STEP = 1.2; // of zoom, a key or a notch of the wheel
 const NOTCH = 60; // pixels that a touchpad scrolls for one slice
 
-// `act`: {slice(by), to(at), method(), overlay(), tool(), reset()}; `tool()` of `state` is what
-// dragging with the left button does: "pan" or "window".
+// `act`: {slice(by), to(at), method(), overlay(), tool(), reset()}; of `state`, `tool()` is what
+// dragging with the left button does, "pan" or "window", and `several()` whether there are slices
+// to go through.
 export function bindGestures(viewer, state, act) {
   const { canvas } = viewer;
   bindPointers(viewer, state);
   let scrolled = 0;
   canvas.addEventListener("wheel", (event) => {
+    const zooms = event.ctrlKey || event.metaKey;
+    if (!zooms && !state.several()) return; // the page scrolls
     event.preventDefault();
-    if (event.ctrlKey || event.metaKey) {
+    if (zooms) {
       viewer.zoomBy(event.deltaY < 0 ? STEP : 1 / STEP, pointOf(canvas, event));
       return;
     }

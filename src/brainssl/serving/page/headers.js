@@ -1,7 +1,8 @@
 // What a file holds, by its first bytes: those of one series go together, and no request holds more
 // slices than the service takes. Nothing of this is sent or shown.
 
-const PICTURES = /\.(png|jpe?g|tiff?|bmp|webp|gif|avif)$/i;
+const PICTURES = /^(\x89PNG|\xff\xd8\xff|II[*+]\0|MM\0[*+]|BM|GIF8|RIFF....WEBP|....ftypavi[fs])/s;
+const CALLED = /\.(png|jpe?g|jpe|jfif|tiff?|bmp|dib|webp|gif|avif)$/i; // what is damaged, too
 const BEGIN = 2 ** 17; // bytes; what is looked for stands before private headers and pixels
 const LONG = new Set("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split(" ")); // with four bytes of length
 const [SYNTAX, SERIES, FRAMES] = [0x00020010, 0x0020000e, 0x00280008];
@@ -18,7 +19,9 @@ export async function lookInto(file) {
   if (/\.nii(\.gz)?$/i.test(file.name) || ["n+1", "ni1"].includes(text(begun, 344, 3))) {
     return { kind: "nifti", series: "", slices: 1 };
   }
-  return { kind: PICTURES.test(file.name) ? "picture" : "dicom", series: "", slices: 1 };
+  const begin = String.fromCharCode(...new Uint8Array(begun.buffer, 0, Math.min(12, begun.byteLength)));
+  const picture = PICTURES.test(begin) || CALLED.test(file.name);
+  return { kind: picture ? "picture" : "dicom", series: "", slices: 1 };
 }
 
 function dicom(view) {

@@ -2,8 +2,7 @@
 
 import { drawScale } from "./compose.js";
 import { byId, make } from "./elements.js";
-import { scale } from "./exports.js";
-import { number, say } from "./words.js";
+import { number, rough, say } from "./words.js";
 
 // `again` is called when another map is wanted, or none.
 export function bindOverlay(viewer, again) {
@@ -42,4 +41,11 @@ export function bindOverlay(viewer, again) {
       label.replaceChildren(...whole.map((one) => make("option", one)));
     },
   };
+}
+
+// Which map lies over the slice, and its peak; empty where none does.
+export function scale({ overlay, map }) {
+  if (!overlay || !map) return "";
+  const peak = map.peak > 0 ? say("scale_peak", { peak: rough(map.peak) }) : say("scale_empty");
+  return say("scale_method", { method: say(`methods.${map.method}`), label: map.label, peak });
 }

@@ -1,7 +1,7 @@
 // Slices at their own resolution: asked for as they are looked at, those near them too, and kept.
 
 import { uint16s } from "./numbers.js";
-import { formOf, keyOf } from "./queue.js";
+import { formOf, keyOf } from "./form.js";
 import { ask } from "./service.js";
 
 const KEPT = 32 * 2 ** 20; // pixels

@@ -31,6 +31,7 @@ const ownSlices = new OwnSlices(store, problem.waits);
 const explanations = new Explanations(problem.waits);
 let shown = null; // slice that is told of
 let looks = 0;
+let meeting = null;
 
 bindHelp();
 bindFiles(store);
@@ -38,41 +39,62 @@ const overlay = bindOverlay(viewer, () => lookAt());
 bindSlices(store, viewer, overlay);
 bindUploads(async (files) => {
   store.add(files);
-  if (await meet()) await queue.send();
-});
+  await send();
+}, (names) => problem.show(say("fault_lost", { count: names.length, name: names[0] })));
 
 store.addEventListener("entries", () => {
   const some = store.slices.length > 0;
   for (const id of ["save-json", "print"]) byId(id).disabled = !some;
   for (const part of document.querySelectorAll(".view, .results")) part.hidden = !some;
-  if (!store.entries.length) for (const kept of [ownSlices, explanations]) kept.forget();
+  if (!store.entries.length) {
+    problem.hide();
+    for (const kept of [ownSlices, explanations]) kept.forget();
+  }
   if (store.slice !== shown) lookAt();
 });
 store.addEventListener("at", lookAt);
 
-byId("save-json").addEventListener("click", () => {
-  status(say("status_saved", { name: saveJson(store) }));
-});
-byId("save-png").addEventListener("click", async () => {
-  status(say("status_saved", { name: await savePicture(store, viewer) }));
-});
-byId("save-dicom").addEventListener("click", async () => {
-  try {
-    const name = await saveDicom(store.slice, overlay.asked(), problem.waits);
-    status(say("status_saved", { name }));
-  } catch (fault) {
-    problem.show(fault.message);
-  }
-});
+saves("save-json", () => saveJson(store));
+saves("save-png", () => savePicture(store, viewer));
+saves("save-dicom", () => saveDicom(store.slice, overlay.asked(), problem.waits));
 byId("print").addEventListener("click", () => print());
 
-// The model is asked once; without it nothing is sent.
-async function meet() {
+// A button that saves, one file at a time; `save` returns its name.
+function saves(button, save) {
+  let at = null;
+  byId(button).addEventListener("click", async () => {
+    if (at) return;
+    try {
+      at = save();
+      status(say("status_saved", { name: await at }));
+    } catch (fault) {
+      problem.show(lineOf(fault, "fault_save"));
+    } finally {
+      at = null;
+    }
+  });
+}
+
+function lineOf(fault, otherwise) {
+  return fault instanceof Fault ? fault.message : say(otherwise);
+}
+
+async function send() {
+  if (await meet()) await queue.send();
+}
+
+// The model is asked once, whoever waits for it; without it nothing is sent.
+function meet() {
+  meeting ??= asked().finally(() => { meeting = null; });
+  return meeting;
+}
+
+async function asked() {
   if (store.model) return true;
   try {
     store.model = await ask("/model", null, problem.waits);
   } catch (fault) {
-    problem.show(fault.message, async () => { if (await meet()) await queue.send(); });
+    problem.show(fault.message, send);
     return false;
   }
   showCard(byId("card"), store.model);
@@ -100,11 +122,13 @@ async function lookAt() {
     similarTo(slice, (cases) => { if (store.slice === slice) tell(cases); });
   }
   const { method, label } = overlay.asked();
+  let failed = "fault_picture";
   try {
     const own = await ownSlices.of(slice);
     if (look !== looks) return;
     if (viewer.own !== own) viewer.show(own);
     if (viewer.overlay) {
+      failed = "fault_map";
       const map = await explanations.of(slice, method, label);
       if (look !== looks) return;
       if (viewer.map !== map) viewer.lay(map);
@@ -115,7 +139,7 @@ async function lookAt() {
     }
   } catch (fault) {
     if (look !== looks) return;
-    problem.show(fault instanceof Fault ? fault.message : say("fault_picture"), lookAt);
+    problem.show(lineOf(fault, failed), lookAt);
   }
 }
 

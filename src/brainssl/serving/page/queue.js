@@ -1,24 +1,12 @@
 // Files go to the service in parts that it takes, one after the other, and their slices come back.
 
+import { formOf, keyOf, sentName } from "./form.js";
 import { lookInto } from "./headers.js";
 import { isPicture, nextPart, parcelOf, tooLarge } from "./parts.js";
 import { seriesOf } from "./reading.js";
 import { ask } from "./service.js";
 import { FAILED, READ, REFUSED, SENDING, WAITING } from "./store.js";
 import { number, say } from "./words.js";
-
-// The name under which a file is sent. Its own may name a patient: that stays in the browser.
-export const sentName = (entry) => {
-  const suffix = /(\.nii)?\.[a-z0-9]{1,5}$/i.exec(entry.name)?.[0] ?? "";
-  return `${String(entry.id).padStart(4, "0")}${suffix.toLowerCase()}`;
-};
-
-export function formOf(entries, fields = {}) {
-  const form = new FormData();
-  for (const entry of entries) form.append("files", entry.file, sentName(entry));
-  for (const [name, value] of Object.entries(fields)) form.append(name, value);
-  return form;
-}
 
 export class Queue {
   #at = null;
@@ -94,6 +82,7 @@ export class Queue {
   }
 
   #take(part, answer) {
+    if (!this.store.entries.includes(part[0])) return; // removed while they were sent
     const first = !this.store.slices.length;
     const byName = new Map(part.map((entry) => [sentName(entry), entry]));
     const bad = answer.predictions.filter((said) => "error" in said);
@@ -120,7 +109,6 @@ export class Queue {
   #order(part, told) {
     const { entries } = this.store;
     const places = part.map((entry) => entries.indexOf(entry)).sort((one, other) => one - other);
-    if (places[0] < 0) return; // removed while they were sent
     const inOrder = [...new Set([...told, ...part])].filter(Boolean);
     inOrder.forEach((entry, at) => { entries[places[at]] = entry; });
   }
@@ -151,5 +139,3 @@ export class Queue {
     });
   }
 }
-
-export const keyOf = ({ file, slice }) => `${file}#${slice ?? ""}`;

@@ -8,7 +8,7 @@ export function reading(said) {
     shares: ordered(said.probabilities),
     set: said.set ?? said.conformal ?? null,
     familiar: said.familiar ?? null,
-    why: (said.why ?? "").replace(/^(un)?familiar: /, ""), // which the page says itself
+    why: said.why ?? "",
     cases: (said.similar ?? said.neighbours ?? said.cases ?? []).map(({ id, image_id, ...rest }) => ({
       id: id ?? image_id,
       ...rest,

@@ -1,6 +1,6 @@
 // What the classifier says of the slice that is looked at.
 
-import { make } from "./elements.js";
+import { make, redrawn } from "./elements.js";
 import { reading, surestOf } from "./reading.js";
 import { number, say, share } from "./words.js";
 
@@ -15,7 +15,7 @@ export function showResults(where, store, jump, cases = null) {
   }
   const read = reading(slice.said);
   const knows = model?.knows ?? {};
-  where.replaceChildren(...[
+  redrawn(where, () => where.replaceChildren(...[
     verdict(read),
     familiarity(read, knows),
     bars(read, knows),
@@ -24,7 +24,7 @@ export function showResults(where, store, jump, cases = null) {
     similar(cases ?? read.cases),
     seriesOf(store, slice, jump),
     flags(read),
-  ].filter(Boolean));
+  ].filter(Boolean)));
 }
 
 function verdict({ label, probability }) {
@@ -46,8 +46,8 @@ function bars(read, knows) {
   const title = make("h3", { text: say(knows.calibration ? "calibrated" : "uncalibrated") });
   const rest = read.shares.filter((one) => !first.includes(one));
   if (!rest.length) return make("div", {}, title, list);
-  const all = make("details", {},
-    make("summary", { text: say("all_classes", { count: read.shares.length }) }),
+  const all = make("details", { "data-keep": "all" },
+    make("summary", { "data-keep": "more", text: say("all_classes", { count: read.shares.length }) }),
     make("ul", { class: "bars" }, ...rest.map((one) => bar(one, held))));
   return make("div", {}, title, list, all);
 }
@@ -56,8 +56,8 @@ function bar([label, value], held = new Set()) {
   const fill = make("span", { class: "fill" });
   fill.style.width = `${100 * value}%`;
   return make("li", { class: held.has(label) ? "held" : undefined },
-    make("span", { class: "label", text: label }),
-    held.has(label) ? make("span", { class: "tag", text: say("in_set") }) : null,
+    make("span", { class: "named" }, make("span", { class: "label", text: label }),
+      held.has(label) ? make("span", { class: "tag", text: say("in_set") }) : null),
     make("span", { class: "value", text: share(value) }),
     make("span", { class: "track", "aria-hidden": "true" }, fill));
 }
@@ -88,6 +88,9 @@ function similar(cases) {
 
 function seriesOf(store, slice, jump) {
   const series = store.series.find((one) => one.slices.includes(slice));
+  if (slice.number === null && store.slices.length > 1) {
+    return make("p", { class: "hint", text: say("picture_alone") });
+  }
   if (!series || series.slices.length < 2) return null;
   const decided = series.decided ?? surestOf(series.slices);
   const place = decided.number ?? series.slices.indexOf(decided) + 1;
@@ -103,8 +106,9 @@ function seriesOf(store, slice, jump) {
     make("p", { text: told }),
     series.cut ? make("p", { class: "unfamiliar", text: say("series_cut") }) : null,
     series.note ? make("p", { class: "unfamiliar", text: series.note }) : null,
+    make("p", { class: "hint", text: say("series_alone") }),
     make("button", {
-      type: "button", text: say("jump", { number: place }), on: { click: () => jump(decided) },
+      type: "button", "data-keep": "jump", text: say("jump", { number: place }), on: { click: () => jump(decided) },
     }));
 }
 

@@ -1,7 +1,7 @@
 // Known cases that are like a slice, from a classifier that knows some. What fails is not told: the
 // answer stands without them.
 
-import { formOf, keyOf } from "./queue.js";
+import { formOf, keyOf } from "./form.js";
 import { ask } from "./service.js";
 
 const held = new WeakMap(); // by files that were read together
@@ -14,6 +14,6 @@ export async function similarTo(slice, tell) {
     const own = similar.find((one) => keyOf(one) === slice.key)?.cases ?? [];
     if (own.length) tell(own);
   } catch {
-    // told by nothing
+    held.delete(slice.parcel[0]); // to be asked again, when it is looked at again
   }
 }

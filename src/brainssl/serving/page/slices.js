@@ -44,7 +44,7 @@ export function bindSlices(store, viewer, overlay) {
   byId("zoom-in").addEventListener("click", () => viewer.zoomBy(1.2));
   byId("zoom-out").addEventListener("click", () => viewer.zoomBy(1 / 1.2));
   byId("reset").addEventListener("click", () => viewer.reset());
-  bindGestures(viewer, { tool }, {
+  bindGestures(viewer, { tool, several: () => store.slices.length > 1 }, {
     slice: (by) => store.goTo(store.at + by),
     to: (at) => store.goTo(at),
     method: overlay.next,

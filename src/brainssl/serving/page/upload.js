@@ -2,8 +2,9 @@
 
 import { byId } from "./elements.js";
 
-// `take` gets a list of {file, name, folder}, in the order of their names.
-export function bindUploads(take) {
+// `take` gets a list of {file, name, folder}, in the order of their names; `miss` the names of what
+// was dropped and cannot be opened.
+export function bindUploads(take, miss) {
   const given = (found) => {
     const kept = found.filter(({ name }) => !name.startsWith(".")); // what systems leave in folders
     const inOrder = new Intl.Collator(undefined, { numeric: true });
@@ -31,8 +32,13 @@ export function bindUploads(take) {
     event.preventDefault();
     drop.classList.remove("over");
     const items = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.());
-    const folders = items.some((item) => item?.isDirectory);
-    given(folders ? await walked(items) : [...event.dataTransfer.files].map(plain));
+    if (!items.some((item) => item?.isDirectory)) {
+      given([...event.dataTransfer.files].map(plain));
+      return;
+    }
+    const lost = [];
+    given(await walked(items, lost));
+    if (lost.length) miss(lost);
   });
 }
 
@@ -41,14 +47,19 @@ function plain(file) {
   return { file, name: file.name, folder };
 }
 
-async function walked(items, folder = "") {
+// All files in folders; the names of what cannot be opened go to `lost`.
+async function walked(items, lost, folder = "") {
   const found = [];
   for (const item of items.filter(Boolean)) {
-    if (item.isFile) {
-      const file = await new Promise((resolve) => { item.file(resolve, () => resolve(null)); });
-      if (file) found.push({ file, name: file.name, folder });
-    } else {
-      found.push(...(await walked(await children(item), `${folder}${item.name}/`)));
+    try {
+      if (item.isFile) {
+        const file = await new Promise((resolve, reject) => { item.file(resolve, reject); });
+        found.push({ file, name: file.name, folder });
+      } else {
+        found.push(...(await walked(await children(item), lost, `${folder}${item.name}/`)));
+      }
+    } catch {
+      lost.push(item.name);
     }
   }
   return found;
@@ -59,7 +70,7 @@ async function children(folder) {
   const reader = folder.createReader();
   const all = [];
   for (;;) {
-    const some = await new Promise((resolve) => { reader.readEntries(resolve, () => resolve([])); });
+    const some = await new Promise((resolve, reject) => { reader.readEntries(resolve, reject); });
     if (!some.length) return all;
     all.push(...some);
   }

@@ -199,9 +199,9 @@ def test_what_a_header_says_against_the_class_is_told_and_decides_nothing(
     other = "T1" if own == "T2" else "T2"
     assert "note" not in by_name[f"{own}w"]
     assert by_name[f"{other}w"]["note"] == (
-        f"header or name say {other}, the answer is a class of {own}: one of them is wrong"
+        f"Header or name say {other}, the answer is a class of {own}: one of them is wrong."
     )
-    assert "has learnt no FLAIR" in by_name["FLAIR"]["note"]
+    assert "has learnt no FLAIR." in by_name["FLAIR"]["note"]
 
 
 def test_a_patient_is_answered_by_all_his_sequences(saved: Path, tmp_path: Path) -> None:

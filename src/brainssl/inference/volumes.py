@@ -189,7 +189,7 @@ def sequence_note(
     own = next((sequence for name, _, sequence in classes if name == label), "")
     if said is None or not own or said == own:
         return None
-    told = f"header or name say {said}, the answer is a class of {own}"
+    told = f"Header or name say {said}, the answer is a class of {own}"
     if said not in known:
-        return f"{told}: the classifier has learnt no {said}"
-    return f"{told}: one of them is wrong"
+        return f"{told}: the classifier has learnt no {said}."
+    return f"{told}: one of them is wrong."

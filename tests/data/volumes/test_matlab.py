@@ -1,5 +1,6 @@
 """Slices of the figshare collection, as MATLAB shows them; hostile files are one line each."""
 
+import gzip
 from pathlib import Path
 
 import h5py
@@ -112,6 +113,14 @@ def test_what_is_no_file_of_the_collection(tmp_path: Path) -> None:
     write_cheng(tmp_path / "1.mat", np.full((4, 4), np.nan))
     with pytest.raises(UnreadableImage, match="holds values that are no numbers"):
         read_matlab(ref(tmp_path))
+
+
+def test_a_packed_file_is_refused_though_it_be_cut_short(tmp_path: Path) -> None:
+    packed = gzip.compress(bytes(range(256)) * 8)
+    for length in (12, 20, len(packed)):
+        (tmp_path / "a.mat").write_bytes(packed[:length])
+        with pytest.raises(UnreadableImage, match="is no MATLAB"):
+            matlab_header(tmp_path / "a.mat")
 
 
 def test_broken_bytes_never_escape(tmp_path: Path) -> None:

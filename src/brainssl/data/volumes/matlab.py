@@ -108,12 +108,12 @@ def _held(path: File, name: str) -> Iterator[Any]:
         require("scans")
         raise
     with opened(path, name) as (handle, packed):
-        begun = handle.read(520)
+        begun = b"" if packed else handle.read(520)  # what is packed may be cut short
         if begun.startswith(b"MATLAB 5.0"):
             raise UnreadableImage(
                 name, "is of an older MATLAB format: save it anew with save(…, '-v7.3')"
             )
-        if packed or _HDF5 not in (begun[:8], begun[512:520]):
+        if _HDF5 not in (begun[:8], begun[512:520]):
             raise UnreadableImage(name, "is no MATLAB 7.3 file")
         try:
             with h5py.File(handle, "r") as file:

@@ -191,14 +191,14 @@ class _Decoder:
         self._wanted = wanted
         self._process: multiprocessing.process.BaseProcess | None = None
         self._link: Connection | None = None
-        self._ended = False
+        self._ended = threading.Event()
 
     @property
     def number(self) -> int | None:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        if self._ended:
+        if self._ended.is_set():
             raise OSError("the service has ended")
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([decoder.__name__])
@@ -209,7 +209,7 @@ class _Decoder:
         process = self._process
         process.start()
         theirs.close()
-        if self._ended:  # meanwhile: it ignores SIGTERM, and nobody else would kill it
+        if self._ended.is_set():  # meanwhile: it ignores SIGTERM, and nobody else would kill it
             process.kill()
             raise OSError("the service has ended")
 
@@ -265,7 +265,7 @@ class _Decoder:
             link.close()
 
     def end(self) -> None:
-        self._ended = True  # before the look at the process: `start` looks in the other order
+        self._ended.set()  # before the look at the process: `start` looks in the other order
         process = self._process
         if process is not None and process.pid is not None:  # else `start` sees to it
             process.kill()

@@ -15,8 +15,8 @@ FRACTIONS = ("split.val_fraction=0.2", "split.test_fraction=0.2", "probe.epochs=
 
 
 def test_a_study_of_16_bits_says_so_in_its_report(tmp_path: Path) -> None:
-    brainssl.phantom(tmp_path / "phantom", patients=10, size=64, quiet=True)
-    plan = small_plan(tmp_path / "phantom", (*FAST, *FRACTIONS), bits=16, explained=1)
+    brainssl.phantom(tmp_path / "phantom", patients=8, size=64, quiet=True)
+    plan = small_plan(tmp_path / "phantom", (*FAST, *FRACTIONS), bits=16)
     out = tmp_path / "out"
     Study(plan, out, Terminal(quiet=True)).run()
     store = ImageStore.open(out / "store")

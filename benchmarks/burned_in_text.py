@@ -112,7 +112,7 @@ def pictures_of(source: Path | VolumeRef) -> list[Picture]:
     """Read a picture, or of a volume slices with brain; nothing if it cannot be read."""
     try:
         if isinstance(source, Path):
-            return [image for image, _ in PictureFile(source, READER).images()]
+            return [image for image, *_ in PictureFile(source, READER).images()]
         opened = open_volume(source)
     except UnreadableImage:
         return []

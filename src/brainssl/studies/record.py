@@ -73,7 +73,7 @@ def describe(
         "command": plan.command,
         "source": plan.source.name,
         "simulated": store.facts.get("simulated", False),
-        **store.told_depth,
+        **store.told_pixels,
         "preset": plan.preset,
         "chosen_on": plan.chosen_on,
         "seed": plan.seed,

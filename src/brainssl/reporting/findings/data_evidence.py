@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from brainssl.data.field_of_view import FIELD, told_field
 from brainssl.reporting.findings.protocols import leak_of
 from brainssl.reporting.study import Study
 from brainssl.reporting.titles import method_title
@@ -86,7 +87,7 @@ def _preparation(study: Study) -> str:
     return (
         f"Every slice is read as grey values and set into a square of {size} × {size} pixels "
         "without being distorted, by the same code in training and in use."
-        + "".join(f" {told}" for told in (depth(study),) if told)
+        + "".join(f" {told}" for told in (field_of_view(study), depth(study)) if told)
         + " “Settings” lists the augmentation of training."
     )
 
@@ -95,6 +96,12 @@ def depth(study: Study) -> str:
     """Say how many bits the store keeps of a pixel, where it is not 8."""
     bits = study.facts.get("bits")
     return f"A pixel is kept with {bits} bits, {2**bits:,} levels of grey." if bits else ""
+
+
+def field_of_view(study: Study) -> str:
+    """Say what square of each slice of a volume is seen, where it is not all of it."""
+    mm = study.facts.get(FIELD)
+    return f"Of volumes, each slice was first {told_field(mm)}." if mm else ""
 
 
 def _partitions(study: Study) -> str:

@@ -7,7 +7,7 @@ from brainssl.reporting.blocks import (
     Strips,
 )
 from brainssl.reporting.figures.pictures import sample_strips, study_images
-from brainssl.reporting.findings.data_evidence import depth, remainder
+from brainssl.reporting.findings.data_evidence import depth, field_of_view, remainder
 from brainssl.reporting.study import Study
 from brainssl.reporting.tables import results as tables
 from brainssl.reporting.tables.balance import balance_table
@@ -24,7 +24,7 @@ def content(study: Study) -> tuple[Block, ...]:
     )
     if counts:
         blocks.append(Fold("Images of each class", counts))
-    if told := tuple(filter(None, (remainder(study), depth(study)))):
+    if told := tuple(filter(None, (remainder(study), field_of_view(study), depth(study)))):
         blocks.append(Prose(told))
     if found := study_images(study.folder):
         images, manifest = found

@@ -3,7 +3,12 @@ from typing import Any
 
 import pytest
 
-from brainssl.reporting.findings.data_evidence import DATA_EVIDENCE, partition, remainder
+from brainssl.reporting.findings.data_evidence import (
+    DATA_EVIDENCE,
+    field_of_view,
+    partition,
+    remainder,
+)
 from brainssl.reporting.study import Study
 
 SPLIT = {
@@ -26,6 +31,12 @@ def test_a_part_is_told_with_its_images_groups_and_split() -> None:
         "test 2\u202f000 images of 40 groups; split seed 7, digest 0123456789ab…."
     )
     assert partition(study(splits={"grouped": SPLIT}), "image") == ""
+
+
+def test_a_field_of_view_is_told_where_there_is_one() -> None:
+    told = field_of_view(study(field_of_view=180.0))
+    assert told.endswith("was first cropped or padded about the head to a square of 180 mm.")
+    assert field_of_view(study(field_of_view=None)) == field_of_view(study()) == ""
 
 
 def test_a_protocol_is_told_with_what_it_keeps_apart_and_whether_patients_are_known() -> None:

@@ -68,6 +68,14 @@ def preset_text(preset: str) -> str:
     return (resources.files("brainssl.settings") / "presets" / f"{preset}.toml").read_text("utf-8")
 
 
+def preset_values(preset: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """What the file of a preset says and that on which it builds, and which file says so."""
+    own = dict(flat(tomllib.loads(preset_text(preset))))
+    base = own.pop("extends", None)
+    below, where = preset_values(base) if base else ({}, {})
+    return below | own, where | dict.fromkeys(own, preset)
+
+
 def by_hand(reasons: dict[str, str]) -> list[str]:
     return [key for key, reason in reasons.items() if reason == "set by hand"]
 
@@ -239,7 +247,7 @@ def test_momentum_is_a_half_life_but_in_the_preset_paper(preset, method):
 def test_every_value_of_a_preset_holds_and_says_so(preset):
     settings, reasons = load_settings(preset)
     defaults = dict(flat(Settings().model_dump()))
-    written = dict(flat(tomllib.loads(preset_text(preset))))
+    written, where = preset_values(preset)
     assert written
     for key, default in defaults.items():
         method, _, rest = key.partition(".")
@@ -252,7 +260,7 @@ def test_every_value_of_a_preset_holds_and_says_so(preset):
             assert value(settings.of(method), beneath) == found, key
     assert set(reasons) == set(as_tables(settings))
     for key, reason in reasons.items():
-        assert reason == (f"preset {preset}" if key in written else "default"), key
+        assert reason == (f"preset {where[key]}" if key in written else "default"), key
 
 
 def test_a_value_of_one_method_that_differs_has_a_reason_of_its_own():
@@ -331,6 +339,36 @@ def test_a_preset_value_of_one_method_goes_before_that_of_all(tmp_path):
     assert settings.of("byol").pretrain.epochs == 8
     assert settings.of("byol").pretrain.warmup_epochs == 1.5  # what is not its own is that of all
     assert reasons["pretrain.epochs"] == reasons["byol.pretrain.epochs"] == f"preset {file}"
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_a_preset_that_only_extends_another_is_that_one(tmp_path, preset):
+    file = tmp_path / "mine.toml"
+    file.write_text(f'extends = "{preset}"\n')
+    assert load_settings(str(file)) == load_settings(preset)
+
+
+def test_what_a_preset_says_goes_before_what_it_extends(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('extends = "quick"\n[pretrain]\nepochs = 7\n[byol.pretrain]\nepochs = 8\n')
+    settings, reasons = load_settings(str(file))
+    quick, because = load_settings("quick")
+    changed = {"pretrain.epochs", "byol.pretrain.epochs"}
+    told, before = as_tables(settings), as_tables(quick)
+    assert {key for key in told if told[key] != before.get(key)} == changed
+    assert {key for key in reasons if reasons[key] != because.get(key)} == changed
+    assert (told["pretrain.epochs"], told["byol.pretrain.epochs"]) == (7, 8)
+    assert reasons["pretrain.epochs"] == f"preset {file}"
+    assert reasons["byol.half_life"] == "preset quick"
+
+
+@pytest.mark.parametrize("base", ['"slow"', "3", '"../quick"', "[1]"])
+def test_only_presets_of_the_package_are_extended(tmp_path, base):
+    file = tmp_path / "mine.toml"
+    file.write_text(f"extends = {base}\n")
+    told = refused([], file)
+    assert str(file) in told
+    assert "choose paper, quick, reference" in told
 
 
 @pytest.mark.parametrize("method", ["byol", "dino", "mocov3"])

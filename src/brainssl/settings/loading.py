@@ -16,6 +16,8 @@ from brainssl.settings.settings import OWN_STAGES, Settings, flat
 BY_HAND = "set by hand"
 CHOSEN_ON = "chosen_on"
 """Table of a preset that says on which split its settings were chosen, and is no setting."""
+EXTENDS = "extends"
+"""Names the preset of the package on whose values a preset builds; it stands before all tables."""
 
 
 def load_settings(
@@ -37,10 +39,8 @@ def load_settings(
     Raises:
         BadUseError: no such preset, unknown key (the nearest is named), or a wrong value.
     """
-    where, tables = _read_preset(preset)
+    where, tables, reasons = _read_preset(preset)
     tables.pop(CHOSEN_ON, None)
-    _require_sections(where, tables)
-    reasons = {key: f"preset {where}" for key, _ in flat(tables)}
     # First what holds for all methods, so that what is set for one of them has the last word.
     parsed = sorted((_parse(override) for override in overrides or []), key=lambda one: len(one[0]))
     for key, value in parsed:
@@ -75,7 +75,7 @@ def chosen_on(preset: str) -> dict[str, Any] | None:
     Raises:
         BadUseError: no such preset, or its table of that name is not as `brainssl tune` writes it.
     """
-    where, tables = _read_preset(preset)
+    where, tables, _ = _read_preset(preset)
     told: Any = tables.get(CHOSEN_ON)
     names = ("protocol", "seed", "digest")
     if told is None:
@@ -91,7 +91,31 @@ def preset_names() -> list[str]:
     return sorted(file.name[:-5] for file in folder.iterdir() if file.name.endswith(".toml"))
 
 
-def _read_preset(preset: str) -> tuple[str, dict[str, Any]]:
+def _read_preset(preset: str) -> tuple[str, dict[str, Any], dict[str, str]]:
+    """Return what a preset is called, its tables over those that it builds on, and the reasons."""
+    where, tables = _parsed_preset(preset)
+    base = tables.pop(EXTENDS, None)
+    if base is not None and base not in preset_names():
+        known = ", ".join(preset_names())
+        raise BadUseError(f"{where}: {EXTENDS} = {base!r} is no preset: choose {known}")
+    _require_sections(where, tables)
+    reasons = {key: f"preset {where}" for key, _ in flat(tables)}
+    if base is None:
+        return where, tables, reasons
+    _, below, because = _read_preset(base)
+    return where, _over(below, tables), because | reasons
+
+
+def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Return tables with the values of others put over them."""
+    both = {name: (below[name], above[name]) for name in below.keys() & above.keys()}
+    inner = {
+        name: _over(*pair) for name, pair in both.items() if all(isinstance(t, dict) for t in pair)
+    }
+    return below | above | inner
+
+
+def _parsed_preset(preset: str) -> tuple[str, dict[str, Any]]:
     if preset in preset_names():
         text = (resources.files("brainssl.settings") / "presets" / f"{preset}.toml").read_text(
             "utf-8"

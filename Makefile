@@ -7,7 +7,7 @@ PARALLEL ?= 2
 BUDGET ?= 5m
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: demo test checks browser lint types docs clean
+.PHONY: demo test thorough checks browser lint types docs clean
 
 # A quarter of so few patients is tested: with less nothing can be told apart from chance.
 demo: $(VENV)/.installed
@@ -17,7 +17,11 @@ demo: $(VENV)/.installed
 
 test: checks
 	# One thread a process: two test processes with two threads each would fight for two cores.
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PARALLEL)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PARALLEL) -m "not thorough"
+
+# All tests, with as many examples of each property as Hypothesis draws by itself: for a release.
+thorough: checks
+	HYPOTHESIS_PROFILE=thorough OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PARALLEL)
 
 checks: $(VENV)/.developing
 	$(MAKE) --no-print-directory --jobs 3 lint types browser

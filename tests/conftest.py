@@ -36,7 +36,7 @@ hypothesis.settings.register_profile(
     "thorough", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.register_profile(
-    "busy", hypothesis.settings.get_profile("thorough"), max_examples=40
+    "busy", hypothesis.settings.get_profile("thorough"), max_examples=25
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "busy"))
 

@@ -313,9 +313,12 @@ def test_a_study_tells_beforehand_what_it_would_do(prepared: Path, tmp_path: Pat
     assert "6 steps, 0 finished" in run(*study_words(prepared, out), "--dry-run").stdout
 
 
-def test_processes_share_a_study_and_damage_is_mended(prepared: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "jobs", [1, pytest.param(2, marks=pytest.mark.thorough)], ids=["alone", "shared"]
+)
+def test_a_study_is_whole_and_damage_is_mended(prepared: Path, tmp_path: Path, jobs: int) -> None:
     out = tmp_path / "out"
-    answer = said(*study_words(prepared, out), "--jobs", 2)
+    answer = said(*study_words(prepared, out), "--jobs", jobs)
     assert answer["failed"] == []
     assert Path(answer["report"]).is_file()
     rows = json.loads(Path(answer["results"]).read_text())["rows"]
@@ -379,19 +382,23 @@ def test_a_terminal_that_cannot_show_a_name_does_not_cost_the_answer(tmp_path: P
             pixels = generator.integers(0, 255, (48, 48), dtype=np.uint8)
             Image.fromarray(pixels).save(home / name / f"{number}.png")
     beside = {name: Path(f"{home}-{name}") for name in ("audit", "store", "study")}
-    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
-    for command in (
+    commands = (
         ["audit", home, "--out", beside["audit"]],
         ["prepare", home, beside["store"], "--size", "32"],
         ["study", home, beside["study"], "--dry-run", "--methods", "simclr", *FAST],
-    ):
-        told = subprocess.run(
-            [sys.executable, "-m", "brainssl", *command],
-            env=environment,
-            capture_output=True,
-            check=False,
-        )
-        assert told.returncode == 0, told.stderr
+    )
+    words = [[os.fsencode(word) for word in command] for command in commands]
+    code = (
+        "import os; from brainssl.cli import app\n"
+        f"for words in {words!r}: app([*map(os.fsdecode, words)], standalone_mode=False)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
 
 
 def test_results_are_not_written_among_the_images(image_folder: Path) -> None:

@@ -48,6 +48,7 @@ def outputs(cell: Any, kind: str) -> list[str]:
     return [one.data[kind] for one in cell.outputs if kind in one.get("data", {})]
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("default")  # what the client of Jupyter leaves open is not ours
 def test_the_notebook_runs_from_start_to_end(held: Any, tmp_path: Path) -> None:
     from nbclient import NotebookClient

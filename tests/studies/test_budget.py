@@ -219,6 +219,7 @@ def test_the_preset_gives_the_same_settings_elsewhere(plan: Plan, tmp_path: Path
     assert reasons["run.precision"] == "default"
 
 
+@pytest.mark.thorough
 def test_a_study_with_a_budget_from_start_to_end(
     shared_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

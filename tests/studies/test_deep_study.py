@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from oracles.small_plan import FAST, small_plan
 
 import brainssl
@@ -14,6 +15,7 @@ from brainssl.studies.run import Study
 FRACTIONS = ("split.val_fraction=0.2", "split.test_fraction=0.2", "probe.epochs=5")
 
 
+@pytest.mark.thorough
 def test_a_study_of_16_bits_says_so_in_its_report(tmp_path: Path) -> None:
     brainssl.phantom(tmp_path / "phantom", patients=8, size=64, quiet=True)
     plan = small_plan(tmp_path / "phantom", (*FAST, *FRACTIONS), bits=16)

@@ -307,6 +307,7 @@ def test_without_slices_to_explain_there_is_no_section(
     assert "Where the models look" not in (out / "report.html").read_text("utf-8")
 
 
+@pytest.mark.thorough
 def test_a_study_of_transformers_ends_in_a_report_with_their_maps(
     source: Path, tmp_path: Path
 ) -> None:

@@ -117,7 +117,7 @@ VIT = small_settings(
 )
 
 
-@pytest.mark.parametrize("method", ["dino", "mocov3"])
+@pytest.mark.parametrize("method", ["dino", pytest.param("mocov3", marks=pytest.mark.thorough)])
 def test_a_transformer_resumes_with_the_same_bits(
     method: str, shared_store: ImageStore, tmp_path: Path
 ) -> None:

@@ -61,7 +61,15 @@ def judged(folder: Path, method: str) -> list[dict[str, Any]]:
     return [row | {"verdict": seen["verdict"]} for row in seen["epochs"] if row["step"] >= SETTLED]
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in LABELLED_METHODS])
+OFTEN = ("simclr", "byol", "dino")
+LEARNERS = [
+    name if name in OFTEN else pytest.param(name, marks=pytest.mark.thorough)
+    for name in METHODS
+    if name not in LABELLED_METHODS
+]
+
+
+@pytest.mark.parametrize("method", LEARNERS)
 def test_it_is_quiet_while_a_method_learns(
     method: str, shared_store: ImageStore, tmp_path: Path
 ) -> None:

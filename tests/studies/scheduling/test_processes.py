@@ -68,7 +68,7 @@ def test_a_process_that_is_killed_changes_no_result(
 ) -> None:
     """All is as one process makes it, bit for bit, though one is killed as it pretrains."""
     overrides = [*FAST, "split.val_fraction=0.2", "pretrain.epochs=4"]
-    plan = small_plan(shared_store.path, overrides, label_fractions=(0.5, 1.0))
+    plan = small_plan(shared_store.path, overrides)
     one, two, name = tmp_path / "one", tmp_path / "two", "pretrain-simclr-grouped-s0"
     lock = str(working_folder(two / "steps" / name) / ".lock")
     killed: list[int] = []

@@ -1103,6 +1103,25 @@ def test_what_self_supervision_adds_to_a_start_is_told_as_measured() -> None:
     assert command in " ".join(page.split()).replace(" \\ ", " ")
 
 
+def test_parts_of_fine_tuning_are_told_as_measured() -> None:
+    found = json.loads((ROOT / "results" / "what-helps-mri44.json").read_text("utf-8"))
+    page = (DOCS / "why" / "what-helps.md").read_text("utf-8")
+    for name, part in found["parts"].items():
+        cells = []
+        for fraction in ("0.1", "1"):
+            own = part["fractions"][fraction]
+            if name == "default":
+                cells.append(f"{100 * own['validation']['accuracy']:.1f}")
+                cells.append(f"{own['validation']['nll']:.2f}")
+            else:
+                change, nats = own["minus_default"]["accuracy"], own["minus_default"]["nll"]
+                numbers = [f"{n:+.2f}" for n in (nats["difference"], *nats["interval"])]
+                told = "{} ({} to {})".format(*numbers).replace("-", "−")
+                cells += [gained(change), told]
+        assert f"| `{name}` | {' | '.join(cells)} |" in page
+    assert " ".join(found["command"].split()) in " ".join(page.split()).replace(" \\ ", " ")
+
+
 def test_what_limits_accuracy_is_told_as_measured() -> None:
     found = json.loads((ROOT / "results" / "ceiling-mri44.json").read_text("utf-8"))
     page = " ".join((DOCS / "why" / "what-helps.md").read_text("utf-8").split())

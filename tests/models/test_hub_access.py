@@ -61,7 +61,10 @@ def asked(weights: str, address: str, cache: Path) -> tuple[list[str], str, floa
     return lines, told.stderr, float(took)
 
 
-@pytest.mark.parametrize("weights", ["imagenet", "hub:timm/test_resnet.r160_in1k"])
+@pytest.mark.parametrize(
+    "weights",
+    ["hub:timm/test_resnet.r160_in1k", pytest.param("imagenet", marks=pytest.mark.thorough)],
+)
 def test_who_is_offline_is_told_in_one_line_within_seconds(
     weights: str, closed: str, tmp_path: Path
 ) -> None:

@@ -1122,6 +1122,31 @@ def test_parts_of_fine_tuning_are_told_as_measured() -> None:
     assert " ".join(found["command"].split()) in " ".join(page.split()).replace(" \\ ", " ")
 
 
+def test_the_preset_strong_holds_what_was_better_on_validation() -> None:
+    """At both label fractions, by the estimate; and no part that was is left out."""
+    found = json.loads((ROOT / "results" / "what-helps-mri44.json").read_text("utf-8"))["parts"]
+    better = {
+        setting
+        for part in found.values()
+        if len(part["settings"]) == 1
+        for setting in part["settings"]
+        if all(
+            own["minus_default"]["accuracy"]["difference"] > 0
+            and own["minus_default"]["nll"]["difference"] < 0
+            for own in part["fractions"].values()
+        )
+    }
+    settings, because = load_settings("strong")
+    values = dict(flat(settings.written()))
+    held = {f"{key}={values[key]}" for key, why in because.items() if why == "preset strong"}
+    assert held == better | {"pretrain.epochs=120"}
+    bench = json.loads((ROOT / "results" / "simclr-variations.json").read_text("utf-8"))
+    longer = bench["variations"]["epochs-60"]["scores"]
+    assert all(own["minus base"]["difference"] > 0 for own in longer.values())
+    together = found["strong"]
+    assert set(together["settings"]) == better
+
+
 def test_what_limits_accuracy_is_told_as_measured() -> None:
     found = json.loads((ROOT / "results" / "ceiling-mri44.json").read_text("utf-8"))
     page = " ".join((DOCS / "why" / "what-helps.md").read_text("utf-8").split())

@@ -281,7 +281,7 @@ def test_every_preset_gives_every_method_views_and_a_loss(preset, method):
 
 
 def test_there_are_the_presets_that_the_manual_names():
-    assert preset_names() == ["paper", "quick", "reference"]
+    assert preset_names() == ["paper", "quick", "reference", "strong"]
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,7 @@ def test_only_presets_of_the_package_are_extended(tmp_path, base):
     file.write_text(f"extends = {base}\n")
     told = refused([], file)
     assert str(file) in told
-    assert "choose paper, quick, reference" in told
+    assert "choose paper, quick, reference, strong" in told
 
 
 @pytest.mark.parametrize("method", ["byol", "dino", "mocov3"])

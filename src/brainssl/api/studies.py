@@ -95,7 +95,7 @@ def study(
         key: as for `audit`; by default beside `out`.
         field_of_view: of slices of volumes, in mm, as for `prepare`.
         bits: of a stored pixel, 8 or 16, as for `prepare`.
-        preset: quick, paper, reference, or the path of a TOML file.
+        preset: quick, strong, paper, reference, or the path of a TOML file.
         methods: names of `brainssl.methods.METHODS`, and `fixmatch`; the supervised baseline is
             always there.
         starts: weights that encoders begin with, as `encoder.weights` takes them: random, imagenet,

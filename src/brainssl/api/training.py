@@ -46,7 +46,7 @@ def pretrain(
         method: a name of `brainssl.methods.METHODS`.
         label_fraction: of methods that learn from labels: share of the training labels to use, or
             8-shot; all by default.
-        preset: quick, paper, reference, or the path of a TOML file.
+        preset: quick, strong, paper, reference, or the path of a TOML file.
         overrides: `section.key=value` of settings, such as `["pretrain.epochs=10"]`.
         protocol: of the split, grouped or image.
         seed: of everything random here.

@@ -102,7 +102,8 @@ Lesions = Annotated[
     ),
 ]
 Preset = Annotated[
-    str, typer.Option("--preset", help="quick, paper, reference, or the path of a TOML file.")
+    str,
+    typer.Option("--preset", help="quick, strong, paper, reference, or the path of a TOML file."),
 ]
 Set = Annotated[
     list[str] | None,

@@ -98,8 +98,9 @@ def _read_preset(preset: str) -> tuple[str, dict[str, Any], dict[str, str]]:
     if base is not None and base not in preset_names():
         known = ", ".join(preset_names())
         raise BadUseError(f"{where}: {EXTENDS} = {base!r} is no preset: choose {known}")
-    _require_sections(where, tables)
-    reasons = {key: f"preset {where}" for key, _ in flat(tables)}
+    settings = {name: values for name, values in tables.items() if name != CHOSEN_ON}
+    _require_sections(where, settings)
+    reasons = {key: f"preset {where}" for key, _ in flat(settings)}
     if base is None:
         return where, tables, reasons
     _, below, because = _read_preset(base)

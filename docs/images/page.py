@@ -1,4 +1,4 @@
-"""Draws `page.png`: the service's page with a series, and what speaks for its class.
+"""Draws `page.png`: the service's page with a series, and a map that tells a place over it.
 
 PYTHONPATH=tests python docs/images/page.py runs/tuned phantom/dicom/P001/series
 """
@@ -27,6 +27,8 @@ def main(classifier: Path, series: Path, width: int = 1280, scheme: str = "dark"
             page.until("!document.querySelector('#save-png').disabled")
             page.one("#overlay").click()
             page.until("!document.querySelector('#scale').hidden")
+            if "everywhere" in page.text("#scale-peak"):  # shows nothing: the slice is seen better
+                page.one("#overlay").click()
             page.until("!document.querySelector('#save-png').disabled")
             page.view()
             page.js("document.activeElement.blur(); scrollTo(0, 0)")
@@ -35,8 +37,7 @@ def main(classifier: Path, series: Path, width: int = 1280, scheme: str = "dark"
         finally:
             page.driver.quit()
     with Image.open(out) as seen:
-        small = seen.convert("RGB").quantize(256)
-    small.save(out, optimize=True)
+        seen.convert("RGB").save(out, optimize=True)
 
 
 if __name__ == "__main__":

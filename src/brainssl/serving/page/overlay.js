@@ -46,6 +46,8 @@ export function bindOverlay(viewer, again) {
 // Which map lies over the slice, and its peak; empty where none does.
 export function scale({ overlay, map }) {
   if (!overlay || !map) return "";
-  const peak = map.peak > 0 ? say("scale_peak", { peak: rough(map.peak) }) : say("scale_empty");
+  const flat = map.map.every((value) => value === map.map[0]);
+  const told = flat ? "scale_flat" : "scale_peak";
+  const peak = map.peak > 0 ? say(told, { peak: rough(map.peak) }) : say("scale_empty");
   return say("scale_method", { method: say(`methods.${map.method}`), label: map.label, peak });
 }

@@ -4,7 +4,9 @@ So a centimetre is as many pixels in slices of every scanner. One square serves 
 volume, so that neighbours stay in register.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 FIELD = "field_of_view"
 """Fact of a store and of the models that learn from it: millimetres, absent for whole slices."""
@@ -68,6 +70,12 @@ def field_about(
     height, width = (mm / each for each in spacing)
     top, left = (head.top + head.bottom - height) / 2, (head.left + head.right - width) / 2
     return Field(min(top, head.top) if from_top else top, left, height, width)
+
+
+def field_in(facts: Mapping[str, Any]) -> float | None:
+    """Return the field of view in mm that a store's or model's facts hold; None: whole slices."""
+    told = facts.get(FIELD)
+    return None if told is None else float(told)
 
 
 def told_field(mm: float) -> str:

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int64, UInt, UInt8
 
 from brainssl.data.duplicates import Pairs
 from brainssl.data.families import Families
-from brainssl.data.field_of_view import FIELD
+from brainssl.data.field_of_view import FIELD, field_in
 from brainssl.data.letterbox import letterbox as letterbox
 from brainssl.data.marks import marks
 from brainssl.data.volumes.square import NOT_SQUARE, SQUARED
@@ -93,8 +93,7 @@ class ImageStore:
     @property
     def field_of_view(self) -> float | None:
         """Side in mm of the square that is seen of each slice; None: slices are whole."""
-        told = self.facts.get(FIELD)
-        return None if told is None else float(told)
+        return field_in(self.facts)
 
     @property
     def told_pixels(self) -> dict[str, float]:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32, UInt, UInt8
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from brainssl.data.field_of_view import FIELD, told_field
+from brainssl.data.field_of_view import field_in, told_field
 from brainssl.data.indices import Indices
 from brainssl.data.volumes.slices import PLANES, Plane
 from brainssl.foundation.depth import DEPTHS
@@ -79,8 +79,7 @@ class Classifier(nn.Module):
     @property
     def field_of_view(self) -> float | None:
         """Side in mm of the square that it sees of each slice of a volume; None: whole slices."""
-        told = self.facts.get(FIELD)
-        return None if told is None else float(told)
+        return field_in(self.facts)
 
     def refuse_pictures(self) -> None:
         """Raise BrainsslError if pictures, which say nothing of millimetres, cannot be read."""

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from brainssl.data.field_of_view import FIELD
+from brainssl.data.field_of_view import field_in
 from brainssl.foundation.errors import BrainsslError
 from brainssl.models.lineage import FACTS, training_of, trainings
 from brainssl.models.starts import Start, begin, digest_of
@@ -131,8 +131,7 @@ class Encoder(nn.Module):
     @property
     def field_of_view(self) -> float | None:
         """Side in mm of what was seen of the slices that it was pretrained on; None: all."""
-        told = self.facts.get(FIELD)
-        return None if told is None else float(told)
+        return field_in(self.facts)
 
     @property
     def digest(self) -> str:

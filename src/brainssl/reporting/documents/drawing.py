@@ -107,7 +107,7 @@ def _save(folder: Path, name: str, drawing: "Drawing") -> None:
                 beside, format=form, dpi=_DOTS, metadata={"Date": None} if form == "svg" else None
             ),
         )
-        drawing.set_layout_engine("none")  # it lies as it shall: to find that takes longest
+        drawing.set_layout_engine("none")  # it lies as it shall: to find that takes long
 
 
 def _fill(axes: "Axes", specification: Mapping[str, Any]) -> None:

@@ -42,8 +42,12 @@ class Journal:
             "finished": datetime.now(UTC).isoformat(timespec="microseconds"),
             "where": where,
         }
-        write_json(self.out / "log" / f"{step}.json", told)
+        write_json(self._note(step), told)
         self._trace(step).unlink(missing_ok=True)
+
+    def finished(self, step: str) -> bool:
+        """Tell whether a step is noted as finished, in this run or an earlier one."""
+        return self._note(step).is_file()
 
     def fail(self, step: str, error: Exception) -> dict[str, str]:
         """Note an error, and return what `failure` then returns."""
@@ -66,6 +70,9 @@ class Journal:
 
     def _told(self, step: str, error: str) -> dict[str, str]:
         return {"step": step, "error": error, "trace": f"failed/{step}.txt"}
+
+    def _note(self, step: str) -> Path:
+        return self.out / "log" / f"{step}.json"
 
     def _trace(self, step: str) -> Path:
         return self.out / "failed" / f"{step}.txt"

@@ -113,9 +113,14 @@ class Steps:
         return demand_of(self.plan, step, self.ground.data[step.protocol, step.fold], gpus=gpus)
 
     def do(self, name: str) -> Outcome:
-        """Do a step; where it fails the failure is noted and told."""
+        """Do a step; where it fails the failure is noted and told.
+
+        One that was made by a process which was lost before it could answer is not noted again.
+        """
         step, title = self._steps[name]
         folder, journal = self._folder(name), self.ground.journal
+        if folder.is_dir() and journal.finished(name):
+            return Outcome.DONE
         started = time.perf_counter()
         try:
             with self.terminal.task(title) as progress:

@@ -5,6 +5,7 @@ Fixtures:
     store: an ImageStore of 60 images of 32 px in three classes.
     shared_folder, shared_store: the same, made once, for tests that only read.
     archives: simulated archives of whole series by format, made once, for tests that only read.
+    hasty: speeds are measured in a moment, not in seconds; for tests that ask for no figure.
     float64: a test with it computes in float64 what is float32 elsewhere.
     two_ranks: what each of two processes got from `oracles.joint_batch`, and what they told.
 
@@ -107,6 +108,12 @@ def store(tmp_path: Path) -> ImageStore:
 def shared_store(tmp_path_factory: pytest.TempPathFactory) -> ImageStore:
     """The same store for every test: not to be written to."""
     return make_store(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Estimates are of this machine, but as rough as they may be."""
+    monkeypatch.setattr("brainssl.hardware.speed._SECONDS", 0.02)
 
 
 @pytest.fixture

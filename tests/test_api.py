@@ -29,6 +29,8 @@ from brainssl.foundation.storage import write_json
 from brainssl.studies.grid import Step
 from brainssl.studies.identity import identity
 
+pytestmark = pytest.mark.usefixtures("hasty")
+
 COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 ONLY_COMMANDS = {"as_json"}  # a function returns what it would print
 ONLY_FUNCTIONS = {"quiet"}  # of those that show how far they are

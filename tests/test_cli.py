@@ -19,6 +19,8 @@ from typer.testing import CliRunner
 from brainssl.cli import app
 from brainssl.data.store import ImageStore
 
+pytestmark = pytest.mark.usefixtures("hasty")
+
 COMMANDS = (
     "phantom",
     "audit",

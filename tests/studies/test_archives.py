@@ -21,6 +21,8 @@ from brainssl.studies.plan import count_values, gives_test_set
 from brainssl.studies.preparation import prepared
 from brainssl.studies.workload import look_at
 
+pytestmark = pytest.mark.usefixtures("hasty")
+
 READING = Reading(Choice(3), label_by="sequence")
 QUIET = Terminal(quiet=True)
 

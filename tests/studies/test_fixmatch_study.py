@@ -21,6 +21,8 @@ from brainssl.studies.plan import Plan
 from brainssl.studies.record import where_time_went
 from brainssl.studies.run import Study
 
+pytestmark = pytest.mark.usefixtures("hasty")
+
 OWN = "supervised-fixmatch-grouped-f1-s0"
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from oracles.small_plan import FAST, small_plan
 from oracles.starts import any_start
+from oracles.steps_alone import work
 
 from brainssl.data.store import ImageStore
 from brainssl.foundation.progress import Terminal
@@ -47,7 +48,7 @@ def plan(shared_store: ImageStore) -> Plan:
 def grown(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Path, int]]:
     """A study that began with one start and was given the other; and the steps of the first."""
     out = tmp_path_factory.mktemp("starts") / "out"
-    Study(replace(plan, starts=("random",)), out, Terminal(quiet=True)).run()
+    work(replace(plan, starts=("random",)), out)
     before = {step: step.stat().st_mtime_ns for step in (out / "steps").iterdir()}
     Study(plan, out, Terminal(quiet=True)).run()
     return out, before

@@ -25,6 +25,8 @@ from brainssl.studies.run import Study
 from brainssl.studies.trials import KEPT
 from brainssl.training.tuned import TUNING
 
+pytestmark = pytest.mark.usefixtures("hasty")
+
 TEMPERATURES = np.exp(np.linspace(np.log(0.05), np.log(20), 2001))
 ARMS = ("linear-simclr-grouped-f1-s0", "finetune-simclr-grouped-f1-s0", "supervised-grouped-f1-s0")
 

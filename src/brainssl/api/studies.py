@@ -48,6 +48,7 @@ def study(
     labels: Where | None = None,
     classes_at: int | None = None,
     families: Where | None = None,
+    columns: Names | None = None,
     unlabelled: Where | Sequence[Where] | None = None,
     slices: str | int | None = None,
     plane: str = "native",
@@ -87,6 +88,7 @@ def study(
         classes_at: level of the classes among the folders, from 1; by default it is found.
         families: CSV `label,family,sequence` of each class; by default `families.csv` in the
             source, or else what the classes' names end in.
+        columns: further columns of the tables, such as `site`: each makes subgroups.
         unlabelled: folders of more images, for pretraining alone, as for `prepare`.
         slices: as for `audit`.
         plane: as for `audit`.
@@ -237,6 +239,7 @@ def study(
         starts=begun_with,
         reading=reading,
         bits=bits,
+        columns=tuple(listed(columns)) if columns else (),
     )
     refuse_unknown_patients(plan)
     terminal = Terminal(quiet=quiet)

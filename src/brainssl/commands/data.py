@@ -10,6 +10,7 @@ from brainssl.commands.shared import (
     AsJson,
     Bits,
     ClassesAt,
+    Columns,
     ExtraFolders,
     FamiliesTable,
     FieldOfView,
@@ -124,9 +125,7 @@ def prepare(
     labels: Labels = None,
     classes_at: ClassesAt = None,
     families: FamiliesTable = None,
-    columns: Annotated[
-        str | None, typer.Option(help="Comma-separated: further columns to keep, e.g. site.")
-    ] = None,
+    columns: Columns = None,
     unlabelled: ExtraFolders = None,
     slices: Slices = None,
     plane: PlaneOption = "native",

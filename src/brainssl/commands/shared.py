@@ -37,6 +37,12 @@ FamiliesTable = Annotated[
         "--families", help="CSV `label,family,sequence`: what each class is; default: by its name."
     ),
 ]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns", help="Comma-separated: further columns of the tables to keep, e.g. site."
+    ),
+]
 ExtraFolders = Annotated[
     list[Path] | None,
     typer.Option(

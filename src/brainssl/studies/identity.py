@@ -39,6 +39,7 @@ _OF_A_STORE = {
     "--plane": "plane",
     "--field-of-view": "field of view",
     "--bits": "depth",
+    "--columns": "columns",
 }
 
 
@@ -56,6 +57,7 @@ def identity(plan: Plan) -> dict[str, Any]:
         "--classes-at": plan.classes_at,
         "--families": plan.families,
         "--unlabelled": plan.unlabelled,
+        "--columns": plan.columns,
         "--bits": None if plan.bits == DEPTHS[0] else plan.bits,
         **{f"--{name}": value for name, value in plan.reading.written().items()},
     }

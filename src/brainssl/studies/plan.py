@@ -55,6 +55,7 @@ class Plan:
         unlabelled: extra folders of images for pretraining alone.
         reading: how volumes of an archive are read and labelled.
         bits: of a stored pixel.
+        columns: of the tables, kept beside those that are always read, for subgroups.
     """
 
     source: Path
@@ -83,6 +84,7 @@ class Plan:
     starts: tuple[str, ...] = ()
     reading: Reading = BY_DEFAULT
     bits: int = 8
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Begin with the weights of the settings unless told otherwise."""
@@ -113,9 +115,10 @@ class Plan:
         )
 
     @property
-    def columns(self) -> tuple[str, ...]:
+    def columns_needed(self) -> tuple[str, ...]:
         """Columns of the tables that a study needs beside those that it always reads."""
-        return () if self.leave_out is None else (self.leave_out,)
+        named = () if self.leave_out is None else (self.leave_out,)
+        return tuple(dict.fromkeys((*named, *self.columns)))
 
 
 def count_values(

@@ -168,7 +168,7 @@ def _store(plan: Plan, out: Path, terminal: Terminal) -> tuple[ImageStore, dict[
         return store, None
     if is_store(path):
         begun = ImageStore.open(path)
-        if lost := [name for name in plan.columns if name not in begun.manifest]:
+        if lost := [name for name in plan.columns_needed if name not in begun.manifest]:
             raise BrainsslError(
                 f"{out} was begun without the column {lost[0]}: choose another folder"
             )
@@ -191,7 +191,7 @@ def _read(
             plan.source,
             labels=plan.labels,
             classes_at=plan.classes_at,
-            columns=plan.columns,
+            columns=plan.columns_needed,
             families=plan.families,
             unlabelled=plan.unlabelled,
             reading=plan.reading,

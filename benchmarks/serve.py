@@ -29,7 +29,7 @@ from typing import Any
 
 import httpx
 import numpy as np
-import psutil  # type: ignore[import-untyped]
+import psutil
 import torch
 from PIL import Image
 from torch import nn

@@ -1,5 +1,7 @@
 """What a scan keeps of images, and how much memory that takes."""
 
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -44,3 +46,27 @@ def test_arrays_on_disk_are_as_they_came_from_any_one_on(tmp_path: Path) -> None
     with pytest.raises(ValueError, match="uint8"):
         held.append(arrays[0].astype(np.int64))
     assert len(held) == 7
+
+
+def test_a_full_disk_is_told_with_its_folder_and_once(tmp_path: Path) -> None:
+    """A limit on the size of files fails as a full disk does, in the middle of an array."""
+    told = subprocess.run(
+        [sys.executable, "-c", _FILL, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert told.stdout.split() == [str(tmp_path), "2"]
+    assert told.stderr == ""
+
+
+_FILL = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from brainssl.data.on_disk import OnDisk
+resource.setrlimit(resource.RLIMIT_FSIZE, (2500, 2500))
+held = OnDisk((1000,), np.uint8, Path(sys.argv[1]))
+try:
+    while True:
+        held.append(np.zeros(1000, np.uint8))
+except OSError as error:
+    print(error.filename, len(held))
+"""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -193,6 +194,30 @@ def test_nothing_is_left_running(end: signal.Signals, tmp_path: Path) -> None:
             child.kill()
         process.kill()
         process.communicate()
+
+
+_STOP = """
+from contextlib import suppress
+from brainssl.data.pool import MANY, in_order
+
+def large(_):
+    return bytes(5_000_000)
+
+for _ in range(4):
+    with suppress(OSError):
+        for _ in in_order(large, range(MANY), workers=2):
+            raise OSError("of the caller's own")
+"""
+
+
+def test_who_stops_in_the_middle_does_not_wait_for_half_an_answer() -> None:
+    """Workers that are killed as they answer leave half of it in the pipe."""
+    process = subprocess.Popen([sys.executable, "-c", _STOP], start_new_session=True)
+    try:
+        assert process.wait(120) == 0
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def alive(process: psutil.Process) -> bool:

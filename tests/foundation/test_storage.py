@@ -481,3 +481,32 @@ def test_what_fails_in_a_folder_names_the_folder(tmp_path: Path) -> None:
     ):
         (working / "absent" / "a.txt").write_text("lost")
     assert failed.value.filename == str(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "write", ["save_file({'a': zeros(9999)}, beside)", "torch.save(torch.zeros(9999), beside)"]
+)
+def test_what_a_library_says_of_a_disk_is_told_as_what_it_is(write: str, tmp_path: Path) -> None:
+    """A limit on the size of files fails as a full disk does; nothing is left beside it."""
+    script = f"""
+import os, resource, shutil, sys
+from collections import namedtuple
+from pathlib import Path
+import torch
+from numpy import zeros
+from safetensors.numpy import save_file
+from brainssl.foundation.storage import write_atomically
+shutil.disk_usage = lambda _: namedtuple("Usage", "free")(0)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2500, 2500))
+try:
+    write_atomically(Path(sys.argv[1]), lambda beside: {write})
+except OSError as error:
+    print(error.filename, error.strerror, os.listdir(Path(sys.argv[1]).parent), sep="|")
+"""
+    path = tmp_path / "weights"
+    told = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False
+    )
+    assert told.stdout.strip() in {
+        f"{path}|{os.strerror(number)}|[]" for number in (errno.EFBIG, errno.ENOSPC)
+    }, told.stderr

@@ -22,7 +22,7 @@ from brainssl import __version__
 from brainssl.data.pool import WorkerKilledError, in_order
 from brainssl.data.read import UnreadableImage
 from brainssl.foundation.errors import BrainsslError
-from brainssl.foundation.storage import locked, remove
+from brainssl.foundation.storage import locked, remove, write_whole
 
 _HEAD = 12  # bytes before a record: lengths of head and arrays, and a check of both
 _DIGEST = 16  # bytes of the digest by which a result is known
@@ -57,7 +57,7 @@ class Kept:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = locked(self.folder / ".lock")
         self._lock.__enter__()
-        self._log = (self.folder / "log").open("a+b")
+        self._log = (self.folder / "log").open("a+b", buffering=0)
         self._end = self._index()
         self._log.truncate(self._end)
         return self
@@ -113,8 +113,7 @@ class Kept:
         held = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
         sizes = len(head).to_bytes(4, "big") + len(held).to_bytes(4, "big")
         check = zlib.crc32(head + held).to_bytes(4, "big")
-        self._log.write(sizes + check + head + held)
-        self._log.flush()
+        write_whole(self._log, sizes + check + head + held, self.folder.parent)
         self._places[key] = self._end
         self._end += _HEAD + len(head) + len(held)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
+from brainssl.foundation.storage import write_whole
+
 
 class OnDisk:
     """Gathers arrays of one shape and type, in order; none of them stays in memory.
@@ -23,7 +25,8 @@ class OnDisk:
     def __init__(self, shape: tuple[int, ...], kind: type, folder: Path | None = None) -> None:
         self.folder = folder
         self._shape, self._kind, self._count = shape, np.dtype(kind), 0
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed below
+        # Without a buffer, which a process that is forked would write, too.
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
         weakref.finalize(self, self._file.close)  # maps stay
 
     def __len__(self) -> int:
@@ -33,12 +36,11 @@ class OnDisk:
         """Write one more.
 
         Raises:
-            OSError: the disk is full.
+            OSError: the disk is full; it names the folder.
         """
         if (array.shape, array.dtype) != (self._shape, self._kind):
             raise ValueError(f"{array.dtype} {array.shape}, not {self._kind} {self._shape}")
-        self._file.write(array.tobytes())
-        self._file.flush()  # a process that is forked must not write it, too
+        write_whole(self._file, array.tobytes(), self.folder or Path(tempfile.gettempdir()))
         self._count += 1
 
     def together(self, first: int = 0) -> Shaped[np.ndarray, "n ..."]:

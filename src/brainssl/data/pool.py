@@ -112,6 +112,9 @@ def _pool(
         # Nobody wants what they are at, and one that Ctrl-C met as it began may hold a lock.
         for process in list(pool._processes.values()):  # noqa: SLF001
             process.kill()
+        # One that was killed as it answered left half a message, whose rest would be waited for as
+        # long as anybody could still write it: this process, which never does.
+        pool._result_queue._writer.close()  # type: ignore[attr-defined]  # noqa: SLF001
         raise
     finally:
         pool.shutdown(cancel_futures=True)

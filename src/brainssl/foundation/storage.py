@@ -3,13 +3,15 @@
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     A link stays one, and its target is replaced; a pipe or a device is written to.
 
     Raises:
-        OSError: it names `path`, and not the file beside it.
+        OSError: it names `path`, and not the file beside it; also for what libraries raise of their
+            own where the disk is full, or otherwise at fault.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         with tempfile.TemporaryDirectory() as folder:
@@ -54,8 +57,28 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as error:
         _name(error, beside, path)
         raise
+    except Exception as error:
+        if number := _fault_of_disk(error, target.parent):
+            raise OSError(number, os.strerror(number), str(path)) from error
+        raise
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # of a disk that became read-only
+            beside.unlink(missing_ok=True)
+
+
+def write_whole(stream: io.FileIO, content: bytes, place: Path) -> None:
+    """Write all of `content` to a file without a buffer: nothing is left to write as it closes.
+
+    Raises:
+        OSError: it names `place`.
+    """
+    left = memoryview(content)
+    try:
+        while left:
+            left = left[stream.write(left) :]
+    except OSError as error:
+        error.filename = str(place)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -266,6 +289,14 @@ def _lock(file: Path, waiting: Callable[[], object] | None) -> int:
         if _is_at(handle, file):
             return handle
         os.close(handle)
+
+
+def _fault_of_disk(error: Exception, folder: Path) -> int | None:
+    """Return the system's number of a fault that safetensors or PyTorch told in their own way."""
+    if told := re.search(r"\(os error (\d+)\)", str(error)):
+        return int(told[1])
+    full = isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < _ROOM
+    return errno.ENOSPC if full else None
 
 
 def _name(error: OSError, beside: Path, path: Path) -> None:

@@ -1,0 +1,428 @@
+"""Does a study that was hurt end as one that was left alone?
+
+A small study of simulated patients is made once untouched. Then others are killed (SIGKILL) at
+random moments, again and again on the same folder, with one process, with two that share the
+steps, and with two commands on one folder; ended by SIGTERM and Ctrl-C; given a disk that is full
+or becomes read-only, a clock that jumped while it stood still, a source that vanishes. Whatever
+stops by itself must say why in one line, without a traceback, and leave no process. Each is then
+run again, mended, to its end: `results.json`, but for times and the command, and every weight and
+prediction must equal the untouched ones.
+
+Moments are drawn from a seed, over the time that the untouched study took. A full or read-only disk
+is a small file system in memory, for which one must be root under Linux; else it is left out, and
+that is told.
+
+    scripts/torture --kills 50 --out results/torture-2cores.json
+    scripts/torture --only disk-full,source-gone
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from brainssl.foundation.storage import write_json
+from brainssl.settings import load_settings
+from brainssl.studies.record import environment
+
+BRAINSSL = [sys.executable, "-m", "brainssl"]
+SETTINGS = (
+    "encoder.name=test_resnet",
+    "encoder.image_size=32",
+    "pretrain.epochs=4",
+    "pretrain.batch_size=16",
+    "finetune.epochs=3",
+    "finetune.min_epoch_steps=0",
+    "evaluation.draws=50",
+    "split.val_fraction=0.25",
+    "split.test_fraction=0.25",
+    "run.accelerator=cpu",
+)
+ASKED = ["--methods", "simclr", "--folds", "1", "--seeds", "1", "--label-fractions", "1.0"]
+ASKED += ["--explain", "2", "--no-classical"]
+CHANGING = {"seconds", "time", "created", "command"}  # of results.json, from run to run
+WAIT = 600.0  # seconds until something counts as hanging
+CLOCK = 86_400.0  # seconds by which it jumps
+DISK, SMALL = 512, 3  # MB, of a disk that is large enough and of one that is not
+
+
+class BrokenError(Exception):
+    """What must not be was seen."""
+
+
+@dataclass
+class Torture:
+    """One study of one source, and how it is when it was left alone.
+
+    Attributes:
+        folder: for everything.
+        draw: of moments.
+        seconds: from the first file of the untouched study to its end.
+        untouched: what is the same in every run.
+        runs: how many commands were begun.
+    """
+
+    folder: Path
+    draw: random.Random
+    seconds: float = 0.0
+    untouched: dict[str, Any] = field(default_factory=dict)
+    runs: int = 0
+
+    @property
+    def source(self) -> Path:
+        """The images."""
+        return self.folder / "phantom" / "images"
+
+    def begin(self) -> None:
+        """Simulate the patients and make the study that nobody touches."""
+        command = [*BRAINSSL, "phantom", str(self.source.parent), "--patients", "30"]
+        subprocess.run([*command, "--size", "64"], check=True, capture_output=True)
+        out = self.folder / "untouched"
+        with self.started(out) as process:
+            began = self.first_file(process, out)
+            self.well_ended(process)
+            self.seconds = time.monotonic() - began
+        self.untouched = lasting(out)
+
+    @contextmanager
+    def started(self, out: Path, jobs: int = 1) -> Iterator["subprocess.Popen[str]"]:
+        """Start a study in a session of its own; what is left of it at the end is killed."""
+        words = ["study", str(self.source), str(out), "--jobs", str(jobs), *ASKED]
+        for setting in SETTINGS:
+            words += ["--set", setting]
+        self.runs += 1
+        with tempfile.TemporaryFile("w+") as told:
+            process = subprocess.Popen(
+                [*BRAINSSL, *words],
+                stdout=subprocess.DEVNULL,
+                stderr=told,
+                text=True,
+                start_new_session=True,
+            )
+            process.stderr = told
+            try:
+                yield process
+            finally:
+                kill_all(process)
+
+    def first_file(self, process: "subprocess.Popen[str]", out: Path) -> float:
+        """Wait until a study writes, or has ended; return that moment."""
+        deadline = time.monotonic() + WAIT
+        while process.poll() is None and not (out / "study.json").exists():
+            if time.monotonic() > deadline:
+                raise BrokenError("nothing was written")
+            time.sleep(0.01)
+        return time.monotonic()
+
+    def moment(self, process: "subprocess.Popen[str]", out: Path) -> bool:
+        """Wait until a random moment of a study; tell whether it still runs then."""
+        self.first_file(process, out)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(self.draw.uniform(0, self.seconds))
+        return process.poll() is None
+
+    def well_ended(self, process: "subprocess.Popen[str]") -> None:
+        """Wait for an end that is none by a fault."""
+        if code := waited(process):
+            raise BrokenError(f"exit {code}: {said(process)}")
+
+    def stopped(self, process: "subprocess.Popen[str]", *codes: int) -> str:
+        """Wait for an end by a fault, and return the line that tells it."""
+        code, text = waited(process), said(process)
+        if code not in codes:
+            raise BrokenError(f"exit {code} where {codes} were expected: {text}")
+        if "Traceback" in text:
+            raise BrokenError(f"a traceback: {text}")
+        if left := [one for one in psutil.process_iter(["cmdline"]) if owned(one, process)]:
+            raise BrokenError(f"processes are left: {left}")
+        return text.strip().splitlines()[-1] if text.strip() else ""
+
+    def healed(self, out: Path, jobs: int = 1) -> None:
+        """Run a study to its end, and compare it with the untouched one."""
+        with self.started(out, jobs) as process:
+            self.well_ended(process)
+        self.compare(out)
+
+    def compare(self, out: Path) -> None:
+        """Refuse a study that is not as the untouched one."""
+        found = lasting(out)
+        for name in sorted(self.untouched.keys() | found.keys()):
+            if self.untouched.get(name) != found.get(name):
+                raise BrokenError(f"{name} is another one in {out}")
+        if not (out / "report.html").is_file():
+            raise BrokenError(f"{out} has no report")
+
+
+def lasting(out: Path) -> dict[str, Any]:
+    """Return what must be the same in every run: scores, weights, predictions, by their names."""
+    results = json.loads((out / "results.json").read_text("utf-8"))
+    kept: dict[str, Any] = {"results.json": _without_times(results)}
+    for file in sorted((out / "steps").glob("[!.]*/*.*")):
+        if file.suffix == ".safetensors":
+            content = file.read_bytes()
+            content = content[8 + int.from_bytes(content[:8], "little") :]
+        elif file.suffix == ".parquet":
+            content = file.read_bytes()
+        else:
+            continue
+        kept[file.relative_to(out).as_posix()] = hashlib.sha256(content).hexdigest()
+    hidden = [file.name for file in (out / "steps").glob(".*")]
+    if hidden:
+        raise BrokenError(f"{out / 'steps'} still has {hidden}")
+    return kept
+
+
+def _without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_times(v) for k, v in value.items() if k not in CHANGING}
+    return [_without_times(one) for one in value] if isinstance(value, list) else value
+
+
+def waited(process: "subprocess.Popen[str]") -> int:
+    """Wait for an end, and return the exit code."""
+    try:
+        return process.wait(WAIT)
+    except subprocess.TimeoutExpired:
+        raise BrokenError(f"it hangs: {said(process)}") from None
+
+
+def said(process: "subprocess.Popen[str]") -> str:
+    """Return what a process wrote to its standard error."""
+    assert process.stderr is not None
+    process.stderr.seek(0)
+    return process.stderr.read()
+
+
+def owned(one: psutil.Process, process: "subprocess.Popen[str]") -> bool:
+    """Tell whether a process is of the session of another."""
+    with suppress(OSError, psutil.Error):
+        return one.status() != psutil.STATUS_ZOMBIE and os.getsid(one.pid) == process.pid
+    return False
+
+
+def kill_all(process: "subprocess.Popen[str]") -> None:
+    """Kill a process and its workers at once, as a machine does that loses power."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def killed(torture: Torture, kills: int) -> str:
+    """Kill studies at random moments; each is begun again until it ends."""
+    done = studies = 0
+    while done < kills:
+        out, jobs = torture.folder / f"killed-{studies}", 1 + studies % 2
+        ended = False
+        while not ended and done < kills:
+            with torture.started(out, jobs) as process:
+                ended = not torture.moment(process, out)
+                if ended:
+                    torture.well_ended(process)
+                elif torture.draw.random() < 0.5:
+                    kill_all(process)  # workers, too
+                else:
+                    process.kill()
+                    _orphans_end(process)
+            done += not ended
+        torture.healed(out, jobs)
+        shutil.rmtree(out)
+        studies += 1
+    return f"{done} kills, {studies} studies"
+
+
+def _orphans_end(process: "subprocess.Popen[str]") -> None:
+    """Wait until workers whose parent was killed have ended by themselves."""
+    deadline = time.monotonic() + WAIT
+    while any(owned(one, process) for one in psutil.process_iter()):
+        if time.monotonic() > deadline:
+            raise BrokenError("workers outlive the process that was killed")
+        time.sleep(0.05)
+
+
+def two_at_it(torture: Torture, kills: int) -> str:
+    """Start two commands on one folder, and kill one of them."""
+    times = max(1, kills // 10)
+    for number in range(times):
+        out = torture.folder / f"two-{number}"
+        with torture.started(out) as one, torture.started(out) as other:
+            torture.moment(one, out)
+            victim, survivor = torture.draw.choice([(one, other), (other, one)])
+            kill_all(victim)
+            torture.well_ended(survivor)
+        torture.compare(out)
+    return f"{times} kills"
+
+
+def signalled(number: signal.Signals, *codes: int) -> Callable[[Torture, int], str]:
+    """Return what ends studies by a signal."""
+
+    def act(torture: Torture, kills: int) -> str:
+        times, told = max(1, kills // 10), set()
+        for turn in range(times):
+            out, jobs = torture.folder / f"{number.name}-{turn}", 1 + turn % 2
+            with torture.started(out, jobs) as process:
+                if not torture.moment(process, out):
+                    torture.well_ended(process)
+                    continue
+                process.send_signal(number)
+                told.add(torture.stopped(process, *codes))
+            torture.healed(out, jobs)
+        return f"{times} times; {'; '.join(sorted(told))}"
+
+    return act
+
+
+@contextmanager
+def disk(folder: Path, megabytes: int) -> Iterator[Callable[[str], None]]:
+    """Mount a file system in memory; what is yielded mounts it anew with other options."""
+    folder.mkdir()
+
+    def mount(options: str) -> None:
+        words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        subprocess.run(words, check=True, capture_output=True)
+
+    mount(f"size={megabytes}m")
+    try:
+        yield lambda options: mount(f"remount,{options}")
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=False)
+
+
+def disk_full(torture: Torture, _: int) -> str:
+    """Fill the disk, here and there; then there is room."""
+    told = set()
+    for number, megabytes in enumerate((0.1, 0.3, 1, SMALL)):
+        with disk(torture.folder / f"full-{number}", DISK) as again:
+            out = torture.folder / f"full-{number}" / "out"
+            again(f"size={round(megabytes * 1024)}k")
+            with torture.started(out) as process:
+                told.add(torture.stopped(process, 1).split(": ", 1)[-1][-80:])
+            again(f"size={DISK}m")
+            torture.healed(out)
+    return f"4 sizes; {'; '.join(sorted(told))}"
+
+
+def read_only(torture: Torture, kills: int) -> str:
+    """Let the disk become read-only in the middle; then it is writable."""
+    times, told = max(1, kills // 10), set()
+    for number in range(times):
+        with disk(torture.folder / f"read-only-{number}", DISK) as again:
+            out = torture.folder / f"read-only-{number}" / "out"
+            with torture.started(out) as process:
+                torture.moment(process, out)
+                for _ in range(1000):  # refused as long as a file is open for writing
+                    with suppress(subprocess.CalledProcessError):
+                        again("ro")
+                        break
+                    time.sleep(0.01)
+                told.add(torture.stopped(process, 0, 1)[-80:])
+            again("rw")
+            torture.healed(out)
+    return f"{times} times; {'; '.join(sorted(told))}"
+
+
+def clock_jumped(torture: Torture, kills: int) -> str:
+    """Kill a study and let the clock jump: its files are of tomorrow, or of yesterday."""
+    times = max(2, kills // 10)
+    for number in range(times):
+        out = torture.folder / f"clock-{number}"
+        with torture.started(out) as process:
+            torture.moment(process, out)
+        jump = CLOCK if number % 2 else -CLOCK
+        for file in [out, *out.rglob("*")]:
+            with suppress(FileNotFoundError):
+                moment = file.stat().st_mtime + jump
+                os.utime(file, (moment, moment))
+        torture.healed(out)
+    return f"{times} jumps of a day"
+
+
+def source_gone(torture: Torture, kills: int) -> str:
+    """Take the images away, and bring them back."""
+    times, told = max(1, kills // 10), set()
+    away = torture.source.with_name("away")
+    for number in range(times):
+        out = torture.folder / f"gone-{number}"
+        with torture.started(out) as process:
+            if number % 2:
+                torture.moment(process, out)
+            else:
+                torture.first_file(process, out)
+            torture.source.rename(away)
+            try:
+                told.add(torture.stopped(process, 0, 1)[-80:])
+            finally:
+                away.rename(torture.source)
+        torture.healed(out)
+    return f"{times} times; {'; '.join(sorted(told))}"
+
+
+TORTURES: dict[str, Callable[[Torture, int], str]] = {
+    "killed": killed,
+    "two-at-it": two_at_it,
+    "sigterm": signalled(signal.SIGTERM, 143, -signal.SIGTERM),
+    "interrupted": signalled(signal.SIGINT, 130),
+    "disk-full": disk_full,
+    "read-only": read_only,
+    "clock": clock_jumped,
+    "source-gone": source_gone,
+}
+OF_ROOT = ("disk-full", "read-only")
+
+
+def main() -> None:
+    """Run all, and tell what became of each."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=50, help="of SIGKILL; of the others a tenth")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--only", default=",".join(TORTURES), help="comma-separated")
+    parser.add_argument("--out", type=Path, help="JSON file of what was seen")
+    asked = parser.parse_args()
+    chosen = asked.only.split(",")
+    if unknown := set(chosen) - set(TORTURES):
+        parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(TORTURES)}")
+    told, broken = {}, 0
+    with tempfile.TemporaryDirectory() as folder:
+        torture = Torture(Path(folder), random.Random(asked.seed))
+        torture.begin()
+        print(f"untouched: {torture.seconds:.1f} s", flush=True)
+        for name in chosen:
+            try:
+                if name in OF_ROOT and (os.name != "posix" or os.geteuid() != 0):
+                    told[name] = "left out: only root mounts a file system"
+                else:
+                    told[name] = TORTURES[name](torture, asked.kills)
+            except BrokenError as error:
+                told[name], broken = f"BROKEN: {error}", broken + 1
+            print(f"{name}: {told[name]}", flush=True)
+    if asked.out:
+        facts = {
+            "what": "studies that were hurt, each run again to the results of an untouched one",
+            "command": shlex.join(["scripts/torture", *sys.argv[1:]]),
+            "environment": environment(load_settings("quick", list(SETTINGS))[0]),
+            "commands": torture.runs,
+            "seen": told,
+        }
+        write_json(asked.out, facts)
+    sys.exit(1 if broken else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -85,12 +85,12 @@ class Torture:
 
     @property
     def source(self) -> Path:
-        """The images."""
-        return self.folder / "phantom" / "images"
+        """The simulated patients."""
+        return self.folder / "phantom"
 
     def begin(self) -> None:
         """Simulate the patients and make the study that nobody touches."""
-        command = [*BRAINSSL, "phantom", str(self.source.parent), "--patients", "30"]
+        command = [*BRAINSSL, "phantom", str(self.source), "--patients", "30"]
         subprocess.run([*command, "--size", "64"], check=True, capture_output=True)
         out = self.folder / "untouched"
         with self.started(out) as process:
@@ -280,7 +280,7 @@ def signalled(number: signal.Signals, *codes: int) -> Callable[[Torture, int], s
                     torture.well_ended(process)
                     continue
                 process.send_signal(number)
-                told.add(torture.stopped(process, *codes))
+                told.add(torture.stopped(process, *codes, 0)[-80:])  # 0: at the very end
             torture.healed(out, jobs)
         return f"{times} times; {'; '.join(sorted(told))}"
 
@@ -375,7 +375,7 @@ def source_gone(torture: Torture, kills: int) -> str:
 TORTURES: dict[str, Callable[[Torture, int], str]] = {
     "killed": killed,
     "two-at-it": two_at_it,
-    "sigterm": signalled(signal.SIGTERM, 143, -signal.SIGTERM),
+    "sigterm": signalled(signal.SIGTERM, 143),
     "interrupted": signalled(signal.SIGINT, 130),
     "disk-full": disk_full,
     "read-only": read_only,

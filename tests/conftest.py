@@ -13,6 +13,7 @@ All images are made of noise with a bright square whose place tells the class, s
 learn them.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -50,6 +51,13 @@ _TOGETHER = {
 }
 _LONGEST = ("tests/reporting/", "tests/studies/", "tests/training/", "tests/test_cli.py")
 CLASSES = ("Glioma T1", "Glioma T2", "Normal T1")
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage pass over what stays: it took a third of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from typer.testing import CliRunner
 
 from brainssl.cli import app
 from brainssl.data.store import ImageStore
+from brainssl.foundation.progress import Terminal
 
 pytestmark = pytest.mark.usefixtures("hasty")
 
@@ -461,3 +464,29 @@ def test_an_archive_is_told_and_prepared(tmp_path: Path) -> None:
     assert made["groups"] == 3
     manifest = ImageStore.open(store).manifest
     assert set(manifest["plane"]) == {"coronal"}
+
+
+@pytest.mark.parametrize(
+    ("number", "told", "code"),
+    [
+        (signal.SIGTERM, "brainssl: ended by SIGTERM; finished steps are kept", 143),
+        (signal.SIGINT, "brainssl: interrupted; finished steps are kept", 130),
+    ],
+)
+def test_a_signal_ends_a_command_with_one_line(
+    number: signal.Signals, told: str, code: int, store: ImageStore, tmp_path: Path
+) -> None:
+    """In the middle of a training, after which Lightning would exit in its own way."""
+
+    def tell(done: int, total: int) -> None:
+        if done == 1:
+            os.kill(os.getpid(), number)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Terminal, "task", lambda *_: nullcontext(tell))
+        result = run("pretrain", store.path, tmp_path / "out", "--method", "simclr", *FAST)
+    assert result.exit_code == code
+    assert result.stderr.strip().splitlines()[-1] == told
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert not (tmp_path / "out").exists()

@@ -1,7 +1,10 @@
 """What the commands share: their options, and how they answer and fail."""
 
 import json
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -162,13 +165,18 @@ OtherData = Annotated[
 ]
 
 
+class EndedError(KeyboardInterrupt):
+    """SIGTERM came: all ends as it does by Ctrl-C."""
+
+
 def teaching(command: Callable[..., None]) -> Callable[..., None]:
     """Turn BrainsslError into one line and exit 1; a traceback is for our faults alone."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
         try:
-            command(*args, **kwargs)
+            with _ended_by_sigterm():
+                command(*args, **kwargs)
         except BrainsslError as error:
             typer.echo(f"brainssl: {error}", err=True)
             raise typer.Exit(2 if isinstance(error, BadUseError) else 1) from None
@@ -182,11 +190,32 @@ def teaching(command: Callable[..., None]) -> Callable[..., None]:
             name = near.encode("utf-8", "backslashreplace").decode()
             typer.echo(f"brainssl: {name}: a name in it is not valid UTF-8; rename it", err=True)
             raise typer.Exit(1) from None
+        except EndedError:
+            typer.echo("brainssl: ended by SIGTERM; finished steps are kept", err=True)
+            raise typer.Exit(128 + signal.SIGTERM) from None
         except KeyboardInterrupt:
             typer.echo("brainssl: interrupted; finished steps are kept", err=True)
             raise typer.Exit(130) from None
 
     return run
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM, by which batch systems end what took too long, raise an error in the block."""
+
+    def end(*_: object) -> None:
+        raise EndedError
+
+    alone = threading.current_thread() is threading.main_thread()
+    if not alone or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def tell(answer: Answer | Rows, as_json: bool) -> None:

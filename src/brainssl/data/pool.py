@@ -147,6 +147,7 @@ def _start(function: Callable[[Any], Any]) -> None:
     _function = function
     # Ctrl-C reaches the whole group of processes: the parent answers it and ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # what the parent does is no work of a fork
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 

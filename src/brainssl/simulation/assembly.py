@@ -87,8 +87,9 @@ def _cores() -> int:
 
 
 def _start_worker() -> None:
-    """One thread a worker: the processes share the cores already. Ctrl-C is the parent's."""
+    """One thread a worker, as processes share the cores. How the parent ends is its own."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threadpool_limits(1)

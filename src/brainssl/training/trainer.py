@@ -316,14 +316,15 @@ def cosine(step: int, *, steps: int, warmup: int) -> float:
 
 @contextmanager
 def _interruptible(trainer: Trainer) -> Iterator[None]:
-    """Let Ctrl-C be Ctrl-C: Lightning makes an exit of it, and leaves the signal ignored."""
+    """Let Ctrl-C be what it was: Lightning makes an exit of it, and leaves the signal ignored."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
-    except SystemExit:
+    except SystemExit as end:
         if trainer.interrupted:
             signal.signal(signal.SIGINT, handler)
-            raise KeyboardInterrupt from None
+            what = end.__context__
+            raise what if isinstance(what, KeyboardInterrupt) else KeyboardInterrupt from None
         raise
 
 

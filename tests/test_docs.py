@@ -1050,19 +1050,25 @@ def test_the_readme_is_short() -> None:
 
 
 def test_what_a_start_is_worth_is_told_as_measured() -> None:
-    found = json.loads((ROOT / "results" / "frozen-starts.json").read_text("utf-8"))
+    files = [ROOT / "results" / f"frozen-{name}.json" for name in ("starts", "larger")]
+    studies = [json.loads(file.read_text("utf-8")) for file in files]
+    rows = [row for study in studies for row in study["rows"]]
     page = (DOCS / "why" / "starts.md").read_text("utf-8")
     encoders = {"resnet10t": "ResNet-10-T", "tf_efficientnet_lite0": "EfficientNet-Lite0"}
     weights = {"random": "random weights", "imagenet-lite0.safetensors": "ImageNet"}
     told: dict[str, list[str]] = {}
-    for row in found["rows"]:
+    for row in rows:
         name = f"{encoders[row['architecture']]}, {weights[row['weights']]} | {row['image_size']}"
         cell = measured(row["metrics"]["accuracy"], row["intervals"]["accuracy"])
         told.setdefault(name, []).append(cell)
         assert all(f"`{digest}`" in page for digest in row["digests"])
-    assert len(told) >= 4
+    assert len(told) >= 6
     for name, cells in told.items():
         assert f"| {name} | {' | '.join(cells)} |" in page
+    for pair in studies[1]["comparisons"]:
+        if pair["metric"] == "accuracy":
+            ends = sorted(-end for end in pair["interval"])
+            assert gained({"difference": -pair["difference"], "interval": ends}).split()[0] in page
     study = json.loads((ROOT / "results" / "mri44-folds.json").read_text("utf-8"))
     for stage, share in (("finetune", 1.0), ("linear", 0.1)):
         [row] = [
@@ -1072,11 +1078,12 @@ def test_what_a_start_is_worth_is_told_as_measured() -> None:
             == ("simclr", stage, "all", share)
         ]
         assert measured(row["metrics"]["accuracy"], row["intervals"]["accuracy"]) in page
-    best = max(100 * row["metrics"]["accuracy"] for row in found["rows"] if row["image_size"] == 96)
+    best = max(100 * row["metrics"]["accuracy"] for row in rows if row["image_size"] == 224)
     readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
-    assert f"(docs/why/starts.md) at 96 px {best:.0f}." in readme
-    command = " ".join(found["command"].split())
-    assert command in " ".join(page.split()).replace(" \\ ", " ")
+    assert f"(docs/why/starts.md) at 224 px {best:.0f}." in readme
+    for found in studies:
+        command = " ".join(found["command"].split())
+        assert command in " ".join(page.split()).replace(" \\ ", " ")
 
 
 def test_what_self_supervision_adds_to_a_start_is_told_as_measured() -> None:

@@ -1110,6 +1110,40 @@ def test_what_self_supervision_adds_to_a_start_is_told_as_measured() -> None:
     assert command in " ".join(page.split()).replace(" \\ ", " ")
 
 
+def test_what_fine_tuning_makes_of_a_start_is_told_as_measured() -> None:
+    found = json.loads((ROOT / "results" / "mri44-starts.json").read_text("utf-8"))
+    page = (DOCS / "why" / "starts.md").read_text("utf-8")
+    names = {"untrained": "as it is", "supervised": "labels alone", "simclr": "SimCLR"}
+    told: dict[str, list[str]] = {}
+    nll = {}
+    for row in found["rows"]:
+        if row["fold"] == "all" and row["method"] in names:
+            way = "linear probe" if row["stage"] == "linear" else "fine-tuned"
+            cell = measured(row["metrics"]["accuracy"], row["intervals"]["accuracy"])
+            told.setdefault(f"{names[row['method']]}, {way}", []).append(cell)
+            nll[row["method"], row["stage"], row["label_fraction"]] = row["metrics"]["nll"]
+    assert len(told) == 4
+    for name, cells in told.items():
+        assert f"| {name} | {' | '.join(cells)} |" in page
+    gains = [
+        gained(pair)
+        for pair in found["comparisons"]
+        if [(pair[end]["method"], pair[end]["stage"]) for end in ("first", "second")]
+        == [("simclr", "finetune"), ("supervised", "supervised")]
+    ]
+    assert f"| fine-tuned: SimCLR minus labels alone | {' | '.join(gains)} |" in page
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert f"fine-tuned, {gains[0]} and nothing" in readme
+    assert gains[1].startswith("−")
+    alone, ours = (
+        nll[one] for one in (("supervised", "supervised", 1.0), ("simclr", "finetune", 1.0))
+    )
+    assert f"(NLL {alone:.2f} against {ours:.2f})" in page
+    folds = found["study"]["splits"]["grouped"]["folds"]
+    assert all(f"`{fold['digest'][:12]}`" in page for fold in folds)
+    assert found["study"]["command"] in " ".join(page.split()).replace(" \\ ", " ")
+
+
 def test_parts_of_fine_tuning_are_told_as_measured() -> None:
     found = json.loads((ROOT / "results" / "what-helps-mri44.json").read_text("utf-8"))
     page = (DOCS / "why" / "what-helps.md").read_text("utf-8")

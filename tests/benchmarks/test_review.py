@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -58,3 +59,19 @@ def test_the_page_shows_the_figures_of_the_file() -> None:
             f"{100 * row['estimated_share']:.0f}",
             f"{100 * row['true_share']:.0f}",
         ]
+
+
+def test_what_was_found_in_real_labels_is_told_as_measured() -> None:
+    """Each pair of copies stands twice; it is told from the side of `Meningioma T1`."""
+    found = json.loads((ROOT / "results/review-mri44.json").read_text("utf-8"))
+    page = " ".join((ROOT / "docs/how-to/review-labels.md").read_text("utf-8").split())
+    pairs = [one for one in found["copies"] if one["label"] == "Meningioma T1"]
+    assert {one["other_label"] for one in pairs} == {"Meningioma T1C+"}
+    assert 2 * len(pairs) == len(found["copies"]) == found["listed"]["copies"] == 20
+    right = sum(one["p_other"] > one["p_label"] for one in pairs)
+    ends = [100 * fmean(one[key] for one in pairs) for key in ("p_other", "p_label")]
+    assert found["wrong"]["share"] is None
+    assert f"They give {100 * found['agreement']:.0f} % of the {found['images']:,} labels" in page
+    assert f"most of the {found['listed']['label']:,} images" in page
+    assert f"In {right} of {len(pairs)} the models" in page
+    assert "likelier: {:.0f} % against {:.0f} in the mean".format(*ends) in page

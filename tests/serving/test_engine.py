@@ -1,5 +1,8 @@
 """The seam: what the service learns of a classifier."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -72,3 +75,24 @@ def test_limits_of_a_file_are_those_that_are_given() -> None:
 def test_a_classifier_that_there_is_not_is_told(tmp_path: Path) -> None:
     with pytest.raises(BrainsslError, match="classifier"):
         Engine.load(tmp_path)
+
+
+@pytest.mark.thorough
+def test_threads_of_the_network_begin_where_it_computes(tuned: Path) -> None:
+    """Those of a team that nobody uses would cost each layer its sleep."""
+    script = (
+        "import sys, psutil; from pathlib import Path\n"
+        "from brainssl.serving.engine import Engine\n"
+        "import brainssl.models.classifier, brainssl.inference.judgement, torch\n"
+        "before = psutil.Process().num_threads(); engine = Engine.load(Path(sys.argv[1]))\n"
+        "after = psutil.Process().num_threads(); engine.warm()\n"
+        "print(after - before, psutil.Process().num_threads() - after, torch.get_num_threads())"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", script, str(tuned)],
+        env=os.environ | {"OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.split() == ["0", "1", "2"]

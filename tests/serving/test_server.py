@@ -1,5 +1,6 @@
 """`brainssl serve` as a process: how it begins, what it leaves behind, and how it ends."""
 
+import asyncio
 import json
 import os
 import select
@@ -233,3 +234,24 @@ def test_a_second_signal_ends_at_once(outside: Outside) -> None:
         outside.signal(signal.SIGTERM)
         assert outside.ended(20) == 128 + signal.SIGTERM
         assert time.monotonic() - begun < 10
+
+
+def test_no_answer_waits_for_the_acknowledgement_of_its_head() -> None:
+    """Nagle's algorithm and a delayed ACK cost 40 ms; asyncio ends the former where it sees TCP."""
+
+    async def off() -> int:
+        told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def meet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            own = writer.get_extra_info("socket")
+            told.set_result(own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        taken = bind("127.0.0.1", 0, None)
+        async with await asyncio.start_server(meet, sock=taken):
+            _, writer = await asyncio.open_connection(*taken.getsockname())
+            found = await told
+            writer.close()
+            return found
+
+    assert asyncio.run(off()) == 1

@@ -110,14 +110,24 @@ class Engine:
     def load(cls, path: Path) -> "Engine":
         """Read a classifier, onto a GPU if there is one.
 
+        One thread reads: with a team of OpenMP's here and another where the network computes,
+        there are more threads than cores, and OpenMP lets them sleep between any two layers.
+
         Raises:
             BrainsslError: there is no such classifier.
         """
+        import torch
+
         from brainssl.hardware.device import device_of
         from brainssl.models.classifier import Classifier
         from brainssl.settings.sections import RunSettings
 
-        return cls(Classifier.load(path).to(device_of(RunSettings())))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return cls(Classifier.load(path).to(device_of(RunSettings())))
+        finally:
+            torch.set_num_threads(threads)
 
     @property
     def classes(self) -> tuple[str, ...]:

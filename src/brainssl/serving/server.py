@@ -73,7 +73,7 @@ def bind(host: str, port: int, token: str | None) -> socket.socket:
         BrainsslError: there is no such address, or the port is taken.
     """
     try:
-        [(family, kind, _, _, address), *_] = socket.getaddrinfo(
+        [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except (OSError, UnicodeError):
@@ -83,7 +83,9 @@ def bind(host: str, port: int, token: str | None) -> socket.socket:
             f"--host {host} is seen by other machines: give a token too, in BRAINSSL_TOKEN or by "
             "--token"
         )
-    taken = socket.socket(family, kind)
+    # Without its protocol asyncio does not know it for TCP, and an answer waits 40 ms for the
+    # acknowledgement of its head.
+    taken = socket.socket(family, kind, protocol)
     try:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(address)

@@ -1259,6 +1259,22 @@ def test_the_cost_of_archives_is_told_as_measured() -> None:
     assert f"{peaks[0]}, {peaks[1]} and {peaks[2]} MB" in block
 
 
+def test_answers_take_as_long_as_measured() -> None:
+    page = " ".join((DOCS / "why" / "speed.md").read_text("utf-8").split())
+    for name, file in (("ResNet-10-T", "serve-2cores"), ("ResNet-50", "serve-resnet50-2cores")):
+        found = json.loads((ROOT / "results" / f"{file}.json").read_text("utf-8"))
+        bare, one, eight = found["bare"], found["clients"]["1"], found["clients"]["8"]
+        cells = [f"{each['p50_ms']:.0f} ms" for each in (bare, one)]
+        cells.append(f"{found['ratio_of_p50_at_one_client']:.2f}")
+        cells += [f"{each['a_second']:.0f}" for each in (eight, bare)]
+        assert f"| {name} | {' | '.join(cells)} |" in page
+    found = json.loads((ROOT / "results" / "predict-2cores.json").read_text("utf-8"))
+    pace = found["images_per_second"]
+    assert f"first answer after {found['cold_start']['predict']['seconds']:.1f} s" in page
+    assert f"and {pace['predict']:.0f} images a second where the forward pass alone has" in page
+    assert f"alone has {pace['forward_pass']:.0f} (" in page
+
+
 def test_what_many_slices_take_is_told_as_measured() -> None:
     found = json.loads((ROOT / "results" / "archive-scale-2cores.json").read_text("utf-8"))
     page = (DOCS / "why" / "speed.md").read_text("utf-8")

@@ -482,11 +482,15 @@ def test_a_signal_ends_a_command_with_one_line(
         if done == 1:
             os.kill(os.getpid(), number)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Terminal, "task", lambda *_: nullcontext(tell))
-        result = run("pretrain", store.path, tmp_path / "out", "--method", "simclr", *FAST)
-    assert result.exit_code == code
-    assert result.stderr.strip().splitlines()[-1] == told
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert not (tmp_path / "out").exists()
+    had = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Terminal, "task", lambda *_: nullcontext(tell))
+            result = run("pretrain", store.path, tmp_path / "out", "--method", "simclr", *FAST)
+        assert result.exit_code == code
+        assert result.stderr.strip().splitlines()[-1] == told
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert not (tmp_path / "out").exists()
+    finally:
+        signal.signal(signal.SIGINT, had)

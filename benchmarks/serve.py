@@ -30,6 +30,9 @@ from typing import Any
 import httpx
 import numpy as np
 import psutil
+
+# As `brainssl serve` has it, so that the bare loop waits in the same way.
+os.environ.setdefault("GOMP_SPINCOUNT", "2000000")
 import torch
 from PIL import Image
 from torch import nn

@@ -152,6 +152,10 @@ class Torture:
             raise BrokenError(f"processes are left: {left}")
         return text.strip().splitlines()[-1] if text.strip() else ""
 
+    def shown(self, line: str) -> str:
+        """Return a line without the folder that is of this run alone."""
+        return line.replace(str(self.folder), "…")
+
     def healed(self, out: Path, jobs: int = 1) -> None:
         """Run a study to its end, and compare it with the untouched one."""
         with self.started(out, jobs) as process:
@@ -256,33 +260,36 @@ def _orphans_end(process: "subprocess.Popen[str]") -> None:
 
 def two_at_it(torture: Torture, kills: int) -> str:
     """Start two commands on one folder, and kill one of them."""
-    times = max(1, kills // 10)
+    times, done = max(1, kills // 10), 0
     for number in range(times):
         out = torture.folder / f"two-{number}"
         with torture.started(out) as one, torture.started(out) as other:
-            torture.moment(one, out)
+            done += torture.moment(one, out)
             victim, survivor = torture.draw.choice([(one, other), (other, one)])
             kill_all(victim)
             torture.well_ended(survivor)
         torture.compare(out)
-    return f"{times} kills"
+    return f"{done} kills while both were there"
 
 
 def signalled(number: signal.Signals, *codes: int) -> Callable[[Torture, int], str]:
     """Return what ends studies by a signal."""
 
     def act(torture: Torture, kills: int) -> str:
-        times, told = max(1, kills // 10), set()
-        for turn in range(times):
+        done, told = 0, set()
+        for turn in range(max(1, kills // 10)):
             out, jobs = torture.folder / f"{number.name}-{turn}", 1 + turn % 2
             with torture.started(out, jobs) as process:
                 if not torture.moment(process, out):
                     torture.well_ended(process)
                     continue
                 process.send_signal(number)
-                told.add(torture.stopped(process, *codes, 0)[-80:])  # 0: at the very end
+                line = torture.stopped(process, *codes, 0)  # 0: it had ended meanwhile
+                if process.returncode:
+                    told.add(line)
+                    done += 1
             torture.healed(out, jobs)
-        return f"{times} times; {'; '.join(sorted(told))}"
+        return f"{done} times; {'; '.join(sorted(told))}"
 
     return act
 
@@ -311,7 +318,7 @@ def disk_full(torture: Torture, _: int) -> str:
             out = torture.folder / f"full-{number}" / "out"
             again(f"size={round(megabytes * 1024)}k")
             with torture.started(out) as process:
-                told.add(torture.stopped(process, 1).split(": ", 1)[-1][-80:])
+                told.add(torture.shown(torture.stopped(process, 1)))
             again(f"size={DISK}m")
             torture.healed(out)
     return f"4 sizes; {'; '.join(sorted(told))}"
@@ -319,8 +326,8 @@ def disk_full(torture: Torture, _: int) -> str:
 
 def read_only(torture: Torture, kills: int) -> str:
     """Let the disk become read-only in the middle; then it is writable."""
-    times, told = max(1, kills // 10), set()
-    for number in range(times):
+    done, told = 0, set()
+    for number in range(max(1, kills // 10)):
         with disk(torture.folder / f"read-only-{number}", DISK) as again:
             out = torture.folder / f"read-only-{number}" / "out"
             with torture.started(out) as process:
@@ -330,33 +337,36 @@ def read_only(torture: Torture, kills: int) -> str:
                         again("ro")
                         break
                     time.sleep(0.01)
-                told.add(torture.stopped(process, 0, 1)[-80:])
+                line = torture.stopped(process, 0, 1)
+                if process.returncode:
+                    told.add(torture.shown(line))
+                    done += 1
             again("rw")
             torture.healed(out)
-    return f"{times} times; {'; '.join(sorted(told))}"
+    return f"{done} times; {'; '.join(sorted(told))}"
 
 
 def clock_jumped(torture: Torture, kills: int) -> str:
     """Kill a study and let the clock jump: its files are of tomorrow, or of yesterday."""
-    times = max(2, kills // 10)
+    times, done = max(2, kills // 10), 0
     for number in range(times):
         out = torture.folder / f"clock-{number}"
         with torture.started(out) as process:
-            torture.moment(process, out)
+            done += torture.moment(process, out)
         jump = CLOCK if number % 2 else -CLOCK
         for file in [out, *out.rglob("*")]:
             with suppress(FileNotFoundError):
                 moment = file.stat().st_mtime + jump
                 os.utime(file, (moment, moment))
         torture.healed(out)
-    return f"{times} jumps of a day"
+    return f"{done} jumps of a day"
 
 
 def source_gone(torture: Torture, kills: int) -> str:
     """Take the images away, and bring them back."""
-    times, told = max(1, kills // 10), set()
+    done, told = 0, set()
     away = torture.source.with_name("away")
-    for number in range(times):
+    for number in range(max(1, kills // 10)):
         out = torture.folder / f"gone-{number}"
         with torture.started(out) as process:
             if number % 2:
@@ -365,11 +375,14 @@ def source_gone(torture: Torture, kills: int) -> str:
                 torture.first_file(process, out)
             torture.source.rename(away)
             try:
-                told.add(torture.stopped(process, 0, 1)[-80:])
+                line = torture.stopped(process, 0, 1)
+                if process.returncode:
+                    told.add(torture.shown(line))
+                    done += 1
             finally:
                 away.rename(torture.source)
         torture.healed(out)
-    return f"{times} times; {'; '.join(sorted(told))}"
+    return f"{done} times; {'; '.join(sorted(told))}"
 
 
 TORTURES: dict[str, Callable[[Torture, int], str]] = {
@@ -409,8 +422,8 @@ def main() -> None:
                     told[name] = "left out: only root mounts a file system"
                 else:
                     told[name] = TORTURES[name](torture, asked.kills)
-            except BrokenError as error:
-                told[name], broken = f"BROKEN: {error}", broken + 1
+            except Exception as error:  # noqa: BLE001 - what else goes wrong is told, too
+                told[name], broken = f"BROKEN: {error!r}", broken + 1
             print(f"{name}: {told[name]}", flush=True)
     if asked.out:
         facts = {

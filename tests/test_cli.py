@@ -480,6 +480,7 @@ def test_a_signal_ends_a_command_with_one_line(
 
     def tell(done: int, total: int) -> None:
         if done == 1:
+            assert signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN)
             os.kill(os.getpid(), number)
 
     had = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background

@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 # For what is imported later, PyTorch above all; what a user has set stays.
 # Threads that wait for others sleep instead of spinning: on a busy machine those that spin keep
 # the others from working (docs/why/speed.md).
+_waiting_is_ours = "OMP_WAIT_POLICY" not in os.environ
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # What Apple's GPUs lack runs on the processor.
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")

@@ -255,3 +255,15 @@ def test_no_answer_waits_for_the_acknowledgement_of_its_head() -> None:
             return found
 
     assert asyncio.run(off()) == 1
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_threads_wait_longer_unless_somebody_said_how(
+    ours: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(brainssl, "_waiting_is_ours", ours)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "")  # so that it is taken back
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    with pytest.raises(BrainsslError):
+        brainssl.serve(tmp_path, port=0, quiet=True)
+    assert ("GOMP_SPINCOUNT" in os.environ) is ours

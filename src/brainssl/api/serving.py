@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+import brainssl
 from brainssl.api.answers import Answer
 from brainssl.api.options import Names, Where, listed, seed_of, within
 from brainssl.foundation.errors import BrainsslError
@@ -50,9 +51,10 @@ def serve(
     within("--port", port, 0, 65535)
     require("serve")
     refuse_within_a_loop()
-    # Between requests OpenMP's threads sleep after 3 ms, and awake on a core that has other work:
-    # up to 30 ms of an answer. They stay some 20 ms longer; read as PyTorch is imported.
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000000")
+    if brainssl._waiting_is_ours:  # noqa: SLF001
+        # Threads that sleep between layers cost up to a third of an answer. Here they wait some
+        # 20 ms more; GNU's OpenMP reads it as PyTorch is imported.
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000000")
     from brainssl.serving.engine import Engine
     from brainssl.serving.server import bind, checked_token, guarded, run, url_of
     from brainssl.serving.service import Service

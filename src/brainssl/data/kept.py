@@ -22,7 +22,7 @@ from brainssl import __version__
 from brainssl.data.pool import WorkerKilledError, in_order
 from brainssl.data.read import UnreadableImage
 from brainssl.foundation.errors import BrainsslError
-from brainssl.foundation.storage import locked, remove, write_whole
+from brainssl.foundation.storage import locked, read_whole, remove, write_whole
 
 _HEAD = 12  # bytes before a record: lengths of head and arrays, and a check of both
 _DIGEST = 16  # bytes of the digest by which a result is known
@@ -120,11 +120,11 @@ class Kept:
     def _record(self, place: int) -> tuple[bytes, bytes] | None:
         """Return head and arrays of the record at a place; None where there is no whole one."""
         self._log.seek(place)
-        begin = self._log.read(_HEAD)
+        begin = read_whole(self._log, _HEAD)
         if len(begin) < _HEAD:
             return None
-        head = self._log.read(int.from_bytes(begin[:4], "big"))
-        held = self._log.read(int.from_bytes(begin[4:8], "big"))
+        head = read_whole(self._log, int.from_bytes(begin[:4], "big"))
+        held = read_whole(self._log, int.from_bytes(begin[4:8], "big"))
         whole = zlib.crc32(head + held) == int.from_bytes(begin[8:], "big")
         return (head, held) if whole and len(head) > _DIGEST else None
 

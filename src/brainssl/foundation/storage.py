@@ -34,8 +34,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     A link stays one, and its target is replaced; a pipe or a device is written to.
 
     Raises:
-        OSError: it names `path`, and not the file beside it; also for what libraries raise of their
-            own where the disk is full, or otherwise at fault.
+        OSError: it names `path`, and not the file beside it; also for what safetensors says of the
+            system.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         with tempfile.TemporaryDirectory() as folder:
@@ -50,17 +50,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     stem = target.stem if is_plain(Path(target.name)) else "file"
     beside = target.with_name(f".{stem}.{secrets.token_hex(4)}{target.suffix}")
     try:
-        with plainly(target.parent) as folder:
-            write(folder / beside.name)
-        _flush(beside)
-        beside.replace(target)
-    except OSError as error:
-        _name(error, beside, path)
-        raise
-    except Exception as error:
-        if number := _fault_of_disk(error, target.parent):
-            raise OSError(number, os.strerror(number), str(path)) from error
-        raise
+        with _naming(beside, path):
+            with plainly(target.parent) as folder:
+                write(folder / beside.name)
+            _flush(beside)
+            beside.replace(target)
     finally:
         with suppress(OSError):  # of a disk that became read-only
             beside.unlink(missing_ok=True)
@@ -133,12 +127,8 @@ def whole_folder(
             _empty(working)
         if request is not None:
             write_json(working / _REQUEST, request)
-        try:
-            with plainly(working) as plain:
-                yield plain
-        except OSError as error:
-            _name(error, working, folder)
-            raise
+        with _naming(working, folder), plainly(working) as plain:
+            yield plain
         # What a kill in the middle of write_atomically left is no part of the result.
         for leftover in [working / _REQUEST, *working.glob(".*")]:
             if leftover.name != _LOCK:
@@ -291,12 +281,31 @@ def _lock(file: Path, waiting: Callable[[], object] | None) -> int:
         os.close(handle)
 
 
-def _fault_of_disk(error: Exception, folder: Path) -> int | None:
-    """Return the system's number of a fault that safetensors or PyTorch told in their own way."""
-    if told := re.search(r"\(os error (\d+)\)", str(error)):
-        return int(told[1])
-    full = isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < _ROOM
-    return errno.ENOSPC if full else None
+def read_whole(stream: io.FileIO, count: int) -> bytes:
+    """Read so many bytes of a file without a buffer; fewer only where it ends."""
+    parts = []
+    while count and (part := stream.read(count)):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+@contextmanager
+def _naming(beside: Path, path: Path) -> Iterator[None]:
+    """Let errors of the system in the block name what the user named, see `_name`.
+
+    What a library in Rust told of the system in its own way becomes such an error.
+    """
+    try:
+        yield
+    except OSError as error:
+        _name(error, beside, path)
+        raise
+    except Exception as error:
+        if told := re.search(r"\(os error (\d+)\)", str(error)):
+            number = int(told[1])
+            raise OSError(number, os.strerror(number), str(path)) from error
+        raise
 
 
 def _name(error: OSError, beside: Path, path: Path) -> None:

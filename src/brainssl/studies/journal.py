@@ -46,8 +46,16 @@ class Journal:
         self._trace(step).unlink(missing_ok=True)
 
     def finished(self, step: str) -> bool:
-        """Tell whether a step is noted as finished, in this run or an earlier one."""
-        return self._note(step).is_file()
+        """Tell whether a step is noted as finished, in this run or an earlier one of this study."""
+        try:
+            note = read_json(self._note(step), "a note on a finished step")
+        except BrainsslError:
+            return False
+        return isinstance(note, dict) and note.get("study") == self.study
+
+    def forget(self, step: str) -> None:
+        """Take the note of a step away, whose folder is gone."""
+        self._note(step).unlink(missing_ok=True)
 
     def fail(self, step: str, error: Exception) -> dict[str, str]:
         """Note an error, and return what `failure` then returns."""

@@ -119,7 +119,9 @@ class Steps:
         """
         step, title = self._steps[name]
         folder, journal = self._folder(name), self.ground.journal
-        if folder.is_dir() and journal.finished(name):
+        if not folder.is_dir():
+            journal.forget(name)
+        elif journal.finished(name):
             return Outcome.DONE
         started = time.perf_counter()
         try:

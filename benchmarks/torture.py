@@ -411,6 +411,8 @@ def main() -> None:
     chosen = asked.only.split(",")
     if unknown := set(chosen) - set(TORTURES):
         parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(TORTURES)}")
+    # Whoever runs in the background is begun with Ctrl-C ignored, and would hand that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     told, broken = {}, 0
     with tempfile.TemporaryDirectory() as folder:
         torture = Torture(Path(folder), random.Random(asked.seed))

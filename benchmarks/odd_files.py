@@ -265,10 +265,12 @@ def warmed(folder: Path) -> None:
     """Import what the command needs, so that each process has it."""
     import nibabel  # noqa: F401
     import pydicom  # noqa: F401
+    import torch
 
     import brainssl
 
     (folder / "good.png").write_bytes(GOOD)
+    torch.set_num_threads(1)  # with a team of OpenMP's here, forks would wait for it for ever
     brainssl.predict(folder / "classifier", folder / "good.png")
 
 

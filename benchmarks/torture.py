@@ -2,15 +2,15 @@
 
 A small study of simulated patients is made once untouched. Then others are killed (SIGKILL) at
 random moments, again and again on the same folder, with one process, with two that share the
-steps, and with two commands on one folder; ended by SIGTERM and Ctrl-C; given a disk that is full
-or becomes read-only, a clock that jumped while it stood still, a source that vanishes. Whatever
-stops by itself must say why in one line, without a traceback, and leave no process. Each is then
-run again, mended, to its end: `results.json`, but for times and the command, and every weight and
-prediction must equal the untouched ones.
+steps, and with two commands on one folder; ended by SIGTERM and Ctrl-C; given a disk that is full,
+a folder that becomes read-only, a clock that jumped while it stood still, a source that vanishes.
+Whatever stops by itself must say why in one line, without a traceback, and leave no process. Each
+is then run again, mended, to its end: `results.json`, but for times and the command, and every
+weight and prediction must equal the untouched ones.
 
-Moments are drawn from a seed, over the time that the untouched study took. A full or read-only disk
-is a small file system in memory, for which one must be root under Linux; else it is left out, and
-that is told.
+Moments are drawn from a seed, over the time that the untouched study took. What had ended before
+it could be hurt does not count. Who fills a disk or makes a folder read-only mounts it, and must be
+root under Linux; else both are left out, and that is told.
 
     scripts/torture --kills 50 --out results/torture-2cores.json
     scripts/torture --only disk-full,source-gone
@@ -58,7 +58,8 @@ ASKED += ["--explain", "2", "--no-classical"]
 CHANGING = {"seconds", "time", "created", "command"}  # of results.json, from run to run
 WAIT = 600.0  # seconds until something counts as hanging
 CLOCK = 86_400.0  # seconds by which it jumps
-DISK, SMALL = 512, 3  # MB, of a disk that is large enough and of one that is not
+SMALL, LARGE = ("100k", "300k", "1m", "3m"), "512m"  # of disks that are not, and are, large enough
+MOST = 10  # studies of which one must be met at work
 
 
 class BrokenError(Exception):
@@ -148,7 +149,7 @@ class Torture:
             raise BrokenError(f"exit {code} where {codes} were expected: {text}")
         if "Traceback" in text:
             raise BrokenError(f"a traceback: {text}")
-        if left := [one for one in psutil.process_iter(["cmdline"]) if owned(one, process)]:
+        if left := [one for one in psutil.process_iter() if owned(one, process)]:
             raise BrokenError(f"processes are left: {left}")
         return text.strip().splitlines()[-1] if text.strip() else ""
 
@@ -258,142 +259,123 @@ def _orphans_end(process: "subprocess.Popen[str]") -> None:
         time.sleep(0.05)
 
 
-def two_at_it(torture: Torture, kills: int) -> str:
-    """Start two commands on one folder, and kill one of them."""
-    times, done = max(1, kills // 10), 0
-    for number in range(times):
-        out = torture.folder / f"two-{number}"
-        with torture.started(out) as one, torture.started(out) as other:
-            done += torture.moment(one, out)
-            victim, survivor = torture.draw.choice([(one, other), (other, one)])
-            kill_all(victim)
-            torture.well_ended(survivor)
-        torture.compare(out)
-    return f"{done} kills while both were there"
+def repeated(hurt: Callable[[Torture, Path, int], str | None]) -> Callable[[Torture, int], str]:
+    """Return what hurts a tenth as many studies as are killed, and lets each end well after it.
 
-
-def signalled(number: signal.Signals, *codes: int) -> Callable[[Torture, int], str]:
-    """Return what ends studies by a signal."""
+    Args:
+        hurt: is given where a study goes and how many processes it has; returns what it said, and
+            None if it had ended before it could be hurt.
+    """
 
     def act(torture: Torture, kills: int) -> str:
-        done, told = 0, set()
-        for turn in range(max(1, kills // 10)):
-            out, jobs = torture.folder / f"{number.name}-{turn}", 1 + turn % 2
-            with torture.started(out, jobs) as process:
-                if not torture.moment(process, out):
-                    torture.well_ended(process)
-                    continue
-                process.send_signal(number)
-                line = torture.stopped(process, *codes, 0)  # 0: it had ended meanwhile
-                if process.returncode:
-                    told.add(line)
-                    done += 1
+        times, told = max(1, kills // 10), list[str]()
+        for attempt in range(MOST * times):
+            out, jobs = torture.folder / f"study-{torture.runs}", 1 + attempt % 2
+            line = hurt(torture, out, jobs)
             torture.healed(out, jobs)
-        return f"{done} times; {'; '.join(sorted(told))}"
+            if line is not None:
+                told.append(torture.shown(line))
+            if len(told) == times:
+                return "; ".join([f"{times} times", *sorted(filter(None, set(told)))])
+        raise BrokenError(f"of {MOST * times} studies only {len(told)} were met at work")
 
     return act
 
 
-@contextmanager
-def disk(folder: Path, megabytes: int) -> Iterator[Callable[[str], None]]:
-    """Mount a file system in memory; what is yielded mounts it anew with other options."""
-    folder.mkdir()
+def two_at_it(torture: Torture, out: Path, jobs: int) -> str | None:
+    """Start two commands on one folder, and kill one of them."""
+    with torture.started(out, jobs) as one, torture.started(out, jobs) as other:
+        met = torture.moment(one, out)
+        victim, survivor = torture.draw.choice([(one, other), (other, one)])
+        kill_all(victim)
+        torture.well_ended(survivor)
+    torture.compare(out)
+    return "" if met else None
 
-    def mount(options: str) -> None:
-        words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-        subprocess.run(words, check=True, capture_output=True)
 
-    mount(f"size={megabytes}m")
-    try:
-        yield lambda options: mount(f"remount,{options}")
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=False)
+def signalled(number: signal.Signals, code: int) -> Callable[[Torture, Path, int], str | None]:
+    """Return what ends a study by a signal."""
+
+    def hurt(torture: Torture, out: Path, jobs: int) -> str | None:
+        with torture.started(out, jobs) as process:
+            if torture.moment(process, out):
+                process.send_signal(number)
+            line = torture.stopped(process, code, 0)  # 0: it had ended meanwhile
+            return line if process.returncode else None
+
+    return hurt
+
+
+def read_only(torture: Torture, out: Path, jobs: int) -> str | None:
+    """Let the folder become read-only in the middle, but for files that are open."""
+    with torture.started(out, jobs) as process:
+        if torture.moment(process, out):
+            _mount("--bind", str(out), str(out))
+            try:
+                _mount("-o", "remount,bind,ro", str(out))
+                line = torture.stopped(process, 1, 0)
+            finally:
+                subprocess.run(["umount", "--lazy", str(out)], check=False)
+        else:
+            line = torture.stopped(process, 0)
+        return line if process.returncode else None
+
+
+def clock_jumped(torture: Torture, out: Path, jobs: int) -> str | None:
+    """Kill a study and let the clock jump: its files are of tomorrow, or of yesterday."""
+    with torture.started(out, jobs) as process:
+        met = torture.moment(process, out)
+    jump = torture.draw.choice((CLOCK, -CLOCK))
+    for file in [out, *out.rglob("*")]:
+        with suppress(FileNotFoundError):
+            moment = file.stat().st_mtime + jump
+            os.utime(file, (moment, moment))
+    return "" if met else None
+
+
+def source_gone(torture: Torture, out: Path, jobs: int) -> str | None:
+    """Take the images away as a study begins or later, and bring them back."""
+    away = torture.source.with_name("away")
+    with torture.started(out, jobs) as process:
+        torture.draw.choice((torture.first_file, torture.moment))(process, out)
+        torture.source.rename(away)
+        try:
+            line = torture.stopped(process, 1, 0)  # 0: it had read them all
+        finally:
+            away.rename(torture.source)
+        return line if process.returncode else None
 
 
 def disk_full(torture: Torture, _: int) -> str:
     """Fill the disk, here and there; then there is room."""
     told = set()
-    for number, megabytes in enumerate((0.1, 0.3, 1, SMALL)):
-        with disk(torture.folder / f"full-{number}", DISK) as again:
-            out = torture.folder / f"full-{number}" / "out"
-            again(f"size={round(megabytes * 1024)}k")
-            with torture.started(out) as process:
+    for number, size in enumerate(SMALL):
+        folder = torture.folder / f"full-{number}"
+        folder.mkdir()
+        _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
+        try:
+            with torture.started(folder / "out") as process:
                 told.add(torture.shown(torture.stopped(process, 1)))
-            again(f"size={DISK}m")
-            torture.healed(out)
-    return f"4 sizes; {'; '.join(sorted(told))}"
+            _mount("-o", f"remount,size={LARGE}", str(folder))
+            torture.healed(folder / "out")
+        finally:
+            subprocess.run(["umount", "--lazy", str(folder)], check=False)
+    return "; ".join([f"{len(SMALL)} sizes", *sorted(told)])
 
 
-def read_only(torture: Torture, kills: int) -> str:
-    """Let the disk become read-only in the middle; then it is writable."""
-    done, told = 0, set()
-    for number in range(max(1, kills // 10)):
-        with disk(torture.folder / f"read-only-{number}", DISK) as again:
-            out = torture.folder / f"read-only-{number}" / "out"
-            with torture.started(out) as process:
-                torture.moment(process, out)
-                for _ in range(1000):  # refused as long as a file is open for writing
-                    with suppress(subprocess.CalledProcessError):
-                        again("ro")
-                        break
-                    time.sleep(0.01)
-                line = torture.stopped(process, 0, 1)
-                if process.returncode:
-                    told.add(torture.shown(line))
-                    done += 1
-            again("rw")
-            torture.healed(out)
-    return f"{done} times; {'; '.join(sorted(told))}"
-
-
-def clock_jumped(torture: Torture, kills: int) -> str:
-    """Kill a study and let the clock jump: its files are of tomorrow, or of yesterday."""
-    times, done = max(2, kills // 10), 0
-    for number in range(times):
-        out = torture.folder / f"clock-{number}"
-        with torture.started(out) as process:
-            done += torture.moment(process, out)
-        jump = CLOCK if number % 2 else -CLOCK
-        for file in [out, *out.rglob("*")]:
-            with suppress(FileNotFoundError):
-                moment = file.stat().st_mtime + jump
-                os.utime(file, (moment, moment))
-        torture.healed(out)
-    return f"{done} jumps of a day"
-
-
-def source_gone(torture: Torture, kills: int) -> str:
-    """Take the images away, and bring them back."""
-    done, told = 0, set()
-    away = torture.source.with_name("away")
-    for number in range(max(1, kills // 10)):
-        out = torture.folder / f"gone-{number}"
-        with torture.started(out) as process:
-            if number % 2:
-                torture.moment(process, out)
-            else:
-                torture.first_file(process, out)
-            torture.source.rename(away)
-            try:
-                line = torture.stopped(process, 0, 1)
-                if process.returncode:
-                    told.add(torture.shown(line))
-                    done += 1
-            finally:
-                away.rename(torture.source)
-        torture.healed(out)
-    return f"{done} times; {'; '.join(sorted(told))}"
+def _mount(*words: str) -> None:
+    subprocess.run(["mount", *words], check=True, capture_output=True)
 
 
 TORTURES: dict[str, Callable[[Torture, int], str]] = {
     "killed": killed,
-    "two-at-it": two_at_it,
-    "sigterm": signalled(signal.SIGTERM, 143),
-    "interrupted": signalled(signal.SIGINT, 130),
+    "two-at-it": repeated(two_at_it),
+    "sigterm": repeated(signalled(signal.SIGTERM, 143)),
+    "interrupted": repeated(signalled(signal.SIGINT, 130)),
     "disk-full": disk_full,
-    "read-only": read_only,
-    "clock": clock_jumped,
-    "source-gone": source_gone,
+    "read-only": repeated(read_only),
+    "clock": repeated(clock_jumped),
+    "source-gone": repeated(source_gone),
 }
 OF_ROOT = ("disk-full", "read-only")
 

@@ -90,3 +90,12 @@ def test_a_study_is_killed_and_robbed(tmp_path: Path) -> None:
     seen = json.loads(told.read_text())["seen"]
     assert seen["killed"].startswith("2 kills")
     assert set(seen) == {"killed", "source-gone", "clock"}
+
+
+def test_what_was_never_hurt_is_no_success(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    left_alone = Torture(tmp_path, random.Random(0))
+    monkeypatch.setattr(Torture, "healed", lambda *_: None)
+    with pytest.raises(BrokenError, match="of 20 studies only 0 were met at work"):
+        torture.repeated(lambda *_: None)(left_alone, 20)
+    lines = iter([None, f"{tmp_path}/x: full", None, f"{tmp_path}/x: full"])
+    assert torture.repeated(lambda *_: next(lines))(left_alone, 20) == "2 times; …/x: full"

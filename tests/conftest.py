@@ -54,7 +54,7 @@ CLASSES = ("Glioma T1", "Glioma T2", "Normal T1")
 
 
 def pytest_collection_finish() -> None:
-    """Let the collector of garbage pass over what stays: it took a third of the time."""
+    """Let the collector of garbage pass over what stays, which costs it most of its time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

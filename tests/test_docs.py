@@ -990,9 +990,7 @@ def test_the_first_hour_is_told_as_measured() -> None:
     for name in ("bfloat16", "avx2"):
         found = first_hour(name)
         demo = duration(found["seconds"]["make demo"])
-        tests = found["seconds"].get("make test")
-        cells = f"{demo} | {duration(tests) if tests else SAME}"
-        assert f"| {cells} |" in readme
+        assert f"| {demo} |" in readme
         spent = found["demo"]["time"]
         training = sum(one["seconds"] for one in spent if one["training"])
         share = 100 * (1 - training / sum(one["seconds"] for one in spent))
@@ -1002,7 +1000,7 @@ def test_the_first_hour_is_told_as_measured() -> None:
             for row in (rows["simclr", "linear"], rows["supervised", "supervised"])
         ]
         ratio = found["estimate_over_truth"]
-        assert f"| {cells} | {' | '.join(told)} | {share:.0f} % | {ratio:.2f} |" in page
+        assert f"| {demo} | {' | '.join(told)} | {share:.0f} % | {ratio:.2f} |" in page
         assert f"split {found['demo']['split_digest'][:12]}, " in " ".join(page.split())
         assert f"most frequent class {100 * found['demo']['most_frequent_class']:.1f} %" in page
         assert found["machine"]["precision"] == {"bfloat16": "bf16-mixed", "avx2": "32-true"}[name]
@@ -1026,7 +1024,6 @@ def test_the_demo_keeps_within_its_limits_and_learns() -> None:
         found = first_hour(name)
         demo = found["demo"]
         assert found["seconds"]["make demo"] < limit
-        assert found["seconds"].get("make test", 0) < 480
         assert 1 / 1.5 < found["estimate_over_truth"] < 1.5
         trained = [row for row in demo["rows"] if row["method"] in ("simclr", "supervised")]
         assert len(trained) == 3
@@ -1068,7 +1065,8 @@ def test_what_a_start_is_worth_is_told_as_measured() -> None:
     for pair in studies[1]["comparisons"]:
         if pair["metric"] == "accuracy":
             ends = sorted(-end for end in pair["interval"])
-            assert gained({"difference": -pair["difference"], "interval": ends}).split()[0] in page
+            told_gain = gained({"difference": -pair["difference"], "interval": ends})
+            assert told_gain in page.replace(" points (", " (")
     study = json.loads((ROOT / "results" / "mri44-folds.json").read_text("utf-8"))
     for stage, share in (("finetune", 1.0), ("linear", 0.1)):
         [row] = [

@@ -52,8 +52,8 @@ def serve(
     require("serve")
     refuse_within_a_loop()
     if brainssl._waiting_is_ours:  # noqa: SLF001
-        # Threads that sleep between layers cost up to a third of an answer. Here they wait some
-        # 20 ms more; GNU's OpenMP reads it as PyTorch is imported.
+        # A service is asked by those who wait: its threads do not sleep between layers, but some
+        # 20 ms after the last. GNU's OpenMP reads it as PyTorch is imported.
         os.environ.setdefault("GOMP_SPINCOUNT", "2000000")
     from brainssl.serving.engine import Engine
     from brainssl.serving.server import bind, checked_token, guarded, run, url_of

@@ -20,7 +20,7 @@ from brainssl.data.scan import kept_beside
 from brainssl.data.volumes.origin import SeenVolume, VolumeOrigin
 from brainssl.data.volumes.volume import VolumeRef
 from brainssl.foundation.errors import BrainsslError
-from brainssl.foundation.storage import BusyError
+from brainssl.foundation.locks import BusyError
 
 KILLED = """
 import json, os, signal, sys

@@ -1,6 +1,5 @@
 import errno
 import hashlib
-import io
 import json
 import math
 import os
@@ -18,13 +17,11 @@ import pytest
 
 from brainssl.foundation import storage
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.locks import BusyError, locked
 from brainssl.foundation.storage import (
-    BusyError,
     damage,
     is_busy,
-    locked,
     read_json,
-    read_whole,
     refuse_existing,
     whole_folder,
     working_folder,
@@ -415,7 +412,7 @@ def test_a_disk_without_locks_is_named(tmp_path, monkeypatch):
     def refused(_handle: int, _mode: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("brainssl.foundation.storage.fcntl.flock", refused)
+    monkeypatch.setattr("brainssl.foundation.locks.fcntl.flock", refused)
     error = pytest.raises(BrainsslError, match=r"x\.lock cannot be locked \(No locks")
     with error, locked(tmp_path / "x.lock"):
         pass
@@ -511,17 +508,3 @@ except OSError as error:
         [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False
     )
     assert told.stdout.split() == [str(path), str(errno.EFBIG), "False"], told.stderr
-
-
-def test_a_file_without_a_buffer_is_read_whole() -> None:
-    class Slow(io.FileIO):
-        def read(self, count: int = -1) -> bytes:
-            return super().read(min(count, 3))
-
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(bytes(range(50)))
-        file.flush()
-        with Slow(file.name) as stream:
-            assert read_whole(stream, 20) == bytes(range(20))
-            assert read_whole(stream, 99) == bytes(range(20, 50))
-            assert read_whole(stream, 1) == b""

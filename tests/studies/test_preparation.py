@@ -10,8 +10,8 @@ import pytest
 from oracles.small_plan import small_plan
 
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.locks import BusyError, locked
 from brainssl.foundation.progress import Terminal
-from brainssl.foundation.storage import BusyError, locked
 from brainssl.studies import preparation
 from brainssl.studies.plan import Plan
 from brainssl.studies.preparation import prepared

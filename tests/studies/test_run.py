@@ -24,8 +24,9 @@ from brainssl.evaluation.metrics import METRICS
 from brainssl.evaluation.predictions import Predictions
 from brainssl.evaluation.rows import result_rows
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.locks import locked
 from brainssl.foundation.progress import Terminal
-from brainssl.foundation.storage import locked, whole_folder, working_folder
+from brainssl.foundation.storage import whole_folder, working_folder
 from brainssl.hardware.device import precision_of
 from brainssl.settings import load_settings
 from brainssl.settings.sections import RunSettings

@@ -136,7 +136,7 @@ def _served(
 ) -> dict[str, Any]:
     from brainssl.data.store import ImageStore
     from brainssl.data.verdicts import last_of, read_verdicts
-    from brainssl.foundation.storage import locked
+    from brainssl.foundation.locks import locked
     from brainssl.serving.review import PAGE, ReviewService, review_routes_of
     from brainssl.serving.routes import page_paths
     from brainssl.serving.server import behind_door, bind, checked_token, run, url_of

@@ -22,7 +22,9 @@ from brainssl import __version__
 from brainssl.data.pool import WorkerKilledError, in_order
 from brainssl.data.read import UnreadableImage
 from brainssl.foundation.errors import BrainsslError
-from brainssl.foundation.storage import locked, read_whole, remove, write_whole
+from brainssl.foundation.locks import locked
+from brainssl.foundation.storage import remove
+from brainssl.foundation.unbuffered import read_whole, write_whole
 
 _HEAD = 12  # bytes before a record: lengths of head and arrays, and a check of both
 _DIGEST = 16  # bytes of the digest by which a result is known

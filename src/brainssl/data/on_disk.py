@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from brainssl.foundation.storage import write_whole
+from brainssl.foundation.unbuffered import write_whole
 
 
 class OnDisk:

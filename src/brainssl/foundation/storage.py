@@ -1,9 +1,7 @@
 """Folders and files that are either whole or absent, whenever the process is killed."""
 
 import errno
-import fcntl
 import hashlib
-import io
 import json
 import os
 import re
@@ -16,16 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.locks import BusyError, is_held, locked
 from brainssl.foundation.plain_names import is_plain, plainly
 
 DIGESTS = "digests.json"
 _REQUEST = "request.json"
 _LOCK = ".lock"
 _ROOM = 2**20  # bytes; a disk with less is called full
-
-
-class BusyError(BrainsslError):
-    """Another process is at work on it: wait, or do something else."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -58,21 +53,6 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         with suppress(OSError):  # of a disk that became read-only
             beside.unlink(missing_ok=True)
-
-
-def write_whole(stream: io.FileIO, content: bytes, place: Path) -> None:
-    """Write all of `content` to a file without a buffer: nothing is left to write as it closes.
-
-    Raises:
-        OSError: it names `place`.
-    """
-    left = memoryview(content)
-    try:
-        while left:
-            left = left[stream.write(left) :]
-    except OSError as error:
-        error.filename = str(place)
-        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -175,17 +155,7 @@ def working_folder(folder: Path) -> Path:
 
 def is_busy(folder: Path) -> bool:
     """Tell whether a living process is making `folder`."""
-    try:
-        handle = os.open(working_folder(folder) / _LOCK, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
+    return is_held(working_folder(folder) / _LOCK)
 
 
 def damage(folder: Path) -> str | None:
@@ -231,66 +201,6 @@ def refuse_existing(folder: Path) -> None:
 
 
 @contextmanager
-def locked(file: Path, *, waiting: Callable[[], object] | None = None) -> Iterator[None]:
-    """Hold a lock that ends with the process, however it ends.
-
-    Args:
-        file: that stands for the lock, made where there is none; its name ends in `.lock`. No
-            folder, because network file systems know locks of files alone.
-        waiting: called if another process holds it, before waiting for that process; without it,
-            or if it raises, nobody waits.
-
-    Raises:
-        BusyError: another process holds it, and `waiting` is not given.
-    """
-    handle = _lock(file, waiting)
-    try:
-        yield
-    finally:
-        os.close(handle)
-
-
-def _lock(file: Path, waiting: Callable[[], object] | None) -> int:
-    while True:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:  # the folder was renamed this very moment
-            continue
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            try:
-                if waiting is None:
-                    raise BusyError(
-                        f"another process is at work in {file.parent}: wait for it"
-                    ) from None
-                waiting()
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            except BaseException:
-                os.close(handle)
-                raise
-        except OSError as error:
-            os.close(handle)
-            raise BrainsslError(
-                f"{file} cannot be locked ({error.strerror}): choose a folder on a disk that "
-                "knows file locks"
-            ) from None
-        if _is_at(handle, file):
-            return handle
-        os.close(handle)
-
-
-def read_whole(stream: io.FileIO, count: int) -> bytes:
-    """Read so many bytes of a file without a buffer; fewer only where it ends."""
-    parts = []
-    while count and (part := stream.read(count)):
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
-
-
-@contextmanager
 def _naming(beside: Path, path: Path) -> Iterator[None]:
     """Let errors of the system in the block name what the user named, see `_name`.
 
@@ -317,14 +227,6 @@ def _name(error: OSError, beside: Path, path: Path) -> None:
         # Libraries write to the folder for temporary files first.
         full = shutil.disk_usage(beside.parent).free < _ROOM
         error.filename = str(path) if full else tempfile.gettempdir()
-
-
-def _is_at(handle: int, file: Path) -> bool:
-    """Tell whether an open file still has its name: a lock on a deleted one stands for nothing."""
-    try:
-        return os.path.samestat(os.fstat(handle), file.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _refuse_just_made(folder: Path) -> None:

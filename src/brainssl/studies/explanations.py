@@ -15,15 +15,9 @@ from brainssl.explanation.folder import Request, choose_slices, explain_classifi
 from brainssl.explanation.measure import BRIEF, Cases
 from brainssl.explanation.side_by_side import EXPLANATIONS, FOLDER, INDEX
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.locks import locked
 from brainssl.foundation.progress import Report
-from brainssl.foundation.storage import (
-    damage,
-    digest_of_folder,
-    locked,
-    read_json,
-    remove,
-    write_json,
-)
+from brainssl.foundation.storage import damage, digest_of_folder, read_json, remove, write_json
 from brainssl.hardware.device import device_of
 from brainssl.models.classifier import Classifier
 from brainssl.studies.grid import SUPERVISED, Step, final, stages_of, start_of

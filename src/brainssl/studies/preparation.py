@@ -19,15 +19,9 @@ from brainssl.data.scan import kept_beside, scan
 from brainssl.data.split import Protocol, Split, make_split
 from brainssl.data.store import ImageStore, is_store
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.locks import BusyError, locked
 from brainssl.foundation.progress import Terminal
-from brainssl.foundation.storage import (
-    BusyError,
-    damage,
-    locked,
-    read_json,
-    remove,
-    write_json,
-)
+from brainssl.foundation.storage import damage, read_json, remove, write_json
 from brainssl.studies.grid import grid
 from brainssl.studies.identity import IDENTITY, digest_of, finished_steps, identity, is_begun
 from brainssl.studies.journal import Journal, noting

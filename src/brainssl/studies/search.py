@@ -9,15 +9,9 @@ from typing import Any
 from brainssl.data.dataset import Data
 from brainssl.data.shots import LabelFraction
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.locks import BusyError, locked
 from brainssl.foundation.progress import Report
-from brainssl.foundation.storage import (
-    BusyError,
-    locked,
-    read_json,
-    refuse_existing,
-    write_json,
-    write_text,
-)
+from brainssl.foundation.storage import read_json, refuse_existing, write_json, write_text
 from brainssl.hardware.device import device_of
 from brainssl.models.encoder import build_encoder, load_encoder
 from brainssl.settings import LABELLED_METHODS, METHOD_NAMES, Settings

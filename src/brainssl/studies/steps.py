@@ -11,8 +11,8 @@ from brainssl.data.dataset import Data
 from brainssl.data.random_labels import with_random_labels
 from brainssl.evaluation.predictions import SPLITS
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.locks import BusyError
 from brainssl.foundation.progress import Report, Terminal
-from brainssl.foundation.storage import BusyError
 from brainssl.hardware.device import device_of
 from brainssl.models.encoder import Encoder, build_encoder, load_encoder
 from brainssl.settings import Settings

@@ -1,5 +1,6 @@
 """Work without a study: steps that note who did them, and do what their names say."""
 
+import errno
 import os
 import signal
 import time
@@ -17,7 +18,8 @@ from brainssl.studies.scheduling.scheduler import Demand
 class Errands:
     """Notes each step in a file `done`, as `name pid`, one a line.
 
-    `deadly` kills its process, `endless` never ends, `broken` fails; `probe-KIND-…` has a kind.
+    `deadly` kills its process, `endless` never ends, `broken` fails, of `unwritten` nothing can be
+    noted; `probe-KIND-…` has a kind.
     """
 
     folder: Path
@@ -31,6 +33,8 @@ class Errands:
             os.kill(os.getpid(), signal.SIGKILL)
         if name.startswith("endless"):
             time.sleep(600)
+        if name.startswith("unwritten"):
+            raise OSError(errno.EROFS, "Read-only file system", "study/failed")
         return Outcome.FAILED if name.startswith("broken") else Outcome.DONE
 
     def give_up(self, name: str, cause: str) -> None:

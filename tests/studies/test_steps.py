@@ -1,5 +1,6 @@
 """A step of a study is made once, whoever is asked for it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -23,5 +24,10 @@ def test_what_a_process_made_that_could_not_answer_is_not_noted_again(
         assert Steps(plan, tmp_path, ground, Terminal()).do(name) is Outcome.DONE
         noted = read_log(tmp_path)
         assert Steps(plan, tmp_path, ground, Terminal()).do(name) is Outcome.DONE
-    assert read_log(tmp_path) == noted
+        assert read_log(tmp_path) == noted
+        made = (tmp_path / "steps" / name).stat()
+        note = tmp_path / "log" / f"{name}.json"
+        assert ground.journal.finished(name)
+        os.utime(note, ns=(made.st_atime_ns, made.st_mtime_ns - 1))  # of a making before this one
+        assert not ground.journal.finished(name)
     assert capsys.readouterr().err.count(": done in") == 1

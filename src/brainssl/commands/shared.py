@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from brainssl.api import Answer, Rows
-from brainssl.foundation.errors import BadUseError, BrainsslError
+from brainssl.foundation.errors import BadUseError, BrainsslError, line_of
 
 Source = Annotated[
     Path, typer.Argument(help="Folder of images, archive of volumes, or a prepared store.")
@@ -181,9 +181,7 @@ def teaching(command: Callable[..., None]) -> Callable[..., None]:
             typer.echo(f"brainssl: {error}", err=True)
             raise typer.Exit(2 if isinstance(error, BadUseError) else 1) from None
         except OSError as error:
-            typer.echo(
-                f"brainssl: {error.filename or 'input or output'}: {error.strerror}", err=True
-            )
+            typer.echo(f"brainssl: {line_of(error)}", err=True)
             raise typer.Exit(1) from None
         except UnicodeEncodeError as error:
             near = str(error.object)[max(0, error.start - 80) : error.end + 40]

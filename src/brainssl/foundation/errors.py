@@ -10,3 +10,8 @@ class BrainsslError(Exception):
 
 class BadUseError(BrainsslError):
     """A command was called with something that cannot be: the command line exits with 2."""
+
+
+def line_of(error: OSError) -> str:
+    """Tell a fault of the system in one line that names the place."""
+    return f"{error.filename or 'input or output'}: {error.strerror or error}"

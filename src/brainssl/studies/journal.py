@@ -46,16 +46,14 @@ class Journal:
         self._trace(step).unlink(missing_ok=True)
 
     def finished(self, step: str) -> bool:
-        """Tell whether a step is noted as finished, in this run or an earlier one of this study."""
+        """Tell whether the making of a step's folder is noted: after it, and of this study."""
         try:
             note = read_json(self._note(step), "a note on a finished step")
-        except BrainsslError:
+            made, noted = (self.out / "steps" / step).stat(), self._note(step).stat()
+        except (BrainsslError, OSError):
             return False
-        return isinstance(note, dict) and note.get("study") == self.study
-
-    def forget(self, step: str) -> None:
-        """Take the note of a step away, whose folder is gone."""
-        self._note(step).unlink(missing_ok=True)
+        own = isinstance(note, dict) and note.get("study") == self.study
+        return own and noted.st_mtime_ns >= made.st_mtime_ns
 
     def fail(self, step: str, error: Exception) -> dict[str, str]:
         """Note an error, and return what `failure` then returns."""

@@ -119,9 +119,7 @@ class Steps:
         """
         step, title = self._steps[name]
         folder, journal = self._folder(name), self.ground.journal
-        if not folder.is_dir():
-            journal.forget(name)
-        elif journal.finished(name):
+        if journal.finished(name):
             return Outcome.DONE
         started = time.perf_counter()
         try:

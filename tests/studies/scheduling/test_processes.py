@@ -122,6 +122,15 @@ def test_a_step_that_kills_two_processes_has_failed_and_costs_the_others_nothing
     assert len({number for name, number in errands.done if name == "deadly"}) == 2
 
 
+def test_a_folder_that_cannot_be_written_ends_the_study_with_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    agenda = Agenda([Node("unwritten"), *(Node(f"s{n}") for n in range(3))])
+    with pytest.raises(BrainsslError, match=r"^study/failed: Read-only file system$"):
+        Processes(2).run(agenda, Errands(tmp_path))
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_probes_of_one_encoder_go_to_one_process_which_has_its_share_of_threads(
     tmp_path: Path, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from brainssl.foundation.board import Relay
-from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.errors import BrainsslError, line_of
 
 
 def main(number: int) -> None:
@@ -31,12 +31,12 @@ def main(number: int) -> None:
     threading.Thread(target=listen, daemon=True).start()
     try:
         work = begin(Relay(pipe.send))
-    except BrainsslError as error:
-        pipe.send(("unfit", str(error)))
+        pipe.send(("ready",))
+        while (name := names.get()) is not None:
+            pipe.send(("settled", name, work.do(name)))
+    except (BrainsslError, OSError) as error:  # of the study's folder: a failed step is told
+        pipe.send(("unfit", line_of(error) if isinstance(error, OSError) else str(error)))
         sys.exit(1)
-    pipe.send(("ready",))
-    while (name := names.get()) is not None:
-        pipe.send(("settled", name, work.do(name)))
 
 
 if __name__ == "__main__":

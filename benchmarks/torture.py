@@ -300,8 +300,9 @@ def signalled(number: signal.Signals, code: int) -> Callable[[Torture, Path, int
         with torture.started(out, jobs) as process:
             if torture.moment(process, out):
                 process.send_signal(number)
-            line = torture.stopped(process, code, 0)  # 0: it had ended meanwhile
-            return line if process.returncode else None
+            # It may have ended meanwhile, or be so near it that nobody listens to signals any more.
+            line = torture.stopped(process, code, 0, -number)
+            return line if process.returncode == code else None
 
     return hurt
 

@@ -1142,6 +1142,14 @@ def test_what_fine_tuning_makes_of_a_start_is_told_as_measured() -> None:
     assert found["study"]["command"] in " ".join(page.split()).replace(" \\ ", " ")
 
 
+def test_what_tortured_studies_came_to_is_told_as_seen() -> None:
+    seen = json.loads((ROOT / "results" / "torture-2cores.json").read_text("utf-8"))["seen"]
+    page = (DOCS / "how-to" / "resume.md").read_text("utf-8")
+    assert len(seen) == 8
+    assert not [name for name, told in seen.items() if "BROKEN" in told or "left out" in told]
+    assert f"`results/torture-2cores.json`: {seen['killed'].split(',')[0]})" in page
+
+
 def test_parts_of_fine_tuning_are_told_as_measured() -> None:
     found = json.loads((ROOT / "results" / "what-helps-mri44.json").read_text("utf-8"))
     page = (DOCS / "why" / "what-helps.md").read_text("utf-8")

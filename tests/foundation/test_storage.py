@@ -483,16 +483,24 @@ def test_what_fails_in_a_folder_names_the_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["write_atomically(path, write)", "_in_folder(path, write)"])
-def test_what_a_library_says_of_a_disk_is_told_as_what_it_is(way: str, tmp_path: Path) -> None:
-    """A limit on the size of files fails as a full disk does, in words of safetensors' own."""
+@pytest.mark.parametrize(
+    "write", ["save_file({'a': zeros(9999)}, file)", "write_table(table({'a': rand(9999)}), file)"]
+)
+def test_what_a_library_says_of_a_disk_is_told_as_what_it_is(
+    way: str, write: str, tmp_path: Path
+) -> None:
+    """A limit on the size of files fails as a full disk does, in words of the library's own."""
     script = f"""
 import resource, sys
 from pathlib import Path
 from numpy import zeros
+from numpy.random import rand
+from pyarrow import table
+from pyarrow.parquet import write_table
 from safetensors.numpy import save_file
 from brainssl.foundation.storage import whole_folder, write_atomically
 def write(file):
-    save_file({{"a": zeros(9999)}}, file)
+    {write}
 def _in_folder(path, write):
     with whole_folder(path) as working:
         write(working / "weights")

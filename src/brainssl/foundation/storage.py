@@ -29,8 +29,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     A link stays one, and its target is replaced; a pipe or a device is written to.
 
     Raises:
-        OSError: it names `path`, and not the file beside it; also for what safetensors says of the
-            system.
+        OSError: it names `path`, and not the file beside it; also for what safetensors and
+            Arrow say of the system.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         with tempfile.TemporaryDirectory() as folder:
@@ -204,17 +204,16 @@ def refuse_existing(folder: Path) -> None:
 def _naming(beside: Path, path: Path) -> Iterator[None]:
     """Let errors of the system in the block name what the user named, see `_name`.
 
-    What a library in Rust told of the system in its own way becomes such an error.
+    What safetensors and Arrow tell of the system in their own words becomes such an error.
     """
     try:
         yield
-    except OSError as error:
-        _name(error, beside, path)
-        raise
     except Exception as error:
-        if told := re.search(r"\(os error (\d+)\)", str(error)):
-            number = int(told[1])
+        if told := re.search(r"\(os error (\d+)\)|\[errno (\d+)\]", str(error)):
+            number = int(told[1] or told[2])
             raise OSError(number, os.strerror(number), str(path)) from error
+        if isinstance(error, OSError):
+            _name(error, beside, path)
         raise
 
 

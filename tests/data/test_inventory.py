@@ -66,18 +66,19 @@ def test_labels_are_counted_before_anything_is_read(archive: Archive, tmp_path: 
 
 def test_series_whose_pixels_are_not_square_are_counted(archive: Archive) -> None:
     assert not any("square" in note for note in inventory_of(archive)["notes"])
-    for at, spacing in ((0, (6.0, 1.0, 2.0)), (3, (6.0, 2.0, 1.0)), (4, None)):  # 0 is not read
-        archive.series[at] = replace(archive.series[at], spacing=spacing)
+    odd = (0, (1.0, 2.0), True), (3, (2.0, 1.0), True), (4, None, True), (5, (2.0, 1.0), False)
+    for at, pixel, placed in odd:  # 0 is not read
+        archive.series[at] = replace(archive.series[at], pixel=pixel, placed=placed)
     notes = inventory_of(archive)["notes"]
     assert "The pixels of 1 of 5 series are not square: they are made so." in notes
+    assert sum("1 of 5 series are not square: they stay so" in note for note in notes) == 1
 
 
 def test_pixels_and_slices_are_told_in_millimetres(archive: Archive) -> None:
     """Of the five series that are read: by hand, and of one nothing is known."""
     sizes = [(9.0, 9.0), (0.5, 0.5), (1.0, 1.04), (2.0, 2.0), None, (1.5, 1.5)]  # 0 is not read
     for at, mm in enumerate(sizes):
-        spacing = None if mm is None else (6.0, *mm)
-        archive.series[at] = replace(archive.series[at], spacing=spacing, shape=(24, 100, 90))
+        archive.series[at] = replace(archive.series[at], pixel=mm, shape=(24, 100, 90))
     held = inventory_of(archive)
     told = held["millimetres"]
     assert told["unknown"] == 1

@@ -41,7 +41,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fine = tuple(2 * count for count in SHAPE[1:])
     save(root / "Glioma" / "sub-1" / "t1.nii.gz", head(1))
     save(root / "Normal" / "sub-2" / "t1.nii.gz", head(2, (SHAPE[0], *fine)), (6.0, 2.5, 2.5))
-    without_place(save(root / "Normal" / "sub-3" / "t1.nii", head(3)))
+    without_place(save(root / "Normal" / "sub-3" / "t1.nii", head(3), (1.0, 1.0, 1.0)))
     return root
 
 

@@ -118,11 +118,11 @@ def _of_archive(archive: Archive, labels: Path | None, reading: Reading) -> dict
 
 def _millimetres(read: Sequence[Series]) -> dict[str, Any]:
     """Return how large pixels and slices are: by what a field of view is chosen."""
-    known = [(one.spacing[1:], one.shape[1:]) for one in read if one.spacing is not None]
+    known = [(one.pixel, one.shape[1:]) for one in read if one.pixel is not None]
     return {
         "pixel": _quantiles([min(spacing) for spacing, _ in known]),
         "longer_side": _quantiles([max(s * n for s, n in zip(*one, strict=True)) for one in known]),
-        "unknown": sum(one.spacing is None for one in read),
+        "unknown": sum(one.pixel is None for one in read),
     }
 
 
@@ -134,10 +134,17 @@ def _quantiles(values: list[float]) -> dict[str, float] | None:
 
 
 def _notes_on_pixels(read: Iterable[Series]) -> list[str]:
-    every = [is_square(one.spacing) for one in read]
-    odd = len(every) - sum(every)
-    told = f"The pixels of {odd} of {len(every)} series are not square: they are made so."
-    return [told] if odd else []
+    every = list(read)
+    odd = [one.placed for one in every if not is_square(one.pixel)]
+    then = {
+        "they are made so": odd.count(True),
+        "they stay so, as nothing says where these slices lie": odd.count(False),
+    }
+    return [
+        f"The pixels of {count} of {len(every)} series are not square: {what}."
+        for what, count in then.items()
+        if count
+    ]
 
 
 def _table(read: Iterable[Series]) -> list[dict[str, Any]]:

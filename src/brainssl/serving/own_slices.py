@@ -134,11 +134,11 @@ def _of_volume(opened: Opened, number: int, slope: float, intercept: float, size
     reduced = _reduced(samples)
     levels = np.rint((reduced.astype(np.float64) - intercept) / slope).clip(0, _LEVELS)
     spacing = None
-    if volume.spacing is not None:
+    if volume.pixel_spacing is not None:
         rows, columns = (
             before / after for before, after in zip(samples.shape, reduced.shape, strict=True)
         )
-        spacing = volume.spacing[1] * rows, volume.spacing[2] * columns
+        spacing = volume.pixel_spacing[0] * rows, volume.pixel_spacing[1] * columns
     return OwnSlice(
         levels.astype(np.uint16),
         slope,

@@ -56,7 +56,7 @@ def test_a_series_is_found_by_its_identifiers_and_sorted_by_position(tmp_path: P
     )
     assert one.name == f"{one.patient}/{one.study}/{one.series}" == one.volume.name
     assert one.shape == (5, 12, 16)
-    assert one.spacing == pytest.approx((4.0, 0.9, 0.7))
+    assert one.pixel == pytest.approx((0.9, 0.7))
     assert (one.exclusion, one.flags, one.volume.frames) == (None, (), None)
     volume = read_dicom(one.volume)
     assert np.array_equal(volume.samples, pattern((5, 12, 16)))
@@ -184,7 +184,8 @@ def test_without_positions_slice_locations_and_then_numbers_order(tmp_path: Path
     )
     assert np.array_equal(read_dicom(located_.volume).samples, pattern((4, 6, 8)))
     assert np.array_equal(read_dicom(numbered.volume).samples, pattern((4, 6, 8))[::-1])
-    assert located_.spacing is None
+    assert not located_.placed
+    assert located_.pixel == (0.9, 0.7)
 
 
 def test_enhanced_frames_are_parted_by_echo_and_time_and_sorted(tmp_path: Path) -> None:
@@ -274,7 +275,7 @@ def test_each_mosaic_is_a_volume(tmp_path: Path) -> None:
     assert [one.shape for one in archive.series] == [(5, 8, 8)] * 3
     for at, one in enumerate(archive.series):
         assert np.array_equal(read_dicom(one.volume).samples, pattern((5, 8, 8), 2 - at))
-        assert one.spacing == pytest.approx((4.0, 0.9, 0.7))
+        assert one.pixel == pytest.approx((0.9, 0.7))
 
 
 def imageless(**elements: object) -> Dataset:

@@ -34,7 +34,7 @@ def test_a_series_says_what_its_volume_is(tmp_path: Path) -> None:
     header = nifti_header(tmp_path / "x" / "a.nii")
     series = series_of(tmp_path, "x/a.nii", header, mask="x/seg.nii")
     assert (series.name, series.shape, series.patient) == ("x/a", (6, 5, 4), None)
-    assert series.spacing == pytest.approx((5, 1, 0.9))
+    assert series.pixel == pytest.approx((1, 0.9))
     assert series.plane.value == "axial"
     assert read_nifti(series.volume).samples.shape == series.shape
     assert series.mask is not None

@@ -286,8 +286,10 @@ def test_missing_slices_doubled_places_and_other_odd_geometry_are_flagged(tmp_pa
     assert "no position" in none.flags
     assert none.affine is None
     assert none.spacing is None
+    assert none.pixel_spacing == mixed.pixel_spacing == twice.pixel_spacing == (0.9, 0.7)
     unknown = read(*series(tmp_path / "f", PixelSpacing=None))
     assert "spacing unknown" in unknown.flags
+    assert unknown.pixel_spacing is None
     whole = read(*series(tmp_path / "g"))
     assert whole.flags == ()
 

@@ -13,6 +13,7 @@ from brainssl.data.read import UnreadableImage
 from brainssl.data.volumes.choice import ALL
 from brainssl.data.volumes.origin import look_at_volume
 from brainssl.data.volumes.slices import open_volume
+from brainssl.data.volumes.square import NOT_SQUARE
 from brainssl.data.volumes.volume import VolumeRef
 from brainssl.inference.volumes import Cut, cut
 from brainssl.simulation.anatomy import Head
@@ -108,6 +109,24 @@ def test_stores_and_predictions_see_the_same_field(tmp_path: Path) -> None:
     assert cropped.slice(9).provenance[-1].endswith("about the head to a square of 120 mm")
 
 
+def test_pixels_of_known_size_are_enough(tmp_path: Path) -> None:
+    """Of slices that nothing places, the same is seen as of those that lie somewhere."""
+    placed = save(tmp_path / "a.nii", head(1), (6.0, 4.0, 5.0))
+    nowhere = save(tmp_path / "b.nii", head(1), (6.0, 4.0, 5.0))
+    without_place(nowhere)
+    expected, found = (
+        open_volume(ref_of(file), reader=2, field_of_view=200.0) for file in (placed, nowhere)
+    )
+    assert found.volume.affine is None
+    assert found.field is not None
+    assert (found.field.height, found.field.width) == pytest.approx((50, 40))
+    assert expected.field is not None
+    assert (expected.field.height, expected.field.width) == pytest.approx((50, 40))
+    newest = open_volume(ref_of(nowhere), field_of_view=200.0)
+    assert newest.field == found.field  # the rectangle is a square of millimetres
+    assert NOT_SQUARE in newest.slice(1).flags
+
+
 def test_head_and_neck_are_cut_below_alone(tmp_path: Path) -> None:
     """Sagittal and coronal slices of a head that is longer than the field keep its top."""
     values = np.zeros((60, 30, 30), np.int16)  # from below
@@ -125,7 +144,7 @@ def test_head_and_neck_are_cut_below_alone(tmp_path: Path) -> None:
 
 
 def test_without_millimetres_there_is_no_field(tmp_path: Path) -> None:
-    file = save(tmp_path / "nowhere.nii", head(1))
+    file = save(tmp_path / "nowhere.nii", head(1), (1.0, 1.0, 1.0))
     without_place(file)
     assert open_volume(ref_of(file)).field is None
     with pytest.raises(UnreadableImage, match=NO_MILLIMETRES):

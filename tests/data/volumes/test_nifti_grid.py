@@ -14,7 +14,8 @@ from scipy.spatial.transform import Rotation
 
 from brainssl.data.volumes.nifti import nifti_header, read_nifti
 
-QFORM_CODE, SROW_X = 252, 280  # bytes in a NIfTI-1 header; sform_code and quatern_b follow
+# Bytes in a NIfTI-1 header; sform_code and quatern_b follow the second.
+PIXDIM, QFORM_CODE, SROW_X = 76, 252, 280
 
 
 def signed(order: tuple[int, ...], signs: tuple[int, ...], spacing: list[float]) -> np.ndarray:
@@ -125,7 +126,31 @@ def test_without_either_nothing_is_known(tmp_path: Path) -> None:
     assert header.affine is None
     assert "orientation unknown" in header.flags
     assert header.shape == (6, 5, 4)
-    assert header.spacing == pytest.approx((5, 1, 1))
+    assert header.pixel == pytest.approx((1, 1))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "unit", "expected"),
+    [
+        ((0.9, 0.8, 5), 0, (0.8, 0.9)),
+        ((0.0009, 0.0008, 0.005), 1, (0.8, 0.9)),
+        ((1, 1, 1), 2, None),  # so it is written by who does not know
+        ((0, 0, 0), 2, None),
+    ],
+)
+def test_pixels_have_a_size_without_a_place(
+    tmp_path: Path,
+    sizes: tuple[float, float, float],
+    unit: int,
+    expected: tuple[float, float] | None,
+) -> None:
+    file = tmp_path / "v.nii"
+    write_nifti(file, affine=placed((1, 1, 5)), xyzt_units=unit)
+    patched(file, QFORM_CODE, bytes(4))
+    patched(file, PIXDIM + 4, struct.pack("<3f", *sizes))
+    header = nifti_header(file)
+    assert header.affine is None
+    assert header.pixel == (None if expected is None else pytest.approx(expected))
 
 
 @pytest.mark.parametrize("row", [[0, 0, 0, 0], [np.nan, 0, 0, 0]])
@@ -156,7 +181,7 @@ def test_other_units_become_millimetres(
 ) -> None:
     code = {"meter": 1, "mm": 2, "micron": 3}[unit]
     write_nifti(tmp_path / "v.nii", affine=placed((size, size, size)), xyzt_units=code)
-    assert nifti_header(tmp_path / "v.nii").spacing == pytest.approx([expected] * 3)
+    assert nifti_header(tmp_path / "v.nii").pixel == pytest.approx([expected] * 2)
 
 
 @pytest.mark.parametrize(("degrees", "oblique"), [(0, False), (17, False), (24, False), (27, True)])

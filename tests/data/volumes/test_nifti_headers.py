@@ -46,4 +46,4 @@ def test_the_header_alone_is_read(tmp_path: Path) -> None:
     (tmp_path / "v.nii.gz").write_bytes(gzip.compress(plain))  # no pixel is there
     header = nifti_header(tmp_path / "v.nii.gz")
     assert header.shape == (6, 5, 4)
-    assert header.spacing == pytest.approx((5.0, 1.0, 0.9))
+    assert header.pixel == pytest.approx((1.0, 0.9))

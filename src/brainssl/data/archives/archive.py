@@ -46,7 +46,7 @@ class Series:
         study: likewise.
         series: likewise.
         shape: slices, rows and columns.
-        spacing: mm between slices, rows and columns; None where unknown.
+        pixel: mm between rows and columns; None where unknown.
         sequence: T1, T1C+, T2, FLAIR, PD, DWI, SWI or unknown.
         plane: axial, coronal, sagittal or unknown.
         columns: further facts that a list allows, such as scanner, field strength, age.
@@ -55,6 +55,7 @@ class Series:
         exclusion: why it is no series of slices to learn from ("localiser", "derived"); None if
             it is one.
         flags: what a reader of the data should know.
+        placed: whether headers say where its slices lie.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Series:
     study: str | None
     series: str | None
     shape: tuple[int, int, int]
-    spacing: tuple[float, float, float] | None
+    pixel: tuple[float, float] | None
     sequence: Told = Told()
     plane: Told = Told()
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -71,6 +72,7 @@ class Series:
     mask: VolumeRef | None = None
     exclusion: str | None = None
     flags: tuple[str, ...] = ()
+    placed: bool = False
 
 
 @dataclass

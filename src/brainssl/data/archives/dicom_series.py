@@ -154,10 +154,6 @@ def _series(
     if is_derived(header):
         flags.append(DERIVED)
     sequence, plane = told_of(header)
-    spacing = None
-    if geometry.affine is not None:
-        column, down, between = np.linalg.norm(geometry.affine[:3, :3], axis=0).tolist()
-        spacing = (between, down, column)
     return Series(
         name,
         _reference(name, slices, files),
@@ -165,12 +161,13 @@ def _series(
         names.study,
         names.series,
         (len(frames), rows, columns),
-        spacing,
+        geometry.pixel,
         sequence,
         plane,
         columns_of(header, pseudonyms),
         exclusion=exclusion_of(header),
         flags=tuple(dict.fromkeys(flags)),
+        placed=geometry.affine is not None,
     )
 
 

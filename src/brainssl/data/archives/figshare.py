@@ -100,7 +100,7 @@ def series_of_file(root: Path, path: str, header: MatlabHeader) -> Series:
         study=None,
         series=None,
         shape=(1, *header.shape),
-        spacing=None,
+        pixel=None,
         sequence=_SEQUENCE,
         label=header.label,
         mask=ref if header.mask else None,

@@ -103,7 +103,7 @@ def series_of(
         study=study,
         series=name,
         shape=header.shape,
-        spacing=header.spacing,
+        pixel=header.pixel,
         sequence=sequence,
         plane=plane_told(header),
         columns=dict(columns or {}),
@@ -111,6 +111,7 @@ def series_of(
         mask=VolumeRef("nifti", (root / mask,), mask) if mask else None,
         exclusion=exclusion,
         flags=flags,
+        placed=header.affine is not None,
     )
 
 

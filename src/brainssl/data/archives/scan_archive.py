@@ -187,7 +187,7 @@ def read_archive(
 
 def _refuse_without_spacing(archive: Archive, read: Sequence[Series], reading: Reading) -> None:
     """Refuse a field of view where it would leave out everything, before anything is read."""
-    if reading.field_of_view is not None and read and not any(one.spacing for one in read):
+    if reading.field_of_view is not None and read and not any(one.pixel for one in read):
         raise BrainsslError(
             f"{archive.root}: of none of its volumes is known how large its pixels are: leave out "
             "--field-of-view"

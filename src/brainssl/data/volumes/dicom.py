@@ -198,4 +198,5 @@ def _volume(
         bits,
         tuple(notes.provenance),
         tuple(flags),
+        geometry.pixel,
     )

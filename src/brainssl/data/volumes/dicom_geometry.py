@@ -1,7 +1,7 @@
 """From where slices lie to one affine map, and what is odd about them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64
@@ -27,11 +27,13 @@ class Geometry:
         order: which slice comes first, second ... along the normal.
         affine: from (column, row, slice) in that order to LPS mm; None where it is not known.
         flags: what a reader of the data should know.
+        pixel: mm from row to row and column to column; None where not known of all alike.
     """
 
     order: tuple[int, ...]
     affine: Float64[np.ndarray, "4 4"] | None
     flags: tuple[str, ...]
+    pixel: tuple[float, float] | None = None
 
 
 def normal_of(orientation: Sequence[float]) -> Float64[np.ndarray, "3"]:
@@ -81,7 +83,7 @@ def beside(frame: Frame) -> tuple[int, int]:
 
 
 def geometry_of(frames: Sequence[Frame]) -> Geometry:
-    """Arrange slices along their normal.
+    """Arrange slices along their normal, and tell how large their pixels are.
 
     The affine map's columns are the steps from column to column, row to row and slice to slice;
     that to the next slice is the median one where slices are missing, else the mean. A slice alone
@@ -92,6 +94,18 @@ def geometry_of(frames: Sequence[Frame]) -> Geometry:
         "missing slices", "uneven slices", "sheared", "slices not in line", "oblique",
         "spacing unknown".
     """
+    return replace(_arranged(frames), pixel=_pixel(frames))
+
+
+def _pixel(frames: Sequence[Frame]) -> tuple[float, float] | None:
+    first = frames[0].spacing
+    if first is None:
+        return None
+    alike = all(frame.spacing and np.allclose(frame.spacing, first, 1e-3, 0) for frame in frames)
+    return (first[0], first[1]) if alike else None
+
+
+def _arranged(frames: Sequence[Frame]) -> Geometry:
     as_they_come = tuple(range(len(frames)))
     first = frames[0]
     if any(frame.position is None or not is_sound(frame.orientation) for frame in frames):

@@ -59,6 +59,7 @@ def read_nifti(ref: VolumeRef) -> Volume:
             *([f"{left_over} bytes after the pixels were not read"] if left_over else []),
         ),
         (*header.flags, *samples.flags, *([] if padding is None else ["not finite"])),
+        header.pixel,
     )
 
 

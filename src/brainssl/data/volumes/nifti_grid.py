@@ -1,5 +1,6 @@
 """The grid of a NIfTI file: which axis runs along the slices, and where the voxels lie."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ class Grid:
         axes: of the file, from 0, those that become slices, rows and columns.
         shape: slices, rows and columns.
         affine: from (column, row, slice) to mm, LPS; None where the file does not say.
-        spacing: mm between slices, rows and columns; None where unknown.
+        pixel: mm between rows and columns; None where unknown.
         provenance: which orientation and which axis was taken and why, in words.
         flags: what a reader of the data should know.
     """
@@ -31,7 +32,7 @@ class Grid:
     axes: tuple[int, int, int]
     shape: tuple[int, int, int]
     affine: Float64[np.ndarray, "4 4"] | None
-    spacing: tuple[float, float, float] | None
+    pixel: tuple[float, float] | None
     provenance: tuple[str, ...]
     flags: tuple[str, ...]
 
@@ -61,7 +62,7 @@ def grid_of(header: Any, shape: tuple[int, int, int]) -> Grid:
         axes,
         (shape[axis], shape[rows], shape[columns]),
         affine,
-        None if spacing is None else (spacing[axis], spacing[rows], spacing[columns]),
+        _pixel(header, ras, spacing, rows, columns),
         (source, f"slices along the {_AXES[axis]} axis ({why})"),
         (*flags, *doubts, *_oblique(affine)),
     )
@@ -97,10 +98,7 @@ def _usable(header: Any, affine: np.ndarray | None) -> Float64[np.ndarray, "4 4"
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if lengths.min() < 1e-6 or abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-3:
         return None
-    scale = _UNITS.get(header.get_xyzt_units()[0], 1.0)
-    # A header that says metres means millimetres where metres would make no head.
-    if lengths.min() * scale >= 0.01 and lengths.max() * scale <= 100:
-        affine[:3] *= scale
+    affine[:3] *= _scale(header.get_xyzt_units()[0], lengths.tolist())
     return affine
 
 
@@ -117,6 +115,34 @@ def _spacing(header: Any, ras: np.ndarray | None) -> tuple[float, ...] | None:
         return tuple(np.linalg.norm(ras[:3, :3], axis=0).tolist())
     zooms = [float(zoom) for zoom in (*header.get_zooms(), 0, 0, 0)[:3]]
     return tuple(zooms) if np.isfinite(zooms).all() and min(zooms) > 0 else None
+
+
+def _pixel(
+    header: Any,
+    ras: np.ndarray | None,
+    spacing: tuple[float, ...] | None,
+    rows: int,
+    columns: int,
+) -> tuple[float, float] | None:
+    """Return mm between rows and columns.
+
+    Ones, in a header that says nothing of the place, are what programs write that know neither, and
+    what nibabel makes of zeros.
+    """
+    if spacing is None:
+        return None
+    if ras is not None:
+        return spacing[rows], spacing[columns]
+    if all(size == 1 for size in spacing):
+        return None
+    scale = _scale(header.get_xyzt_units()[0], spacing)
+    return spacing[rows] * scale, spacing[columns] * scale
+
+
+def _scale(unit: str, lengths: Sequence[float]) -> float:
+    """Return mm of a unit: one that makes no head of a volume is not believed."""
+    scale = _UNITS.get(unit, 1.0)
+    return scale if min(lengths) * scale >= 0.01 and max(lengths) * scale <= 100 else 1.0
 
 
 def _slice_axis(

@@ -36,7 +36,7 @@ class NiftiHeader:
     Attributes:
         shape: slices, rows and columns, as `brainssl.data.volumes.nifti_grid` chooses them.
         affine: from (column, row, slice) to mm, LPS; None where the file does not say.
-        spacing: mm between slices, rows and columns; None where unknown.
+        pixel: mm between rows and columns; None where unknown.
         volumes: how many the file holds.
         axes: of the file, those that are slices, rows and columns.
         dtype: of the file, with its byte order.
@@ -50,7 +50,7 @@ class NiftiHeader:
 
     shape: tuple[int, int, int]
     affine: Float64[np.ndarray, "4 4"] | None
-    spacing: tuple[float, float, float] | None
+    pixel: tuple[float, float] | None
     volumes: int
     axes: tuple[int, int, int]
     dtype: np.dtype[Any]
@@ -96,7 +96,7 @@ def nifti_header(path: File, name: str | None = None) -> NiftiHeader:
     found = NiftiHeader(
         grid.shape,
         grid.affine,
-        grid.spacing,
+        grid.pixel,
         volumes,
         grid.axes,
         dtype,

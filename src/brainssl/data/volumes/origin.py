@@ -108,7 +108,6 @@ def look_at_volume(
     numbers = opened.chosen(choice)
     if not numbers:
         return UnreadableImage(ref.name, "shows nothing, or no slice of it is a finite picture")
-    spacing = opened.volume.spacing
     text = shared([lines(opened.slice(number).pixels) for number in numbers])
     return SeenVolume(
         VolumeOrigin(ref, numbers, plane, mask, reader, field_of_view=field_of_view),
@@ -119,7 +118,7 @@ def look_at_volume(
         tuple(_share(opened, number) for number in numbers),
         opened.lesion is not None and bool(opened.lesion.any()),
         len(opened.volume.samples),
-        None if spacing is None else spacing[1:],
+        opened.volume.pixel_spacing,
         np.stack([letterbox(opened.slice(number).pixels, SIDE) for number in middle(numbers)]),
     )
 

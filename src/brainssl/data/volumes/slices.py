@@ -81,10 +81,10 @@ class Opened:
         """The square about the head that is seen of each slice; None: the whole slice."""
         if self.field_of_view is None:
             return None
-        assert self.volume.spacing is not None
-        _, rows, columns = self.volume.spacing
+        spacing = self.volume.pixel_spacing
+        assert spacing is not None
         from_top = plane_of(self.volume) in ("coronal", "sagittal")
-        return field_about(self.head_box, (rows, columns), self.field_of_view, from_top=from_top)
+        return field_about(self.head_box, spacing, self.field_of_view, from_top=from_top)
 
     def shares(self) -> Float64[np.ndarray, " slices"]:
         """Return the share of brain of each slice, see `brainssl.data.volumes.brain`."""
@@ -220,21 +220,22 @@ def _hung(
     if plane != "native" and plane_of(volume) != plane:
         volume = resampled(volume, plane, spacing, max_voxels=max_voxels)
     volume = hung(volume)
-    if is_square(volume.spacing):
+    if is_square(volume.pixel_spacing):
         return volume
-    if reader >= SQUARES:
+    if reader >= SQUARES and volume.affine is not None:
         return squared(volume, max_voxels=max_voxels)
     return replace(volume, flags=(*volume.flags, NOT_SQUARE))
 
 
 def _refuse_without_field(volume: Volume, mm: float) -> None:
     """Refuse a volume that can have no field of view."""
-    if volume.spacing is None:
+    spacing = volume.pixel_spacing
+    if spacing is None:
         raise BrainsslError(f"{NO_MILLIMETRES} (slices are to be {told_field(mm)})")
-    if mm > MOST_PIXELS * min(volume.spacing[1:]):
+    if mm > MOST_PIXELS * min(spacing):
         raise BrainsslError(
-            f"has too many pixels in {mm:g} mm (of {min(volume.spacing[1:]):.3g} mm each): its "
-            "header may be wrong"
+            f"has too many pixels in {mm:g} mm (of {min(spacing):.3g} mm each): its header may be "
+            "wrong"
         )
 
 

@@ -9,7 +9,8 @@ from brainssl.data.volumes.volume import Volume
 from brainssl.foundation.errors import BrainsslError
 
 NOT_SQUARE = "pixels not square"
-"""Flag of a volume whose slices look stretched, as version 2 of the reader leaves it."""
+"""Flag of a volume whose whole slices look stretched: version 2 of the reader leaves it so, later
+ones do where nothing says where its slices lie."""
 
 SQUARED = "pixels made square"
 """Flag of a volume that was resampled for that, as version 3 of the reader does."""
@@ -20,15 +21,15 @@ UNLIKE = 1.05
 _MEASURED = 0.5  # weight of measured pixels from which a value counts as measured
 
 
-def is_square(spacing: tuple[float, float, float] | None) -> bool:
+def is_square(spacing: tuple[float, float] | None) -> bool:
     """Tell whether pixels are square, or nothing says how far apart they are.
 
     Args:
-        spacing: mm between slices, rows and columns.
+        spacing: mm between rows and columns.
     """
     if spacing is None:
         return True
-    rows, columns = spacing[1:]
+    rows, columns = spacing
     return not max(rows, columns) > UNLIKE * min(rows, columns)
 
 

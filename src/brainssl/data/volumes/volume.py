@@ -60,6 +60,7 @@ class Volume:
         source_bits: bits a sample in the file.
         provenance: every step from the files to `samples`, in words and in order.
         flags: what a reader of the data should know, e.g. "missing slices", "oblique".
+        pixel: mm from row to row and column to column, where a file without affine says so.
     """
 
     samples: Float32[np.ndarray, "slices rows columns"]
@@ -68,6 +69,7 @@ class Volume:
     source_bits: int
     provenance: tuple[str, ...]
     flags: tuple[str, ...]
+    pixel: tuple[float, float] | None = None
 
     @property
     def spacing(self) -> tuple[float, float, float] | None:
@@ -76,3 +78,8 @@ class Volume:
             return None
         column, row, between = np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
         return between, row, column
+
+    @property
+    def pixel_spacing(self) -> tuple[float, float] | None:
+        """Millimetres from row to row and column to column; None if unknown."""
+        return self.pixel if self.spacing is None else self.spacing[1:]

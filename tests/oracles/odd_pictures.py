@@ -80,11 +80,16 @@ def pixels_of(pixels: np.ndarray) -> bytes:
     return chunk(b"IDAT", zlib.compress(rows(pixels)))
 
 
+def passes(pixels: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the seven passes of Adam7, some of which may hold nothing."""
+    begun = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4))
+    begun += ((2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+    return (pixels[top::down, left::across] for top, left, down, across in begun)
+
+
 def interlaced(grey: np.ndarray) -> bytes:
     """Return a PNG in the seven passes of Adam7."""
-    passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4))
-    passes += ((2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
-    parts = (rows(grey[top::down, left::across]) for top, left, down, across in passes)
+    parts = map(rows, passes(grey))
     size = grey.shape[::-1]
     return png(head(*size, laced=1), chunk(b"IDAT", zlib.compress(b"".join(parts))))
 

@@ -114,6 +114,16 @@ def test_a_decoder_that_broke_down_is_replaced(hurt: Decoders) -> None:
     assert hurt.processes != before
 
 
+def test_a_decoder_that_took_too_much_is_replaced(hurt: Decoders) -> None:
+    """What it could not give back would be missing for the next file."""
+    decoded(hurt, b"fine")
+    before = hurt.processes
+    with pytest.raises(Undecodable):
+        decoded(hurt, b"eat")
+    decoded(hurt, b"fine")
+    assert hurt.processes != before
+
+
 def test_a_decoder_that_begins_as_all_end_does_not_outlive_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -157,7 +167,7 @@ def hurt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Decoders]:
         (b"die", 422, "cannot be decoded: its decoder broke down"),
         (b"lie", 422, "cannot be decoded: its decoder broke down"),
         (b"write", 422, "cannot be decoded: its decoder broke down"),
-        (b"eat", 413, "needs more memory than a file may"),
+        (b"eat", 413, "needs more memory than there is"),
         (b"halt", 422, "takes more than 0.5 s to decode"),
         (b"flood", 422, "cannot be decoded: its decoder broke down"),
         *[(begin, 422, "cannot be decoded: its decoder broke down") for begin in SAID],

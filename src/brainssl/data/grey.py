@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float, Float64, Shaped
 from PIL import Image
 
+from brainssl.data.deep_png import sixteen_bits
+
 CHANNEL_TOLERANCE = 12
 """Levels of 255 by which the channels of a grey image may differ after JPEG's colour rounding."""
 
@@ -54,20 +56,15 @@ def deep_samples(
 def deep_colours(data: bytes, kind: str, bits: int, notes: Notes) -> Float64[np.ndarray, "h w"]:
     """Return grey samples of a PNG with 16 bits in each of several channels.
 
-    Pillow keeps the upper eight of them: a picture with values up to 4,095 would be nearly black.
+    Of their upper halves alone a picture with values up to 4,095 would be nearly black.
 
     Raises:
         ValueError: it is no PNG, or is turned by its EXIF tag.
     """
     if kind != "PNG" or "exif rotated" in notes.flags:
         raise ValueError(f"{bits}-bit colour cannot be decoded whole: save it as 16-bit grey")
-    import torch
-    from torchvision.io import ImageReadMode, decode_png
-
-    encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-    levels = np.moveaxis(decode_png(encoded, ImageReadMode.UNCHANGED).numpy(), 0, -1)
+    levels = sixteen_bits(data).astype(np.float64)
     notes.provenance.append(f"{levels.shape[-1]} channels of {bits} bits")
-    levels = levels.astype(np.float64)
     alpha = None
     if levels.shape[-1] in (2, 4):
         alpha, levels = levels[..., -1] / 65535, levels[..., :-1]

@@ -59,6 +59,9 @@ VOLUMES = "DICOM or NIfTI"
 MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 64 * 10**6
 
+NO_MEMORY = "needs more memory than there is"
+"""Why a file is refused that could perhaps be read on a larger machine."""
+
 _FAINT = 8  # levels of 255; a slice that has fewer shows noise, however it is scaled
 
 _ORIENTATION, _BITS_PER_SAMPLE = 274, 258
@@ -218,6 +221,8 @@ def _named(name: str, begin: bytes) -> Iterator[None]:
         raise UnreadableImage(name, _what_it_is(begin)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImage(name, "declares more pixels than can be decoded safely") from error
+    except MemoryError:
+        raise UnreadableImage(name, NO_MEMORY) from None
     except Exception as error:  # decoders raise nearly anything on hostile bytes
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableImage(name, f"is corrupt or truncated ({reason[:160]})") from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from brainssl.data.read import UnreadableImage
+from brainssl.data.read import NO_MEMORY, UnreadableImage
 from brainssl.data.volumes.slices import Plane
 from brainssl.foundation.errors import BrainsslError
 from brainssl.serving.deriving import DERIVE, derived
@@ -108,7 +108,7 @@ def answered(sent: bytes, wanted: Wanted) -> bytes:
     except BrainsslError:
         return packed_refusal(415, "is a volume, and this service lacks brainssl[scans]")
     except MemoryError:
-        return packed_refusal(413, "needs more memory than a file may")
+        return packed_refusal(status_of(NO_MEMORY), NO_MEMORY)
 
 
 def _mapped(sent: bytes, wanted: Wanted) -> bytes:
@@ -126,7 +126,7 @@ def _mapped(sent: bytes, wanted: Wanted) -> bytes:
     except UnreadableImage as error:
         return packed_refusal(status_of(error.reason), told_of(error.reason))
     except MemoryError:
-        return packed_refusal(413, "needs more memory than a file may")
+        return packed_refusal(status_of(NO_MEMORY), NO_MEMORY)
 
 
 def _file(asked: Asked, wanted: Wanted) -> Decoded:

@@ -19,7 +19,7 @@ from pathlib import PurePath
 from typing import TypeVar
 
 from brainssl.data.pool import cores
-from brainssl.data.read import ALLOWED_SUFFIXES
+from brainssl.data.read import ALLOWED_SUFFIXES, NO_MEMORY
 from brainssl.foundation.errors import BrainsslError
 from brainssl.serving import decoder
 from brainssl.serving.decoder import Wanted
@@ -246,7 +246,9 @@ class _Decoder:
             if late.is_set():
                 raise TimeoutError
             return unpack(said)
-        except Undecodable:
+        except Undecodable as error:
+            if error.told == NO_MEMORY:  # what it holds after that would be missing for others
+                self.replace()
             raise
         except Exception:  # noqa: BLE001 - whatever a decoder sends, the file is told of
             self.replace()

@@ -18,6 +18,7 @@ _TOLD = (
     "is no ",
     "is not DICOM",
     "lacks an element",
+    "needs more memory",
     "is truncated",
     "is a volume",
     "shows no",
@@ -33,6 +34,7 @@ _TOLD = (
 _STATUS = {
     "is not an image in": 415,
     "declares ": 413,
+    "needs more memory": 413,
     "is not DICOM": 415,
     "is no DICOM": 415,
 }

@@ -111,7 +111,7 @@ def _part(
     try:
         values = values_of(dataset, form, facts, places, name, notes)
         samples, padding = _stacked(values)
-    except UnreadableImage:
+    except (UnreadableImage, MemoryError):
         raise
     except AttributeError:  # so pydicom says that an element is not there
         raise UnreadableImage(name, "lacks an element that its pixels need") from None

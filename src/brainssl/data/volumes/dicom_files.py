@@ -157,7 +157,7 @@ def _opened(path: File, name: str) -> Iterator[_Bounded]:
                     yield _Bounded(cast("BinaryIO", unpacked), MAX_FILE_BYTES, packed=True)
             else:
                 yield _Bounded(handle, size, packed=False)
-    except UnreadableImage:
+    except (UnreadableImage, MemoryError):
         raise
     except OverflowError:
         raise UnreadableImage(

@@ -1,5 +1,6 @@
 """The one door through which volumes come in, whatever their format."""
 
+from brainssl.data.read import NO_MEMORY, UnreadableImage
 from brainssl.data.volumes.volume import Volume, VolumeRef
 from brainssl.foundation.extras import require
 
@@ -13,6 +14,8 @@ def read_volume(ref: VolumeRef) -> Volume:
     """
     try:
         return _read(ref)
+    except MemoryError:
+        raise UnreadableImage(ref.name, NO_MEMORY) from None
     except ModuleNotFoundError:
         require("scans")
         raise

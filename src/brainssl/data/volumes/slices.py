@@ -26,7 +26,7 @@ from brainssl.data.field_of_view import (
     told_field,
 )
 from brainssl.data.normalisation import READER, SQUARES
-from brainssl.data.read import Slice, UnreadableImage
+from brainssl.data.read import NO_MEMORY, Slice, UnreadableImage
 from brainssl.data.volumes.brain import LEAST, box_of, head_in, shares_of, thinning
 from brainssl.data.volumes.choice import ALL, Choice
 from brainssl.data.volumes.hanging import hung, plane_of
@@ -246,5 +246,7 @@ def _named(name: str) -> Iterator[None]:
         yield
     except UnreadableImage:
         raise
+    except MemoryError:
+        raise UnreadableImage(name, NO_MEMORY) from None
     except BrainsslError as error:
         raise UnreadableImage(name, str(error)) from None

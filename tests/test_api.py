@@ -458,6 +458,7 @@ def test_a_study_that_has_begun_goes_on_as_it_was_divided(
         ({"label_fractions": "0.1,8-shot,0.10"}, r"--label-fractions: 0\.1 stands there twice"),
         ({"starts": "random,random"}, "--starts: random: the same weights twice"),
         ({"jobs": 2, "cluster": "auto"}, "--jobs and --cluster both share the steps"),
+        ({"storage": "s3://b/f"}, "--storage is between the machines of a cluster: give --cluster"),
     ],
 )
 def test_values_of_another_type_are_told_before_anything_is_measured(

@@ -1150,8 +1150,9 @@ def test_what_tortured_studies_came_to_is_told_as_seen() -> None:
     assert f"`results/torture-2cores.json`: {seen['killed'].split(',')[0]})" in page
 
 
-def test_parts_of_fine_tuning_are_told_as_measured() -> None:
-    found = json.loads((ROOT / "results" / "what-helps-mri44.json").read_text("utf-8"))
+@pytest.mark.parametrize("after", ["", "-supervised"])
+def test_parts_of_fine_tuning_are_told_as_measured(after: str) -> None:
+    found = json.loads((ROOT / "results" / f"what-helps-mri44{after}.json").read_text("utf-8"))
     page = (DOCS / "why" / "what-helps.md").read_text("utf-8")
     for name, part in found["parts"].items():
         cells = []
@@ -1166,7 +1167,11 @@ def test_parts_of_fine_tuning_are_told_as_measured() -> None:
                 told = "{} ({} to {})".format(*numbers).replace("-", "−")
                 cells += [gained(change), told]
         assert f"| `{name}` | {' | '.join(cells)} |" in page
-    assert " ".join(found["command"].split()) in " ".join(page.split()).replace(" \\ ", " ")
+    if not after:
+        assert " ".join(found["command"].split()) in " ".join(page.split()).replace(" \\ ", " ")
+    strong = found["parts"]["strong"]["fractions"]["1"]["minus_default"]
+    beyond = strong["accuracy"]["interval"][0] > 0, strong["nll"]["interval"][1] < 0
+    assert beyond == ((True, True) if after else (False, True))
 
 
 def test_the_preset_strong_holds_what_was_better_on_validation() -> None:

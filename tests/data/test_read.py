@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from oracles.odd_pictures import pictures
 from PIL import Image
 
 from brainssl.data.grey import CHANNEL_TOLERANCE
@@ -446,3 +447,13 @@ def test_a_tiff_that_cannot_be_decoded_is_still_called_one(tmp_path: Path) -> No
     data = b"II*\0" + struct.pack("<I", 40) + bytes(32) + directory
     with pytest.raises(UnreadableImage, match="is a TIFF that cannot be decoded"):
         read_bytes(data, "deep.tif")
+
+
+def test_what_libtiff_writes_is_not_told_beside_our_line(capfd: pytest.CaptureFixture[str]) -> None:
+    """A strip that unpacks to less than it should: Pillow's C library says so by itself."""
+    [one] = [o for o in pictures() if o.name == "bomb-strip-unpacks-to-64-MiB.tif"]
+    with pytest.raises(UnreadableImage, match="is corrupt or truncated"):
+        read_bytes(one.data, "a.tif")
+    assert capfd.readouterr() == ("", "")
+    os.write(2, b"heard")
+    assert capfd.readouterr().err == "heard"

@@ -4,14 +4,13 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from brainssl.foundation.progress import Terminal
 from brainssl.studies.scheduling.graph import Outcome
-from brainssl.studies.scheduling.scheduler import Demand
+from brainssl.studies.scheduling.scheduler import Demand, Elsewhere
 
 
 @dataclass
@@ -46,8 +45,15 @@ class Errands:
     def demand(self, _name: str, *, gpus: bool) -> Demand:
         return Demand(1, 0.25 if gpus else 0.0, 10**8)
 
-    def elsewhere(self) -> Callable[[Terminal], "Errands"]:
-        return partial(Errands, self.folder)
+    def elsewhere(self) -> Elsewhere:
+        return partial(_errands, self.folder)
+
+    def ground(self) -> dict[str, Path]:
+        return {}
+
+    @property
+    def digest(self) -> str:
+        return "errands"
 
     @property
     def done(self) -> list[tuple[str, int]]:
@@ -55,3 +61,7 @@ class Errands:
         file = self.folder / "done"
         lines = file.read_text().splitlines() if file.exists() else []
         return [(name, int(number)) for name, number in map(str.split, lines)]
+
+
+def _errands(study: Path, terminal: Terminal, folder: Path | None = None) -> Errands:
+    return Errands(folder or study, terminal)

@@ -26,12 +26,14 @@ from brainssl.studies.plan import Plan
 from brainssl.studies.preparation import prepared
 from brainssl.studies.run import Study
 from brainssl.studies.starts import (
+    carried,
     digests_of,
     keep_digests,
     keep_downloaded,
     read_starts,
     refuse_changed,
     warnings_of,
+    with_carried,
 )
 
 QUIET = Terminal(quiet=True)
@@ -263,3 +265,24 @@ def test_a_study_keeps_what_it_once_began_with(plan: Plan, weights: Path, tmp_pa
     weights.write_bytes(b"others")
     with pytest.raises(BrainsslError, match="not the file that steps"):
         refuse_changed(plan, out)
+
+
+def test_weights_that_are_sent_along_keep_their_names(plan: Plan, tmp_path: Path) -> None:
+    """Of a file that says nothing it is that of its folder."""
+    home = tmp_path / "home" / "hospital"
+    home.mkdir(parents=True)
+    (home / "model.safetensors").write_bytes(b"own")
+    settings = plan.settings.with_weights(str(home / "model.safetensors"))
+    plan = replace(plan, settings=settings, starts=(*plan.starts, settings.encoder.weights))
+    there = tmp_path / "there"
+    assert with_carried(plan, there) is plan  # where nothing was sent, as with a shared folder
+    for place, path in carried(plan).items():
+        (there / place).parent.mkdir(parents=True)
+        shutil.copy(path, there / place)
+    moved = with_carried(plan, there)
+    assert [step.name for step in grid(moved)] == [step.name for step in grid(plan)]
+    assert moved.own_start.name == "hospital"
+    assert moved.own_start.path is not None
+    assert moved.own_start.path.read_bytes() == b"own"
+    assert all(str(there) in one for one in moved.starts if one != "random")
+    assert moved.starts[0] == "random"

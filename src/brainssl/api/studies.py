@@ -70,6 +70,7 @@ def study(
     budget: str | None = None,
     jobs: int = 1,
     cluster: str | None = None,
+    storage: str | None = None,
     dry_run: bool = False,
     explained: int | None = None,
     lesions: Where | None = None,
@@ -119,7 +120,10 @@ def study(
             is not given, see `brainssl.studies.budget`.
         jobs: how many processes share the steps and the processor.
         cluster: address of a Ray cluster that does the steps: `auto`, host:port, ray://host:port;
-            all its machines must see `out`, and `source` if that is a store.
+            all its machines must see `out`, and `source` if that is a store, unless there is a
+            `storage`.
+        storage: URL of a folder, such as `s3://bucket/studies`, by which machines of the cluster
+            get what they need and give what they made.
         dry_run: do nothing but say what would be done and how long it may take.
         explained: test slices that show where each classifier looks, 0: none; 40 without a budget.
         lesions: folder of masks, COCO JSON, or folder of YOLO text.
@@ -166,7 +170,7 @@ def study(
         tune=tune,
         budget=budget,
         preset=preset,
-        shared=(jobs, cluster),
+        shared=(jobs, cluster, storage),
     )
     seed_of(seed)
     depth_asked(bits)
@@ -254,7 +258,7 @@ def study(
         foreseen = estimate(plan, out, jobs=jobs)
         return Answer(foreseen.facts(), foreseen.text())
     made = Study(plan, out, terminal)
-    page = made.run(_scheduler(jobs, cluster, plan.settings.run.devices, out))
+    page = made.run(_scheduler(jobs, cluster, storage, plan.settings.run.devices, out))
     said = [f"{len(made.failed)} steps failed; see the report."] if made.failed else []
     said += [f"Results: {out / 'results.json'}", f"Report:  {page}"]
     answer = _published(out, page, "\n".join(said), {"failed": made.failed})
@@ -337,7 +341,7 @@ def _check(
     tune: int | None,
     budget: str | None,
     preset: Where,
-    shared: tuple[int, str | None],
+    shared: tuple[int, str | None, str | None],
 ) -> None:
     """Refuse numbers that cannot be, what needs a package without it, what excludes each other."""
     from brainssl.foundation.extras import require
@@ -350,7 +354,9 @@ def _check(
     if tune is not None:
         within("--tune", tune, 2, STARTUP)
         require("tune")
-    jobs, cluster = shared
+    jobs, cluster, storage = shared
+    if storage is not None and cluster is None:
+        raise BadUseError("--storage is between the machines of a cluster: give --cluster, too")
     if cluster is not None:
         if jobs > 1:
             raise BadUseError("--jobs and --cluster both share the steps: leave out one of them")
@@ -363,12 +369,14 @@ def _check(
             )
 
 
-def _scheduler(jobs: int, cluster: str | None, devices: int, out: Path) -> "Scheduler":
+def _scheduler(
+    jobs: int, cluster: str | None, storage: str | None, devices: int, out: Path
+) -> "Scheduler":
     """Return who does the steps."""
     if cluster is not None:
         from brainssl.studies.scheduling.cluster import Cluster
 
-        return Cluster(cluster, out)
+        return Cluster(cluster, out, storage)
     if jobs > 1:
         from brainssl.studies.scheduling.processes import Processes
 

@@ -107,7 +107,14 @@ def study(
         str | None,
         typer.Option(
             help="Let a Ray cluster do the steps: auto, HOST:PORT or ray://HOST:PORT; its machines "
-            "share the folder of the study."
+            "share the folder of the study, or a --storage."
+        ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="URL of a folder, e.g. s3://BUCKET/FOLDER, by which machines of the cluster get "
+            "and give what they do not share."
         ),
     ] = None,
     dry_run: Annotated[
@@ -173,6 +180,7 @@ def study(
         budget=budget,
         jobs=jobs,
         cluster=cluster,
+        storage=storage,
         dry_run=dry_run,
         explained=explained,
         lesions=lesions,

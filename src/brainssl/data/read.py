@@ -7,7 +7,7 @@ import io
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from brainssl.data.grey import SAMPLE_FORMAT, Notes, deep_colours, deep_samples,
 from brainssl.data.normalisation import READER, normalised
 from brainssl.data.whole import ends_early
 from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.muting import muted
 
 Image.init()
 FORMATS = tuple(
@@ -289,7 +290,8 @@ def _bits(image: Image.Image, kind: str, data: bytes) -> int:
 def _upright(image: Image.Image, notes: Notes) -> Image.Image:
     """Decode and apply the EXIF orientation."""
     orientation = image.getexif().get(_ORIENTATION, 1)
-    image.load()
+    with muted() if image.format == "TIFF" else nullcontext():  # libtiff writes to stderr itself
+        image.load()
     if orientation in range(2, 9):
         notes.provenance.append(f"turned upright by EXIF orientation {orientation}")
         notes.flags.append("exif rotated")

@@ -30,6 +30,9 @@ from brainssl.studies.starts import HELD, digests_of, keep_digests, refuse_chang
 from brainssl.studies.trials import KEPT, Change, kept_changes
 from brainssl.views.recipes import augment_table2
 
+GROUND = ("store", "store-paper", "splits", KEPT)
+"""What `opened` reads of a study's folder."""
+
 _RUNNING = ".running.lock"
 
 

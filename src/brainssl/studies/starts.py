@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from brainssl.studies.plan import Plan
 from brainssl.training.starting import refuse_more_labels, refuse_seen_start
 
 HELD = "starts.json"
+_CARRIED = "weights"  # folder, on a machine to which they were sent
 _TAKES = f"{RANDOM}, {IMAGENET}, {HUB}OWNER/NAME or the path of weights"
 
 
@@ -83,6 +85,41 @@ def digests_of(plan: Plan) -> dict[str, str]:
     """
     return {
         one.name: _digest(one.path) for one in map(NamedStart, plan.starts) if one.path is not None
+    }
+
+
+def carried(plan: Plan) -> dict[str, Path]:
+    """Return the files and folders of starts, by where in the study's folder they are sent to.
+
+    Their names and those of their folders stay: starts are called by them.
+    """
+    return dict(_places(plan).values())
+
+
+def with_carried(plan: Plan, out: Path) -> Plan:
+    """Return a plan that begins with the weights that were sent along, where they were."""
+    moved = {
+        weights: str(out / place)
+        for weights, (place, _) in _places(plan).items()
+        if (out / place).exists()
+    }
+    if not moved:
+        return plan
+    own = plan.settings.encoder.weights
+    return replace(
+        plan,
+        settings=plan.settings.with_weights(moved.get(own, own)),
+        starts=tuple(moved.get(one, one) for one in plan.starts),
+    )
+
+
+def _places(plan: Plan) -> dict[str, tuple[str, Path]]:
+    every = dict.fromkeys((plan.settings.encoder.weights, *plan.starts))
+    files = {one: NamedStart(one).path for one in every}
+    return {
+        weights: (f"{_CARRIED}/{number}/{path.absolute().parent.name}/{path.name}", path)
+        for number, (weights, path) in enumerate(files.items())
+        if path is not None
     }
 
 

@@ -1,7 +1,6 @@
 """How each step of a study is done, in whichever process."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,10 +20,11 @@ from brainssl.studies.demand import demand_of
 from brainssl.studies.grid import CLASSICAL, RANDOM_LABELS, UNTRAINED, Step, grid, start_of
 from brainssl.studies.journal import Journal
 from brainssl.studies.plan import Plan
-from brainssl.studies.preparation import Prepared, opened
+from brainssl.studies.preparation import GROUND, Prepared, opened
 from brainssl.studies.record import environment
 from brainssl.studies.scheduling.graph import Agenda, Node, Outcome
-from brainssl.studies.scheduling.scheduler import Demand
+from brainssl.studies.scheduling.scheduler import Demand, Elsewhere
+from brainssl.studies.starts import carried, with_carried
 from brainssl.studies.tuning import choose, is_given_up
 from brainssl.training.classical.features import HandMade
 from brainssl.training.classical.stage import classical_stage
@@ -65,7 +65,11 @@ def fresh_encoder(plan: Plan, start: NamedStart | None, seed: int | None = None)
     return build_encoder(**encoder.model_dump(), seed=plan.seed if seed is None else seed)
 
 
-def _open(plan: Plan, out: Path, journal: Journal, terminal: Terminal) -> "Steps":
+def _open(
+    plan: Plan, out: Path, journal: Journal, terminal: Terminal, folder: Path | None = None
+) -> "Steps":
+    out = folder or out
+    plan, journal = with_carried(plan, out), replace(journal, out=out)
     return Steps(plan, out, opened(plan, out, journal), terminal)
 
 
@@ -76,13 +80,13 @@ class Steps:
     Attributes:
         plan: of the study.
         out: its folder.
-        ground: what it shares.
+        shared: what all steps need.
         terminal: where to show it.
     """
 
     plan: Plan
     out: Path
-    ground: Prepared
+    shared: Prepared
     terminal: Terminal
     _features: dict[Step, Features] = field(default_factory=dict, init=False)
     _hand_made: dict[str, HandMade] = field(default_factory=dict, init=False)
@@ -95,10 +99,19 @@ class Steps:
             for number, step in enumerate(steps, start=1)
         }
 
-    def elsewhere(self) -> Callable[[Terminal], "Steps"]:
-        """Return what makes the same of it in another process, given its terminal; for pickle."""
-        out, journal = self.out.resolve(), self.ground.journal
-        return partial(_open, self.plan, out, replace(journal, out=out))
+    def elsewhere(self) -> Elsewhere:
+        """Return what makes the same of it in another process; for pickle."""
+        return partial(_open, self.plan, self.out.resolve(), self.shared.journal)
+
+    def ground(self) -> dict[str, Path]:
+        """Return files and folders that all steps need, by their paths in the study's folder."""
+        own = {name: self.out / name for name in GROUND if (self.out / name).exists()}
+        return own | carried(self.plan)
+
+    @property
+    def digest(self) -> str:
+        """What tells this study from others."""
+        return self.shared.journal.study
 
     def kind(self, name: str) -> str | None:
         """Name the encoder or the images whose features a process keeps after this step."""
@@ -110,7 +123,7 @@ class Steps:
     def demand(self, name: str, *, gpus: bool) -> Demand:
         """Say what a step takes of a machine, where there are GPUs or none."""
         step, _ = self._steps[name]
-        return demand_of(self.plan, step, self.ground.data[step.protocol, step.fold], gpus=gpus)
+        return demand_of(self.plan, step, self.shared.data[step.protocol, step.fold], gpus=gpus)
 
     def do(self, name: str) -> Outcome:
         """Do a step; where it fails the failure is noted and told.
@@ -118,7 +131,7 @@ class Steps:
         One that was made by a process which was lost before it could answer is not noted again.
         """
         step, title = self._steps[name]
-        folder, journal = self._folder(name), self.ground.journal
+        folder, journal = self._folder(name), self.shared.journal
         if journal.finished(name):
             return Outcome.DONE
         started = time.perf_counter()
@@ -134,11 +147,11 @@ class Steps:
 
     def give_up(self, name: str, cause: str) -> None:
         """Note and tell that a step failed without a word of its own, because its process died."""
-        self._tell(self._steps[name][1], self.ground.journal.fail(name, BrainsslError(cause)))
+        self._tell(self._steps[name][1], self.shared.journal.fail(name, BrainsslError(cause)))
 
     def _tell(self, title: str, failure: dict[str, str]) -> None:
-        trace = self.out / failure["trace"]
-        self.terminal.say(f"{title}: FAILED: {failure['error']} (see {trace})")
+        where = f"see {failure['trace']} in the study's folder"
+        self.terminal.say(f"{title}: FAILED: {failure['error']} ({where})")
 
     def _alone(self, step: Step, folder: Path, progress: Report) -> None:
         """Make a step, as soon as no process that was cut off is still at it."""
@@ -152,13 +165,13 @@ class Steps:
                 time.sleep(_POLL_SECONDS)
 
     def _make(self, step: Step, folder: Path, progress: Report) -> None:
-        data = self.ground.data[step.protocol, step.fold]
+        data = self.shared.data[step.protocol, step.fold]
         if step.tuned:
-            choose(self.plan, step, data, folder, self.ground.journal, self.ground.changes)
+            choose(self.plan, step, data, folder, self.shared.journal, self.shared.changes)
             return
         settings = begun_with(self.plan, step.start)
         if step.trial > 1:
-            settings = self.ground.changes[step.trial - 1].applied(settings, step.method)
+            settings = self.shared.changes[step.trial - 1].applied(settings, step.method)
         if step.stage == "pretrain":
             pretrain(
                 data.store,

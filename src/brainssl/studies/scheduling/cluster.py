@@ -16,6 +16,8 @@ from brainssl.foundation.board import Board, board
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.extras import require
 from brainssl.studies.scheduling import on_node
+from brainssl.studies.scheduling.away import fetch_step, fetch_trace, name_of, send_ground
+from brainssl.studies.scheduling.depot import Depot
 from brainssl.studies.scheduling.graph import Agenda, Outcome
 from brainssl.studies.scheduling.scheduler import MOST_DEATHS, Demand, Work
 
@@ -28,7 +30,9 @@ _MOST_LOST = 20
 
 
 class Cluster:
-    """Hands the steps to the machines of a Ray cluster, all of which see the study's folder.
+    """Hands the steps to the machines of a Ray cluster.
+
+    All of them see the study's folder, or a storage by which they get what they need of it.
 
     A machine that is lost costs its steps a new beginning elsewhere, from their checkpoints. A
     process that dies of a step costs one more try; a step of which two die has failed.
@@ -37,24 +41,29 @@ class Cluster:
         address: host:port of its head, `ray://host:port`, or `auto`: of the one that runs here, or
             that RAY_ADDRESS names.
         folder: of the study.
+        storage: URL of a folder by which machines get and give what they need, if they do not see
+            that of the study.
 
     Raises:
-        BrainsslError: Ray is not installed.
+        BrainsslError: Ray is not installed, or the storage is of no use.
     """
 
-    def __init__(self, address: str, folder: Path) -> None:
+    def __init__(self, address: str, folder: Path, storage: str | None = None) -> None:
         require("cluster")
         self._address, self._folder = address, folder.resolve()
+        self._storage = storage if storage is None else Depot(storage).url
         self._own = False
 
     def check(self) -> None:
         """Connect, unless this process is connected already.
 
         Raises:
-            BrainsslError: no cluster answers.
+            BrainsslError: no cluster answers, or the storage takes nothing.
         """
         import ray
 
+        if self._storage is not None:
+            Depot(self._storage).refuse_useless()
         if ray.is_initialized():
             return
         if address := self._silent():
@@ -83,11 +92,13 @@ class Cluster:
             # Ray prints to it what it thinks of machines that went; the answer goes there, too.
             Path(os.devnull).open("w") as nowhere,
             redirect_stdout(nowhere),
-            self._marked() as place,
+            self._marked(work) as place,
         ):
             nodes = _machines()
             _refuse_blind(place, nodes)
-            shift = _Shift(agenda, work, shown, place, any(_gpus_of(node) for node in nodes))
+            shift = _Shift(
+                agenda, work, shown, place, self._folder, any(_gpus_of(node) for node in nodes)
+            )
             shift.warn(nodes)
             try:
                 while agenda.left:
@@ -95,6 +106,7 @@ class Cluster:
                     shift.listen()
             finally:
                 shift.cancel()
+                _clear(place)
                 self._leave()
 
     def _silent(self) -> str | None:
@@ -119,12 +131,25 @@ class Cluster:
             self._own = False
 
     @contextmanager
-    def _marked(self) -> Iterator[on_node.Place]:
-        """Lay a mark into the folder as long as the block runs, by which machines know it."""
+    def _marked(self, work: Work) -> Iterator[on_node.Place]:
+        """Lay a mark where the study is as long as the block runs, by which machines know it."""
         mark = self._folder / f".cluster.{secrets.token_hex(4)}"
         mark.write_text(mark.name, "utf-8")
+        here = str(Path.cwd()), __version__
         try:
-            yield on_node.Place(self._folder, mark.name, str(Path.cwd()), __version__)
+            if self._storage is None:
+                yield on_node.Place(self._folder, mark.name, *here)
+                return
+            depot = Depot(f"{self._storage.rstrip('/')}/{work.digest[:16]}")
+            ground = work.ground()
+            name = name_of(ground)
+            depot.put(mark.name, {mark.name: mark})
+            try:
+                send_ground(depot, name, ground)
+                stored = on_node.Stored(depot.url, name, tuple(ground))
+                yield on_node.Place(None, mark.name, *here, stored)
+            finally:
+                depot.drop(mark.name)
         finally:
             mark.unlink(missing_ok=True)
 
@@ -137,6 +162,7 @@ class _Shift:
     work: Work
     shown: Board
     place: on_node.Place
+    folder: Path
     gpus: bool
     running: dict[Any, str] = field(default_factory=dict)
     deaths: Counter[str] = field(default_factory=Counter)
@@ -151,6 +177,8 @@ class _Shift:
         )
         self._begin = ray.put(self.work.elsewhere())
         self._do = ray.remote(on_node.do)
+        stored = self.place.stored
+        self._depot = None if stored is None else Depot(stored.url)
 
     def warn(self, nodes: list[dict[str, Any]]) -> None:
         """Tell of what no machine has room for: it waits until one comes that has."""
@@ -169,6 +197,10 @@ class _Shift:
         for name in self.agenda.ready:
             demand = self.work.demand(name, gpus=self.gpus)
             self.agenda.take(name)
+            if self._depot is not None and fetch_step(self._depot, name, self.folder):
+                self.agenda.settle(name, Outcome.DONE)  # as an earlier run was lost after it
+                continue
+            needed = sorted(self.agenda.before(name))
             task = self._do.options(
                 num_cpus=demand.cpus,
                 num_gpus=demand.gpus,
@@ -176,14 +208,15 @@ class _Shift:
                 max_retries=0,  # they are counted here
                 name=name,
             )
-            self.running[task.remote([self._begin], name, self.place, demand.cpus, self._ears)] = (
-                name
-            )
+            made = task.remote([self._begin], name, needed, self.place, demand.cpus, self._ears)
+            self.running[made] = name
 
     def listen(self) -> None:
         """Wait a moment for steps to end, and show what was said meanwhile."""
         import ray
 
+        if not self.running:
+            return
         ended, _ = ray.wait(
             list(self.running), num_returns=len(self.running), timeout=_LISTEN_SECONDS
         )
@@ -220,7 +253,11 @@ class _Shift:
             raise BrainsslError(_line_of(error)) from None
         else:
             self.shown.drop(name)
-            self.agenda.settle(name, Outcome(told))
+            outcome = Outcome(told)
+            if self._depot is not None:
+                fetch = fetch_step if outcome is Outcome.DONE else fetch_trace
+                fetch(self._depot, name, self.folder)
+            self.agenda.settle(name, outcome)
 
     def _again(self, name: str, cause: str, once_more: bool) -> None:
         self.shown.drop(name)
@@ -262,6 +299,19 @@ def _refuse_blind(place: on_node.Place, nodes: list[dict[str, Any]]) -> None:
             fault = f"it does not answer ({type(error).__name__})"
         if fault:
             raise BrainsslError(f"machine {host} of the cluster is of no use: {fault}")
+
+
+def _clear(place: on_node.Place) -> None:
+    """Delete what machines have fetched and made; what is on one that is gone went with it."""
+    import ray
+
+    if place.stored is None:
+        return
+    leave = ray.remote(on_node.leave)
+    for node in _machines():
+        task = leave.options(num_cpus=0, max_retries=0, scheduling_strategy=_only(node["NodeID"]))
+        with suppress(ray.exceptions.RayError):
+            ray.get(task.remote(place.stored), timeout=_CONNECT_SECONDS)
 
 
 def _only(node: str) -> Any:

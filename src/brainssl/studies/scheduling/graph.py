@@ -78,6 +78,10 @@ class Agenda:
         """The steps that can be done now and that nobody has taken, in their order."""
         return sorted(self._ready, key=self._place.__getitem__)
 
+    def before(self, name: str) -> frozenset[str]:
+        """Return the steps that are settled before one."""
+        return self._nodes[name].before
+
     def take(self, name: str) -> None:
         """Take a step that is ready."""
         self._ready.remove(name)

@@ -1,8 +1,10 @@
 """What runs on a machine of a cluster: tasks and an actor of Ray, which need nothing of it here."""
 
+import hashlib
 import os
 import socket
-from collections.abc import Callable
+import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +12,13 @@ from typing import Any
 
 from brainssl import __version__
 from brainssl.foundation.board import Message, Relay
-from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.errors import BrainsslError, line_of
 from brainssl.foundation.progress import Terminal
-from brainssl.studies.scheduling.scheduler import Work
+from brainssl.foundation.storage import remove
+from brainssl.studies.scheduling.away import begun_from, fetch_ground, fetch_step, send_step
+from brainssl.studies.scheduling.depot import Depot
+from brainssl.studies.scheduling.graph import Outcome
+from brainssl.studies.scheduling.scheduler import Elsewhere, Work
 
 _EARS_SECONDS = 10.0
 
@@ -22,16 +28,39 @@ class Place:
     """Where a study is, as all machines must see it.
 
     Attributes:
-        folder: of the study.
+        folder: of the study, on storage that all share; None where it is `stored`.
         mark: name and content of a file in it.
         directory: that the command was started in: paths may be relative to it.
         version: of brainssl.
+        stored: where it is kept for machines that share no folder.
     """
 
-    folder: Path
+    folder: Path | None
     mark: str
     directory: str
     version: str
+    stored: "Stored | None" = None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A study in a depot.
+
+    Attributes:
+        url: of the depot, and of this study alone.
+        ground: name of what all steps need.
+        names: paths in that.
+    """
+
+    url: str
+    ground: str
+    names: tuple[str, ...]
+
+    @property
+    def folder(self) -> Path:
+        """A folder of this user and this study on whichever machine this is."""
+        digest = hashlib.sha256(self.url.encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir(), f"brainssl-{os.getuid()}-{digest}")
 
 
 class Ears:
@@ -57,6 +86,9 @@ def look(place: Place) -> str | None:
     """Return what is amiss with this machine; None if it can do steps of the study."""
     if place.version != __version__:
         return f"it has brainssl {__version__}, and {place.version} is wanted"
+    if place.stored is not None:
+        return _fault_of(place.stored, place.mark)
+    assert place.folder is not None
     # A store that the study only links to must be seen, too.
     seen = _content(place.folder / place.mark) == place.mark
     if not seen or not (place.folder / "store" / "store.json").is_file():
@@ -65,16 +97,41 @@ def look(place: Place) -> str | None:
     return None
 
 
+def _fault_of(stored: Stored, mark: str) -> str | None:
+    try:
+        if not Depot(stored.url).has(mark):
+            return f"it does not see what is in {stored.url}: another storage answers there"
+        stored.folder.mkdir(mode=0o700, exist_ok=True)
+    except (BrainsslError, OSError) as error:
+        return line_of(error) if isinstance(error, OSError) else str(error)
+    if stored.folder.lstat().st_uid != os.getuid():
+        return f"{stored.folder} is somebody else's: set TMPDIR to another folder"
+    return None
+
+
+def leave(stored: Stored) -> None:
+    """Delete what this machine has fetched of a study, and made."""
+    remove(stored.folder)
+
+
 _works: dict[str, Work] = {}
 """The work of the study whose steps this process does: it keeps what steps share."""
 
 
-def do(begin: "list[Any]", name: str, place: Place, threads: int, ears: Any) -> str:
+def do(
+    begin: "list[Any]",
+    name: str,
+    needed: Sequence[str],
+    place: Place,
+    threads: int,
+    ears: Any,
+) -> str:
     """Do a step of a study, and return what became of it.
 
     Args:
         begin: the reference to what makes the work, in a list so that it is fetched only once.
         name: of the step.
+        needed: names of the steps before it.
         place: where the study is.
         threads: to compute with.
         ears: the actor that is told what goes on.
@@ -92,12 +149,32 @@ def do(begin: "list[Any]", name: str, place: Place, threads: int, ears: Any) -> 
         with suppress(OSError):
             os.chdir(place.directory)
         torch.set_num_threads(threads)
-        make: Callable[[Terminal], Work] = ray.get(begin[0])
+        make: Elsewhere = ray.get(begin[0])
         _works.clear()
-        _works[place.mark] = make(Relay(ears.hear.remote))
-    outcome: str = _works[place.mark].do(name).value
+        _works[place.mark] = _work(make, Relay(ears.hear.remote), place.stored)
+    outcome = _done(_works[place.mark], name, needed, place.stored)
     with suppress(ray.exceptions.RayError):
         ray.get(ears.none_missing.remote(), timeout=_EARS_SECONDS)
+    return outcome.value
+
+
+def _work(make: Elsewhere, terminal: Terminal, stored: Stored | None) -> Work:
+    if stored is None:
+        return make(terminal)
+    fetch_ground(Depot(stored.url), stored.ground, stored.names, stored.folder)
+    return make(terminal, stored.folder)
+
+
+def _done(work: Work, name: str, needed: Sequence[str], stored: Stored | None) -> Outcome:
+    """Do a step, unless a machine that was lost before it could answer has sent it."""
+    if stored is None:
+        return work.do(name)
+    depot = Depot(stored.url)
+    if fetch_step(depot, name, stored.folder):
+        return Outcome.DONE
+    with begun_from(depot, name, needed, stored.folder):
+        outcome = work.do(name)
+    send_step(depot, name, outcome, stored.folder)
     return outcome
 
 

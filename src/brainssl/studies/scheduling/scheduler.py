@@ -1,7 +1,7 @@
 """The seam: what a scheduler is given, and what it does with it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from brainssl.foundation.progress import Terminal
@@ -26,6 +26,18 @@ class Demand:
     memory: int
 
 
+class Elsewhere(Protocol):
+    """What makes the same work in another process."""
+
+    def __call__(self, terminal: Terminal, folder: Path | None = None) -> "Work":
+        """Make it.
+
+        Args:
+            terminal: of that process.
+            folder: of the study there; by default it is the same.
+        """
+
+
 class Work(Protocol):
     """A way to do the steps, one at a time."""
 
@@ -43,8 +55,15 @@ class Work(Protocol):
     def demand(self, name: str, *, gpus: bool) -> Demand:
         """Say what a step takes of a machine, where there are GPUs or none."""
 
-    def elsewhere(self) -> Callable[[Terminal], "Work"]:
-        """Return what makes the same of it in another process, given its terminal; for pickle."""
+    def elsewhere(self) -> "Elsewhere":
+        """Return what makes the same of it in another process; for pickle."""
+
+    def ground(self) -> dict[str, Path]:
+        """Return files and folders that all steps need, by their paths in the study's folder."""
+
+    @property
+    def digest(self) -> str:
+        """What tells this study from others."""
 
 
 class Scheduler(Protocol):

@@ -1,0 +1,142 @@
+"""A study's folder on a machine that shares none: what a step needs is fetched, what it makes sent.
+
+In the depot, beside the ground of the study (`ground`), lie its finished steps (`steps/NAME`, each
+with its note), the newest checkpoint of those that are not finished (`begun/NAME`), and the traces
+of those that failed (`failed/NAME`).
+"""
+
+import hashlib
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.locks import locked
+from brainssl.foundation.storage import working_folder
+from brainssl.studies.scheduling.depot import Depot
+from brainssl.studies.scheduling.graph import Outcome
+from brainssl.training.trainer import CHECKPOINT
+
+GROUND = "ground"
+_SEND_SECONDS = 20.0
+"""How often it is looked whether there is a new checkpoint to send."""
+
+
+def name_of(content: Mapping[str, Path]) -> str:
+    """Return a name for files and folders that others would not have: a digest of all of it."""
+    digest = hashlib.sha256()
+    for name, path in sorted(content.items()):
+        every = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in (one for one in every if one.is_file()):
+            digest.update(f"{name} {file.relative_to(path.parent)}".encode())
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def send_ground(depot: Depot, name: str, content: Mapping[str, Path]) -> None:
+    """Send what all steps need, unless it is there.
+
+    Args:
+        depot: of the study.
+        name: that other content would not have.
+        content: files and folders by their paths in the study's folder.
+    """
+    if not depot.has(f"{GROUND}/{name}"):
+        depot.put(f"{GROUND}/{name}", content)
+
+
+def fetch_ground(depot: Depot, name: str, names: Iterable[str], folder: Path) -> None:
+    """Fetch what all steps need, once for all processes of a machine.
+
+    Raises:
+        BrainsslError: it is not there, or cannot be had.
+    """
+    mark = folder / f".{name}"
+    with locked(folder / ".ground.lock", waiting=lambda: None):
+        if mark.is_file():
+            return
+        if not depot.fetch(f"{GROUND}/{name}", folder, list(names)):
+            raise BrainsslError(f"the storage {depot.url} holds nothing of this study")
+        mark.touch()
+
+
+def fetch_step(depot: Depot, name: str, folder: Path) -> bool:
+    """Fetch a finished step with its note; tell whether there is one."""
+    return depot.fetch(f"steps/{name}", folder, _of_step(name))
+
+
+def fetch_trace(depot: Depot, name: str, folder: Path) -> None:
+    """Fetch what is told of a step that failed."""
+    depot.fetch(f"failed/{name}", folder, [_trace(name)])
+
+
+@contextmanager
+def begun_from(depot: Depot, name: str, needed: Iterable[str], folder: Path) -> Iterator[None]:
+    """Fetch what a step needs and where it was left, and send its checkpoints while it is made.
+
+    Raises:
+        BrainsslError: the storage does not do its part.
+    """
+    steps = folder / "steps"
+    for one in needed:
+        if not (steps / one).is_dir():
+            fetch_step(depot, one, folder)
+    working = working_folder(steps / name)
+    if not working.exists():
+        depot.fetch(f"begun/{name}", folder, [_relative(working, folder)])
+    over, sent = threading.Event(), _changed(working)
+    sender = threading.Thread(
+        target=_send_checkpoints, args=(depot.url, name, working, folder, sent, over), daemon=True
+    )
+    sender.start()
+    try:
+        yield
+    finally:
+        over.set()
+        sender.join()
+
+
+def send_step(depot: Depot, name: str, outcome: Outcome, folder: Path) -> None:
+    """Send what became of a step."""
+    if outcome is Outcome.DONE:
+        depot.put(f"steps/{name}", {one: folder / one for one in _of_step(name)})
+        depot.drop(f"begun/{name}")
+    elif (folder / _trace(name)).is_file():
+        depot.put(f"failed/{name}", {_trace(name): folder / _trace(name)})
+
+
+def _send_checkpoints(
+    url: str, name: str, working: Path, folder: Path, sent: int | None, over: threading.Event
+) -> None:
+    """Send the working folder of a step whenever its checkpoint is another one than was sent."""
+    depot = Depot(url)
+    while not over.wait(_SEND_SECONDS):
+        now = _changed(working)
+        # The step may write just now, or the storage be away for a moment: the next time will do.
+        with suppress(OSError, BrainsslError):
+            if now not in (None, sent):
+                # It first: what lies beside it is then of the same epoch or later, as after a kill.
+                every = sorted(working.glob("[!.]*"), key=lambda file: file.name != CHECKPOINT)
+                depot.put(f"begun/{name}", {_relative(file, folder): file for file in every})
+                sent = now
+
+
+def _changed(working: Path) -> int | None:
+    """Return when the checkpoint in a working folder was written; None where there is none."""
+    with suppress(OSError):
+        return (working / CHECKPOINT).stat().st_mtime_ns
+    return None
+
+
+def _of_step(name: str) -> list[str]:
+    return [f"steps/{name}", f"log/{name}.json"]
+
+
+def _trace(name: str) -> str:
+    return f"failed/{name}.txt"
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()

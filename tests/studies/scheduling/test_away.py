@@ -1,0 +1,99 @@
+"""A step that one machine began goes on on another, from its checkpoint."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from brainssl.foundation.errors import BrainsslError
+from brainssl.foundation.storage import working_folder
+from brainssl.studies.scheduling import away
+from brainssl.studies.scheduling.depot import Depot
+from brainssl.studies.scheduling.graph import Outcome
+from brainssl.training.trainer import CHECKPOINT
+
+
+@pytest.fixture
+def depot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Depot:
+    monkeypatch.setattr(away, "_SEND_SECONDS", 0.01)
+    return Depot(f"file://{tmp_path}/depot")
+
+
+def machine(tmp_path: Path, name: str) -> Path:
+    folder = tmp_path / name
+    folder.mkdir()
+    return folder
+
+
+def arrived(depot: Depot, key: str) -> None:
+    deadline = time.monotonic() + 30
+    while not depot.has(key):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def finish(folder: Path, name: str) -> None:
+    (folder / "steps" / name).mkdir(parents=True)
+    (folder / "steps" / name / "rows.json").write_text("[]")
+    (folder / "log").mkdir(exist_ok=True)
+    (folder / "log" / f"{name}.json").write_text("{}")
+
+
+def test_a_step_goes_on_where_another_machine_left_it(depot: Depot, tmp_path: Path) -> None:
+    one, two = machine(tmp_path, "one"), machine(tmp_path, "two")
+    working = working_folder(one / "steps" / "train")
+    with away.begun_from(depot, "train", [], one):
+        working.mkdir(parents=True)
+        (working / "request.json").write_text("{}")
+        (working / ".lock").touch()
+        (working / CHECKPOINT).write_text("of epoch 7")
+        arrived(depot, "begun/train")
+    there = working_folder(two / "steps" / "train")
+    with away.begun_from(depot, "train", [], two):
+        found = {file.name: file.read_text() for file in there.iterdir()}
+        assert found == {"request.json": "{}", CHECKPOINT: "of epoch 7"}
+        there.rename(two / "steps" / "made")
+        finish(two, "train")
+    away.send_step(depot, "train", Outcome.DONE, two)
+    assert not depot.has("begun/train")
+    assert away.fetch_step(depot, "train", one)
+    assert (one / "log" / "train.json").is_file()
+
+
+def test_what_a_step_needs_is_there_before_it(depot: Depot, tmp_path: Path) -> None:
+    one, two = machine(tmp_path, "one"), machine(tmp_path, "two")
+    finish(one, "pretrain")
+    away.send_step(depot, "pretrain", Outcome.DONE, one)
+    with away.begun_from(depot, "probe", ["pretrain"], two):
+        assert (two / "steps" / "pretrain" / "rows.json").is_file()
+
+
+def test_why_a_step_failed_is_sent(depot: Depot, tmp_path: Path) -> None:
+    one, two = machine(tmp_path, "one"), machine(tmp_path, "two")
+    (one / "failed").mkdir()
+    (one / "failed" / "train.txt").write_text("out of memory")
+    away.send_step(depot, "train", Outcome.FAILED, one)
+    away.fetch_trace(depot, "train", two)
+    assert (two / "failed" / "train.txt").read_text() == "out of memory"
+    assert not away.fetch_step(depot, "train", two)
+
+
+def test_the_ground_is_sent_and_fetched_once(
+    depot: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = machine(tmp_path, "one"), machine(tmp_path, "two")
+    (one / "splits").mkdir()
+    (one / "splits" / "grouped.json").write_text("{}")
+    content = {"splits": one / "splits"}
+    name = away.name_of(content)
+    with pytest.raises(BrainsslError, match="holds nothing of this study"):
+        away.fetch_ground(depot, name, content, two)
+    away.send_ground(depot, name, content)
+    away.fetch_ground(depot, name, content, two)
+    assert (two / "splits" / "grouped.json").read_text() == "{}"
+    monkeypatch.setattr(Depot, "put", None)  # nobody sends or fetches it again
+    monkeypatch.setattr(Depot, "fetch", None)
+    away.send_ground(depot, name, content)
+    away.fetch_ground(depot, name, content, two)
+    (one / "splits" / "grouped.json").write_text('{"other": 1}')
+    assert away.name_of(content) != name

@@ -1142,6 +1142,17 @@ def test_what_fine_tuning_makes_of_a_start_is_told_as_measured() -> None:
     assert found["study"]["command"] in " ".join(page.split()).replace(" \\ ", " ")
 
 
+def test_what_became_of_odd_files_is_told_as_seen() -> None:
+    seen = json.loads((ROOT / "results" / "odd-files.json").read_text("utf-8"))
+    page = (DOCS / "how-to" / "serve.md").read_text("utf-8")
+    assert seen["predict"]["faults"] == seen["serve"]["faults"] == []
+    for one in (seen["predict"], seen["serve"]):
+        assert sum(one["outcomes"].values()) == one["files"]
+        assert set(one["outcomes"]) == {"answered", "refused"}
+    assert f"{seen['serve']['files']} bad and odd files were given" in page
+    assert f"and {seen['predict']['files']} with odd paths" in page
+
+
 def test_what_tortured_studies_came_to_is_told_as_seen() -> None:
     seen = json.loads((ROOT / "results" / "torture-2cores.json").read_text("utf-8"))["seen"]
     page = (DOCS / "how-to" / "resume.md").read_text("utf-8")

@@ -20,9 +20,14 @@ def test_lines_of_other_processes_are_shown_and_tasks_when_they_are_done(
             with pytest.raises(RuntimeError), other.task("[3/3] c") as lost:
                 raise RuntimeError
             lost(1, 2)  # late: it is no more
+        with other.task("[1/3] a"):  # by the next process, as the first did not live to note it
+            pass
         with one.task("a process that died"):
             shown.drop("died")
             shown.drop("nothing")
+        assert [shown.has_told(name) for name in ("a", "b", "c", "3] c")] == [True, True] + [
+            False
+        ] * 2
     assert capsys.readouterr().err.splitlines() == [
         "[1/3] a: 1 of 4",
         "a word",

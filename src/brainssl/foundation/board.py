@@ -54,7 +54,7 @@ class Relay(Terminal):
 class Board:
     """Shows the tasks of several processes: a bar for each on a terminal, else lines.
 
-    In a log there is a line when a task is done, and one on all that are under way each minute.
+    In a log there is a line when a task is done, once for each title, and one on all that are under way each minute.
 
     Args:
         terminal: where to show them.
@@ -65,6 +65,7 @@ class Board:
         self._terminal, self._bars = terminal, bars
         self._shown: dict[str, TaskID] = {}
         self._state: dict[str, str] = {}
+        self._done: list[str] = []
         self._spoken = time.monotonic()
 
     def hear(self, message: Message) -> None:
@@ -80,8 +81,18 @@ class Board:
             self._move(text, *rest)
         else:
             self.drop(text)
-            if rest[0] is not None:
+            # Made and told, but not noted when its process was lost, it is told again.
+            if rest[0] is not None and text not in self._done:
+                self._done.append(text)
                 self._terminal.say(f"{text}: done in {rest[0]:.0f} s")
+
+    def has_told(self, name: str) -> bool:
+        """Tell whether it was said that a task is done.
+
+        Args:
+            name: its title, or the last word of that.
+        """
+        return any(_is_called(one, name) for one in self._done)
 
     def drop(self, name: str) -> None:
         """Show a task no longer, if it was shown: what did it is no more.
@@ -89,7 +100,7 @@ class Board:
         Args:
             name: its title, or the last word of that.
         """
-        for title in [one for one in self._state if one == name or one.endswith(f" {name}")]:
+        for title in [one for one in self._state if _is_called(one, name)]:
             del self._state[title]
             if self._bars:
                 self._bars.remove_task(self._shown.pop(title))
@@ -103,6 +114,10 @@ class Board:
         elif time.monotonic() - self._spoken >= _PLAIN_SECONDS:
             self._spoken = time.monotonic()
             self._terminal.say("; ".join(f"{one}:{at}" for one, at in self._state.items() if at))
+
+
+def _is_called(title: str, name: str) -> bool:
+    return title == name or title.endswith(f" {name}")
 
 
 @contextmanager

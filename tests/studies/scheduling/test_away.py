@@ -1,5 +1,6 @@
 """A step that one machine began goes on on another, from its checkpoint."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -85,15 +86,35 @@ def test_the_ground_is_sent_and_fetched_once(
     (one / "splits").mkdir()
     (one / "splits" / "grouped.json").write_text("{}")
     content = {"splits": one / "splits"}
-    name = away.name_of(content)
     with pytest.raises(BrainsslError, match="holds nothing of this study"):
-        away.fetch_ground(depot, name, content, two)
-    away.send_ground(depot, name, content)
-    away.fetch_ground(depot, name, content, two)
+        away.fetch_ground(depot, content, two)
+    away.send_ground(depot, content)
+    away.fetch_ground(depot, content, two)
     assert (two / "splits" / "grouped.json").read_text() == "{}"
     monkeypatch.setattr(Depot, "put", None)  # nobody sends or fetches it again
     monkeypatch.setattr(Depot, "fetch", None)
-    away.send_ground(depot, name, content)
-    away.fetch_ground(depot, name, content, two)
+    away.send_ground(depot, content)
+    away.fetch_ground(depot, content, two)
+    name = away.name_of(content)
     (one / "splits" / "grouped.json").write_text('{"other": 1}')
     assert away.name_of(content) != name
+
+
+def test_processes_of_a_machine_take_nothing_from_each_other(depot: Depot, tmp_path: Path) -> None:
+    """What two steps need is fetched once, and then is not touched."""
+    one, two = machine(tmp_path, "one"), machine(tmp_path, "two")
+    finish(one, "pretrain")
+    away.send_step(depot, "pretrain", Outcome.DONE, one)
+    found: list[int] = []
+
+    def step(name: str) -> None:
+        with away.begun_from(Depot(depot.url), name, ["pretrain"], two):
+            found.append((two / "steps" / "pretrain").stat().st_ino)
+
+    threads = [threading.Thread(target=step, args=(f"probe-{n}",)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1

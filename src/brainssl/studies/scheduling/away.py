@@ -8,7 +8,7 @@ of those that failed (`failed/NAME`).
 import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from brainssl.foundation.errors import BrainsslError
@@ -18,7 +18,7 @@ from brainssl.studies.scheduling.depot import Depot
 from brainssl.studies.scheduling.graph import Outcome
 from brainssl.training.trainer import CHECKPOINT
 
-GROUND = "ground"
+_GROUND = "ground"
 _SEND_SECONDS = 20.0
 """How often it is looked whether there is a new checkpoint to send."""
 
@@ -35,29 +35,28 @@ def name_of(content: Mapping[str, Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def send_ground(depot: Depot, name: str, content: Mapping[str, Path]) -> None:
+def send_ground(depot: Depot, content: Mapping[str, Path]) -> None:
     """Send what all steps need, unless it is there.
 
     Args:
-        depot: of the study.
-        name: that other content would not have.
+        depot: of the study, and of this content.
         content: files and folders by their paths in the study's folder.
     """
-    if not depot.has(f"{GROUND}/{name}"):
-        depot.put(f"{GROUND}/{name}", content)
+    if not depot.has(_GROUND):
+        depot.put(_GROUND, content)
 
 
-def fetch_ground(depot: Depot, name: str, names: Iterable[str], folder: Path) -> None:
+def fetch_ground(depot: Depot, names: Iterable[str], folder: Path) -> None:
     """Fetch what all steps need, once for all processes of a machine.
 
     Raises:
         BrainsslError: it is not there, or cannot be had.
     """
-    mark = folder / f".{name}"
-    with locked(folder / ".ground.lock", waiting=lambda: None):
+    mark = folder / f".{_GROUND}"
+    with _alone(folder):
         if mark.is_file():
             return
-        if not depot.fetch(f"{GROUND}/{name}", folder, list(names)):
+        if not depot.fetch(_GROUND, folder, list(names)):
             raise BrainsslError(f"the storage {depot.url} holds nothing of this study")
         mark.touch()
 
@@ -80,9 +79,10 @@ def begun_from(depot: Depot, name: str, needed: Iterable[str], folder: Path) -> 
         BrainsslError: the storage does not do its part.
     """
     steps = folder / "steps"
-    for one in needed:
-        if not (steps / one).is_dir():
-            fetch_step(depot, one, folder)
+    with _alone(folder):  # else one would take from another what that reads
+        for one in needed:
+            if not (steps / one).is_dir():
+                fetch_step(depot, one, folder)
     working = working_folder(steps / name)
     if not working.exists():
         depot.fetch(f"begun/{name}", folder, [_relative(working, folder)])
@@ -96,6 +96,11 @@ def begun_from(depot: Depot, name: str, needed: Iterable[str], folder: Path) -> 
     finally:
         over.set()
         sender.join()
+
+
+def _alone(folder: Path) -> AbstractContextManager[None]:
+    """Let the other processes of this machine wait that fetch what several need."""
+    return locked(folder / ".fetching.lock", waiting=lambda: None)
 
 
 def send_step(depot: Depot, name: str, outcome: Outcome, folder: Path) -> None:

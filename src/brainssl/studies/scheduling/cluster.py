@@ -140,13 +140,14 @@ class Cluster:
             if self._storage is None:
                 yield on_node.Place(self._folder, mark.name, *here)
                 return
-            depot = Depot(f"{self._storage.rstrip('/')}/{work.digest[:16]}")
+            # The same study of other images, perhaps somebody else's, is another one.
             ground = work.ground()
-            name = name_of(ground)
+            name = f"{work.digest[:16]}-{name_of(ground)}"
+            depot = Depot(f"{self._storage.rstrip('/')}/{name}")
             depot.put(mark.name, {mark.name: mark})
             try:
-                send_ground(depot, name, ground)
-                stored = on_node.Stored(depot.url, name, tuple(ground))
+                send_ground(depot, ground)
+                stored = on_node.Stored(depot.url, tuple(ground))
                 yield on_node.Place(None, mark.name, *here, stored)
             finally:
                 depot.drop(mark.name)
@@ -254,6 +255,8 @@ class _Shift:
         else:
             self.shown.drop(name)
             outcome = Outcome(told)
+            if outcome is Outcome.DONE and not self.shown.has_told(name):
+                self.work.terminal.say(f"{name}: done, which its lost process did not come to tell")
             if self._depot is not None:
                 fetch = fetch_step if outcome is Outcome.DONE else fetch_trace
                 fetch(self._depot, name, self.folder)

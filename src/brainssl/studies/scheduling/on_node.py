@@ -48,12 +48,10 @@ class Stored:
 
     Attributes:
         url: of the depot, and of this study alone.
-        ground: name of what all steps need.
-        names: paths in that.
+        names: paths of what all steps need.
     """
 
     url: str
-    ground: str
     names: tuple[str, ...]
 
     @property
@@ -161,7 +159,7 @@ def do(
 def _work(make: Elsewhere, terminal: Terminal, stored: Stored | None) -> Work:
     if stored is None:
         return make(terminal)
-    fetch_ground(Depot(stored.url), stored.ground, stored.names, stored.folder)
+    fetch_ground(Depot(stored.url), stored.names, stored.folder)
     return make(terminal, stored.folder)
 
 

@@ -1,10 +1,11 @@
 """Training from a store that does not fit into memory: how fast, and with how much of it.
 
 Stores of made-up slices, each twenty of a patient and every tenth patient labelled, are written;
-SimCLR then learns from each in a process that the kernel allows so many megabytes (a memory cgroup:
-Linux, as root), pages of files among them, and that begins with none of the store in memory. It is
-stopped after so many steps. Told are slices a second over the second half of these, the memory that
-no file backs, and what was read from the disk; the same store is read with and without the limit.
+SimCLR then learns from each in a process that the kernel allows so many megabytes (a memory cgroup
+of version 1: Linux, as root), pages of files among them, and that begins with none of the store in
+memory. It is stopped after so many steps. Told are slices a second over the second half of these,
+the memory that no file backs, and what was read from the disk in all: the checksum of the store is
+looked at before. The same store is read with and without the limit.
 
     python benchmarks/larger_than_memory.py results/larger-than-memory-2cores.json
 """

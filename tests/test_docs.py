@@ -1142,6 +1142,18 @@ def test_what_fine_tuning_makes_of_a_start_is_told_as_measured() -> None:
     assert found["study"]["command"] in " ".join(page.split()).replace(" \\ ", " ")
 
 
+def test_a_store_larger_than_memory_is_told_as_measured() -> None:
+    found = json.loads((ROOT / "results" / "larger-than-memory-2cores.json").read_text("utf-8"))
+    few, tight, many, tightest = found["rows"]
+    page = " ".join((DOCS / "why" / "speed.md").read_text("utf-8").split())
+    assert many["slices"] == tightest["slices"] == 1_000_000
+    assert f"({many['store_mb']:,} MB)" in page
+    assert f"needed {(many['private_mb'] - few['private_mb']) / 1000:.1f} GB more private" in page
+    assert tight["limit_mb"] == tightest["limit_mb"] < tightest["store_mb"]
+    assert f"too, had {tightest['limit_mb']:,} MB" in page
+    assert "ended" not in tightest  # by the kernel
+
+
 def test_what_became_of_odd_files_is_told_as_seen() -> None:
     seen = json.loads((ROOT / "results" / "odd-files.json").read_text("utf-8"))
     page = (DOCS / "how-to" / "serve.md").read_text("utf-8")

@@ -71,7 +71,7 @@ def test_series_whose_pixels_are_not_square_are_counted(archive: Archive) -> Non
         archive.series[at] = replace(archive.series[at], pixel=pixel, placed=placed)
     notes = inventory_of(archive)["notes"]
     assert "The pixels of 1 of 5 series are not square: they are made so." in notes
-    assert sum("1 of 5 series are not square: they stay so" in note for note in notes) == 1
+    assert sum("1 of 5 series are not square: whole slices stay so" in note for note in notes) == 1
 
 
 def test_pixels_and_slices_are_told_in_millimetres(archive: Archive) -> None:

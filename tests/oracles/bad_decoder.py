@@ -3,11 +3,13 @@
 import os
 import signal
 import time
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 
+from brainssl.data.read import NO_MEMORY
 from brainssl.serving import decoder
 from brainssl.serving.engine import Seen
 from brainssl.serving.messages import unpacked_question
@@ -26,6 +28,17 @@ def badly(data: bytes, *_: object, **__: object) -> list[Seen]:
         bytearray(8 * 2**30)
     side = 5 if data.startswith(b"lie") else 32
     return [Seen(np.full((side, side), len(data), np.uint8), None, ())]
+
+
+def badly_together(
+    files: Sequence[bytes], *_: object, **__: object
+) -> Iterator[list[Seen] | tuple[list[int], str]]:
+    """Read files that came together: one that begins so needs too much, as its reader says."""
+    for place, data in enumerate(files):
+        if data.startswith(b"eat"):
+            yield [place], NO_MEMORY
+        else:
+            yield [Seen(np.full((32, 32), len(data), np.uint8), None, (), file=place)]
 
 
 SAID = {
@@ -73,5 +86,6 @@ class Halting:
 def decode_badly(link: Connection, wanted: decoder.Wanted) -> None:
     """Be a process that decodes so."""
     decoder.read_upload = badly
+    decoder.read_dicom_uploads = badly_together
     decoder.answered = answered_badly
     _decode(Halting(link), wanted)  # type: ignore[arg-type]

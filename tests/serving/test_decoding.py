@@ -11,7 +11,7 @@ import pytest
 from oracles.bad_decoder import SAID, decode_badly
 from oracles.pictures import hostile, picture, png
 
-from brainssl.data.read import NAMED, UnreadableImage, read_bytes
+from brainssl.data.read import NAMED, NO_MEMORY, UnreadableImage, read_bytes
 from brainssl.data.store import letterbox
 from brainssl.serving import decoder
 from brainssl.serving.decoder import Wanted
@@ -120,6 +120,11 @@ def test_a_decoder_that_took_too_much_is_replaced(hurt: Decoders) -> None:
     before = hurt.processes
     with pytest.raises(Undecodable):
         decoded(hurt, b"eat")
+    decoded(hurt, b"fine")
+    assert hurt.processes != before
+    before = hurt.processes
+    found = asyncio.run(hurt.decode_series([b"fine", b"eat"]))
+    assert (len(found.slices), found.refused) == (1, [(1, 413, NO_MEMORY)])
     decoded(hurt, b"fine")
     assert hurt.processes != before
 

@@ -17,6 +17,7 @@ from brainssl.foundation.progress import Terminal
 from brainssl.foundation.storage import write_json
 from brainssl.hardware.speed import Speed
 from brainssl.models.encoder import Encoder, build_encoder, save_encoder
+from brainssl.models.sources import find_source, lies_at
 from brainssl.settings import load_settings
 from brainssl.settings.starts import NamedStart
 from brainssl.studies.estimate import Estimate, estimate
@@ -33,7 +34,6 @@ from brainssl.studies.starts import (
     read_starts,
     refuse_changed,
     warnings_of,
-    with_carried,
 )
 
 QUIET = Terminal(quiet=True)
@@ -267,22 +267,29 @@ def test_a_study_keeps_what_it_once_began_with(plan: Plan, weights: Path, tmp_pa
         refuse_changed(plan, out)
 
 
-def test_weights_that_are_sent_along_keep_their_names(plan: Plan, tmp_path: Path) -> None:
-    """Of a file that says nothing it is that of its folder."""
-    home = tmp_path / "home" / "hospital"
-    home.mkdir(parents=True)
+def test_weights_that_are_sent_along_keep_their_names(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a file that says nothing it is that of its folder, also where its path does not say it."""
+    home = tmp_path / "hospital"
+    home.mkdir()
     (home / "model.safetensors").write_bytes(b"own")
-    settings = plan.settings.with_weights(str(home / "model.safetensors"))
-    plan = replace(plan, settings=settings, starts=(*plan.starts, settings.encoder.weights))
-    there = tmp_path / "there"
-    assert with_carried(plan, there) is plan  # where nothing was sent, as with a shared folder
-    for place, path in carried(plan).items():
-        (there / place).parent.mkdir(parents=True)
-        shutil.copy(path, there / place)
-    moved = with_carried(plan, there)
-    assert [step.name for step in grid(moved)] == [step.name for step in grid(plan)]
-    assert moved.own_start.name == "hospital"
-    assert moved.own_start.path is not None
-    assert moved.own_start.path.read_bytes() == b"own"
-    assert all(str(there) in one for one in moved.starts if one != "random")
-    assert moved.starts[0] == "random"
+    monkeypatch.chdir(home)
+    settings = plan.settings.with_weights("./model.safetensors")
+    plan = replace(plan, settings=settings, starts=(*plan.starts, "./model.safetensors"))
+    sent = carried(plan)
+    assert sent.keys() == {"./model.safetensors", str(tmp_path / "rad net.safetensors")}
+    place, path = sent["./model.safetensors"]
+    assert place.endswith("/hospital/model.safetensors")
+    assert ".." not in place
+    assert path == home / "model.safetensors"
+    assert NamedStart(place).name == plan.own_start.name == "hospital"
+
+
+def test_a_start_is_opened_where_it_was_sent_to(tmp_path: Path) -> None:
+    """And is called what it was called: what is written of it is the same on all machines."""
+    there = tmp_path / "weights" / "0" / "hospital"
+    save_encoder(build_encoder("test_resnet", image_size=32, seed=1), there / "model.safetensors")
+    lies_at("../hospital/model.safetensors", there / "model.safetensors")
+    found = find_source("../hospital/model.safetensors", "test_resnet")
+    assert found.title == find_source(str(there / "model.safetensors"), "test_resnet").title

@@ -138,7 +138,7 @@ def _notes_on_pixels(read: Iterable[Series]) -> list[str]:
     odd = [one.placed for one in every if not is_square(one.pixel)]
     then = {
         "they are made so": odd.count(True),
-        "they stay so, as nothing says where these slices lie": odd.count(False),
+        "whole slices stay so, as nothing says where they lie": odd.count(False),
     }
     return [
         f"The pixels of {count} of {len(every)} series are not square: {what}."

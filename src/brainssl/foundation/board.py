@@ -54,7 +54,9 @@ class Relay(Terminal):
 class Board:
     """Shows the tasks of several processes: a bar for each on a terminal, else lines.
 
-    In a log there is a line when a task is done, once for each title, and one on all that are under way each minute.
+    In a log there is a line when a task is done, and one on all that are under way each minute. A
+    task is told to be done once: a process may be lost after it made and told it, but before it
+    noted it.
 
     Args:
         terminal: where to show them.
@@ -81,18 +83,19 @@ class Board:
             self._move(text, *rest)
         else:
             self.drop(text)
-            # Made and told, but not noted when its process was lost, it is told again.
-            if rest[0] is not None and text not in self._done:
+            if rest[0] is not None and not any(_is_called(text, one) for one in self._done):
                 self._done.append(text)
                 self._terminal.say(f"{text}: done in {rest[0]:.0f} s")
 
-    def has_told(self, name: str) -> bool:
-        """Tell whether it was said that a task is done.
+    def settle(self, name: str) -> None:
+        """Say that a task is done, unless its process said so; from now on that comes too late.
 
         Args:
             name: its title, or the last word of that.
         """
-        return any(_is_called(one, name) for one in self._done)
+        if not any(_is_called(one, name) for one in self._done):
+            self._done.append(name)
+            self._terminal.say(f"{name}: done, which its lost process did not come to tell")
 
     def drop(self, name: str) -> None:
         """Show a task no longer, if it was shown: what did it is no more.

@@ -10,7 +10,7 @@ EXTRAS = {
     "mlflow": ("mlflow",),
     "wandb": ("wandb",),
     "tune": ("optuna",),
-    "cluster": ("ray",),
+    "cluster": ("fsspec", "ray"),
     "scans": (
         "h5py",
         "highdicom",

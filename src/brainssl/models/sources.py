@@ -58,6 +58,15 @@ class Source:
     learnt: UInt8[np.ndarray, "n 32"] | None = None
 
 
+_moved: dict[str, Path] = {}
+"""Where files lie on this machine that another one has named."""
+
+
+def lies_at(weights: str, place: Path) -> None:
+    """Let `find_source` open a file or folder where it was sent to, under the name of before."""
+    _moved[weights] = place
+
+
 def find_source(weights: str, name: str) -> Source:
     """Return the tensors that `encoder.weights` names, from wherever they are.
 
@@ -74,7 +83,7 @@ def find_source(weights: str, name: str) -> Source:
         return _imagenet(name)
     if weights.startswith(HUB):
         return _hub(weights.removeprefix(HUB), name)
-    path = Path(weights).expanduser()
+    path = _moved.get(weights) or Path(weights).expanduser()
     if path.is_dir():
         return _folder(path, name)
     if not path.is_file():

@@ -245,7 +245,10 @@ class _Decoder:
                 said = self._link.recv_bytes(longest)
             if late.is_set():
                 raise TimeoutError
-            return unpack(said)
+            made = unpack(said)
+            if isinstance(made, Decoded) and any(why == NO_MEMORY for *_, why in made.refused):
+                self.replace()
+            return made
         except Undecodable as error:
             if error.told == NO_MEMORY:  # what it holds after that would be missing for others
                 self.replace()

@@ -1,8 +1,8 @@
 """The starts of a study: which they are, and that their files stay what they were."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -88,38 +88,17 @@ def digests_of(plan: Plan) -> dict[str, str]:
     }
 
 
-def carried(plan: Plan) -> dict[str, Path]:
-    """Return the files and folders of starts, by where in the study's folder they are sent to.
+def carried(plan: Plan) -> dict[str, tuple[str, Path]]:
+    """Return of each start that is a file or folder where a study's folder takes it along, and it.
 
-    Their names and those of their folders stay: starts are called by them.
+    Its name and that of its folder stay: starts are called by them.
     """
-    return dict(_places(plan).values())
-
-
-def with_carried(plan: Plan, out: Path) -> Plan:
-    """Return a plan that begins with the weights that were sent along, where they were."""
-    moved = {
-        weights: str(out / place)
-        for weights, (place, _) in _places(plan).items()
-        if (out / place).exists()
-    }
-    if not moved:
-        return plan
-    own = plan.settings.encoder.weights
-    return replace(
-        plan,
-        settings=plan.settings.with_weights(moved.get(own, own)),
-        starts=tuple(moved.get(one, one) for one in plan.starts),
-    )
-
-
-def _places(plan: Plan) -> dict[str, tuple[str, Path]]:
     every = dict.fromkeys((plan.settings.encoder.weights, *plan.starts))
-    files = {one: NamedStart(one).path for one in every}
+    files = {one: path for one in every if (path := NamedStart(one).path) is not None}
+    whole = {one: Path(os.path.abspath(path)) for one, path in files.items()}  # noqa: PTH100
     return {
-        weights: (f"{_CARRIED}/{number}/{path.absolute().parent.name}/{path.name}", path)
-        for number, (weights, path) in enumerate(files.items())
-        if path is not None
+        weights: (f"{_CARRIED}/{number}/{path.parent.name or 'root'}/{path.name}", path)
+        for number, (weights, path) in enumerate(whole.items())
     }
 
 

@@ -1,6 +1,7 @@
 """How each step of a study is done, in whichever process."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from brainssl.foundation.locks import BusyError
 from brainssl.foundation.progress import Report, Terminal
 from brainssl.hardware.device import device_of
 from brainssl.models.encoder import Encoder, build_encoder, load_encoder
+from brainssl.models.sources import lies_at
 from brainssl.settings import Settings
 from brainssl.settings.starts import NamedStart
 from brainssl.studies.demand import demand_of
@@ -24,7 +26,7 @@ from brainssl.studies.preparation import GROUND, Prepared, opened
 from brainssl.studies.record import environment
 from brainssl.studies.scheduling.graph import Agenda, Node, Outcome
 from brainssl.studies.scheduling.scheduler import Demand, Elsewhere
-from brainssl.studies.starts import carried, with_carried
+from brainssl.studies.starts import carried
 from brainssl.studies.tuning import choose, is_given_up
 from brainssl.training.classical.features import HandMade
 from brainssl.training.classical.stage import classical_stage
@@ -66,10 +68,18 @@ def fresh_encoder(plan: Plan, start: NamedStart | None, seed: int | None = None)
 
 
 def _open(
-    plan: Plan, out: Path, journal: Journal, terminal: Terminal, folder: Path | None = None
+    plan: Plan,
+    out: Path,
+    journal: Journal,
+    places: Mapping[str, str],
+    terminal: Terminal,
+    folder: Path | None = None,
 ) -> "Steps":
+    if folder is not None:
+        for weights, place in places.items():
+            lies_at(weights, folder / place)
     out = folder or out
-    plan, journal = with_carried(plan, out), replace(journal, out=out)
+    journal = replace(journal, out=out)
     return Steps(plan, out, opened(plan, out, journal), terminal)
 
 
@@ -101,12 +111,13 @@ class Steps:
 
     def elsewhere(self) -> Elsewhere:
         """Return what makes the same of it in another process; for pickle."""
-        return partial(_open, self.plan, self.out.resolve(), self.shared.journal)
+        places = {weights: place for weights, (place, _) in carried(self.plan).items()}
+        return partial(_open, self.plan, self.out.resolve(), self.shared.journal, places)
 
     def ground(self) -> dict[str, Path]:
         """Return files and folders that all steps need, by their paths in the study's folder."""
         own = {name: self.out / name for name in GROUND if (self.out / name).exists()}
-        return own | carried(self.plan)
+        return own | dict(carried(self.plan).values())
 
     @property
     def digest(self) -> str:

@@ -1,5 +1,6 @@
 """A step that one machine began goes on on another, from its checkpoint."""
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -10,7 +11,6 @@ from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.storage import working_folder
 from brainssl.studies.scheduling import away
 from brainssl.studies.scheduling.depot import Depot
-from brainssl.studies.scheduling.graph import Outcome
 from brainssl.training.trainer import CHECKPOINT
 
 
@@ -55,7 +55,7 @@ def test_a_step_goes_on_where_another_machine_left_it(depot: Depot, tmp_path: Pa
         assert found == {"request.json": "{}", CHECKPOINT: "of epoch 7"}
         there.rename(two / "steps" / "made")
         finish(two, "train")
-    away.send_step(depot, "train", Outcome.DONE, two)
+    away.send_step(depot, "train", two)
     assert not depot.has("begun/train")
     assert away.fetch_step(depot, "train", one)
     assert (one / "log" / "train.json").is_file()
@@ -64,19 +64,41 @@ def test_a_step_goes_on_where_another_machine_left_it(depot: Depot, tmp_path: Pa
 def test_what_a_step_needs_is_there_before_it(depot: Depot, tmp_path: Path) -> None:
     one, two = machine(tmp_path, "one"), machine(tmp_path, "two")
     finish(one, "pretrain")
-    away.send_step(depot, "pretrain", Outcome.DONE, one)
+    away.send_step(depot, "pretrain", one)
     with away.begun_from(depot, "probe", ["pretrain"], two):
         assert (two / "steps" / "pretrain" / "rows.json").is_file()
 
 
-def test_why_a_step_failed_is_sent(depot: Depot, tmp_path: Path) -> None:
+def test_what_a_step_needs_and_nobody_sent_is_named(depot: Depot, tmp_path: Path) -> None:
+    one = machine(tmp_path, "one")
+    begun = away.begun_from(depot, "probe", ["pretrain"], one)
+    with pytest.raises(BrainsslError, match="lacks the step pretrain"):
+        begun.__enter__()
+
+
+def test_an_older_checkpoint_here_gives_way(depot: Depot, tmp_path: Path) -> None:
+    """Another machine went on from it, and was lost, too."""
     one, two = machine(tmp_path, "one"), machine(tmp_path, "two")
+    for folder, told in ((one, "of epoch 3"), (two, "of epoch 50")):
+        working = working_folder(folder / "steps" / "train")
+        working.mkdir(parents=True)
+        (working / CHECKPOINT).write_text(told)
+    depot.put("begun/train", {"steps/.train.partial": working})
+    with away.begun_from(depot, "train", [], one):
+        here = working_folder(one / "steps" / "train")
+        assert (here / CHECKPOINT).read_text() == "of epoch 50"
+
+
+def test_why_a_step_failed_is_told_as_of_when_it_was(tmp_path: Path) -> None:
+    one, two, three = (machine(tmp_path, name) for name in ("one", "two", "three"))
     (one / "failed").mkdir()
     (one / "failed" / "train.txt").write_text("out of memory")
-    away.send_step(depot, "train", Outcome.FAILED, one)
-    away.fetch_trace(depot, "train", two)
-    assert (two / "failed" / "train.txt").read_text() == "out of memory"
-    assert not away.fetch_step(depot, "train", two)
+    os.utime(one / "failed" / "train.txt", (1000, 1000))
+    traces = away.traces_in(one)
+    away.keep_trace(two, "train", traces["train"])
+    assert away.traces_in(two) == traces == {"train": ("out of memory", 1000)}
+    away.keep_trace(three, "train", traces["train"], now=True)
+    assert away.traces_in(three)["train"][1] > 1000
 
 
 def test_the_ground_is_sent_and_fetched_once(
@@ -104,7 +126,7 @@ def test_processes_of_a_machine_take_nothing_from_each_other(depot: Depot, tmp_p
     """What two steps need is fetched once, and then is not touched."""
     one, two = machine(tmp_path, "one"), machine(tmp_path, "two")
     finish(one, "pretrain")
-    away.send_step(depot, "pretrain", Outcome.DONE, one)
+    away.send_step(depot, "pretrain", one)
     found: list[int] = []
 
     def step(name: str) -> None:

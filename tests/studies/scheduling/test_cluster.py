@@ -100,12 +100,13 @@ hidden = os.environ["BRAINSSL_TEST_HIDDEN"].split(os.pathsep)
 
 
 def refuse(event, given):
-    if event in ("open", "os.listdir", "os.scandir", "os.mkdir", "os.rename"):
-        path = os.path.abspath(os.fsdecode(given[0])) if isinstance(given[0], (str, bytes)) else ""
+    if event in ("open", "os.chdir", "os.listdir", "os.scandir", "os.mkdir", "os.rename"):
+        path = os.fsdecode(given[0]) if isinstance(given[0], (str, bytes)) else ""
         if any(path.startswith(one) for one in hidden):
             raise PermissionError(13, "another machine's", path)
 
 
+# No path that is relative leads there, as no process can enter it.
 sys.addaudithook(refuse)
 """
 
@@ -126,7 +127,11 @@ def hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @needs_ray
 @pytest.mark.filterwarnings("ignore")  # of what Ray does in its own threads
 def test_machines_that_share_no_folder_make_the_same(
-    shared_store: ImageStore, hidden: Path, tmp_path: Path, two_machines: Any
+    shared_store: ImageStore,
+    hidden: Path,
+    tmp_path: Path,
+    two_machines: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Source, weights and folder are on this machine alone, and a machine is lost."""
     source, weights = hidden / "source", hidden / "own" / "model.safetensors"
@@ -134,7 +139,8 @@ def test_machines_that_share_no_folder_make_the_same(
     weights.parent.mkdir()
     save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), weights)
     overrides = [*FAST, "split.val_fraction=0.2", "pretrain.epochs=10"]
-    plan = small_plan(source, overrides, starts=("random", str(weights)))
+    monkeypatch.chdir(weights.parent)  # where only this machine is: the others have no such folder
+    plan = small_plan(source, overrides, starts=("random", f"./{weights.name}"))
     one, two, three = hidden / "one", hidden / "two", hidden / "three"
     storage = os.environ.get("BRAINSSL_TEST_STORAGE", f"file://{tmp_path}/depot")
     work(plan, one)
@@ -156,6 +162,12 @@ def test_machines_that_share_no_folder_make_the_same(
     assert made(three) == made(one)
     noted = [(name, note["finished"]) for name, note in read_log(two).items()]
     assert [(name, note["finished"]) for name, note in read_log(three).items()] == noted
+    # What was made without a storage is given to it, where others need it.
+    for step in [folder.name for folder in (two / "steps").glob("[!.]*")]:
+        if not step.startswith("pretrain"):
+            shutil.rmtree(two / "steps" / step)
+    work(plan, two, _Connected(two_machines.address, two, f"{storage}/other"))
+    assert made(two) == made(one)
 
 
 def lose(machines: Any, machine: Any, first: Callable[[], object] = lambda: None) -> None:

@@ -1,12 +1,14 @@
 """Objects between machines: whole or absent, and told of in a line where they cannot be had."""
 
+import io
 import os
 from pathlib import Path
 
 import pytest
 
-from brainssl.foundation.errors import BrainsslError
-from brainssl.studies.scheduling.depot import Depot
+from brainssl.foundation.errors import BadUseError
+from brainssl.studies.scheduling import depot as module
+from brainssl.studies.scheduling.depot import Depot, StorageError
 
 
 @pytest.fixture
@@ -76,30 +78,64 @@ def test_what_links_lead_to_is_sent(depot: Depot, tmp_path: Path) -> None:
 
 
 def test_half_an_object_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever is killed, or has no room, while it writes leaves nothing that others would take."""
+    """Whoever has no room while it writes leaves nothing that others would take."""
     depot, here = Depot(f"file://{tmp_path}/depot"), made(tmp_path / "here")
-    given = depot._files.open
+    monkeypatch.setattr(module, "_WAITS", ())
 
-    class Full:
-        def __init__(self, stream: object) -> None:
-            self.stream, self.blocks = stream, 0
+    def half(_source: object, target: io.BufferedWriter) -> None:
+        target.write(b"half")
+        raise OSError(28, "No space left on device")
 
-        def __enter__(self) -> "Full":
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            self.stream.close()  # type: ignore[attr-defined]
-
-        def write(self, _block: bytes) -> None:
-            self.stream.write(b"half")  # type: ignore[attr-defined]
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(depot._files, "open", lambda *args, **kw: Full(given(*args, **kw)))
-    with pytest.raises(BrainsslError, match=r"cannot be written \(.*No space left"):
+    monkeypatch.setattr(module, "_copy", half)
+    with pytest.raises(StorageError, match=r"cannot be written \(.*No space left"):
         depot.put("steps/one", {"steps/one": here / "steps/one"})
-    monkeypatch.undo()
     assert not depot.has("steps/one")
     assert not [file for file in (tmp_path / "depot").rglob("*") if file.is_file()]
+
+
+def test_an_object_that_grows_is_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    depot, here = Depot(f"file://{tmp_path}/depot"), made(tmp_path / "here")
+    copy, seen = module._copy, []
+
+    def slowly(source: object, target: object) -> None:
+        copy(source, target)  # type: ignore[arg-type]
+        seen.append(Depot(depot.url).has("steps/one"))
+
+    monkeypatch.setattr(module, "_copy", slowly)
+    depot.put("steps/one", {"steps/one": here / "steps/one"})
+    assert seen == [False]
+    assert depot.has("steps/one")
+
+
+def test_an_object_that_was_cut_short_is_none(depot: Depot, tmp_path: Path) -> None:
+    here, out = made(tmp_path / "here"), tmp_path / "out"
+    out.mkdir()
+    depot.put("cut", {"steps/one": here / "steps/one"})
+    content = depot._files.cat(depot._place("cut"))
+    depot._files.pipe(depot._place("cut"), content[: len(content) // 2])
+    assert not depot.fetch("cut", out, ["steps/one"])
+    assert not list(out.iterdir())
+    depot.drop("cut")
+
+
+def test_a_storage_that_fails_for_a_moment_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    depot, here = Depot(f"file://{tmp_path}/depot"), made(tmp_path / "here")
+    monkeypatch.setattr(module, "_WAITS", (0.0, 0.0))
+    make, failures = depot._files.makedirs, iter([ConnectionError("reset"), TimeoutError()])
+
+    def unsure(*given: object, **named: object) -> None:
+        if error := next(failures, None):
+            raise error
+        make(*given, **named)
+
+    monkeypatch.setattr(depot._files, "makedirs", unsure)
+    depot.put("steps/one", {"steps/one": here / "steps/one"})
+    assert depot.has("steps/one")
+    failures = iter([ConnectionError(f"reset {n} https://x/y?Signature=abc") for n in range(9)])
+    with pytest.raises(StorageError, match=r"reset 2 https://x/y\?…\)"):
+        depot.put("steps/two", {"steps/one": here / "steps/one"})
 
 
 def test_what_would_leave_its_folder_is_not_unpacked(tmp_path: Path) -> None:
@@ -110,8 +146,7 @@ def test_what_would_leave_its_folder_is_not_unpacked(tmp_path: Path) -> None:
     (tmp_path / "depot").mkdir()
     with tarfile.open(tmp_path / "depot" / "bad.tar", "w") as archive:
         archive.add(__file__, "../../planted")
-    with pytest.raises(BrainsslError, match="cannot be read"):
-        depot.fetch("bad", out, ["planted"])
+    assert not depot.fetch("bad", out, ["planted"])
     assert not (tmp_path.parent / "planted").exists()
     assert not list(out.iterdir())
 
@@ -123,9 +158,25 @@ def test_what_would_leave_its_folder_is_not_unpacked(tmp_path: Path) -> None:
         ("file:///proc/nowhere/x", "cannot be written"),
     ],
 )
-def test_a_storage_of_no_use_is_told_in_one_line(url: str, told: str, tmp_path: Path) -> None:
-    with pytest.raises(BrainsslError, match=told) as caught:
+def test_a_storage_of_no_use_is_told_in_one_line(
+    url: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_WAITS", ())
+    with pytest.raises(StorageError, match=told) as caught:
         Depot(url).put("a", {"a": made(tmp_path / "x") / "log"})
     assert "\n" not in str(caught.value)
     assert url in str(caught.value)
     assert str(caught.value).endswith("see --storage")
+
+
+@pytest.mark.parametrize("url", ["bucket/x", "", "C:/x"])
+def test_what_is_no_url_is_refused(url: str) -> None:
+    with pytest.raises(BadUseError, match="give a URL, such as s3://"):
+        Depot(url)
+
+
+@pytest.mark.parametrize("url", ["ftp://me:s3cret@host/x", "s3://bucket/x?key=s3cret"])
+def test_a_password_is_not_taken_nor_told(url: str) -> None:
+    with pytest.raises(BadUseError, match="leave passwords and keys out") as caught:
+        Depot(url)
+    assert "s3cret" not in str(caught.value)

@@ -1,11 +1,11 @@
 """A study's folder on a machine that shares none: what a step needs is fetched, what it makes sent.
 
-In the depot, beside the ground of the study (`ground`), lie its finished steps (`steps/NAME`, each
-with its note), the newest checkpoint of those that are not finished (`begun/NAME`), and the traces
-of those that failed (`failed/NAME`).
+In the depot, beside what all steps need (`ground`), lie finished steps (`steps/NAME`, each with its
+note) and the newest checkpoint of those that are not finished (`begun/NAME`).
 """
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -13,10 +13,12 @@ from pathlib import Path
 
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.locks import locked
-from brainssl.foundation.storage import working_folder
+from brainssl.foundation.storage import remove, working_folder
 from brainssl.studies.scheduling.depot import Depot
-from brainssl.studies.scheduling.graph import Outcome
 from brainssl.training.trainer import CHECKPOINT
+
+Traces = dict[str, tuple[str, float]]
+"""What is told of steps that failed, by their names: the text, and when it was written."""
 
 _GROUND = "ground"
 _SEND_SECONDS = 20.0
@@ -61,31 +63,58 @@ def fetch_ground(depot: Depot, names: Iterable[str], folder: Path) -> None:
         mark.touch()
 
 
+def send_step(depot: Depot, name: str, folder: Path) -> None:
+    """Send a finished step with its note; its checkpoint is needed no more."""
+    depot.put(f"steps/{name}", {one: folder / one for one in _of_step(name)})
+    depot.drop(f"begun/{name}")
+
+
 def fetch_step(depot: Depot, name: str, folder: Path) -> bool:
     """Fetch a finished step with its note; tell whether there is one."""
     return depot.fetch(f"steps/{name}", folder, _of_step(name))
 
 
-def fetch_trace(depot: Depot, name: str, folder: Path) -> None:
-    """Fetch what is told of a step that failed."""
-    depot.fetch(f"failed/{name}", folder, [_trace(name)])
+def traces_in(folder: Path) -> Traces:
+    """Return what is told of steps that failed."""
+    return {
+        file.stem: (file.read_text("utf-8"), file.stat().st_mtime)
+        for file in (folder / "failed").glob("[!.]*.txt")
+    }
+
+
+def keep_trace(folder: Path, name: str, trace: tuple[str, float], *, now: bool = False) -> None:
+    """Write what is told of a step that failed, as of when it was written, or as of now."""
+    text, written = trace
+    file = folder / "failed" / f"{name}.txt"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, "utf-8")
+    if not now:
+        os.utime(file, (written, written))
 
 
 @contextmanager
 def begun_from(depot: Depot, name: str, needed: Iterable[str], folder: Path) -> Iterator[None]:
     """Fetch what a step needs and where it was left, and send its checkpoints while it is made.
 
+    Args:
+        depot: of the study.
+        name: of the step.
+        needed: names of finished steps that it reads.
+        folder: of the study on this machine.
+
     Raises:
-        BrainsslError: the storage does not do its part.
+        BrainsslError: one of them is not there, or the storage does not do its part.
     """
     steps = folder / "steps"
+    working = working_folder(steps / name)
     with _alone(folder):  # else one would take from another what that reads
         for one in needed:
-            if not (steps / one).is_dir():
-                fetch_step(depot, one, folder)
-    working = working_folder(steps / name)
-    if not working.exists():
-        depot.fetch(f"begun/{name}", folder, [_relative(working, folder)])
+            if not (steps / one).is_dir() and not fetch_step(depot, one, folder):
+                raise BrainsslError(f"the storage {depot.url} lacks the step {one}")
+        # What was left here may be older than what another machine made of it since.
+        if depot.has(f"begun/{name}"):
+            remove(working)
+            depot.fetch(f"begun/{name}", folder, [_relative(working, folder)])
     over, sent = threading.Event(), _changed(working)
     sender = threading.Thread(
         target=_send_checkpoints, args=(depot.url, name, working, folder, sent, over), daemon=True
@@ -98,25 +127,10 @@ def begun_from(depot: Depot, name: str, needed: Iterable[str], folder: Path) -> 
         sender.join()
 
 
-def _alone(folder: Path) -> AbstractContextManager[None]:
-    """Let the other processes of this machine wait that fetch what several need."""
-    return locked(folder / ".fetching.lock", waiting=lambda: None)
-
-
-def send_step(depot: Depot, name: str, outcome: Outcome, folder: Path) -> None:
-    """Send what became of a step."""
-    if outcome is Outcome.DONE:
-        depot.put(f"steps/{name}", {one: folder / one for one in _of_step(name)})
-        depot.drop(f"begun/{name}")
-    elif (folder / _trace(name)).is_file():
-        depot.put(f"failed/{name}", {_trace(name): folder / _trace(name)})
-
-
 def _send_checkpoints(
     url: str, name: str, working: Path, folder: Path, sent: int | None, over: threading.Event
 ) -> None:
     """Send the working folder of a step whenever its checkpoint is another one than was sent."""
-    depot = Depot(url)
     while not over.wait(_SEND_SECONDS):
         now = _changed(working)
         # The step may write just now, or the storage be away for a moment: the next time will do.
@@ -124,7 +138,7 @@ def _send_checkpoints(
             if now not in (None, sent):
                 # It first: what lies beside it is then of the same epoch or later, as after a kill.
                 every = sorted(working.glob("[!.]*"), key=lambda file: file.name != CHECKPOINT)
-                depot.put(f"begun/{name}", {_relative(file, folder): file for file in every})
+                Depot(url).put(f"begun/{name}", {_relative(file, folder): file for file in every})
                 sent = now
 
 
@@ -135,12 +149,13 @@ def _changed(working: Path) -> int | None:
     return None
 
 
+def _alone(folder: Path) -> AbstractContextManager[None]:
+    """Let the other processes of this machine wait that fetch what several need."""
+    return locked(folder / ".fetching.lock", waiting=lambda: None)
+
+
 def _of_step(name: str) -> list[str]:
     return [f"steps/{name}", f"log/{name}.json"]
-
-
-def _trace(name: str) -> str:
-    return f"failed/{name}.txt"
 
 
 def _relative(path: Path, folder: Path) -> str:

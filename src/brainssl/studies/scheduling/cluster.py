@@ -15,9 +15,18 @@ from brainssl import __version__
 from brainssl.foundation.board import Board, board
 from brainssl.foundation.errors import BrainsslError
 from brainssl.foundation.extras import require
+from brainssl.foundation.storage import remove
 from brainssl.studies.scheduling import on_node
-from brainssl.studies.scheduling.away import fetch_step, fetch_trace, name_of, send_ground
-from brainssl.studies.scheduling.depot import Depot
+from brainssl.studies.scheduling.away import (
+    Traces,
+    fetch_step,
+    keep_trace,
+    name_of,
+    send_ground,
+    send_step,
+    traces_in,
+)
+from brainssl.studies.scheduling.depot import FETCHED, Depot
 from brainssl.studies.scheduling.graph import Agenda, Outcome
 from brainssl.studies.scheduling.scheduler import MOST_DEATHS, Demand, Work
 
@@ -141,13 +150,15 @@ class Cluster:
                 yield on_node.Place(self._folder, mark.name, *here)
                 return
             # The same study of other images, perhaps somebody else's, is another one.
+            for left in self._folder.glob(f"{FETCHED}*"):  # by a command that was killed
+                remove(left)
             ground = work.ground()
             name = f"{work.digest[:16]}-{name_of(ground)}"
             depot = Depot(f"{self._storage.rstrip('/')}/{name}")
             depot.put(mark.name, {mark.name: mark})
             try:
                 send_ground(depot, ground)
-                stored = on_node.Stored(depot.url, tuple(ground))
+                stored = on_node.Stored(depot.url, tuple(ground), secrets.token_hex(8))
                 yield on_node.Place(None, mark.name, *here, stored)
             finally:
                 depot.drop(mark.name)
@@ -180,6 +191,7 @@ class _Shift:
         self._do = ray.remote(on_node.do)
         stored = self.place.stored
         self._depot = None if stored is None else Depot(stored.url)
+        self._sent: set[str] = set()
 
     def warn(self, nodes: list[dict[str, Any]]) -> None:
         """Tell of what no machine has room for: it waits until one comes that has."""
@@ -201,7 +213,7 @@ class _Shift:
             if self._depot is not None and fetch_step(self._depot, name, self.folder):
                 self.agenda.settle(name, Outcome.DONE)  # as an earlier run was lost after it
                 continue
-            needed = sorted(self.agenda.before(name))
+            needed, traces = self._told_of(name)
             task = self._do.options(
                 num_cpus=demand.cpus,
                 num_gpus=demand.gpus,
@@ -209,8 +221,22 @@ class _Shift:
                 max_retries=0,  # they are counted here
                 name=name,
             )
-            made = task.remote([self._begin], name, needed, self.place, demand.cpus, self._ears)
+            made = task.remote(
+                [self._begin], name, needed, traces, self.place, demand.cpus, self._ears
+            )
             self.running[made] = name
+
+    def _told_of(self, name: str) -> tuple[list[str], Traces]:
+        """Return the finished steps before one, which the depot then has, and traces of others."""
+        if self._depot is None:
+            return [], {}
+        before = sorted(self.agenda.before(name))
+        needed = [one for one in before if self.agenda.outcomes[one] is Outcome.DONE]
+        for one in needed:
+            if one not in self._sent and not self._depot.has(f"steps/{one}"):
+                send_step(self._depot, one, self.folder)  # it was made without this storage
+            self._sent.add(one)
+        return needed, traces_in(self.folder) if len(needed) < len(before) else {}
 
     def listen(self) -> None:
         """Wait a moment for steps to end, and show what was said meanwhile."""
@@ -254,13 +280,22 @@ class _Shift:
             raise BrainsslError(_line_of(error)) from None
         else:
             self.shown.drop(name)
-            outcome = Outcome(told)
-            if outcome is Outcome.DONE and not self.shown.has_told(name):
-                self.work.terminal.say(f"{name}: done, which its lost process did not come to tell")
-            if self._depot is not None:
-                fetch = fetch_step if outcome is Outcome.DONE else fetch_trace
-                fetch(self._depot, name, self.folder)
+            outcome = told.outcome
+            fetched = outcome is not Outcome.DONE or self._fetched(name)
+            if outcome is None or not fetched:
+                self.deaths[name] += 1
+                fault = told.fault or "what it made is not in the storage"
+                self._again(name, fault, self.deaths[name] < MOST_DEATHS)
+                return
+            if told.trace is not None:
+                keep_trace(self.folder, name, told.trace, now=True)
+            if outcome is Outcome.DONE:
+                self.shown.settle(name)
             self.agenda.settle(name, outcome)
+
+    def _fetched(self, name: str) -> bool:
+        """Tell whether a step that was made is in the study's folder."""
+        return self._depot is None or fetch_step(self._depot, name, self.folder)
 
     def _again(self, name: str, cause: str, once_more: bool) -> None:
         self.shown.drop(name)
@@ -311,10 +346,13 @@ def _clear(place: on_node.Place) -> None:
     if place.stored is None:
         return
     leave = ray.remote(on_node.leave)
-    for node in _machines():
-        task = leave.options(num_cpus=0, max_retries=0, scheduling_strategy=_only(node["NodeID"]))
-        with suppress(ray.exceptions.RayError):
-            ray.get(task.remote(place.stored), timeout=_CONNECT_SECONDS)
+    how = {"num_cpus": 0, "max_retries": 0}
+    with suppress(Exception):  # a machine may go this very moment
+        tasks = [
+            leave.options(**how, scheduling_strategy=_only(node["NodeID"])).remote(place.stored)
+            for node in _machines()
+        ]
+        ray.wait(tasks, num_returns=len(tasks), timeout=_CHECK_SECONDS)
 
 
 def _only(node: str) -> Any:

@@ -1,6 +1,5 @@
 """What runs on a machine of a cluster: tasks and an actor of Ray, which need nothing of it here."""
 
-import hashlib
 import os
 import socket
 import tempfile
@@ -15,8 +14,16 @@ from brainssl.foundation.board import Message, Relay
 from brainssl.foundation.errors import BrainsslError, line_of
 from brainssl.foundation.progress import Terminal
 from brainssl.foundation.storage import remove
-from brainssl.studies.scheduling.away import begun_from, fetch_ground, fetch_step, send_step
-from brainssl.studies.scheduling.depot import Depot
+from brainssl.studies.scheduling.away import (
+    Traces,
+    begun_from,
+    fetch_ground,
+    fetch_step,
+    keep_trace,
+    send_step,
+    traces_in,
+)
+from brainssl.studies.scheduling.depot import Depot, StorageError
 from brainssl.studies.scheduling.graph import Outcome
 from brainssl.studies.scheduling.scheduler import Elsewhere, Work
 
@@ -49,16 +56,32 @@ class Stored:
     Attributes:
         url: of the depot, and of this study alone.
         names: paths of what all steps need.
+        run: what tells this command from others.
     """
 
     url: str
     names: tuple[str, ...]
+    run: str
 
     @property
     def folder(self) -> Path:
-        """A folder of this user and this study on whichever machine this is."""
-        digest = hashlib.sha256(self.url.encode()).hexdigest()[:16]
-        return Path(tempfile.gettempdir(), f"brainssl-{os.getuid()}-{digest}")
+        """A folder of this user and this command on whichever machine this is."""
+        return Path(tempfile.gettempdir(), f"brainssl-{os.getuid()}-{self.run}")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a task ended.
+
+    Attributes:
+        outcome: of the step; None where the storage did not do its part.
+        trace: what is told of a step that failed, where its machine keeps no folder.
+        fault: of the storage.
+    """
+
+    outcome: Outcome | None
+    trace: tuple[str, float] | None = None
+    fault: str = ""
 
 
 class Ears:
@@ -120,16 +143,18 @@ def do(
     begin: "list[Any]",
     name: str,
     needed: Sequence[str],
+    traces: Traces,
     place: Place,
     threads: int,
     ears: Any,
-) -> str:
+) -> Ended:
     """Do a step of a study, and return what became of it.
 
     Args:
         begin: the reference to what makes the work, in a list so that it is fetched only once.
         name: of the step.
-        needed: names of the steps before it.
+        needed: names of finished steps before it.
+        traces: of steps that failed, where machines keep no folder.
         place: where the study is.
         threads: to compute with.
         ears: the actor that is told what goes on.
@@ -145,15 +170,30 @@ def do(
         if fault := look(place):
             raise BrainsslError(f"machine {socket.gethostname()} is of no use: {fault}")
         with suppress(OSError):
-            os.chdir(place.directory)
+            os.chdir(_directory(place))
         torch.set_num_threads(threads)
         make: Elsewhere = ray.get(begin[0])
         _works.clear()
-        _works[place.mark] = _work(make, Relay(ears.hear.remote), place.stored)
-    outcome = _done(_works[place.mark], name, needed, place.stored)
+        try:
+            _works[place.mark] = _work(make, Relay(ears.hear.remote), place.stored)
+        except StorageError as error:
+            return Ended(None, fault=str(error))
+    try:
+        ended = _done(_works[place.mark], name, needed, traces, place.stored)
+    except StorageError as error:
+        ended = Ended(None, fault=str(error))
     with suppress(ray.exceptions.RayError):
         ray.get(ears.none_missing.remote(), timeout=_EARS_SECONDS)
-    return outcome.value
+    return ended
+
+
+def _directory(place: Place) -> Path:
+    """Return where relative paths lead to: by them starts are called, also where no file is."""
+    if place.stored is None:
+        return Path(place.directory)
+    there = place.stored.folder / "directory" / place.directory.lstrip("/")
+    there.mkdir(parents=True, exist_ok=True)
+    return there
 
 
 def _work(make: Elsewhere, terminal: Terminal, stored: Stored | None) -> Work:
@@ -163,17 +203,22 @@ def _work(make: Elsewhere, terminal: Terminal, stored: Stored | None) -> Work:
     return make(terminal, stored.folder)
 
 
-def _done(work: Work, name: str, needed: Sequence[str], stored: Stored | None) -> Outcome:
+def _done(
+    work: Work, name: str, needed: Sequence[str], traces: Traces, stored: Stored | None
+) -> Ended:
     """Do a step, unless a machine that was lost before it could answer has sent it."""
     if stored is None:
-        return work.do(name)
-    depot = Depot(stored.url)
-    if fetch_step(depot, name, stored.folder):
-        return Outcome.DONE
-    with begun_from(depot, name, needed, stored.folder):
+        return Ended(work.do(name))
+    depot, folder = Depot(stored.url), stored.folder
+    if fetch_step(depot, name, folder):
+        return Ended(Outcome.DONE)
+    for failed, trace in traces.items():
+        keep_trace(folder, failed, trace)
+    with begun_from(depot, name, needed, folder):
         outcome = work.do(name)
-    send_step(depot, name, outcome, stored.folder)
-    return outcome
+    if outcome is Outcome.DONE:
+        send_step(depot, name, folder)
+    return Ended(outcome, traces_in(folder).get(name))
 
 
 def _content(file: Path) -> str | None:

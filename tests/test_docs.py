@@ -1084,28 +1084,42 @@ def test_what_a_start_is_worth_is_told_as_measured() -> None:
         assert command in " ".join(page.split()).replace(" \\ ", " ")
 
 
-def test_what_self_supervision_adds_to_a_start_is_told_as_measured() -> None:
-    found = json.loads((ROOT / "results" / "continued-imagenet.json").read_text("utf-8"))
+@pytest.mark.parametrize(
+    ("file", "method", "name"),
+    [
+        ("continued-imagenet", "simclr", "SimCLR"),
+        ("continued-imagenet-mocov3", "mocov3", "MoCo v3"),
+    ],
+)
+def test_what_self_supervision_adds_to_a_start_is_told_as_measured(
+    file: str, method: str, name: str
+) -> None:
+    found = json.loads((ROOT / "results" / f"{file}.json").read_text("utf-8"))
     page = (DOCS / "why" / "starts.md").read_text("utf-8")
-    told: dict[str, list[str]] = {"": [], "simclr": []}
+    told: dict[str, list[str]] = {"": [], method: []}
     for row in found["rows"]:
         cell = measured(row["metrics"]["accuracy"], row["intervals"]["accuracy"])
         told[row["method"]].append(cell)
-    assert f"| ImageNet | {' | '.join(told[''])} |" in page
-    assert f"| ImageNet, then SimCLR | {' | '.join(told['simclr'])} |" in page
+    if method == "simclr":
+        assert f"| ImageNet | {' | '.join(told[''])} |" in page
     gains = [
         (-100 * one["difference"], *(-100 * x for x in reversed(one["interval"])))
         for one in found["comparisons"]
         if one["metric"] == "accuracy"
     ]
-    cells = [f"{d:+.1f} ({low:+.1f} to {high:+.1f})" for d, low, high in gains]
-    assert f"| difference | {' | '.join(cells)} |" in page
-    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
-    few, every = gains
-    assert f"{few[0]:.1f} points ({few[1]:.1f} to {few[2]:.1f})" in readme
-    assert f"{every[0]:.1f} ({every[1]:.1f} to {every[2]:.1f}) with all" in readme
-    command = " ".join(found["command"].split())
-    assert command in " ".join(page.split()).replace(" \\ ", " ")
+    cells = " | ".join(f"{d:+.1f} ({low:+.1f} to {high:+.1f})" for d, low, high in gains)
+    rows = [
+        f"| ImageNet, then {name} | {' | '.join(told[method])} |",
+        f"| difference | {cells.replace('-', '−')} |",
+    ]
+    assert "\n".join(rows) in page
+    command = " ".join(found["command"].split()).replace("mocov3", "simclr", 1)
+    assert command.replace("-mocov3", "") in " ".join(page.split()).replace(" \\ ", " ")
+    if method == "simclr":
+        readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+        few, every = gains
+        assert f"{few[0]:.1f} points ({few[1]:.1f} to {few[2]:.1f})" in readme
+        assert f"{every[0]:.1f} ({every[1]:.1f} to {every[2]:.1f}) with all" in readme
 
 
 def test_what_fine_tuning_makes_of_a_start_is_told_as_measured() -> None:

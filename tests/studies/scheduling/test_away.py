@@ -69,6 +69,15 @@ def test_what_a_step_needs_is_there_before_it(depot: Depot, tmp_path: Path) -> N
         assert (two / "steps" / "pretrain" / "rows.json").is_file()
 
 
+def test_a_step_whose_note_is_lost_is_sent_all_the_same(depot: Depot, tmp_path: Path) -> None:
+    one, two = machine(tmp_path, "one"), machine(tmp_path, "two")
+    finish(one, "pretrain")
+    (one / "log" / "pretrain.json").unlink()
+    away.send_step(depot, "pretrain", one)
+    assert away.fetch_step(depot, "pretrain", two)
+    assert (two / "steps" / "pretrain" / "rows.json").is_file()
+
+
 def test_what_a_step_needs_and_nobody_sent_is_named(depot: Depot, tmp_path: Path) -> None:
     one = machine(tmp_path, "one")
     begun = away.begun_from(depot, "probe", ["pretrain"], one)

@@ -64,8 +64,10 @@ def fetch_ground(depot: Depot, names: Iterable[str], folder: Path) -> None:
 
 
 def send_step(depot: Depot, name: str, folder: Path) -> None:
-    """Send a finished step with its note; its checkpoint is needed no more."""
-    depot.put(f"steps/{name}", {one: folder / one for one in _of_step(name)})
+    """Send a finished step with its note, if it has one; its checkpoint is needed no more."""
+    step, note = _of_step(name)
+    kept = [step, note] if (folder / note).is_file() else [step]
+    depot.put(f"steps/{name}", {one: folder / one for one in kept})
     depot.drop(f"begun/{name}")
 
 

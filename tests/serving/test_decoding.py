@@ -105,23 +105,21 @@ def test_how_to_mend_a_file_is_told() -> None:
     assert told_of(told) == told
 
 
-def test_a_decoder_that_broke_down_is_replaced(hurt: Decoders) -> None:
-    decoded(hurt, b"fine")
-    before = hurt.processes
-    with pytest.raises(Undecodable):
-        decoded(hurt, b"keys")
-    decoded(hurt, b"fine")
-    assert hurt.processes != before
-
-
-def test_a_decoder_that_took_too_much_is_replaced(hurt: Decoders) -> None:
+@pytest.mark.parametrize("data", [b"keys", b"eat"])
+def test_a_decoder_that_broke_down_or_took_too_much_is_replaced(
+    hurt: Decoders, data: bytes
+) -> None:
     """What it could not give back would be missing for the next file."""
     decoded(hurt, b"fine")
     before = hurt.processes
     with pytest.raises(Undecodable):
-        decoded(hurt, b"eat")
+        decoded(hurt, data)
     decoded(hurt, b"fine")
     assert hurt.processes != before
+
+
+def test_a_decoder_that_took_too_much_for_one_of_several_series_is_replaced(hurt: Decoders) -> None:
+    decoded(hurt, b"fine")
     before = hurt.processes
     found = asyncio.run(hurt.decode_series([b"fine", b"eat"]))
     assert (len(found.slices), found.refused) == (1, [(1, 413, NO_MEMORY)])

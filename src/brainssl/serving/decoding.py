@@ -224,12 +224,15 @@ class _Decoder:
         """Return what is made of files; of slices, `most` at most."""
         kept = suffix if suffix in (*ALLOWED_SUFFIXES, SERIES) else ""
         size, bits, pixels = self._wanted.size, self._wanted.bits, look.left if look else 0
-        return self.ask(
+        found = self.ask(
             packed_question(Asked(kept, most, data, look)),
             longest_answer(most, size, bits, files, pixels),
             lambda said: unpacked_answer(said, size, bits, files),
             files,
         )
+        if any(why == NO_MEMORY for *_, why in found.refused):  # of one of several series
+            self.replace()
+        return found
 
     def ask(self, asked: bytes, longest: int, unpack: Callable[[bytes], _T], files: int) -> _T:
         """Return what is made of what is asked about files, of so many bytes, within its time."""
@@ -245,10 +248,7 @@ class _Decoder:
                 said = self._link.recv_bytes(longest)
             if late.is_set():
                 raise TimeoutError
-            made = unpack(said)
-            if isinstance(made, Decoded) and any(why == NO_MEMORY for *_, why in made.refused):
-                self.replace()
-            return made
+            return unpack(said)
         except Undecodable as error:
             if error.told == NO_MEMORY:  # what it holds after that would be missing for others
                 self.replace()

@@ -104,9 +104,9 @@ def test_why_a_step_failed_is_told_as_of_when_it_was(tmp_path: Path) -> None:
     (one / "failed" / "train.txt").write_text("out of memory")
     os.utime(one / "failed" / "train.txt", (1000, 1000))
     traces = away.traces_in(one)
-    away.keep_trace(two, "train", traces["train"])
+    away.keep_trace(two, "train", *traces["train"])
     assert away.traces_in(two) == traces == {"train": ("out of memory", 1000)}
-    away.keep_trace(three, "train", traces["train"], now=True)
+    away.keep_trace(three, "train", "out of memory")
     assert away.traces_in(three)["train"][1] > 1000
 
 

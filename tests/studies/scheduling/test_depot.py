@@ -166,7 +166,7 @@ def test_a_storage_of_no_use_is_told_in_one_line(
         Depot(url).put("a", {"a": made(tmp_path / "x") / "log"})
     assert "\n" not in str(caught.value)
     assert url in str(caught.value)
-    assert str(caught.value).endswith("see --storage")
+    assert str(caught.value).endswith("may read and write it")
 
 
 @pytest.mark.parametrize("url", ["bucket/x", "", "C:/x"])

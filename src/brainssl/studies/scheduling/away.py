@@ -84,13 +84,12 @@ def traces_in(folder: Path) -> Traces:
     }
 
 
-def keep_trace(folder: Path, name: str, trace: tuple[str, float], *, now: bool = False) -> None:
-    """Write what is told of a step that failed, as of when it was written, or as of now."""
-    text, written = trace
+def keep_trace(folder: Path, name: str, text: str, written: float | None = None) -> None:
+    """Write what is told of a step that failed, as of when it was written; by default of now."""
     file = folder / "failed" / f"{name}.txt"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, "utf-8")
-    if not now:
+    if written is not None:
         os.utime(file, (written, written))
 
 

@@ -28,12 +28,20 @@ from brainssl.studies.scheduling.away import (
 )
 from brainssl.studies.scheduling.depot import FETCHED, Depot
 from brainssl.studies.scheduling.graph import Agenda, Outcome
-from brainssl.studies.scheduling.scheduler import MOST_DEATHS, Demand, Work
+from brainssl.studies.scheduling.machines import (
+    clear,
+    gpus_of,
+    has_room,
+    line_of,
+    machines,
+    only,
+    refuse_blind,
+)
+from brainssl.studies.scheduling.scheduler import MOST_DEATHS, Work
 
 AUTO = "auto"
 _LISTEN_SECONDS = 0.5
 _CONNECT_SECONDS = 10.0
-_CHECK_SECONDS = 120.0
 _MOST_LOST = 20
 """So often a step begins again because a machine went: on machines that are taken back, often."""
 
@@ -103,10 +111,10 @@ class Cluster:
             redirect_stdout(nowhere),
             self._marked(work) as place,
         ):
-            nodes = _machines()
-            _refuse_blind(place, nodes)
+            nodes = machines()
+            refuse_blind(place, nodes)
             shift = _Shift(
-                agenda, work, shown, place, self._folder, any(_gpus_of(node) for node in nodes)
+                agenda, work, shown, place, self._folder, any(gpus_of(node) for node in nodes)
             )
             shift.warn(nodes)
             try:
@@ -115,7 +123,7 @@ class Cluster:
                     shift.listen()
             finally:
                 shift.cancel()
-                _clear(place)
+                clear(place)
                 self._leave()
 
     def _silent(self) -> str | None:
@@ -149,10 +157,10 @@ class Cluster:
             if self._storage is None:
                 yield on_node.Place(self._folder, mark.name, *here)
                 return
-            # The same study of other images, perhaps somebody else's, is another one.
             for left in self._folder.glob(f"{FETCHED}*"):  # by a command that was killed
                 remove(left)
             ground = work.ground()
+            # The same study of other images, perhaps somebody else's, is another one.
             name = f"{work.digest[:16]}-{name_of(ground)}"
             depot = Depot(f"{self._storage.rstrip('/')}/{name}")
             depot.put(mark.name, {mark.name: mark})
@@ -185,7 +193,7 @@ class _Shift:
 
         here = ray.get_runtime_context().get_node_id()
         self._ears: Any = (
-            ray.remote(on_node.Ears).options(num_cpus=0, scheduling_strategy=_only(here)).remote()
+            ray.remote(on_node.Ears).options(num_cpus=0, scheduling_strategy=only(here)).remote()
         )
         self._begin = ray.put(self.work.elsewhere())
         self._do = ray.remote(on_node.do)
@@ -197,7 +205,7 @@ class _Shift:
         """Tell of what no machine has room for: it waits until one comes that has."""
         for name in self.agenda.ready:
             demand = self.work.demand(name, gpus=self.gpus)
-            if not any(_has_room(node["Resources"], demand) for node in nodes):
+            if not any(has_room(node["Resources"], demand) for node in nodes):
                 self.work.terminal.say(
                     f"waiting for a machine with {demand.cpus} CPUs, {demand.gpus:g} GPUs and "
                     f"{demand.memory / 1e9:.1f} GB for {name}: see run.step_cpus, run.step_gpus "
@@ -277,7 +285,7 @@ class _Shift:
             cause = "its process was ended for memory" if short else "its process died"
             self._again(name, cause, self.deaths[name] < MOST_DEATHS)
         except ray.exceptions.RayTaskError as error:  # not of the step, whose failures are told
-            raise BrainsslError(_line_of(error)) from None
+            raise BrainsslError(line_of(error)) from None
         else:
             self.shown.drop(name)
             outcome = told.outcome
@@ -288,7 +296,7 @@ class _Shift:
                 self._again(name, fault, self.deaths[name] < MOST_DEATHS)
                 return
             if told.trace is not None:
-                keep_trace(self.folder, name, told.trace, now=True)
+                keep_trace(self.folder, name, told.trace)
             if outcome is Outcome.DONE:
                 self.shown.settle(name)
             self.agenda.settle(name, outcome)
@@ -309,71 +317,3 @@ class _Shift:
             "take a smaller batch",
         )
         self.agenda.settle(name, Outcome.FAILED)
-
-
-def _machines() -> list[dict[str, Any]]:
-    import ray
-
-    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-
-
-def _refuse_blind(place: on_node.Place, nodes: list[dict[str, Any]]) -> None:
-    """Refuse a cluster one of whose machines does not see the folder, or has other code."""
-    import ray
-
-    look = ray.remote(on_node.look)
-    asked = {
-        look.options(num_cpus=0, max_retries=0, scheduling_strategy=_only(node["NodeID"])).remote(
-            place
-        ): node["NodeManagerAddress"]
-        for node in nodes
-    }
-    for task, host in asked.items():
-        try:
-            fault = ray.get(task, timeout=_CHECK_SECONDS)
-        except ray.exceptions.RayTaskError as error:
-            fault = f"it cannot run brainssl {place.version} ({_line_of(error)})"
-        except ray.exceptions.RayError as error:
-            fault = f"it does not answer ({type(error).__name__})"
-        if fault:
-            raise BrainsslError(f"machine {host} of the cluster is of no use: {fault}")
-
-
-def _clear(place: on_node.Place) -> None:
-    """Delete what machines have fetched and made; what is on one that is gone went with it."""
-    import ray
-
-    if place.stored is None:
-        return
-    leave = ray.remote(on_node.leave)
-    how = {"num_cpus": 0, "max_retries": 0}
-    with suppress(Exception):  # a machine may go this very moment
-        tasks = [
-            leave.options(**how, scheduling_strategy=_only(node["NodeID"])).remote(place.stored)
-            for node in _machines()
-        ]
-        ray.wait(tasks, num_returns=len(tasks), timeout=_CHECK_SECONDS)
-
-
-def _only(node: str) -> Any:
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    return NodeAffinitySchedulingStrategy(node, soft=False)
-
-
-def _gpus_of(node: dict[str, Any]) -> float:
-    return float(node["Resources"].get("GPU", 0))
-
-
-def _has_room(resources: dict[str, float], demand: Demand) -> bool:
-    return (
-        resources.get("CPU", 0) >= demand.cpus
-        and resources.get("GPU", 0) >= demand.gpus
-        and resources.get("memory", 0) >= demand.memory
-    )
-
-
-def _line_of(error: Exception) -> str:
-    """Return the last line of an error of Ray, which is the error of the task itself."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__

@@ -175,7 +175,8 @@ class Depot:
             except Exception as error:  # noqa: BLE001 - each storage raises errors of its own
                 if wait is None:
                     raise StorageError(
-                        f"the storage {self.url} cannot be {done} ({_words(error)}): see --storage"
+                        f"the storage {self.url} cannot be {done} ({_words(error)}): look whether "
+                        "it is there, and this machine may read and write it"
                     ) from None
                 time.sleep(wait)
         raise AssertionError

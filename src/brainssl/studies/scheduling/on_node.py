@@ -80,7 +80,7 @@ class Ended:
     """
 
     outcome: Outcome | None
-    trace: tuple[str, float] | None = None
+    trace: str | None = None
     fault: str = ""
 
 
@@ -213,12 +213,13 @@ def _done(
     if fetch_step(depot, name, folder):
         return Ended(Outcome.DONE)
     for failed, trace in traces.items():
-        keep_trace(folder, failed, trace)
+        keep_trace(folder, failed, *trace)
     with begun_from(depot, name, needed, folder):
         outcome = work.do(name)
     if outcome is Outcome.DONE:
         send_step(depot, name, folder)
-    return Ended(outcome, traces_in(folder).get(name))
+    told, _ = traces_in(folder).get(name, (None, 0.0))
+    return Ended(outcome, told)
 
 
 def _content(file: Path) -> str | None:

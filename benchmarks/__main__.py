@@ -4,7 +4,7 @@ Each runs in processes of its own and compares within one run, so that its ratio
 machine it is; what they are over runs is told here. A file that is there already is not made again.
 
     python -m benchmarks scratch/speed
-    python -m benchmarks scratch/speed serve predict --times 3
+    python -m benchmarks scratch/speed serve explain --times 3
 """
 
 import argparse
@@ -22,7 +22,6 @@ SPEED = {
     "processor": "processor.py --rounds 2 --out {}",
     "archives": "archives.py {} --rounds 2",
     "explain": "explain.py --rounds 3 --out {}",
-    "predict": "predict.py --rounds 3 --images 256 --out {}",
     "serve": "serve.py --encoder resnet10t --requests 32 --rounds 3 --memory 200 --out {}",
     "serve-resnet50": "serve.py --encoder resnet50 --requests 16 --rounds 2 --memory 80 --out {}",
 }

@@ -104,6 +104,25 @@ def test_no_class_misses_a_part_that_need_not(manifest):
     assert absent_cells(found) == absent_cells(all_fillings(counts)).min()
 
 
+def test_a_class_that_dealing_misses_is_found_by_looking_at_all_ways():
+    """Dealt one by one in whatever order, these groups left the third class out of the test set."""
+    counts = np.array(
+        [
+            [0, 1, 2, 1, 3],
+            [1, 2, 0, 1, 1],
+            [0, 0, 0, 2, 4],
+            [1, 1, 1, 0, 1],
+            [2, 1, 0, 1, 1],
+            [0, 1, 0, 0, 0],
+            [0, 1, 1, 3, 1],
+        ]
+    )
+    group, kind = (np.repeat(at.ravel(), counts.ravel()) for at in np.indices(counts.shape))
+    manifest = build([f"class {one}" for one in kind], group)
+    for seed in range(5):
+        assert absent_cells(class_counts(manifest, make_split(manifest, seed=seed))) == 0
+
+
 def miss(filled: np.ndarray, aim: np.ndarray) -> np.ndarray:
     sizes = chi_square(filled[..., -1:], aim[..., -1:])
     return chi_square(filled[..., :-1], aim[..., :-1]) + 0.05 * sizes

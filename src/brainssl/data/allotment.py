@@ -1,12 +1,14 @@
 """Deal groups out to parts so that each part gets its share of every class."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float64, Int64
 
 _RESTARTS = 24
+_EVERY = 20_000  # ways to divide, up to which all are looked at where a class would miss a part
 # A class that misses a part altogether cannot be measured there: worse than any imbalance.
 _ABSENT = 1e9
 # What a group counts against an image: a class of one large group and three small ones is not
@@ -25,7 +27,8 @@ def allot(
     """Return the part of each image; the images of a unit are never parted.
 
     The squared miss of the images and of the units of each class, relative to their aims, is made
-    small, by dealing out the units one by one in several orders.
+    small, by dealing out the units one by one in several orders. Where a class then misses a part
+    and the units are few, the best of all ways is taken.
 
     Args:
         labels: class of each image.
@@ -51,6 +54,8 @@ def allot(
         for restart in range(restarts)
     )
     best = min(tries, key=dealing.miss)
+    if dealing.miss(best) >= _ABSENT and len(goal) ** len(table) <= _EVERY:
+        best = dealing.best_of_all()
     return best[counts.index.get_indexer(pd.Index(units))]
 
 
@@ -103,10 +108,22 @@ class _Dealing:
         np.add.at(filled, part, self.counts)
         return float(self._cost(filled).sum() + _ABSENT * self._lacks(filled).sum())
 
-    def _cost(self, filled: Float64[np.ndarray, "parts columns"]) -> Float64[np.ndarray, " parts"]:
-        return np.asarray(((filled - self.aim) ** 2 / self.scale).sum(axis=1))
+    def best_of_all(self) -> Int64[np.ndarray, " groups"]:
+        """Return the way with the smallest miss, of all ways to give the groups to parts."""
+        shares = np.flatnonzero(self.aim[:, -1] > 0)
+        ways = np.array(list(product(shares, repeat=len(self.counts))), np.int64)
+        filled = np.zeros((len(ways), *self.aim.shape))
+        for group, counts in enumerate(self.counts):
+            filled[np.arange(len(ways)), ways[:, group]] += counts
+        missed = self._cost(filled).sum(axis=-1) + _ABSENT * self._lacks(filled).sum(axis=(-2, -1))
+        return np.asarray(ways[np.argmin(missed)])
+
+    def _cost(
+        self, filled: Float64[np.ndarray, "*ways parts columns"]
+    ) -> Float64[np.ndarray, "*ways parts"]:
+        return np.asarray(((filled - self.aim) ** 2 / self.scale).sum(axis=-1))
 
     def _lacks(
-        self, filled: Float64[np.ndarray, "parts columns"]
-    ) -> Bool[np.ndarray, "parts classes"]:
-        return np.asarray((filled == 0) & (self.aim > 0))[:, : self.classes]
+        self, filled: Float64[np.ndarray, "*ways parts columns"]
+    ) -> Bool[np.ndarray, "*ways parts classes"]:
+        return np.asarray((filled == 0) & (self.aim > 0))[..., : self.classes]

@@ -79,7 +79,14 @@ def hospital(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("kind", "moments"), [("png", (10, 14)), ("nii", (3, 3)), ("dcm", (3, 3))])
+@pytest.mark.parametrize(
+    ("kind", "moments"),
+    [
+        ("png", (10, 14)),
+        ("nii", (3, 3)),
+        pytest.param("dcm", (3, 3), marks=pytest.mark.thorough),
+    ],
+)
 def test_a_prepare_that_was_killed_goes_on_and_makes_the_same_bytes(
     kind, moments, image_folder, tmp_path
 ):

@@ -50,7 +50,13 @@ def random_case(seed, n_val, n_test):
     return simulated(rng, n_val, "val"), simulated(rng, n_test, "test")
 
 
-@pytest.mark.parametrize(("n", "alpha"), [(39, 0.1), (40, 0.2), (19, 0.05)])
+@pytest.mark.parametrize(
+    ("n", "alpha"),
+    [
+        (39, 0.1),
+        *(pytest.param(*case, marks=pytest.mark.thorough) for case in ((40, 0.2), (19, 0.05))),
+    ],
+)
 def test_mean_coverage_over_data_sets_is_what_was_promised(n, alpha):
     rng = np.random.default_rng(n)
     covered = []

@@ -116,7 +116,7 @@ def test_nothing_is_clipped_and_nothing_complains(
     assert browser.execute_script(drawn) > 10
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.thorough)])
 def test_every_panel_of_a_choice_is_drawn_whole(
     browser: webdriver.Chrome, report: Path, width: int
 ) -> None:

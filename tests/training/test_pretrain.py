@@ -15,6 +15,7 @@ import timm
 import torch
 from oracles.fork_server import fork_server, pretrain_and_tell, start_forked
 from oracles.gratings import all_of, small_settings
+from oracles.some_often import some_often
 from oracles.two_processes import Killed, Lopsided
 from safetensors.torch import load_file
 from torch.multiprocessing.spawn import ProcessException
@@ -157,7 +158,7 @@ def test_local_crops_that_a_network_does_not_take_are_refused(
         train(shared_store, tmp_path / "out", "dino", settings=settings)
 
 
-@every_method
+@pytest.mark.parametrize("method", some_often(METHODS, ("simclr", "dino")))
 def test_resuming_after_a_kill_gives_the_same_bits(
     method: str, whole: Callable[[str], Path], shared_store: ImageStore, tmp_path: Path
 ) -> None:

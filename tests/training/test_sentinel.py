@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from oracles.gratings import all_of, small_settings, with_gratings
+from oracles.some_often import some_often
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 from torch.nn import functional
@@ -61,12 +62,9 @@ def judged(folder: Path, method: str) -> list[dict[str, Any]]:
     return [row | {"verdict": seen["verdict"]} for row in seen["epochs"] if row["step"] >= SETTLED]
 
 
-OFTEN = ("simclr", "byol", "dino")
-LEARNERS = [
-    name if name in OFTEN else pytest.param(name, marks=pytest.mark.thorough)
-    for name in METHODS
-    if name not in LABELLED_METHODS
-]
+LEARNERS = some_often(
+    [name for name in METHODS if name not in LABELLED_METHODS], ("simclr", "dino")
+)
 
 
 @pytest.mark.parametrize("method", LEARNERS)

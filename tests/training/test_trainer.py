@@ -119,6 +119,7 @@ def train(folder: Path, *, enough: int = EPOCHS, **options: Any) -> tuple[Bright
     return training, diary
 
 
+@pytest.mark.thorough
 def test_two_processes_learn_what_one_learns(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

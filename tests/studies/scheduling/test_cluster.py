@@ -44,6 +44,7 @@ def two_machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @needs_ray
 @pytest.mark.filterwarnings("ignore")  # of what Ray does in its own threads
+@pytest.mark.thorough
 def test_a_machine_that_is_lost_changes_no_result(
     shared_store: ImageStore,
     tmp_path: Path,

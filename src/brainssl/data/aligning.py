@@ -113,7 +113,8 @@ def _coarse(pictures: "torch.Tensor") -> "torch.Tensor":
     from torch.nn.functional import avg_pool2d
 
     half: torch.Tensor = avg_pool2d(pictures[:, None], 2)[:, 0]
-    return half / (half.flatten(1).norm(dim=1)[:, None, None] + 1e-9)
+    half /= half.flatten(1).norm(dim=1)[:, None, None] + 1e-9
+    return half
 
 
 def _sampled(pictures: "torch.Tensor", pose: _Pose) -> "torch.Tensor":

@@ -43,7 +43,8 @@ def index_of(count: int, vectors: Vectors, *, visited: int = 24) -> Any:
         index = faiss.IndexIVFPQFastScan(index, width, cells, width, 4, faiss.METRIC_INNER_PRODUCT)
         index.by_residual = False
         index.cp.niter, index.cp.min_points_per_centroid, index.cp.seed = 8, 4, 0
-        index.train(vectors(spread(count, cells * _A_CELL)))
+        some = spread(count, cells * _A_CELL)
+        index.train(np.concatenate([vectors(some[part]) for part in blocks(len(some))]))
         index.nprobe = visited
     for part in blocks(count):
         index.add(vectors(np.arange(part.start, part.stop)))

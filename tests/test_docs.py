@@ -1089,6 +1089,7 @@ def test_what_a_start_is_worth_is_told_as_measured() -> None:
     [
         ("continued-imagenet", "simclr", "SimCLR"),
         ("continued-imagenet-mocov3", "mocov3", "MoCo v3"),
+        ("continued-imagenet-byol", "byol", "BYOL"),
     ],
 )
 def test_what_self_supervision_adds_to_a_start_is_told_as_measured(
@@ -1113,8 +1114,8 @@ def test_what_self_supervision_adds_to_a_start_is_told_as_measured(
         f"| difference | {cells.replace('-', '−')} |",
     ]
     assert "\n".join(rows) in page
-    command = " ".join(found["command"].split()).replace("mocov3", "simclr", 1)
-    assert command.replace("-mocov3", "") in " ".join(page.split()).replace(" \\ ", " ")
+    command = " ".join(found["command"].split()).replace(f"-{method}", "")
+    assert command.replace(method, "simclr") in " ".join(page.split()).replace(" \\ ", " ")
     if method == "simclr":
         readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
         few, every = gains

@@ -1,6 +1,7 @@
 """What a scan keeps of an image, once decoded: a process that does this imports little else."""
 
 import hashlib
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from brainssl.data.on_disk import OnDisk
 from brainssl.data.read import Slice, UnreadableImage, file_bytes, read_bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What is kept of an image after it was decoded.
 
@@ -84,7 +85,7 @@ def seen(image: Slice, file_digest: str, *, text: bool) -> Seen:
         width,
         height,
         image.source_bits,
-        ";".join(flags),
+        sys.intern(";".join(flags)),
         file_digest,
         digest.hexdigest(),
         contrast,

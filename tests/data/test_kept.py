@@ -141,8 +141,8 @@ def cut_short(kept: Kept, files: list[Path]) -> list[Seen | UnreadableImage]:
 
 
 def alike(one: Seen, other: Seen) -> bool:
-    fields = vars(one).keys() - {"fingerprint"}
-    same = all(getattr(one, name) == getattr(other, name) for name in fields)
+    names = {field.name for field in fields(Seen)} - {"fingerprint"}
+    same = all(getattr(one, name) == getattr(other, name) for name in names)
     return same and bool((one.fingerprint == other.fingerprint).all())
 
 

@@ -162,3 +162,17 @@ def test_a_batch_is_aligned_as_each_alone() -> None:
     together = aligned(heads, moved, angle)
     alone = [aligned(heads[n : n + 1], moved[n : n + 1], angle[:1])[0] for n in range(8)]
     np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_a_head_that_would_have_to_be_zoomed_too_far_is_no_copy_however_alike() -> None:
+    """Coarse pictures are more alike than detailed ones: their likeness is not an answer."""
+    still = prints_of([head_of(patient) for patient in range(6)])[:, 0].astype(np.float32)
+    moved = np.stack([affine_transform(one, np.eye(2) / 1.6, 15.5 - 15.5 / 1.6) for one in still])
+    moved /= np.linalg.norm(moved, axis=(1, 2), keepdims=True)
+    assert aligned(still, moved.astype(np.float32), np.zeros(6, np.float32)).max() < NEAR
+
+
+def test_nobody_need_be_in_doubt_about_how_a_head_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turned, "_DOUBT", -1.0)
+    heads = prints_of([head_of(0), head_of(0)[:, ::-1]])[:, 0]
+    assert len(aligned_pairs(heads, np.empty(0, np.int64))[0]) == 1

@@ -200,13 +200,14 @@ def _looked_up(
         likeness = lying.likeness(vectors)
         best = np.argsort(-likeness, axis=1, kind="stable")[:, :2]
         first, second = np.take_along_axis(likeness, best, axis=1).T
-        for rank, asked in enumerate((first <= first, second > first - _DOUBT)):
+        doubtful = second > first - _DOUBT
+        for rank, asked in enumerate((np.ones(len(places), bool), doubtful)):
             laid_down = best[asked, rank].astype(np.uint8)
             score, other = index.search(low.laid(vectors[asked], laid_down), CANDIDATES + 1)
             way = _COMPOSED[laid_down, lying.ways[places[asked]]]
             turned = _HANDED[laid_down] * np.int32(angle)
-            asking = (one.repeat(score.shape[1]) for one in (places[asked], way, turned))
-            place, way, turned = asking
+            each = score.shape[1]
+            place, way, turned = (one.repeat(each) for one in (places[asked], way, turned))
             yield place, other.ravel(), way, turned, score.ravel()
 
 

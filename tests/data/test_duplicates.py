@@ -153,6 +153,19 @@ def test_nothing_gives_nothing() -> None:
     assert len(near_pairs(fingerprint(slice_of(0))[None])) == 0
 
 
+@pytest.mark.parametrize("count", [1, 5, 100])
+def test_each_pair_is_kept_once_with_its_larger_similarity(count: int) -> None:
+    generator = np.random.default_rng(count)
+    codes = generator.integers(count**2, size=3 * count)
+    similarity = generator.random(len(codes)).astype(np.float32)
+    largest: dict[int, float] = {}
+    for code, alike in zip(codes.tolist(), similarity.tolist(), strict=True):
+        largest[code] = max(alike, largest.get(code, -1))
+    found, larger = duplicates._once(codes, similarity, count)
+    assert dict(zip(found.tolist(), larger.tolist(), strict=True)) == largest
+    assert found.tolist() == sorted(largest)
+
+
 def test_equal_fingerprints_are_told_in_little_memory() -> None:
     flat = np.random.default_rng(0).standard_normal((1000, 2, 1024)).astype(np.float16)
     flat[600] = flat[3]

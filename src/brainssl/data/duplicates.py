@@ -32,6 +32,7 @@ GAINED = 0.04
 
 # Chosen by hand: see `needed_similarity` for what that rests on.
 _BASE, _HALVING = 0.56, 0.015
+_PARTS = 16  # in which pairs are sorted
 _BANDWIDTH = 13  # DCT coefficients below this radius are searched; all are compared
 # Of 31,000 pairs of two collections whose pictures are 0.7 alike or more none had low frequencies
 # that were less alike by more than 0.08; some hundredths are what the index takes.
@@ -110,18 +111,19 @@ def near_pairs(fingerprints: Float16[np.ndarray, "n 2 side side"]) -> Pairs:
     kept, owner = _distinct(flat)
     codes, similarity = _alike(flat, kept)
     turned, likeness = _turned(flat, kept, codes[similarity >= NEAR])
-    codes, similarity = _larger(
-        np.concatenate([codes, turned]), np.concatenate([similarity, likeness])
+    codes, similarity = _once(
+        np.concatenate([codes, turned]), np.concatenate([similarity, likeness]), len(kept)
     )
+    pairs = Pairs(kept[codes // len(kept)], kept[codes % len(kept)], similarity)
     copies = np.flatnonzero(owner != np.arange(count))
     copies = copies[[bool(flat[row].any()) for row in copies.tolist()]]
-    pairs = Pairs(
-        np.concatenate([kept[codes // len(kept)], owner[copies]]),
-        np.concatenate([kept[codes % len(kept)], copies]),
-        np.concatenate([similarity, np.ones(len(copies), np.float32)]),
-    )
-    order = np.lexsort((pairs.right, pairs.left))
-    return Pairs(pairs.left[order], pairs.right[order], pairs.similarity[order])
+    if not len(copies):  # what is kept is in the order of rows
+        return pairs
+    left = np.concatenate([pairs.left, owner[copies]])
+    right = np.concatenate([pairs.right, copies])
+    similarity = np.concatenate([similarity, np.ones(len(copies), np.float32)])
+    order = np.lexsort((right, left))
+    return Pairs(left[order], right[order], similarity[order])
 
 
 def _alike(
@@ -138,8 +140,9 @@ def _alike(
             alike = _similarity(rows, kept[some // len(kept)], kept[some % len(kept)])
             found.append(some[alike >= needed])
             likeness.append(alike[alike >= needed])
-        codes, first = np.unique(np.concatenate(found), return_index=True)
-        similarity = np.concatenate(likeness)[first]
+        codes, similarity = np.concatenate(found), np.concatenate(likeness)
+        del found, likeness
+        codes, similarity = _once(codes, similarity, len(kept))
     return codes, similarity
 
 
@@ -161,13 +164,22 @@ def _turned(
     return left[near] * len(kept) + right[near], similarity[near]
 
 
-def _larger(
-    codes: Int64[np.ndarray, " c"], similarity: Float32[np.ndarray, " c"]
+def _once(
+    codes: Int64[np.ndarray, " c"], similarity: Float32[np.ndarray, " c"], count: int
 ) -> tuple[Int64[np.ndarray, " u"], Float32[np.ndarray, " u"]]:
-    """Return each code once, with the larger of its similarities."""
-    order = np.lexsort((-similarity, codes))
-    unique, first = np.unique(codes[order], return_index=True)
-    return unique, similarity[order][first]
+    """Return each code of left · count + right once, sorted, with the larger of its similarities.
+
+    Part by part: to sort all at once would take several times the memory of the codes.
+    """
+    step = -(-count // _PARTS) * count
+    unique, larger = [], []
+    for low in range(0, count**2, step):
+        some = np.flatnonzero((codes >= low) & (codes < low + step))
+        some = some[np.lexsort((-similarity[some], codes[some]))]
+        kept, first = np.unique(codes[some], return_index=True)
+        unique.append(kept)
+        larger.append(similarity[some[first]])
+    return np.concatenate(unique), np.concatenate(larger)
 
 
 def _distinct(

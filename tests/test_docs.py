@@ -1337,5 +1337,3 @@ def test_what_many_slices_take_is_told_as_measured() -> None:
     assert [list(row) for row in tables(block)[1:]] == measured
     growth = found["growth"]
     assert f"{growth['private_bytes_a_slice'] / 1000:.1f} KB for each further slice" in block
-    search = growth["exponents_of_processor_seconds"]["near-duplicates"]
-    assert f"grew as n^{search}" in block

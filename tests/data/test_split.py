@@ -1,5 +1,6 @@
 """Splits: no group crosses, nothing is lost, classes come as close as groups allow."""
 
+import itertools
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ from oracles.assignment import absent_cells, all_fillings, chi_square
 from oracles.manifests import build, manifests
 from sklearn.model_selection import StratifiedGroupKFold
 
+from brainssl.data import allotment
 from brainssl.data.split import PARTS, Split, check_groups, make_split
 from brainssl.foundation.errors import BrainsslError
 
@@ -105,7 +107,7 @@ def test_no_class_misses_a_part_that_need_not(manifest):
 
 
 def test_a_class_that_dealing_misses_is_found_by_looking_at_all_ways():
-    """Dealt one by one in whatever order, these groups left the third class out of the test set."""
+    """Dealt one by one in 24 orders, these groups left the third class out of the test set."""
     counts = np.array(
         [
             [0, 1, 2, 1, 3],
@@ -119,8 +121,35 @@ def test_a_class_that_dealing_misses_is_found_by_looking_at_all_ways():
     )
     group, kind = (np.repeat(at.ravel(), counts.ravel()) for at in np.indices(counts.shape))
     manifest = build([f"class {one}" for one in kind], group)
-    for seed in range(5):
-        assert absent_cells(class_counts(manifest, make_split(manifest, seed=seed))) == 0
+    assert absent_cells(class_counts(manifest, make_split(manifest))) == 0
+
+
+def test_seeds_differ_where_a_class_must_miss_a_part():
+    """A class of one group: no way of dividing gives it to all parts, and none is the only one."""
+    kinds = ["a"] * 9 + ["b"] * 12 + ["c"] * 3
+    manifest = build(kinds, [*np.arange(9) % 4, *np.arange(12) % 3 + 4, 7, 7, 7])
+    fractions = {"val_fraction": 0.2, "test_fraction": 0.2}
+    splits = [make_split(manifest, seed=seed, **fractions) for seed in range(6)]
+    assert len({split.test for split in splits}) > 1
+
+
+@pytest.mark.parametrize("goal", [(0.8, 0.1, 0.1), (0.7, 0.3, 0)])
+def test_the_best_of_all_ways_is_the_best(goal):
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        counts = rng.poisson(1, (6, 3)) + np.eye(6, 3, dtype=int)
+        table = np.hstack([counts, counts > 0, counts.sum(axis=1, keepdims=True)]).astype(float)
+        aim = np.array(goal)[:, None] * table.sum(axis=0)
+        weights = np.repeat([1, 1, 0.05], [3, 3, 1])
+        dealing = allotment._Dealing(table, 3, aim, np.maximum(aim, 1.0) / weights)
+        found = dealing.best_of_all(np.random.default_rng(1))
+        assert dealing.miss(found) == pytest.approx(
+            min(
+                dealing.miss(np.array(way))
+                for way in itertools.product(np.flatnonzero(goal), repeat=6)
+            )
+        )
+        assert set(found) <= set(np.flatnonzero(goal))
 
 
 def miss(filled: np.ndarray, aim: np.ndarray) -> np.ndarray:

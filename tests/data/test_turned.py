@@ -2,28 +2,14 @@
 
 import numpy as np
 import pytest
+from oracles.made_heads import head_of, prints_of
 from scipy.fft import dctn
-from scipy.ndimage import affine_transform, gaussian_filter, rotate
+from scipy.ndimage import affine_transform, rotate
 
 from brainssl.data import turned
-from brainssl.data.aligning import aligned
-from brainssl.data.duplicates import NEAR, fingerprint, near_pairs
+from brainssl.data.duplicates import near_pairs
 from brainssl.data.groups import group_slices
 from brainssl.data.turned import TURNS, aligned_pairs, laid, turn
-
-
-def head_of(patient: int, size: int = 96) -> np.ndarray:
-    """A made-up head in air: an outline and folds of its own, half of them alike left and right."""
-    generator = np.random.default_rng(patient)
-    even, odd = gaussian_filter(generator.standard_normal((2, size, size)), (0, 2.2, 2.2))
-    folds = even + even[:, ::-1] + odd
-    y, x = np.mgrid[:size, :size] / size - 0.5
-    long, broad = generator.uniform(0.28, 0.34), generator.uniform(0.22, 0.27)
-    angle, phase = np.arctan2(y, x), generator.uniform(0, 2 * np.pi, 3)
-    outline = 1 + 0.06 * sum(np.cos(n * angle + phase[n - 2]) for n in (2, 3, 4))
-    inside = np.hypot(y / long, x / broad) < outline
-    picture = np.where(inside, 0.5 + 0.2 * folds / folds.std(), 0.02)
-    return np.clip(gaussian_filter(picture, 0.7), 0, 1).astype(np.float32)
 
 
 def turned_by(pixels: np.ndarray, degrees: float) -> np.ndarray:
@@ -50,10 +36,6 @@ CHANGES = {
     "mirrored, 7 degrees": lambda p: turned_by(p[:, ::-1], 7),
     "turned, zoomed, shifted, cut": zoomed_and_shifted,
 }
-
-
-def prints_of(pictures: list[np.ndarray]) -> np.ndarray:
-    return np.stack([fingerprint(np.ascontiguousarray(p, np.float32)) for p in pictures])
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -140,36 +122,6 @@ def test_copies_in_all_eight_ways_are_laid_down_alike() -> None:
     lying = turned._Lying.of(copies.astype(np.float16), np.arange(48))
     shown = lying.shown(np.arange(48)).reshape(8, 6, 32, 32)
     np.testing.assert_array_equal(shown, np.broadcast_to(shown[0], shown.shape))
-
-
-def test_aligning_finds_a_turn_a_zoom_and_a_shift() -> None:
-    still = prints_of([head_of(patient) for patient in range(6)])[:, 0].astype(np.float32)
-    c, s = np.cos(0.08) * 1.06, np.sin(0.08) * 1.06
-    matrix, centre = np.array([[c, -s], [s, c]]), np.full(2, 15.5)
-    offset = centre - matrix @ centre + [1.1, -0.7]
-    moved = np.stack([affine_transform(one, matrix, offset, order=1) for one in still])
-    moved /= np.linalg.norm(moved, axis=(1, 2), keepdims=True)
-    as_they_lie = (still * moved).sum(axis=(1, 2))
-    found = aligned(still, moved, np.zeros(6, np.float32))
-    assert as_they_lie.max() < 0.75
-    assert found.min() > NEAR
-
-
-def test_a_batch_is_aligned_as_each_alone() -> None:
-    heads = prints_of([head_of(patient) for patient in range(8)])[:, 0].astype(np.float32)
-    moved = turn(heads[[0, 1, 2, 3, 4, 5, 7, 6]], 6)
-    angle = np.full(8, 10, np.float32)
-    together = aligned(heads, moved, angle)
-    alone = [aligned(heads[n : n + 1], moved[n : n + 1], angle[:1])[0] for n in range(8)]
-    np.testing.assert_allclose(together, alone, atol=1e-5)
-
-
-def test_a_head_that_would_have_to_be_zoomed_too_far_is_no_copy_however_alike() -> None:
-    """Coarse pictures are more alike than detailed ones: their likeness is not an answer."""
-    still = prints_of([head_of(patient) for patient in range(6)])[:, 0].astype(np.float32)
-    moved = np.stack([affine_transform(one, np.eye(2) / 1.6, 15.5 - 15.5 / 1.6) for one in still])
-    moved /= np.linalg.norm(moved, axis=(1, 2), keepdims=True)
-    assert aligned(still, moved.astype(np.float32), np.zeros(6, np.float32)).max() < NEAR
 
 
 def test_nobody_need_be_in_doubt_about_how_a_head_lies(monkeypatch: pytest.MonkeyPatch) -> None:

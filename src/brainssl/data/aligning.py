@@ -11,7 +11,7 @@ from brainssl.data.fingerprint import SIDE
 if TYPE_CHECKING:
     import torch
 
-_STEPS = 3  # with pictures of half the side, and as many with the whole ones
+_STEPS = 3  # poses that are judged in pictures of half the side, and then in whole ones
 _HOPELESS = 0.7  # likeness of coarse pictures below which a pair is left
 _LEAST = 0.2  # likeness that a step reckons with
 _ZOOM = 1.35  # a copy's head that differs by more was cut
@@ -126,7 +126,7 @@ def _sampled(pictures: "torch.Tensor", pose: _Pose) -> "torch.Tensor":
 
     a, b, side = pose.a, pose.b, pictures.shape[1]
     parts = torch.stack([a.real, -a.imag, b.real, a.imag, a.real, b.imag], 1)
-    grid = (parts @ torch.from_numpy(_spread(side))).view(len(a), side, side, 2)
+    grid = (parts @ torch.from_numpy(_grid(side))).view(len(a), side, side, 2)
     seen: torch.Tensor = grid_sample(pictures[:, None], grid, align_corners=False)
     return seen.flatten(1)
 
@@ -140,7 +140,7 @@ def _places(side: int) -> tuple[Float32[np.ndarray, " d"], Float32[np.ndarray, "
 
 
 @cache
-def _spread(side: int) -> Float32[np.ndarray, "6 2*d"]:
+def _grid(side: int) -> Float32[np.ndarray, "6 2*d"]:
     """Return what turns the six numbers of a pose into places x, y, of which 1 is the edge."""
     across = np.stack([*_places(side), np.ones(side * side, np.float32)])
     none = np.zeros_like(across)

@@ -28,7 +28,7 @@ def allot(
 
     The squared miss of the images and of the units of each class, relative to their aims, is made
     small, by dealing out the units one by one in several orders. Where a class then misses a part
-    and the units are few, the best of all ways is taken.
+    that it need not miss, and the units are few, the best of all ways is taken.
 
     Args:
         labels: class of each image.
@@ -54,8 +54,11 @@ def allot(
         for restart in range(restarts)
     )
     best = min(tries, key=dealing.miss)
-    if dealing.miss(best) >= _ABSENT and len(goal) ** len(table) <= _EVERY:
-        best = dealing.best_of_all()
+    parts = np.count_nonzero(goal)
+    # A class of fewer groups than parts misses some however they are dealt.
+    unavoidable = np.maximum(0, parts - (images > 0).sum(axis=0)).sum()
+    if dealing.missing(best) > unavoidable and parts ** len(table) <= _EVERY:
+        best = dealing.best_of_all(np.random.default_rng(seed))
     return best[counts.index.get_indexer(pd.Index(units))]
 
 
@@ -104,19 +107,32 @@ class _Dealing:
 
     def miss(self, part: Int64[np.ndarray, " groups"]) -> float:
         """Return the squared miss of the counts relative to their aims."""
-        filled = np.zeros_like(self.aim)
-        np.add.at(filled, part, self.counts)
+        filled = self._filled(part)
         return float(self._cost(filled).sum() + _ABSENT * self._lacks(filled).sum())
 
-    def best_of_all(self) -> Int64[np.ndarray, " groups"]:
-        """Return the way with the smallest miss, of all ways to give the groups to parts."""
+    def missing(self, part: Int64[np.ndarray, " groups"]) -> int:
+        """Return how many times a class misses a part."""
+        return int(self._lacks(self._filled(part)).sum())
+
+    def best_of_all(self, generator: np.random.Generator) -> Int64[np.ndarray, " groups"]:
+        """Return a way with the smallest miss, of all ways to give the groups to parts.
+
+        Args:
+            generator: chooses among equals.
+        """
         shares = np.flatnonzero(self.aim[:, -1] > 0)
         ways = np.array(list(product(shares, repeat=len(self.counts))), np.int64)
+        generator.shuffle(ways)
         filled = np.zeros((len(ways), *self.aim.shape))
         for group, counts in enumerate(self.counts):
             filled[np.arange(len(ways)), ways[:, group]] += counts
         missed = self._cost(filled).sum(axis=-1) + _ABSENT * self._lacks(filled).sum(axis=(-2, -1))
         return np.asarray(ways[np.argmin(missed)])
+
+    def _filled(self, part: Int64[np.ndarray, " groups"]) -> Float64[np.ndarray, "parts columns"]:
+        filled = np.zeros_like(self.aim)
+        np.add.at(filled, part, self.counts)
+        return filled
 
     def _cost(
         self, filled: Float64[np.ndarray, "*ways parts columns"]

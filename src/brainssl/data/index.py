@@ -43,7 +43,7 @@ def index_of(count: int, vectors: Vectors, *, visited: int = 24) -> Any:
         index = faiss.IndexIVFPQFastScan(index, width, cells, width, 4, faiss.METRIC_INNER_PRODUCT)
         index.by_residual = False
         index.cp.niter, index.cp.min_points_per_centroid, index.cp.seed = 8, 4, 0
-        some = spread(count, cells * _A_CELL)
+        some = evenly(count, cells * _A_CELL)
         index.train(np.concatenate([vectors(some[part]) for part in blocks(len(some))]))
         index.nprobe = visited
     for part in blocks(count):
@@ -51,6 +51,6 @@ def index_of(count: int, vectors: Vectors, *, visited: int = 24) -> Any:
     return index
 
 
-def spread(count: int, most: int) -> Int64[np.ndarray, " b"]:
+def evenly(count: int, most: int) -> Int64[np.ndarray, " b"]:
     """Return rows, at most so many, spread evenly over all."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))

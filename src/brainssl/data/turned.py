@@ -17,7 +17,7 @@ from scipy.ndimage import rotate
 from brainssl.data.aligning import aligned
 from brainssl.data.fingerprint import widened
 from brainssl.data.frequencies import cosines, unit
-from brainssl.data.index import blocks, index_of, spread
+from brainssl.data.index import blocks, evenly, index_of
 
 TURNS = (0, -10, 10, -20, 20)
 """Degrees, clockwise, by which heads are turned when they are looked up. Aligning bridges what lies
@@ -60,10 +60,11 @@ def aligned_pairs(
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
     lying = _Lying.of(heads, rows)
     found = [np.concatenate(part) for part in zip(*_candidates(lying, known), strict=True)]
-    row, other, way, angle = found
-    # Often each of two has found the other: they are aligned once.
+    row, other, way, angle, score = found
+    # Often each of two has found the other: they are aligned once, as they were more alike.
     codes = np.minimum(row, other) * np.int64(len(rows)) + np.maximum(row, other)
-    once = np.unique(codes, return_index=True)[1]
+    likeliest = np.lexsort((-score, codes))
+    once = likeliest[np.unique(codes[likeliest], return_index=True)[1]]
     similarity = np.empty(len(once), np.float32)
     for start in range(0, len(once), 256):
         part = once[start : start + 256]
@@ -144,7 +145,7 @@ class _Lying:
         """Find how heads are laid down."""
         low, ways = _Frequencies(), np.zeros(len(rows), np.uint8)
         upright = cls(heads, rows, low, np.empty((0, 0), np.float32), ways)
-        some = upright.vectors(spread(len(rows), _EXAMPLES))
+        some = upright.vectors(evenly(len(rows), _EXAMPLES))
         for at in range(1, len(some)):
             # Each as it is most like those before: a set of copies would lie in all ways otherwise.
             before = cls(heads, rows, low, low.all_ways(some[:at]), ways)
@@ -172,8 +173,8 @@ class _Lying:
 
 def _candidates(
     lying: _Lying, known: Int64[np.ndarray, " k"]
-) -> Iterator[tuple[_Few, _Few, _Ways, _Few]]:
-    """Yield places, others that they resemble, how they are then laid down, and turned by what."""
+) -> Iterator[tuple[_Few, _Few, _Ways, _Few, Float32[np.ndarray, " c"]]]:
+    """Yield places, others, how a head is then laid down and turned, and how alike they are."""
     count = len(lying.rows)
     index = index_of(count, lying.vectors)
     for part in blocks(count, _BATCH):
@@ -187,7 +188,8 @@ def _candidates(
         kept = kept[np.argsort(row[kept], kind="stable")]
         rank = np.arange(len(kept)) - np.searchsorted(row[kept], row[kept])
         kept = kept[rank < CANDIDATES]
-        yield row[kept].astype(np.int32), other[kept].astype(np.int32), way[kept], angle[kept]
+        few = row[kept].astype(np.int32), other[kept].astype(np.int32)
+        yield *few, way[kept], angle[kept], score[kept]
 
 
 def _looked_up(

@@ -394,7 +394,8 @@ def test_a_terminal_that_cannot_show_a_name_does_not_cost_the_answer(tmp_path: P
     )
     words = [[os.fsencode(word) for word in command] for command in commands]
     code = (
-        "import os; from brainssl.cli import app\n"
+        "import os; from brainssl.cli import app; from brainssl.hardware import speed\n"
+        "speed._SECONDS = 0.02  # as `hasty`\n"
         f"for words in {words!r}: app([*map(os.fsdecode, words)], standalone_mode=False)"
     )
     told = subprocess.run(

@@ -315,7 +315,7 @@ ALL_PARTS = (
 
 @pytest.mark.parametrize(
     ("patience", "parts"),
-    [(1, ()), (10, ()), (1, ALL_PARTS)],
+    [pytest.param(1, (), marks=pytest.mark.thorough), (10, ()), (1, ALL_PARTS)],
     ids=["stopped early", "ran to its end", "with all parts"],
 )
 def test_resuming_gives_the_same_bits(

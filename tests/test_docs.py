@@ -339,6 +339,11 @@ def test_figures_of_changed_copies_are_the_measured_ones() -> None:
         one["with"].get("near_duplicates_of_two_patients", 0) == 0
         for one in measured["sources"].values()
     )
+    _, fewer, more = measured["processor_seconds"]
+    told = " ".join(text.split())
+    assert f"{fewer['images']:,} took {fewer['with']:.0f} seconds instead of " in told
+    assert f" instead of {fewer['without']:.0f}, and {more['images']:,} took " in told
+    assert f" took {more['with']:.0f} instead of {more['without']:.0f}." in told
 
 
 def test_burned_in_text_is_found_as_was_measured() -> None:

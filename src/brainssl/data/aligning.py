@@ -1,15 +1,14 @@
-"""Two heads are laid over each other by the best turn, zoom and shift."""
+"""Two heads are laid over each other by the best turn, zoom and shift: imports PyTorch."""
 
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from jaxtyping import Float32
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, grid_sample
 
 from brainssl.data.fingerprint import SIDE
-
-if TYPE_CHECKING:
-    import torch
 
 _STEPS = 3  # poses that are judged in pictures of half the side, and then in whole ones
 _HOPELESS = 0.7  # likeness of coarse pictures below which a pair is left
@@ -37,8 +36,6 @@ def aligned(
         The largest correlation that a step reached, in [-1, 1]; of pictures that are left after
         those of half the side, what these reached, at most 0.7.
     """
-    import torch  # heavy, and of no use to who only predicts
-
     goal, seen = torch.from_numpy(still), torch.from_numpy(moved)
     begin = np.exp(-1j * np.deg2rad(angle)).astype(np.complex64)
     pose = _Pose(torch.from_numpy(begin), torch.zeros(len(still), dtype=torch.complex64))
@@ -52,30 +49,26 @@ def aligned(
 class _Pose:
     """Turn and zoom `a` and shift `b` of pictures: the place z shows what lies at a·z + b."""
 
-    def __init__(self, a: "torch.Tensor", b: "torch.Tensor") -> None:
+    def __init__(self, a: Tensor, b: Tensor) -> None:
         self.a, self.b = a, b
 
     @property
-    def within(self) -> "torch.Tensor":
+    def within(self) -> Tensor:
         """Which are zoomed no more than a copy may be."""
         size = self.a.abs()
         return (size < _ZOOM) & (size > 1 / _ZOOM)
 
-    def where(self, kept: "torch.Tensor") -> "_Pose":
+    def where(self, kept: Tensor) -> "_Pose":
         return _Pose(self.a[kept], self.b[kept])
 
 
-def _stepped(
-    still: "torch.Tensor", moved: "torch.Tensor", pose: _Pose
-) -> "tuple[torch.Tensor, _Pose]":
+def _stepped(still: Tensor, moved: Tensor, pose: _Pose) -> tuple[Tensor, _Pose]:
     """Return the best likeness of some steps, and where they led.
 
     As the slopes and the picture that stays have mean 0 and the slopes lie across that picture,
     the step to the difference of the normalised pictures is the slopes' share in what is seen by
     the picture's share in it.
     """
-    import torch
-
     slopes = _slopes(still)
     back = torch.linalg.pinv(slopes @ slopes.transpose(1, 2), hermitian=True)
     flat = still.flatten(1)[:, None]
@@ -95,10 +88,8 @@ def _stepped(
     return best, pose
 
 
-def _slopes(still: "torch.Tensor") -> "torch.Tensor":
+def _slopes(still: Tensor) -> Tensor:
     """Return how each picture changes as it is zoomed, turned and shifted, (n, 4, d)."""
-    import torch
-
     x, y = map(torch.from_numpy, _places(still.shape[1]))
     pixel = SIDE / still.shape[1]
     down, right = (s.flatten(1) for s in torch.gradient(still, spacing=pixel, dim=(1, 2)))
@@ -110,24 +101,19 @@ def _slopes(still: "torch.Tensor") -> "torch.Tensor":
     return slopes
 
 
-def _coarse(pictures: "torch.Tensor") -> "torch.Tensor":
+def _coarse(pictures: Tensor) -> Tensor:
     """Return pictures of half the side, of norm 1."""
-    from torch.nn.functional import avg_pool2d
-
-    half: torch.Tensor = avg_pool2d(pictures[:, None], 2)[:, 0]
+    half: Tensor = avg_pool2d(pictures[:, None], 2)[:, 0]
     half /= half.flatten(1).norm(dim=1)[:, None, None] + 1e-9
     return half
 
 
-def _sampled(pictures: "torch.Tensor", pose: _Pose) -> "torch.Tensor":
+def _sampled(pictures: Tensor, pose: _Pose) -> Tensor:
     """Read each picture at a·z + b for every place z, linearly between pixels, nothing outside."""
-    import torch
-    from torch.nn.functional import grid_sample
-
     a, b, side = pose.a, pose.b, pictures.shape[1]
     parts = torch.stack([a.real, -a.imag, b.real, a.imag, a.real, b.imag], 1)
     grid = (parts @ torch.from_numpy(_grid(side))).view(len(a), side, side, 2)
-    seen: torch.Tensor = grid_sample(pictures[:, None], grid, align_corners=False)
+    seen: Tensor = grid_sample(pictures[:, None], grid, align_corners=False)
     return seen.flatten(1)
 
 

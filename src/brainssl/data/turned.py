@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import Bool, Float16, Float32, Int32, Int64, UInt8
 from scipy.ndimage import rotate
 
-from brainssl.data.aligning import aligned
 from brainssl.data.fingerprint import widened
 from brainssl.data.frequencies import cosines, unit
 from brainssl.data.index import blocks, evenly, index_of
@@ -55,6 +54,8 @@ def aligned_pairs(
     Returns:
         Places left < right among these, each pair once, and the correlation in [-1, 1].
     """
+    from brainssl.data.aligning import aligned  # with PyTorch, of no use to who only predicts
+
     rows = np.arange(len(heads)) if rows is None else rows
     if not len(rows):
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
